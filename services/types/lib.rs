@@ -1,0 +1,36 @@
+//! The nouns of Swift's object replication: timestamps, hashes, partitions, metadata, offers, wants, updates, verdicts.
+//!
+//! No I/O, no async, no wire format: the contract, the disk layer and the SSYNC text all convert to and from these.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod hash;
+mod metadata;
+mod object;
+mod offer;
+mod partition;
+mod path;
+mod refusal;
+mod release;
+mod session;
+mod suffix;
+mod timestamp;
+mod update;
+
+pub use error::Invalid;
+pub use hash::{HashPathConfig, ObjectHash};
+pub use metadata::{HeaderName, Metadata};
+pub use object::{
+    BodyEvent, ByteRange, Deleted, FragmentPreference, FragmentSet, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut,
+    ObjectRef, ReadOptions, Stored,
+};
+pub use offer::{ObjectKind, Offer, Want};
+pub use partition::{DeviceName, FragmentIndex, Partition, PartitionRef, PolicyIndex};
+pub use path::ObjectPath;
+pub use refusal::{Reason, Refusal};
+pub use release::{ReleaseFile, ReleaseItem, ReleaseOutcome, ReleaseResult};
+pub use session::{Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, Summary};
+pub use suffix::{Suffix, SuffixHash, SuffixHashes};
+pub use timestamp::Timestamp;
+pub use update::{BodyEnd, InlineBody, Outcome, PutUpdate, Update, UpdateMessage, UpdateOp, UpdateResult};

@@ -1,0 +1,77 @@
+//! The directories between partition and object, and the hashes that nodes compare.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use crate::{FragmentIndex, Invalid};
+
+/// The last three hex digits of an object's hash.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Suffix(u16);
+
+impl Suffix {
+    /// How many there are.
+    pub const COUNT: usize = 4096;
+
+    /// The suffix of the low twelve bits of `bits`.
+    #[must_use]
+    pub fn from_low_bits(bits: u16) -> Self {
+        Self(bits & 0xfff)
+    }
+
+    /// Reads a directory name or a line of `hashes.invalid`.
+    #[must_use]
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        let lower_hex = name.len() == 3 && name.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !lower_hex {
+            return None;
+        }
+        let text = std::str::from_utf8(name).ok()?;
+        u16::from_str_radix(text, 16).ok().map(Self)
+    }
+}
+
+impl fmt::Display for Suffix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:03x}", self.0)
+    }
+}
+
+impl fmt::Debug for Suffix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Suffix {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::from_name(text.as_bytes())
+            .ok_or_else(|| Invalid::new("suffix", format!("{text:?} is not 3 lower-case hex digits")))
+    }
+}
+
+/// The hash of a suffix's state (Swift: diskfile.py _hash_suffix).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SuffixHash {
+    /// Of a replication policy: 32 lower-case hex digits.
+    Replicated(String),
+    /// Of an erasure-coded policy: one for each fragment index, and under `None` that of what is durable.
+    Fragments(BTreeMap<Option<FragmentIndex>, String>),
+}
+
+/// The hashes of a partition. A suffix without files has none.
+pub type SuffixHashes = BTreeMap<Suffix, SuffixHash>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_only_three_lower_case_hex_digits() {
+        assert_eq!(Suffix::from_name(b"0af").unwrap().to_string(), "0af");
+        for bad in [&b""[..], b"0a", b"0aff", b"0aF", b"+af", b"..", b"\xff\xff\xff"] {
+            assert_eq!(Suffix::from_name(bad), None);
+        }
+    }
+}
