@@ -22,15 +22,15 @@ pub use error::Invalid;
 pub use hash::{HashPathConfig, ObjectHash};
 pub use metadata::{HeaderName, Metadata};
 pub use object::{
-    BodyEvent, ByteRange, Deleted, FragmentPreference, FragmentSet, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut,
-    ObjectRef, ReadOptions, Stored,
+    BodyEvent, ByteRange, Deleted, FragmentPreference, FragmentSet, ObjectDelete, ObjectInfo, ObjectPost,
+    ObjectPut, ObjectRef, ReadOptions, Stored,
 };
 pub use offer::{ObjectKind, Offer, Want};
 pub use partition::{DeviceName, FragmentIndex, Partition, PartitionRef, PolicyIndex};
 pub use path::ObjectPath;
 pub use refusal::{Reason, Refusal};
 pub use release::{ReleaseFile, ReleaseItem, ReleaseOutcome, ReleaseResult};
-pub use session::{Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, Summary};
+pub use session::{Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, SessionProtocol, Summary};
 pub use suffix::{Suffix, SuffixHash, SuffixHashes};
 pub use timestamp::Timestamp;
 pub use update::{BodyEnd, InlineBody, Outcome, PutUpdate, Update, UpdateMessage, UpdateOp, UpdateResult};

@@ -15,6 +15,19 @@ pub struct SessionOpen {
     pub non_durable: bool,
     /// The receiver's limit on failed updates does not apply.
     pub failures_unlimited: bool,
+    /// Whose rules of admission apply.
+    pub protocol: SessionProtocol,
+}
+
+/// Whose rules of admission apply to a session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum SessionProtocol {
+    /// Slot, device permit and partition lock are tried once; who is refused comes back.
+    #[default]
+    Grpc,
+    /// As Swift's SSYNC receiver: waits for the partition's lock, and takes one of the device's locks
+    /// (Swift: ssync_receiver.py, diskfile.py replication_lock).
+    Ssync,
 }
 
 /// Who pushes. For logs and lists; not trusted for anything.
