@@ -1,1 +1,11 @@
-//! Placeholder.
+//! The decisions of replication, free of I/O: what to want, what may be removed, and the text of SSYNC.
+
+#![forbid(unsafe_code)]
+
+mod ssync;
+
+pub use ssync::{
+    ErrorLine, ErrorText, HeaderField, LINE_BYTES_MAX, LineBuffer, LineError, Marker, SUBREQUEST_HEADERS_MAX,
+    SubMethod, SubRequest, decode_offer, decode_want, encode_offer, encode_want, quote, repr_bytes, repr_str,
+    unquote,
+};
