@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod decide;
 mod ssync;
 
+pub use decide::{FailureLimits, LocalState, LocalVersion, may_go_on, want};
 pub use ssync::{
     ErrorLine, ErrorText, HeaderField, LINE_BYTES_MAX, LineBuffer, LineError, Marker, SUBREQUEST_HEADERS_MAX,
     SubMethod, SubRequest, decode_offer, decode_want, encode_offer, encode_want, quote, repr_bytes, repr_str,
