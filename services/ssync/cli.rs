@@ -1,0 +1,147 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// OpenStack Swift's object replication as a gRPC service.
+#[derive(Debug, Parser)]
+#[command(name = "ssync", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve this node's disks by gRPC
+    Receiver(DaemonArgs),
+    /// Serve Swift's HTTP object API, REPLICATE and SSYNC, translated to a receiver
+    Sidecar(DaemonArgs),
+    /// Push what peers lack
+    Replicator(ReplicatorArgs),
+    /// Receiver, sidecar and replicator in one process
+    Node(NodeArgs),
+    /// Start three nodes on loopback, with a ring and devices of their own, until interrupted
+    Dev(DevArgs),
+    /// Store, damage, replicate and compare on three nodes of its own; exit 0 when all is equal
+    Demo(DemoArgs),
+    /// Look at the configuration
+    Config(ConfigArgs),
+}
+
+/// What every daemon takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DaemonArgs {
+    /// Swift's object-server.conf, a file or a conf.d directory
+    #[arg(long, value_name = "FILE", env = "SSYNC_CONF", default_value = "/etc/swift/object-server.conf")]
+    pub conf: PathBuf,
+    /// Set an option over the file and the environment, for example --set replication_concurrency=8
+    #[arg(long = "set", value_name = "OPTION=VALUE")]
+    pub overrides: Vec<String>,
+    /// Log what is done, not only what goes wrong
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NodeArgs {
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
+    /// Serve only; a replicator of its own runs elsewhere
+    #[arg(long)]
+    pub no_replicator: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReplicatorArgs {
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
+    /// One pass, then end; exits 1 when something could not be brought in sync
+    #[arg(long, short)]
+    pub once: bool,
+    /// With --once: print what was done as one JSON object
+    #[arg(long, requires = "once")]
+    pub json: bool,
+    /// With --once: only these devices
+    #[arg(long, short, value_delimiter = ',', requires = "once")]
+    pub devices: Vec<String>,
+    /// With --once: only these partitions
+    #[arg(long, short, value_delimiter = ',', requires = "once")]
+    pub partitions: Vec<u32>,
+    /// With --once: only these policies
+    #[arg(long, short = 'i', value_delimiter = ',', requires = "once")]
+    pub policies: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DevArgs {
+    /// Where rings, confs and devices go; kept between runs
+    #[arg(long, value_name = "DIR", default_value = "ssync-dev")]
+    pub dir: PathBuf,
+    /// Node N listens at this port + 10 (N - 1), its admin service one above
+    #[arg(long, default_value_t = 6210)]
+    pub base_port: u16,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemoArgs {
+    /// How many objects to store
+    #[arg(long, default_value_t = 3000)]
+    pub objects: usize,
+    /// Where rings, confs and devices go; a temporary folder otherwise
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Leave the folder behind
+    #[arg(long)]
+    pub keep: bool,
+    /// Run receiver, sidecar and replicator of each node as processes of their own, joined in this way
+    #[arg(long, value_name = "HOW")]
+    pub split: Option<Split>,
+}
+
+/// How the processes of one node talk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Split {
+    /// gRPC over loopback TCP
+    Tcp,
+    /// gRPC over a Unix socket
+    Unix,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every option with its value and where it comes from
+    Show(DaemonArgs),
+    /// Print a commented sample of every option
+    Sample,
+}
+
+/// Addresses that a node listens at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NodeAddresses {
+    /// gRPC and HTTP.
+    pub data: SocketAddr,
+    /// Metrics, health, admin service.
+    pub admin: SocketAddr,
+    /// gRPC of the receiver alone, where it is a process of its own.
+    pub receiver: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,129 @@
+//! Reads back every replica of every object, and holds it against what was stored.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use indicatif::ProgressBar;
+use ssync_types::Partition;
+
+use crate::demo::{
+    client::{Answer, Client},
+    damage::misplaced_partitions,
+    dataset::DemoObject,
+    placement::{DemoDevice, Placement},
+};
+
+/// Most differences that are named.
+const NAMED_MAX: usize = 20;
+
+/// What was compared.
+#[derive(Debug, Default)]
+pub(crate) struct Comparison {
+    /// Replicas that were equal.
+    pub replicas: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// Partitions whose suffix hashes were equal at all primaries.
+    pub partitions: u64,
+    differences: Vec<String>,
+    unnamed: u64,
+}
+
+impl Comparison {
+    /// Every difference, by name; empty when all is equal.
+    pub(crate) fn differences(&self) -> Vec<String> {
+        let mut lines = self.differences.clone();
+        if self.unnamed > 0 {
+            lines.push(format!("and {} more", self.unnamed));
+        }
+        lines
+    }
+
+    fn differs(&mut self, what: String) {
+        if self.differences.len() < NAMED_MAX {
+            self.differences.push(what);
+        } else {
+            self.unnamed += 1;
+        }
+    }
+}
+
+/// Compares bodies, metadata and suffix hashes at every primary, and looks for what lies elsewhere.
+pub(crate) async fn verify(
+    placement: &Placement,
+    objects: &[DemoObject],
+    progress: &ProgressBar,
+) -> anyhow::Result<Comparison> {
+    let mut comparison = Comparison::default();
+    let mut clients = connect(placement).await?;
+    for object in objects {
+        let (_, partition) = placement.locate(&object.path);
+        for device in placement.primaries(partition) {
+            let client = clients.get_mut(&device.id).ok_or_else(|| anyhow::anyhow!("no client of {}", device.name))?;
+            let answer = client.get(&device.name, partition.get(), &object.path).await?;
+            match difference(object, &answer) {
+                None => {
+                    comparison.replicas += 1;
+                    comparison.bytes += object.size as u64;
+                }
+                Some(what) => comparison.differs(format!("{} at {}: {what}", object.path, device.name)),
+            }
+            progress.inc(1);
+        }
+    }
+    compare_hashes(placement, &mut clients, &mut comparison).await?;
+    for place in misplaced_partitions(placement)? {
+        comparison.differs(format!("partition {place} lies where it does not belong"));
+    }
+    Ok(comparison)
+}
+
+async fn connect(placement: &Placement) -> anyhow::Result<BTreeMap<u32, Client>> {
+    let mut clients = BTreeMap::new();
+    for device in &placement.devices {
+        clients.insert(device.id, Client::connect(device.address).await?);
+    }
+    Ok(clients)
+}
+
+fn difference(object: &DemoObject, answer: &Answer) -> Option<String> {
+    if answer.status != http::StatusCode::OK {
+        return Some(format!("answered {}", answer.status));
+    }
+    if answer.body != object.body() {
+        return Some(format!("{} bytes that are not the {} bytes stored", answer.body.len(), object.size));
+    }
+    let mut expected = object.metadata();
+    expected.push(("Content-Type".to_owned(), "application/octet-stream".to_owned()));
+    expected.push(("ETag".to_owned(), format!("\"{}\"", object.etag())));
+    expected.push(("X-Backend-Timestamp".to_owned(), object.timestamp.internal()));
+    expected.into_iter().find_map(|(name, value)| {
+        let found = answer.headers.get(&name).map(|found| found.as_bytes());
+        (found != Some(value.as_bytes()))
+            .then(|| format!("{name} is {:?}, not {value:?}", found.map(String::from_utf8_lossy)))
+    })
+}
+
+async fn compare_hashes(
+    placement: &Placement,
+    clients: &mut BTreeMap<u32, Client>,
+    comparison: &mut Comparison,
+) -> anyhow::Result<()> {
+    for number in 0..placement.partitions() {
+        let mut answers: Vec<(&DemoDevice, Bytes)> = Vec::new();
+        for device in placement.primaries(Partition::new(number)) {
+            if let Some(client) = clients.get_mut(&device.id) {
+                answers.push((device, client.suffix_hashes(&device.name, number).await?));
+            }
+        }
+        let odd = answers.windows(2).find(|pair| pair[0].1 != pair[1].1);
+        match odd {
+            None => comparison.partitions += 1,
+            Some(pair) => comparison.differs(format!(
+                "suffix hashes of partition {number} differ between {} and {}",
+                pair[0].0.name, pair[1].0.name
+            )),
+        }
+    }
+    Ok(())
+}
