@@ -4,6 +4,7 @@
 
 mod decide;
 mod ssync;
+mod suffix_hashes;
 
 pub use decide::{FailureLimits, LocalState, LocalVersion, may_go_on, want};
 pub use ssync::{
@@ -11,3 +12,4 @@ pub use ssync::{
     SubMethod, SubRequest, decode_offer, decode_want, encode_offer, encode_want, quote, repr_bytes, repr_str,
     unquote,
 };
+pub use suffix_hashes::{suffix_hashes_from_pickle, suffix_hashes_to_pickle};
