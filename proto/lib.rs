@@ -6,6 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod convert;
+pub mod status;
+
 /// Package `ssync.v1`.
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, missing_debug_implementations)]
 pub mod v1 {
