@@ -1,0 +1,263 @@
+//! A cluster on loopback: folders, swift.conf, rings, and one configuration file for each node.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{
+    network::Network,
+    node::{DEVICE, Node},
+    tap::Tap,
+    tools::helper,
+};
+
+/// Swift's usual port for object servers.
+const PORT: u16 = 6200;
+/// A tapped node listens at this much above its number.
+const BEHIND_TAP: u8 = 100;
+/// Addresses of ring devices that no node of the test serves.
+const NOBODY: u8 = 200;
+/// The erasure-coded policy, 2+1.
+const EC_FRAGMENTS: u8 = 3;
+
+const SWIFT_CONF: &str = "\
+[swift-hash]
+swift_hash_path_prefix = changeme
+swift_hash_path_suffix = changeme
+
+[storage-policy:0]
+name = gold
+default = yes
+
+[storage-policy:1]
+name = silver
+
+[storage-policy:2]
+name = ec21
+policy_type = erasure_coding
+ec_type = liberasurecode_rs_vand
+ec_num_data_fragments = 2
+ec_num_parity_fragments = 1
+";
+
+/// What a cluster shall be like.
+#[derive(Debug)]
+pub struct Builder {
+    nodes: u8,
+    handoffs: Vec<u8>,
+    part_power: u8,
+    ring_format: u8,
+    tapped: bool,
+    settings: Vec<(String, String, String)>,
+}
+
+impl Builder {
+    /// Node `number` is a primary of nothing.
+    #[must_use]
+    pub fn handoff(mut self, number: u8) -> Self {
+        self.handoffs.push(number);
+        self
+    }
+
+    /// Partitions as a power of two; 3 unless said otherwise.
+    #[must_use]
+    pub fn part_power(mut self, part_power: u8) -> Self {
+        self.part_power = part_power;
+        self
+    }
+
+    /// The format of the ring files, 1 or 2.
+    #[must_use]
+    pub fn ring_format(mut self, format: u8) -> Self {
+        self.ring_format = format;
+        self
+    }
+
+    /// What goes to and from each node is recorded ([`Node::tap`]).
+    #[must_use]
+    pub fn tapped(mut self) -> Self {
+        self.tapped = true;
+        self
+    }
+
+    /// A setting in every node's configuration.
+    #[must_use]
+    pub fn setting(mut self, section: &str, key: &str, value: &str) -> Self {
+        self.settings.push((section.to_owned(), key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Makes folders, rings and configurations. Starts no daemon.
+    pub fn build(self) -> Result<Cluster> {
+        let folder = match env::var_os("SSYNC_TEST_DISK") {
+            Some(disk) => TempDir::new_in(disk)?,
+            None => TempDir::new()?,
+        };
+        let network = Network::claim()?;
+        let etc = folder.path().join("etc");
+        fs::create_dir_all(&etc)?;
+        fs::write(etc.join("swift.conf"), SWIFT_CONF)?;
+        let assignments = self.rings(&etc, &network)?;
+        let user = current_user()?;
+        // Paths of sockets have to be short.
+        let sockets = TempDir::with_prefix("ss")?;
+        let nodes = (1..=self.nodes)
+            .map(|number| self.node(number, folder.path(), sockets.path(), &network, &user))
+            .collect::<Result<Vec<Node>>>()?;
+        Ok(Cluster { nodes, assignments, folder, _sockets: sockets, _network: network })
+    }
+
+    /// Every node that is no handoff holds every partition; the erasure-coded policy gets three devices.
+    fn rings(&self, etc: &Path, network: &Network) -> Result<Assignments> {
+        let device = |host: u8, weight: u8| json!({"ip": network.host(host), "port": PORT, "device": DEVICE, "weight": weight});
+        let replicated: Vec<_> =
+            (1..=self.nodes).map(|n| device(n, u8::from(!self.handoffs.contains(&n)))).collect();
+        let replicas = usize::from(self.nodes) - self.handoffs.len();
+        let coded: Vec<_> =
+            (1..=EC_FRAGMENTS).map(|n| device(if n <= self.nodes { n } else { NOBODY + n }, 1)).collect();
+        let ring = |policy: u8, replicas: usize, devices: &[serde_json::Value]| {
+            json!({"policy": policy, "part_power": self.part_power, "replicas": replicas, "format": self.ring_format,
+                   "devices": devices})
+        };
+        let made = helper(
+            "rings",
+            &json!({"dir": etc, "rings": [ring(0, replicas, &replicated), ring(1, replicas, &replicated),
+                                          ring(2, usize::from(EC_FRAGMENTS), &coded)]}),
+        )?;
+        Ok(serde_json::from_value(made)?)
+    }
+
+    fn node(&self, number: u8, folder: &Path, sockets: &Path, network: &Network, user: &str) -> Result<Node> {
+        let ring_address = SocketAddr::from((network.host(number), PORT));
+        let address = if self.tapped {
+            SocketAddr::from((network.host(BEHIND_TAP + number), PORT))
+        } else {
+            ring_address
+        };
+        let devices = folder.join("srv").join(number.to_string());
+        let recon = folder.join("recon").join(number.to_string());
+        let logs = folder.join("log");
+        for made in [&devices.join(DEVICE), &recon, &logs] {
+            fs::create_dir_all(made)?;
+        }
+        let mut sections: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
+        let mut set = |section, key: &str, value: &dyn std::fmt::Display| {
+            sections.entry(section).or_default().push((key.to_owned(), value.to_string()));
+        };
+        let etc = folder.join("etc");
+        set("DEFAULT", "devices", &devices.display());
+        set("DEFAULT", "swift_dir", &etc.display());
+        set("DEFAULT", "mount_check", &"false");
+        set("DEFAULT", "disable_fallocate", &"true");
+        set("DEFAULT", "bind_ip", &address.ip());
+        set("DEFAULT", "bind_port", &address.port());
+        set("DEFAULT", "ring_ip", &ring_address.ip());
+        // No children: one process to wait for and to kill.
+        set("DEFAULT", "workers", &"0");
+        set("DEFAULT", "user", &user);
+        set("DEFAULT", "log_level", &"DEBUG");
+        set("DEFAULT", "recon_cache_path", &recon.display());
+        set("pipeline:main", "pipeline", &"healthcheck recon object-server");
+        set("app:object-server", "use", &"egg:swift#object");
+        set("filter:healthcheck", "use", &"egg:swift#healthcheck");
+        set("filter:recon", "use", &"egg:swift#recon");
+        set("object-replicator", "sync_method", &"ssync");
+        for (section, key, value) in &self.settings {
+            set(section, key, value);
+        }
+        let conf = etc.join("object-server").join(format!("{number}.conf"));
+        write_conf(&conf, &sections)?;
+        let tap = if self.tapped { Some(Tap::between(ring_address, address)?) } else { None };
+        Ok(Node {
+            number,
+            address,
+            ring_address,
+            conf,
+            swift_dir: etc,
+            devices,
+            recon,
+            logs,
+            sockets: sockets.to_path_buf(),
+            tap,
+        })
+    }
+}
+
+fn write_conf(path: &Path, sections: &BTreeMap<&str, Vec<(String, String)>>) -> Result<()> {
+    let mut text = String::new();
+    for (section, settings) in sections {
+        text.push_str(&format!("[{section}]\n"));
+        for (key, value) in settings {
+            text.push_str(&format!("{key} = {value}\n"));
+        }
+        text.push('\n');
+    }
+    fs::create_dir_all(path.parent().context("a path without a folder")?)?;
+    Ok(fs::write(path, text)?)
+}
+
+/// Swift's daemons change to the configured user when they are started by root.
+fn current_user() -> Result<String> {
+    let output = Command::new("id").arg("-un").output()?;
+    ensure!(output.status.success(), "id -un failed");
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// For each policy and partition, the ring's devices (the number of the node less one).
+type Assignments = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
+
+/// A cluster that is configured; its daemons are up to the test. All of it is removed when this is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    nodes: Vec<Node>,
+    assignments: Assignments,
+    folder: TempDir,
+    _sockets: TempDir,
+    _network: Network,
+}
+
+impl Cluster {
+    /// A cluster of `nodes`, numbered from 1, each with one device.
+    #[must_use]
+    pub fn of(nodes: u8) -> Builder {
+        Builder {
+            nodes,
+            handoffs: Vec::new(),
+            part_power: 3,
+            ring_format: 1,
+            tapped: false,
+            settings: Vec::new(),
+        }
+    }
+
+    /// Node `number`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such node.
+    #[must_use]
+    pub fn node(&self, number: u8) -> &Node {
+        &self.nodes[usize::from(number) - 1]
+    }
+
+    /// Which nodes are primaries of a partition of policy 0.
+    #[must_use]
+    pub fn primaries(&self, partition: u32) -> Vec<u8> {
+        let devices = self.assignments.get("0").and_then(|parts| parts.get(&partition.to_string()));
+        devices.map(|ids| ids.iter().map(|id| id + 1).collect()).unwrap_or_default()
+    }
+
+    /// Where everything lies.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_path_buf()
+    }
+}

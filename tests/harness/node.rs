@@ -1,0 +1,266 @@
+//! One node of a cluster: its address, its device, and the daemons that can serve it.
+
+use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::{
+    daemon::{Daemon, Listening},
+    snapshot::Snapshot,
+    tap::Tap,
+    tools::{helper, repository, ssync_binary, venv_program},
+    tree::{Tree, Written},
+};
+
+/// The name of each node's device.
+pub const DEVICE: &str = "sdb1";
+
+/// A number, an address, a device.
+#[derive(Debug)]
+pub struct Node {
+    pub(crate) number: u8,
+    pub(crate) address: SocketAddr,
+    pub(crate) ring_address: SocketAddr,
+    pub(crate) conf: PathBuf,
+    pub(crate) swift_dir: PathBuf,
+    pub(crate) devices: PathBuf,
+    pub(crate) recon: PathBuf,
+    pub(crate) logs: PathBuf,
+    pub(crate) sockets: PathBuf,
+    pub(crate) tap: Option<Tap>,
+}
+
+/// How many processes ssync is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `ssync node`.
+    OneProcess,
+    /// `ssync receiver` and `ssync sidecar`, joined by loopback.
+    TwoOverTcp,
+    /// `ssync receiver` and `ssync sidecar`, joined by a Unix socket.
+    TwoOverUnix,
+}
+
+/// Who serves a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// `swift-object-server` as Swift ships it.
+    Stock,
+    /// The binary under test.
+    Ssync(Shape),
+    /// The binary under test, called by Swift's name.
+    SsyncByLink,
+}
+
+/// The daemons that serve a node; they end when this is dropped.
+#[derive(Debug)]
+pub struct Serving {
+    /// Front first: the one that owns the ring's port.
+    pub daemons: Vec<Daemon>,
+}
+
+impl Serving {
+    /// Fails when any of them has ended.
+    ///
+    /// # Panics
+    ///
+    /// That is how it fails.
+    pub fn assert_running(&mut self) {
+        for daemon in &mut self.daemons {
+            assert!(daemon.is_running(), "a daemon has ended: {}", daemon.log());
+        }
+    }
+
+    /// All that they have said.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.daemons.iter().map(Daemon::log).collect()
+    }
+}
+
+impl Node {
+    /// Where it listens: its address in the ring, unless it is tapped.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where others look for it.
+    #[must_use]
+    pub fn ring_address(&self) -> SocketAddr {
+        self.ring_address
+    }
+
+    /// Its configuration file.
+    #[must_use]
+    pub fn conf(&self) -> &PathBuf {
+        &self.conf
+    }
+
+    /// Its device's folder.
+    #[must_use]
+    pub fn device(&self) -> PathBuf {
+        self.devices.join(DEVICE)
+    }
+
+    /// The folder that holds swift.conf and the rings.
+    #[must_use]
+    pub fn swift_dir(&self) -> &PathBuf {
+        &self.swift_dir
+    }
+
+    /// What went over the wire.
+    ///
+    /// # Panics
+    ///
+    /// When the cluster was not built tapped.
+    #[must_use]
+    #[allow(clippy::expect_used)]
+    pub fn tap(&self) -> &Tap {
+        self.tap.as_ref().expect("build the cluster tapped()")
+    }
+
+    /// What lies on its device.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::of(&self.device())
+    }
+
+    /// Fills its device through Swift's DiskFile: one object of every kind, and `small` ones. Metadata that need two
+    /// extended attributes are there when the file system can hold them.
+    pub fn write_tree(&self, small: u32) -> Result<Written> {
+        self.write_tree_of(0, small)
+    }
+
+    /// The same in another policy.
+    pub fn write_tree_of(&self, policy: u32, small: u32) -> Result<Written> {
+        let large_metadata = self.holds_large_attributes()?;
+        if !large_metadata {
+            eprintln!("{}: too small attributes for the objects with large metadata", self.devices.display());
+        }
+        let mut arguments = self.disk(policy);
+        arguments["small"] = small.into();
+        arguments["large_metadata"] = large_metadata.into();
+        Ok(serde_json::from_value(helper("write_tree", &arguments)?)?)
+    }
+
+    /// Whether a file here can have more than 64 KiB of extended attributes (XFS can, ext4 cannot).
+    pub fn holds_large_attributes(&self) -> Result<bool> {
+        let probe = self.devices.join("attribute-probe");
+        fs::write(&probe, b"")?;
+        let value = vec![0; 65536];
+        let held = ["user.probe1", "user.probe2"]
+            .iter()
+            .all(|name| rustix::fs::setxattr(&probe, *name, &value, rustix::fs::XattrFlags::empty()).is_ok());
+        fs::remove_file(&probe)?;
+        Ok(held)
+    }
+
+    /// Reads its device through Swift's DiskFile.
+    pub fn read_tree(&self) -> Result<Tree> {
+        self.read_tree_of(0)
+    }
+
+    /// The same of another policy.
+    pub fn read_tree_of(&self, policy: u32) -> Result<Tree> {
+        Ok(serde_json::from_value(helper("read_tree", &self.disk(policy))?)?)
+    }
+
+    fn disk(&self, policy: u32) -> Value {
+        json!({"swift_dir": self.swift_dir, "devices": self.devices, "device": DEVICE, "policy": policy})
+    }
+
+    /// Starts the daemons and returns when the node answers.
+    pub fn serve(&self, server: Server) -> Result<Serving> {
+        let daemons = match server {
+            Server::Stock => vec![self.stock_server()?],
+            Server::Ssync(Shape::OneProcess) => vec![self.ssync("node", &[])?],
+            Server::Ssync(Shape::TwoOverTcp) => self.receiver_and_sidecar(self.back_address())?,
+            Server::Ssync(Shape::TwoOverUnix) => self.receiver_and_sidecar(self.back_socket())?,
+            Server::SsyncByLink => vec![self.ssync_by_link()?],
+        };
+        Ok(Serving { daemons })
+    }
+
+    fn stock_server(&self) -> Result<Daemon> {
+        let script = repository().join("tests/harness/python/run.py");
+        let arguments = [
+            script.display().to_string(),
+            self.swift_dir.display().to_string(),
+            "swift-object-server".to_owned(),
+            self.conf.display().to_string(),
+            "-v".to_owned(),
+        ];
+        self.start("swift-object-server", &venv_program("python")?, &arguments, &Listening::Tcp(self.address))
+    }
+
+    fn ssync_by_link(&self) -> Result<Daemon> {
+        let link = self.link("swift-object-server")?;
+        self.start(
+            "swift-object-server (ssync)",
+            &link,
+            &[self.conf.display().to_string(), "-v".to_owned()],
+            &Listening::Tcp(self.address),
+        )
+    }
+
+    /// A link to the binary under test by one of Swift's names.
+    pub(crate) fn link(&self, name: &str) -> Result<PathBuf> {
+        let link = self.logs.join(name);
+        if !link.exists() {
+            symlink(ssync_binary()?, &link)?;
+        }
+        Ok(link)
+    }
+
+    fn ssync(&self, command: &str, more: &[String]) -> Result<Daemon> {
+        let mut arguments = vec![command.to_owned(), "--conf".to_owned(), self.conf.display().to_string()];
+        arguments.extend_from_slice(more);
+        self.start(&format!("ssync {command}"), &ssync_binary()?, &arguments, &Listening::Tcp(self.address))
+    }
+
+    /// Where a receiver of its own process listens: at the node's address, one port up.
+    fn back_address(&self) -> Listening {
+        let mut address = self.address;
+        address.set_port(address.port() + 1);
+        Listening::Tcp(address)
+    }
+
+    fn back_socket(&self) -> Listening {
+        Listening::Unix(self.sockets.join(format!("{}.sock", self.number)))
+    }
+
+    fn receiver_and_sidecar(&self, between: Listening) -> Result<Vec<Daemon>> {
+        let place = match &between {
+            Listening::Tcp(address) => address.to_string(),
+            Listening::Unix(path) => path.display().to_string(),
+        };
+        self.append_conf(&format!("[ssync]\nreceiver_socket = {place}\n"))?;
+        let arguments = ["receiver".to_owned(), "--conf".to_owned(), self.conf.display().to_string()];
+        let receiver = self.start("ssync receiver", &ssync_binary()?, &arguments, &between)?;
+        let sidecar = self.ssync("sidecar", &[])?;
+        Ok(vec![sidecar, receiver])
+    }
+
+    fn append_conf(&self, text: &str) -> Result<()> {
+        let conf = fs::read_to_string(&self.conf)?;
+        if conf.contains(text) {
+            return Ok(());
+        }
+        ensure!(!conf.contains("[ssync]"), "the configuration has an [ssync] section already");
+        Ok(fs::write(&self.conf, format!("{conf}{text}"))?)
+    }
+
+    fn start(
+        &self,
+        name: &str,
+        program: &std::path::Path,
+        arguments: &[String],
+        listening: &Listening,
+    ) -> Result<Daemon> {
+        let file = name.replace([' ', '(', ')'], "-");
+        let log = self.logs.join(format!("{}-{file}.log", self.number));
+        Daemon::start(&format!("node {}: {name}", self.number), program, arguments, log, listening)
+            .with_context(|| format!("node {}", self.number))
+    }
+}

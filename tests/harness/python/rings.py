@@ -1,0 +1,36 @@
+"""Makes rings with Swift's RingBuilder.
+
+In: {"dir", "rings": [{"policy", "part_power", "replicas", "format", "devices": [{"ip", "port", "device", "weight"}]}]}
+Out: {policy: {partition: [index of the device of each replica, ...]}}
+"""
+import os
+
+from lab import answer, arguments
+from swift.common.ring import RingBuilder
+
+args = arguments()
+assignments = {}
+for spec in args["rings"]:
+    builder = RingBuilder(spec["part_power"], spec["replicas"], 0)
+    for index, device in enumerate(spec["devices"]):
+        builder.add_dev({
+            "id": index,
+            "region": device.get("region", 1),
+            "zone": index + 1,
+            "weight": device["weight"],
+            "ip": device["ip"],
+            "port": device["port"],
+            "replication_ip": device["ip"],
+            "replication_port": device["port"],
+            "device": device["device"],
+            "meta": "",
+        })
+    builder.rebalance(seed=7)
+    name = "object" if spec["policy"] == 0 else "object-%d" % spec["policy"]
+    ring = builder.get_ring()
+    ring.save(os.path.join(args["dir"], name + ".ring.gz"), format_version=spec.get("format", 1))
+    assignments[str(spec["policy"])] = {
+        str(part): [ring._replica2part2dev_id[replica][part] for replica in range(spec["replicas"])]
+        for part in range(2 ** spec["part_power"])
+    }
+answer(assignments)

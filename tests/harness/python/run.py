@@ -1,0 +1,17 @@
+"""Runs a stock Swift program with its configuration in a folder of the test's own in place of /etc/swift.
+
+Usage: run.py SWIFT_DIR PROGRAM ARGUMENT...
+
+Swift's daemons look for swift.conf in /etc/swift whatever `swift_dir` says; this moves it before they start.
+"""
+import os
+import runpy
+import sys
+
+swift_dir, program = sys.argv[1:3]
+
+from swift.common import utils  # noqa: E402
+
+utils.set_swift_dir(swift_dir)
+sys.argv = sys.argv[2:]
+runpy.run_path(os.path.join(os.path.dirname(sys.executable), program), run_name="__main__")
