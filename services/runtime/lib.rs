@@ -1,1 +1,26 @@
-//! Placeholder.
+//! What every daemon shares: configuration, telemetry, listening, drain, health, admin.
+//!
+//! A daemon reads a [`Config`], starts [`Telemetry`], binds a [`Port`] or two, serves until its [`Drain`] begins and goes
+//! down in the order of [`Shutdown`].
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod drain;
+mod health;
+mod listen;
+pub mod notify;
+
+pub use config::{
+    Config, ConfigError, DurabilityOption, FileMode, FlagSetting, HealthcheckOptions, Layers, LogFormat,
+    LogLevel, Mistake, NodeOptions, OptionSpec, OptionValue, Origin, ReplicatorOptions, Reserve, Row, Scope,
+    ServerOptions, SsyncOptions, SyncMethod, TABLES, sample,
+};
+pub use drain::{Drain, Drained, Shutdown};
+pub use health::{Health, LIVE};
+pub use listen::{
+    BindAddress, CONNECTION_QUEUE_MAX, Connection, FORWARD_BUFFER, ForwardError, Handler, Incoming,
+    ListenError, ListenOptions, Listener, PREAMBLE_MAX, PREFACE, PeerInfo, PeerRoute, Port, PortOptions,
+    Preamble, PreambleError, Protocol, Replay, Route, SniffError, Sniffed, Socket, connection_queue, forward,
+    sniff,
+};

@@ -1,0 +1,239 @@
+//! Typed configuration from Swift's own `object-server.conf`, an `[ssync]` section, `SSYNC_*` variables and flags.
+
+mod mistake;
+mod options;
+mod resolve;
+mod sample;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::{collections::BTreeSet, path::Path};
+
+pub use mistake::{ConfigError, Mistake};
+pub use options::{
+    HealthcheckOptions, NodeOptions, OptionSpec, ReplicatorOptions, Scope, ServerOptions, SsyncOptions,
+    TABLES,
+};
+pub use resolve::{FlagSetting, Layers, Origin, Row};
+pub use sample::sample;
+pub use ssync_conf::Reserve;
+pub use value::{DurabilityOption, FileMode, LogFormat, LogLevel, OptionValue, SyncMethod};
+
+use ssync_conf::Conf;
+
+use resolve::{ENVIRONMENT_PREFIX, ENVIRONMENT_RESERVED, Reader, View};
+
+/// Everything that the daemons of a node are told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// What every daemon reads, as the object server sees it.
+    pub node: NodeOptions,
+    /// The object server's own.
+    pub server: ServerOptions,
+    /// The object server's health check.
+    pub healthcheck: HealthcheckOptions,
+    /// What every daemon reads, as the replicator sees it.
+    pub replicator_node: NodeOptions,
+    /// The replicator's own.
+    pub replicator: ReplicatorOptions,
+    /// What this program adds.
+    pub ssync: SsyncOptions,
+    /// Each option with its value and where that comes from, in the order of the table. An option of every daemon comes
+    /// once as `DEFAULT`, or once for each daemon when they see different values.
+    pub rows: Vec<Row>,
+    /// What was accepted but looks wrong.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads every option from its strongest layer. Fails with all mistakes at once.
+    pub fn resolve(layers: &Layers) -> Result<Self, ConfigError> {
+        let views = Views::of(layers.conf.as_ref())?;
+        let mut server_reader = Reader::new(layers, &views.server);
+        let mut healthcheck_reader = Reader::new(layers, &views.healthcheck);
+        let mut replicator_reader = Reader::new(layers, &views.replicator);
+        let mut ssync_reader = Reader::new(layers, &views.ssync);
+
+        let node = NodeOptions::read(&mut server_reader);
+        let server_node_rows = std::mem::take(&mut server_reader.rows);
+        let replicator_node = NodeOptions::read(&mut replicator_reader);
+        let replicator_node_rows = std::mem::take(&mut replicator_reader.rows);
+        let server = ServerOptions::read(&mut server_reader);
+        let healthcheck = HealthcheckOptions::read(&mut healthcheck_reader);
+        let replicator = ReplicatorOptions::read(&mut replicator_reader);
+        let ssync = SsyncOptions::read(&mut ssync_reader);
+
+        let mut rows = join(server_node_rows, replicator_node_rows);
+        let mut mistakes = strangers(&layers.flags);
+        let mut warnings = unknown(layers, &views.ssync);
+        for reader in [server_reader, healthcheck_reader, replicator_reader, ssync_reader] {
+            rows.extend(reader.rows);
+            add_new(&mut mistakes, reader.mistakes, |a, b| a.origin == b.origin && a.name == b.name);
+            add_new(&mut warnings, reader.warnings, PartialEq::eq);
+        }
+        let (server, replicator) = (
+            server.map(|server| server.with_old_names(&rows)),
+            replicator.map(|replicator| replicator.with_old_names(&rows)),
+        );
+        match (node, server, healthcheck, replicator_node, replicator, ssync) {
+            (
+                Some(node),
+                Some(server),
+                Some(healthcheck),
+                Some(replicator_node),
+                Some(replicator),
+                Some(ssync),
+            ) if mistakes.is_empty() => {
+                Ok(Self { node, server, healthcheck, replicator_node, replicator, ssync, rows, warnings })
+            }
+            _ => Err(ConfigError::Mistakes(mistakes)),
+        }
+    }
+
+    /// The row of one option, by the section that reads it and its name.
+    #[must_use]
+    pub fn row(&self, section: &str, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.section == section && row.name == name)
+    }
+}
+
+impl Layers {
+    /// Only the variables of this process.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let ours = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX))
+            .collect();
+        Self { environment: ours, ..Self::default() }
+    }
+
+    /// With a configuration file, or the `*.conf` files of a directory.
+    pub fn with_file(mut self, path: &Path) -> Result<Self, ConfigError> {
+        self.conf = Some(Conf::load(path)?);
+        Ok(self)
+    }
+
+    /// With settings from the command line.
+    #[must_use]
+    pub fn with_flags(mut self, flags: impl IntoIterator<Item = FlagSetting>) -> Self {
+        self.flags.extend(flags);
+        self
+    }
+}
+
+/// The file as each reader sees it.
+struct Views {
+    server: View,
+    healthcheck: View,
+    replicator: View,
+    ssync: View,
+}
+
+impl Views {
+    fn of(conf: Option<&Conf>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            server: View::of(Scope::Server, conf)?,
+            healthcheck: View::of(Scope::Healthcheck, conf)?,
+            replicator: View::of(Scope::Replicator, conf)?,
+            ssync: View::of(Scope::Ssync, conf)?,
+        })
+    }
+}
+
+/// Names that Swift once had, and still reads where the new name is not set.
+impl ServerOptions {
+    fn with_old_names(self, rows: &[Row]) -> Self {
+        match self.replication_one_per_device {
+            Some(one) if is_default(rows, "replication_concurrency_per_device") => {
+                Self { replication_concurrency_per_device: u32::from(one), ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
+impl ReplicatorOptions {
+    fn with_old_names(self, rows: &[Row]) -> Self {
+        match self.run_pause {
+            Some(interval) if is_default(rows, "interval") => Self { interval, ..self },
+            _ => self,
+        }
+    }
+}
+
+fn is_default(rows: &[Row], name: &str) -> bool {
+    rows.iter().any(|row| row.name == name && row.origin == Origin::Default)
+}
+
+/// Rows that both daemons agree on become one.
+fn join(server: Vec<Row>, replicator: Vec<Row>) -> Vec<Row> {
+    let mut rows = Vec::with_capacity(server.len());
+    for (seen_by_server, seen_by_replicator) in server.into_iter().zip(replicator) {
+        if seen_by_server.value == seen_by_replicator.value
+            && seen_by_server.origin == seen_by_replicator.origin
+        {
+            rows.push(Row { section: Scope::Node.section(), ..seen_by_server });
+        } else {
+            rows.extend([seen_by_server, seen_by_replicator]);
+        }
+    }
+    rows
+}
+
+fn add_new<T>(list: &mut Vec<T>, more: Vec<T>, same: impl Fn(&T, &T) -> bool) {
+    for item in more {
+        if !list.iter().any(|known| same(known, &item)) {
+            list.push(item);
+        }
+    }
+}
+
+/// Every address that an option can be set by from outside of the file.
+fn known_addresses() -> BTreeSet<String> {
+    let views = [Scope::Server, Scope::Replicator];
+    TABLES
+        .iter()
+        .flat_map(|table| table.iter())
+        .flat_map(|spec| match spec.scope {
+            Scope::Node => views.iter().flat_map(|view| resolve::addresses(spec, *view)).collect::<Vec<_>>(),
+            scope => resolve::addresses(spec, scope),
+        })
+        .collect()
+}
+
+/// Flags that set nothing: nobody types those on purpose.
+fn strangers(flags: &[FlagSetting]) -> Vec<Mistake> {
+    let known = known_addresses();
+    let stranger = |setting: &&FlagSetting| !known.contains(&setting.option);
+    flags
+        .iter()
+        .filter(stranger)
+        .map(|setting| Mistake {
+            origin: Origin::Flag(setting.flag.clone()),
+            section: "command line".to_owned(),
+            name: setting.option.clone(),
+            problem: "no such option; `ssync config show` lists them all".to_owned(),
+        })
+        .collect()
+}
+
+/// Names that are ours by section or prefix and that no option has. Swift's own sections hold options of many programs, so
+/// nothing is unknown there.
+fn unknown(layers: &Layers, ssync: &View) -> Vec<String> {
+    let options: BTreeSet<&str> = SsyncOptions::TABLE.iter().map(|spec| spec.name).collect();
+    let lines = ssync
+        .names()
+        .filter(|(name, _)| !options.contains(name))
+        .map(|(name, entry)| format!("{}: [ssync] has no option {name:?}", entry.origin()));
+    let variables: BTreeSet<String> =
+        known_addresses().iter().map(|address| resolve::variable(address)).collect();
+    let strange = layers
+        .environment
+        .keys()
+        .filter(|name| name.starts_with(ENVIRONMENT_PREFIX))
+        .filter(|name| !variables.contains(*name) && !ENVIRONMENT_RESERVED.contains(&name.as_str()))
+        .map(|name| format!("${name} sets no option"));
+    lines.chain(strange).collect()
+}

@@ -1,0 +1,341 @@
+//! The one table of options: every struct of values, with names, defaults and sentences, comes out of it.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use super::{
+    resolve::Reader,
+    value::{DurabilityOption, FileMode, LogFormat, LogLevel, OptionValue, SyncMethod},
+};
+use ssync_conf::Reserve;
+
+use crate::listen::BindAddress;
+
+/// One option, as the table has it.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionSpec {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// Whose it is.
+    pub scope: Scope,
+    /// Its value when nobody sets it, as one would write it.
+    pub default: &'static str,
+    /// What a good value looks like.
+    pub form: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// Why setting it changes nothing, for an option that Swift has and this program has no use for.
+    pub unused: Option<&'static str>,
+}
+
+/// Whose an option is: where it stands in the file, and the first part of its flag and variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// Every daemon of the node: `[DEFAULT]`, or a daemon's own section.
+    Node,
+    /// The object server: `[app:object-server]`.
+    Server,
+    /// The replicator: `[object-replicator]`.
+    Replicator,
+    /// The health check of the object server: `[filter:healthcheck]`.
+    Healthcheck,
+    /// This program: `[ssync]`.
+    Ssync,
+}
+
+impl Scope {
+    /// All scopes, in the order of the sample.
+    pub const ALL: [Self; 5] = [Self::Node, Self::Server, Self::Healthcheck, Self::Replicator, Self::Ssync];
+
+    /// The section that the sample puts it in.
+    #[must_use]
+    pub const fn section(self) -> &'static str {
+        match self {
+            Self::Node => "DEFAULT",
+            Self::Server => "app:object-server",
+            Self::Replicator => "object-replicator",
+            Self::Healthcheck => "filter:healthcheck",
+            Self::Ssync => "ssync",
+        }
+    }
+
+    /// What stands before the name in a flag (`replicator.interval`) and, in capitals, in a variable
+    /// (`SSYNC_REPLICATOR_INTERVAL`).
+    #[must_use]
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Node | Self::Ssync => "",
+            Self::Server => "server",
+            Self::Replicator => "replicator",
+            Self::Healthcheck => "healthcheck",
+        }
+    }
+}
+
+macro_rules! options {
+    ($($(#[$struct_doc:meta])* struct $name:ident in $scope:ident {
+        $($(#[doc = $doc:literal])+ $field:ident: $ty:ty = $default:literal $(unused $why:literal)?,)+
+    })+) => {
+        $($(#[$struct_doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $name {
+            $($(#[doc = $doc])+ pub $field: $ty,)+
+        }
+
+        impl $name {
+            /// The part of the table that this struct was made of.
+            pub const TABLE: &'static [OptionSpec] = &[$(OptionSpec {
+                name: stringify!($field),
+                scope: Scope::$scope,
+                default: $default,
+                form: <$ty as OptionValue>::FORM,
+                doc: concat!($($doc),+),
+                unused: options!(@why $($why)?),
+            }),+];
+
+            /// Reads every option before it gives up on a bad one, so that all mistakes are found at once.
+            pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+                let mut specs = Self::TABLE.iter();
+                $(let $field = specs.next().and_then(|spec| reader.value::<$ty>(spec));)+
+                Some(Self { $($field: $field?,)+ })
+            }
+        })+
+
+        /// Every option that there is.
+        pub const TABLES: &[&[OptionSpec]] = &[$($name::TABLE),+];
+    };
+    (@why) => { None };
+    (@why $why:literal) => { Some($why) };
+}
+
+options! {
+    /// What every daemon of a node reads, each by way of its own section.
+    struct NodeOptions in Node {
+        /// Address to listen on.
+        bind_ip: IpAddr = "0.0.0.0",
+        /// Port to listen on: the one that the ring names.
+        bind_port: u16 = "6200",
+        /// Address of this node in the ring, when it is not bind_ip.
+        ring_ip: Option<IpAddr> = "",
+        /// Seconds to go on trying to listen while the address is in use.
+        bind_timeout: Duration = "30",
+        /// Connections that the kernel holds until they are accepted.
+        backlog: u32 = "4096",
+        /// Idle seconds after which a TCP connection is probed.
+        keep_idle: Duration = "600",
+        /// Most connections open at a time on a listening address.
+        max_clients: u32 = "1024",
+        /// Folder of swift.conf and the rings.
+        swift_dir: PathBuf = "/etc/swift",
+        /// Folder of the mounted devices.
+        devices: PathBuf = "/srv/node",
+        /// Refuse devices that are not mounted.
+        mount_check: bool = "true",
+        /// Do not reserve space before writing an object.
+        disable_fallocate: bool = "false",
+        /// Space to leave free on every device: bytes, or a share such as 1%.
+        fallocate_reserve: Reserve = "1%",
+        /// Seconds after which tombstones are removed; the same on every node.
+        reclaim_age: Duration = "604800",
+        /// Seconds that a file without a durable mark is left alone, however old its timestamp.
+        commit_window: Duration = "60",
+        /// Bytes read from or written to a connection at a time; also the longest line of SSYNC.
+        network_chunk_size: u32 = "65536",
+        /// Bytes read from or written to a disk at a time.
+        disk_chunk_size: u32 = "65536",
+        /// Megabytes written between two flushes of a large object.
+        mb_per_sync: u32 = "512",
+        /// Seconds to wait for the lock of a partition or device.
+        replication_lock_timeout: Duration = "15",
+        /// Seconds to wait for a connection to another node.
+        conn_timeout: Duration = "0.5",
+        /// Folder of the recon cache that swift-recon reads.
+        recon_cache_path: PathBuf = "/var/cache/swift",
+        /// Least level that is logged.
+        log_level: LogLevel = "INFO",
+        /// Host of a StatsD server; nothing is sent without one.
+        log_statsd_host: String = "",
+        /// Port of the StatsD server.
+        log_statsd_port: u16 = "8125",
+        /// Share of events that are sent to StatsD.
+        log_statsd_default_sample_rate: f64 = "1.0",
+        /// Factor on the sample rates of single metrics.
+        log_statsd_sample_rate_factor: f64 = "1.0",
+        /// What stands before the name of each metric.
+        log_statsd_metric_prefix: String = "",
+        /// User to run as.
+        user: String = "swift" unused "the service manager or the container picks the user",
+        /// Processes for each port of this node in the rings.
+        servers_per_port: u32 = "0" unused "one process serves all devices, each by threads of its own",
+        /// Syslog facility.
+        log_facility: String = "LOG_LOCAL0" unused "logs go to standard error, for the service manager to collect",
+        /// Syslog socket.
+        log_address: String = "/dev/log" unused "logs go to standard error, for the service manager to collect",
+        /// Niceness of the processes.
+        nice_priority: String = "" unused "set it in the service manager (Nice=)",
+        /// I/O scheduling class of the processes.
+        ionice_class: String = "" unused "set it in the service manager (IOSchedulingClass=)",
+        /// I/O scheduling priority of the processes.
+        ionice_priority: String = "" unused "set it in the service manager (IOSchedulingPriority=)",
+    }
+
+    /// What the object server reads: HTTP object API, SSYNC and gRPC alike.
+    struct ServerOptions in Server {
+        /// Serve REPLICATE and SSYNC as well.
+        replication_server: bool = "true",
+        /// Most replication sessions into this node at a time, by gRPC or SSYNC; 0 for no limit.
+        replication_concurrency: u32 = "4",
+        /// Most SSYNC sessions into one device at a time; 0 for no limit.
+        replication_concurrency_per_device: u32 = "1",
+        /// Old form of replication_concurrency_per_device, true for 1 and false for 0; counts where that is not set.
+        replication_one_per_device: Option<bool> = "",
+        /// Failed updates after which a session may be broken off.
+        replication_failure_threshold: u64 = "100",
+        /// Failed updates for each good one above which a session is broken off.
+        replication_failure_ratio: f64 = "1.0",
+        /// Seconds to wait for a client to send something.
+        client_timeout: Duration = "60",
+        /// Seconds to wait for another node to answer.
+        node_timeout: Duration = "3",
+        /// Seconds that a client waits for a container update before it goes on in the background.
+        container_update_timeout: Duration = "1",
+        /// Seconds that one upload may take.
+        max_upload_time: Duration = "86400",
+        /// Bytes up to which an object stays in the page cache once it was read.
+        keep_cache_size: u64 = "5242880",
+        /// Keep objects of authenticated requests in the page cache as well.
+        keep_cache_private: bool = "false",
+        /// Keep manifests of large objects in the page cache as well.
+        keep_cache_slo_manifest: bool = "false",
+        /// Share in percent of full reads that compare the MD5.
+        etag_validate_pct: f64 = "100",
+        /// Headers that are stored with an object, besides X-Object-Meta-*.
+        allowed_headers: Vec<String> = "Content-Disposition, Content-Encoding, X-Delete-At, X-Object-Manifest, X-Static-Large-Object, Cache-Control, Content-Language, Expires, X-Robots-Tag",
+        /// Seconds above which a DELETE is logged with its timings; -1 for never.
+        slow_delete_log_threshold_seconds: i32 = "120",
+        /// Name in logs and in StatsD metrics.
+        log_name: String = "object-server",
+        /// Write a line for each request.
+        log_requests: bool = "true",
+        /// Worker threads; auto for one for each core.
+        workers: Option<u32> = "auto",
+        /// Seconds that a request is drawn out to, to imitate slow devices.
+        slow: Duration = "0" unused "it is an aid for Swift's own tests",
+        /// Chunks between two yields.
+        cooperative_period: u32 = "0" unused "disks have threads of their own here",
+        /// Threads for disk I/O of one process.
+        eventlet_tpool_num_threads: String = "auto" unused "there is no eventlet here; each device has its own threads",
+        /// Send objects with splice().
+        splice: bool = "no" unused "objects are copied through the process, to check them",
+        /// Seconds that old workers have after a reload.
+        stale_worker_timeout: Duration = "86400" unused "drain_timeout in [ssync] is the grace here",
+    }
+
+    /// The health check of the object server.
+    struct HealthcheckOptions in Healthcheck {
+        /// A file that, while it exists, makes /healthcheck answer 503.
+        disable_path: Option<PathBuf> = "",
+    }
+
+    /// What the replicator reads.
+    struct ReplicatorOptions in Replicator {
+        /// Seconds between two passes.
+        interval: Duration = "30",
+        /// Partitions that are worked on at a time.
+        concurrency: u32 = "1",
+        /// Processes among which devices are dealt; their jobs run in one process here, concurrency for each.
+        replicator_workers: u32 = "0",
+        /// Seconds between two lines of statistics.
+        stats_interval: Duration = "300",
+        /// Seconds between two looks at the ring files.
+        ring_check_interval: Duration = "15",
+        /// Seconds to wait for a peer to go on.
+        node_timeout: Duration = "10",
+        /// Seconds to wait for the answer to a REPLICATE request, and for a line of SSYNC.
+        http_timeout: Duration = "60",
+        /// Push handoff partitions first. For emergencies.
+        handoffs_first: bool = "false",
+        /// Confirmed copies after which a handoff lets go; auto for all. For emergencies.
+        handoff_delete: Option<u32> = "auto",
+        /// How a stock replicator pushes. This one always uses gRPC or SSYNC.
+        sync_method: SyncMethod = "rsync",
+        /// Name in logs and in StatsD metrics.
+        log_name: String = "object-replicator",
+        /// Run in the background.
+        daemonize: bool = "on" unused "the service manager does that",
+        /// Old name of interval; counts where that is not set.
+        run_pause: Option<Duration> = "",
+        /// Seconds without progress after which workers are killed.
+        lockup_timeout: Duration = "1800" unused "each session has watchdogs of its own; Swift ignores it too since 2.18",
+        /// Seconds that one rsync may take.
+        rsync_timeout: Duration = "900" unused "there is no rsync here",
+        /// Seconds without I/O after which an rsync ends.
+        rsync_io_timeout: Duration = "30" unused "there is no rsync here",
+        /// Bandwidth of one rsync.
+        rsync_bwlimit: String = "0" unused "there is no rsync here",
+        /// Compress towards other regions.
+        rsync_compress: bool = "no" unused "there is no rsync here",
+        /// The module that rsync pushes to.
+        rsync_module: String = "{replication_ip}::object" unused "there is no rsync here",
+        /// Log each file that rsync moves.
+        log_rsync_transfers: bool = "true" unused "there is no rsync here",
+        /// Bytes of an rsync error that are logged.
+        rsync_error_log_line_length: u32 = "0" unused "there is no rsync here",
+    }
+
+    /// What this program adds.
+    struct SsyncOptions in Ssync {
+        /// When a result is sent for a write: after a flush for each object, after a flush shared by several, or
+        /// without one (then nothing is ever removed on a result).
+        durability: DurabilityOption = "batch",
+        /// A port for gRPC alone, beside bind_port, which always serves both protocols. Nothing: no such port.
+        grpc_port: Option<u16> = "",
+        /// gRPC sessions into one device at a time.
+        grpc_sessions_per_device: u32 = "4",
+        /// gRPC sessions take the device's flock as well, as SSYNC sessions do.
+        grpc_device_lock: bool = "false",
+        /// Bytes up to which a body travels in the message that announces it.
+        inline_bytes_max: u32 = "65536",
+        /// Updates after which a session ends and is opened again; 0 for no limit.
+        session_updates_max: u64 = "100000",
+        /// Seconds between two heartbeats in a quiet session. Keep it well under the idle timers of every proxy between
+        /// two nodes.
+        heartbeat_interval: Duration = "15",
+        /// HTTP/2 window of one stream in bytes.
+        grpc_stream_window: u32 = "1048576",
+        /// HTTP/2 window of one connection in bytes. A connection gets one stream fewer than its window holds, so that
+        /// streams that nobody reads cannot stall the others.
+        grpc_connection_window: u32 = "16777216",
+        /// Seconds after which a silent gRPC connection is probed.
+        grpc_keepalive_interval: Duration = "30",
+        /// Seconds that the answer to such a probe may take.
+        grpc_keepalive_timeout: Duration = "10",
+        /// Serve gRPC reflection where replication is served, not only on the admin address.
+        grpc_reflection: bool = "true",
+        /// Unix socket of a receiver that runs as a process of its own.
+        receiver_socket: PathBuf = "/run/ssync/receiver.sock",
+        /// Mode of that socket. Who can open it is a local caller and may release objects.
+        receiver_socket_mode: FileMode = "0660",
+        /// TCP address that such a receiver listens on as well.
+        receiver_bind: Option<BindAddress> = "",
+        /// Where sidecar and replicator find their receiver. Nothing: at receiver_socket.
+        receiver_address: Option<BindAddress> = "",
+        /// TCP callers from this host count as local and may release objects. Turn it off where a proxy on this host
+        /// passes on connections from elsewhere.
+        trust_loopback: bool = "true",
+        /// Address of metrics, health, reflection and the admin service, for a receiver and for `ssync node`.
+        admin_bind: Option<BindAddress> = "127.0.0.1:6301",
+        /// The same for a sidecar that runs as a process of its own.
+        sidecar_admin_bind: Option<BindAddress> = "127.0.0.1:6302",
+        /// The same for a replicator that runs as a process of its own.
+        replicator_admin_bind: Option<BindAddress> = "127.0.0.1:6303",
+        /// Serve /metrics on the admin address.
+        metrics: bool = "true",
+        /// Form of the log lines. Their level is log_level; RUST_LOG has the last word.
+        log_format: LogFormat = "text",
+        /// Seconds between the moment that health checks fail and the moment that work is refused, for balancers to
+        /// notice.
+        drain_notice: Duration = "0",
+        /// Seconds that work under way gets to finish after SIGTERM.
+        drain_timeout: Duration = "30",
+    }
+}

@@ -1,0 +1,172 @@
+//! Shutting down in order: fail the health check, refuse new work, let work under way end, then stop.
+
+use std::{future::Future, time::Duration};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    task::TaskTracker,
+};
+
+use crate::{Health, notify};
+
+/// Tells every part of a daemon that it is shutting down, and knows which of them are still at work. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Drain {
+    begun: CancellationToken,
+    killed: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// All work came to its end.
+    Clean,
+    /// So many tasks were still at work when the time was over.
+    TimedOut {
+        /// How many.
+        tasks: usize,
+    },
+    /// A second signal came; so many tasks were still at work.
+    Killed {
+        /// How many.
+        tasks: usize,
+    },
+}
+
+impl Drain {
+    /// For one daemon.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// No new work from now on; work under way ends at its next boundary.
+    pub fn begin(&self) {
+        self.begun.cancel();
+    }
+
+    /// Nobody waits for work under way from now on.
+    pub fn kill(&self) {
+        self.begun.cancel();
+        self.killed.cancel();
+    }
+
+    /// Whether it has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.begun.is_cancelled()
+    }
+
+    /// Ends when it begins.
+    pub fn draining(&self) -> WaitForCancellationFutureOwned {
+        self.begun.clone().cancelled_owned()
+    }
+
+    /// Ends when waiting is over.
+    pub fn killed(&self) -> WaitForCancellationFutureOwned {
+        self.killed.clone().cancelled_owned()
+    }
+
+    /// For parts that know tokens and not this crate. Cancelled when the drain begins; cancelling it changes nothing here.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.begun.child_token()
+    }
+
+    /// Starts a task that a drain waits for. It is dropped where it stands when the waiting is over.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let killed = self.killed.clone();
+        self.tasks.spawn(async move {
+            killed.run_until_cancelled_owned(task).await;
+        })
+    }
+
+    /// Waits for work under way, for at most `deadline`. Does not begin the drain by itself.
+    pub async fn finish(&self, deadline: Duration) -> Drained {
+        self.tasks.close();
+        tokio::select! {
+            biased;
+            // Before the other: a kill also ends the tasks.
+            () = self.killed() => Drained::Killed { tasks: self.tasks.len() },
+            waited = timeout(deadline, self.tasks.wait()) => match waited {
+                Ok(()) => Drained::Clean,
+                Err(_) => {
+                    self.killed.cancel();
+                    Drained::TimedOut { tasks: self.tasks.len() }
+                }
+            },
+        }
+    }
+}
+
+/// The order in which a daemon goes down.
+#[derive(Debug, Clone)]
+pub struct Shutdown {
+    /// What to drain.
+    pub drain: Drain,
+    /// Says first that it is no longer ready.
+    pub health: Health,
+    /// Time between that and refusing work, for balancers to notice (`drain_notice`).
+    pub notice: Duration,
+    /// Time that work under way gets (`drain_timeout`).
+    pub deadline: Duration,
+}
+
+impl Shutdown {
+    /// Waits for SIGTERM or SIGINT, or for somebody to begin the drain, then goes down in order. A second signal ends the
+    /// waiting.
+    pub async fn on_signal(self) -> std::io::Result<Drained> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = self.drain.draining() => "a request",
+        };
+        tracing::info!(notice = ?self.notice, deadline = ?self.deadline, "draining after {name}");
+        let drain = self.drain.clone();
+        let second = tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::warn!("a second signal: work under way is broken off");
+            drain.kill();
+        });
+        let drained = self.run().await;
+        second.abort();
+        Ok(drained)
+    }
+
+    /// Goes down in order, now.
+    pub async fn run(self) -> Drained {
+        notify::stopping();
+        self.health.set_not_ready().await;
+        tokio::select! {
+            () = sleep(self.notice) => {}
+            () = self.drain.killed() => {}
+        }
+        self.drain.begin();
+        let drained = self.drain.finish(self.deadline).await;
+        match drained {
+            Drained::Clean => tracing::info!("drained"),
+            Drained::TimedOut { tasks } => {
+                tracing::warn!(tasks, deadline = ?self.deadline, "work was still under way at the deadline (drain_timeout)");
+            }
+            Drained::Killed { tasks } => tracing::warn!(tasks, "work was broken off"),
+        }
+        drained
+    }
+}
+
+#[cfg(test)]
+mod tests;

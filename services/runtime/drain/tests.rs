@@ -1,0 +1,69 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use super::*;
+
+async fn shutdown(notice: Duration, deadline: Duration) -> (Shutdown, Drain, Health) {
+    let (drain, health) = (Drain::new(), Health::new(["x.Y"]).await);
+    health.set_ready().await;
+    (Shutdown { drain: drain.clone(), health: health.clone(), notice, deadline }, drain, health)
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_fails_before_work_is_refused_and_work_ends_before_the_drain() {
+    let notice = Duration::from_secs(5);
+    let (shutdown, drain, health) = shutdown(notice, Duration::from_secs(60)).await;
+    let finished = Arc::new(AtomicBool::new(false));
+    let (draining, flag) = (drain.draining(), Arc::clone(&finished));
+    drain.spawn(async move {
+        draining.await;
+        sleep(Duration::from_secs(3)).await;
+        flag.store(true, Ordering::SeqCst);
+    });
+    let going_down = tokio::spawn(shutdown.run());
+    sleep(notice / 2).await;
+    assert!(!health.is_ready());
+    assert!(!drain.is_draining());
+    sleep(notice).await;
+    assert!(drain.is_draining());
+    assert_eq!(going_down.await.unwrap(), Drained::Clean);
+    assert!(finished.load(Ordering::SeqCst));
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_does_not_end_is_dropped_at_the_deadline() {
+    let (shutdown, drain, _) = shutdown(Duration::ZERO, Duration::from_secs(2)).await;
+    let held = Arc::new(());
+    let inner = Arc::clone(&held);
+    let stuck = drain.spawn(async move {
+        let _inner = inner;
+        std::future::pending::<()>().await;
+    });
+    assert_eq!(shutdown.run().await, Drained::TimedOut { tasks: 1 });
+    stuck.await.unwrap();
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_ends_the_waiting_at_once() {
+    let (shutdown, drain, _) = shutdown(Duration::from_secs(600), Duration::from_secs(600)).await;
+    drain.spawn(std::future::pending());
+    let going_down = tokio::spawn(shutdown.run());
+    sleep(Duration::from_secs(1)).await;
+    let before = tokio::time::Instant::now();
+    drain.kill();
+    assert!(matches!(going_down.await.unwrap(), Drained::Killed { .. }));
+    assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn cancelling_a_token_that_was_given_away_drains_nothing() {
+    let drain = Drain::new();
+    drain.token().cancel();
+    assert!(!drain.is_draining());
+    let token = drain.token();
+    drain.begin();
+    assert!(token.is_cancelled());
+}

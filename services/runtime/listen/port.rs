@@ -1,0 +1,195 @@
+//! A listening address that sends each connection where its protocol belongs.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::sleep,
+};
+
+use super::{
+    address::BindAddress,
+    connection::{Connection, Incoming},
+    forward::forward,
+    listener::Listener,
+    peer::{PeerInfo, Route as PeerRoute},
+    sniff::{Protocol, SniffError, sniff},
+    socket::Socket,
+};
+use crate::Drain;
+
+/// Connections on their way to a tonic server that it has not taken yet.
+pub const CONNECTION_QUEUE_MAX: usize = 128;
+
+/// Pause after the system refused to accept (no file descriptors, for example), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What takes a connection and lives as long as it.
+pub type Handler = Arc<dyn Fn(Connection) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Where the connections of one protocol go.
+#[derive(Clone)]
+pub enum Route {
+    /// To a tonic server ([`connection_queue`]).
+    Queue(mpsc::Sender<Connection>),
+    /// To a function, in a task of its own.
+    Handle(Handler),
+    /// To another process, as bytes.
+    Forward(BindAddress),
+    /// Nowhere: they are closed, and the log says why.
+    Close(&'static str),
+}
+
+impl Route {
+    /// To a function.
+    pub fn handle<H, F>(handler: H) -> Self
+    where
+        H: Fn(Connection) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::Handle(Arc::new(move |connection| Box::pin(handler(connection))))
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queue(_) => f.write_str("Queue"),
+            Self::Handle(_) => f.write_str("Handle"),
+            Self::Forward(target) => f.debug_tuple("Forward").field(target).finish(),
+            Self::Close(why) => f.debug_tuple("Close").field(why).finish(),
+        }
+    }
+}
+
+/// A queue from any number of ports to one tonic server.
+#[must_use]
+pub fn connection_queue() -> (mpsc::Sender<Connection>, Incoming) {
+    let (sender, receiver) = mpsc::channel(CONNECTION_QUEUE_MAX);
+    (sender, Incoming::new(receiver))
+}
+
+/// The limits of a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortOptions {
+    /// Most connections open at a time; further ones wait in the kernel (`max_clients`).
+    pub connections_max: usize,
+    /// Time for a connection to show its protocol (`client_timeout`).
+    pub sniff_timeout: Duration,
+    /// Connections may come from a process of ours that passes them on. They are believed on a Unix socket and from this
+    /// host only.
+    pub takes_forwarded: bool,
+}
+
+impl Default for PortOptions {
+    fn default() -> Self {
+        Self { connections_max: 1024, sniff_timeout: Duration::from_secs(60), takes_forwarded: false }
+    }
+}
+
+/// A listening address and where its connections go.
+#[derive(Debug)]
+pub struct Port {
+    listener: Listener,
+    routes: Arc<Routes>,
+    admission: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Routes {
+    options: PortOptions,
+    grpc: Route,
+    http: Route,
+}
+
+impl Port {
+    /// Sends gRPC connections of `listener` to `grpc` and HTTP ones to `http`.
+    #[must_use]
+    pub fn new(listener: Listener, options: PortOptions, grpc: Route, http: Route) -> Self {
+        let admission = Arc::new(Semaphore::new(options.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { listener, routes: Arc::new(Routes { options, grpc, http }), admission }
+    }
+
+    /// The address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> &BindAddress {
+        self.listener.address()
+    }
+
+    /// Accepts until the daemon drains; then the address is free again, and what was accepted goes on.
+    pub async fn serve(self, drain: Drain) {
+        let draining = drain.draining();
+        tokio::pin!(draining);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut draining => return,
+                () = self.take_one(&drain) => {}
+            }
+        }
+    }
+
+    async fn take_one(&self, drain: &Drain) {
+        let Ok(admitted) = Arc::clone(&self.admission).acquire_owned().await else { return };
+        match self.listener.accept().await {
+            Ok((socket, peer)) => {
+                let routes = Arc::clone(&self.routes);
+                let draining = drain.draining();
+                drain.spawn(async move {
+                    let sniffed = tokio::select! {
+                        sniffed = routes.sniff(socket, peer, admitted) => sniffed,
+                        () = draining => return,
+                    };
+                    match sniffed {
+                        Ok((protocol, connection)) => routes.send(protocol, connection).await,
+                        Err(error) => {
+                            tracing::debug!(%peer, %error, "a connection without a protocol was closed");
+                        }
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(address = %self.listener.address(), %error, "cannot accept connections");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Routes {
+    async fn sniff(
+        &self,
+        socket: Socket,
+        peer: PeerInfo,
+        admitted: OwnedSemaphorePermit,
+    ) -> Result<(Protocol, Connection), SniffError> {
+        let believed = peer.route == PeerRoute::Unix || peer.is_from_this_host();
+        let may_be_forwarded = self.options.takes_forwarded && believed;
+        let sniffed = sniff(socket, may_be_forwarded, self.options.sniff_timeout).await?;
+        let peer = sniffed.preamble.map_or(peer, |preamble| peer.passed_on(preamble));
+        Ok((sniffed.protocol, Connection::new(sniffed.stream, peer, admitted)))
+    }
+
+    async fn send(&self, protocol: Protocol, connection: Connection) {
+        let peer = connection.peer();
+        let route = match protocol {
+            Protocol::Grpc => &self.grpc,
+            Protocol::Http => &self.http,
+            Protocol::Tls => &Route::Close("TLS is not served here; connect without it"),
+        };
+        match route {
+            Route::Queue(queue) => {
+                if queue.send(connection).await.is_err() {
+                    tracing::info!(%peer, "a connection was closed: the gRPC server has ended");
+                }
+            }
+            Route::Handle(handler) => handler(connection).await,
+            Route::Forward(target) => {
+                if let Err(error) = forward(connection, target).await {
+                    tracing::warn!(%peer, %error, "a connection was not passed on to its end");
+                }
+            }
+            Route::Close(why) => tracing::warn!(%peer, ?protocol, "a connection was closed: {why}"),
+        }
+    }
+}
