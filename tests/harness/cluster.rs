@@ -21,6 +21,8 @@ use crate::{
 
 /// Swift's usual port for object servers.
 const PORT: u16 = 6200;
+/// The daemons' admin services listen right above it.
+const ADMIN_PORT: u16 = 6300;
 /// A tapped node listens at this much above its number.
 const BEHIND_TAP: u8 = 100;
 /// Addresses of ring devices that no node of the test serves.
@@ -170,24 +172,18 @@ impl Builder {
         set("filter:healthcheck", "use", &"egg:swift#healthcheck");
         set("filter:recon", "use", &"egg:swift#recon");
         set("object-replicator", "sync_method", &"ssync");
+        let socket = sockets.join(format!("{number}.sock"));
+        set("ssync", "receiver_socket", &socket.display());
+        for (daemon, port) in [("admin_bind", 1), ("sidecar_admin_bind", 2), ("replicator_admin_bind", 3)] {
+            set("ssync", daemon, &SocketAddr::from((address.ip(), ADMIN_PORT + port)));
+        }
         for (section, key, value) in &self.settings {
             set(section, key, value);
         }
         let conf = etc.join("object-server").join(format!("{number}.conf"));
         write_conf(&conf, &sections)?;
         let tap = if self.tapped { Some(Tap::between(ring_address, address)?) } else { None };
-        Ok(Node {
-            number,
-            address,
-            ring_address,
-            conf,
-            swift_dir: etc,
-            devices,
-            recon,
-            logs,
-            sockets: sockets.to_path_buf(),
-            tap,
-        })
+        Ok(Node { number, address, ring_address, conf, swift_dir: etc, devices, recon, logs, socket, tap })
     }
 }
 

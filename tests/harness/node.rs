@@ -2,7 +2,7 @@
 
 use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
@@ -27,7 +27,7 @@ pub struct Node {
     pub(crate) devices: PathBuf,
     pub(crate) recon: PathBuf,
     pub(crate) logs: PathBuf,
-    pub(crate) sockets: PathBuf,
+    pub(crate) socket: PathBuf,
     pub(crate) tap: Option<Tap>,
 }
 
@@ -56,7 +56,7 @@ pub enum Server {
 /// The daemons that serve a node; they end when this is dropped.
 #[derive(Debug)]
 pub struct Serving {
-    /// Front first: the one that owns the ring's port.
+    /// The one that owns the ring's port comes first.
     pub daemons: Vec<Daemon>,
 }
 
@@ -174,9 +174,9 @@ impl Node {
     pub fn serve(&self, server: Server) -> Result<Serving> {
         let daemons = match server {
             Server::Stock => vec![self.stock_server()?],
-            Server::Ssync(Shape::OneProcess) => vec![self.ssync("node", &[])?],
-            Server::Ssync(Shape::TwoOverTcp) => self.receiver_and_sidecar(self.back_address())?,
-            Server::Ssync(Shape::TwoOverUnix) => self.receiver_and_sidecar(self.back_socket())?,
+            Server::Ssync(Shape::OneProcess) => self.in_one_process()?,
+            Server::Ssync(Shape::TwoOverTcp) => self.in_two_over_tcp()?,
+            Server::Ssync(Shape::TwoOverUnix) => self.in_two_over_unix()?,
             Server::SsyncByLink => vec![self.ssync_by_link()?],
         };
         Ok(Serving { daemons })
@@ -213,42 +213,34 @@ impl Node {
         Ok(link)
     }
 
-    fn ssync(&self, command: &str, more: &[String]) -> Result<Daemon> {
-        let mut arguments = vec![command.to_owned(), "--conf".to_owned(), self.conf.display().to_string()];
-        arguments.extend_from_slice(more);
-        self.start(&format!("ssync {command}"), &ssync_binary()?, &arguments, &Listening::Tcp(self.address))
+    fn ssync(&self, command: &str, more: &[&str], listening: &Listening) -> Result<Daemon> {
+        let mut arguments: Vec<String> =
+            [command, "--verbose", "--conf"].map(str::to_owned).into_iter().collect();
+        arguments.push(self.conf.display().to_string());
+        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
+        self.start(&format!("ssync {command}"), &ssync_binary()?, &arguments, listening)
     }
 
-    /// Where a receiver of its own process listens: at the node's address, one port up.
-    fn back_address(&self) -> Listening {
-        let mut address = self.address;
-        address.set_port(address.port() + 1);
-        Listening::Tcp(address)
+    /// `ssync node` without its replicator: a test says when to replicate.
+    fn in_one_process(&self) -> Result<Vec<Daemon>> {
+        Ok(vec![self.ssync("node", &["--no-replicator"], &Listening::Tcp(self.address))?])
     }
 
-    fn back_socket(&self) -> Listening {
-        Listening::Unix(self.sockets.join(format!("{}.sock", self.number)))
-    }
-
-    fn receiver_and_sidecar(&self, between: Listening) -> Result<Vec<Daemon>> {
-        let place = match &between {
-            Listening::Tcp(address) => address.to_string(),
-            Listening::Unix(path) => path.display().to_string(),
-        };
-        self.append_conf(&format!("[ssync]\nreceiver_socket = {place}\n"))?;
-        let arguments = ["receiver".to_owned(), "--conf".to_owned(), self.conf.display().to_string()];
-        let receiver = self.start("ssync receiver", &ssync_binary()?, &arguments, &between)?;
-        let sidecar = self.ssync("sidecar", &[])?;
+    /// The receiver listens one port above the node's.
+    fn in_two_over_tcp(&self) -> Result<Vec<Daemon>> {
+        let mut back = self.address;
+        back.set_port(back.port() + 1);
+        let bind = format!("receiver_bind={back}");
+        let receiver = self.ssync("receiver", &["--set", &bind], &Listening::Tcp(back))?;
+        let address = format!("receiver_address={back}");
+        let sidecar = self.ssync("sidecar", &["--set", &address], &Listening::Tcp(self.address))?;
         Ok(vec![sidecar, receiver])
     }
 
-    fn append_conf(&self, text: &str) -> Result<()> {
-        let conf = fs::read_to_string(&self.conf)?;
-        if conf.contains(text) {
-            return Ok(());
-        }
-        ensure!(!conf.contains("[ssync]"), "the configuration has an [ssync] section already");
-        Ok(fs::write(&self.conf, format!("{conf}{text}"))?)
+    fn in_two_over_unix(&self) -> Result<Vec<Daemon>> {
+        let receiver = self.ssync("receiver", &[], &Listening::Unix(self.socket.clone()))?;
+        let sidecar = self.ssync("sidecar", &[], &Listening::Tcp(self.address))?;
+        Ok(vec![sidecar, receiver])
     }
 
     fn start(

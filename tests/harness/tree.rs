@@ -55,9 +55,7 @@ impl Tree {
         let different: Vec<String> = names
             .into_iter()
             .filter(|name| self.objects.get(*name) != other.objects.get(*name))
-            .map(|name| {
-                format!("{name}\n  here  {:?}\n  there {:?}", self.objects.get(name), other.objects.get(name))
-            })
+            .map(|name| format!("{name}\n{}", difference(self.objects.get(name), other.objects.get(name))))
             .collect();
         assert!(different.is_empty(), "{} objects differ:\n{}", different.len(), different.join("\n"));
         assert_eq!(self.rehashed, other.rehashed, "equal objects, but Swift gives other suffix hashes");
