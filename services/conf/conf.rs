@@ -11,7 +11,7 @@ use std::{
 use crate::{
     ConfError, Entry, Origin, Section,
     interpolate::interpolate,
-    parse::{Options, Raw, Sections},
+    parse::{Dialect, Options, Raw, Sections},
 };
 
 /// Largest configuration file that is read.
@@ -27,6 +27,7 @@ const PASTE_SECTIONS: [&str; 5] = ["app:", "application:", "filter:", "composite
 #[derive(Debug, Clone)]
 pub struct Conf {
     name: String,
+    dialect: Dialect,
     sections: Sections,
     /// What `%(here)s` and `%(__file__)s` stand for.
     built_in: Options,
@@ -35,7 +36,7 @@ pub struct Conf {
 impl Conf {
     /// Reads a file, or the `*.conf` files of a directory in the order of their names, where a later one wins.
     pub fn load(path: &Path) -> Result<Self, ConfError> {
-        Self::load_as(path, |path, bytes| {
+        Self::load_as(path, Dialect::Service, |path, bytes| {
             String::from_utf8(bytes).map_err(|error| ConfError::File {
                 path: path.to_owned(),
                 problem: format!("is not UTF-8 at byte {}", error.utf8_error().valid_up_to()),
@@ -43,21 +44,23 @@ impl Conf {
         })
     }
 
-    /// The same, each byte being one character, as Swift reads swift.conf: its salts need not be UTF-8.
-    pub fn load_latin1(path: &Path) -> Result<Self, ConfError> {
-        Self::load_as(path, |_, bytes| Ok(bytes.into_iter().map(char::from).collect()))
+    /// Reads swift.conf, as Swift does: by the rules of a plain ConfigParser, with keys in lower case and `%%` for `%`,
+    /// and each byte being one character, since its salts need not be UTF-8 (Swift: common/utils validate_hash_conf).
+    pub fn load_swift_conf(path: &Path) -> Result<Self, ConfError> {
+        Self::load_as(path, Dialect::SwiftConf, |_, bytes| Ok(bytes.into_iter().map(char::from).collect()))
     }
 
     /// Reads the text of a file; `name` stands for the file in errors.
     pub fn parse(text: &str, name: impl Into<String>) -> Result<Self, ConfError> {
         let name = name.into();
         let mut sections = Sections::default();
-        sections.read(text, &Arc::from(name.as_str()))?;
-        Ok(Self { name, sections, built_in: Options::new() })
+        sections.read(text, &Arc::from(name.as_str()), Dialect::Service)?;
+        Ok(Self { name, dialect: Dialect::Service, sections, built_in: Options::new() })
     }
 
     fn load_as(
         path: &Path,
+        dialect: Dialect,
         decode: fn(&Path, Vec<u8>) -> Result<String, ConfError>,
     ) -> Result<Self, ConfError> {
         let failed = |source| ConfError::Io { path: path.to_owned(), source };
@@ -70,13 +73,13 @@ impl Conf {
         let mut sections = Sections::default();
         for file in &files {
             let text = decode(file, read_bounded(file)?)?;
-            sections.read(&text, &Arc::from(file.to_string_lossy()))?;
+            sections.read(&text, &Arc::from(file.to_string_lossy()), dialect)?;
         }
         let built_in = [("here", here), ("__file__", &absolute)].map(|(key, path)| {
             let value = path.to_string_lossy().into_owned();
             (key.to_owned(), Raw { value, origin: Origin::named("the file's own path") })
         });
-        Ok(Self { name: path.to_string_lossy().into_owned(), sections, built_in: built_in.into() })
+        Ok(Self { name: path.to_string_lossy().into_owned(), dialect, sections, built_in: built_in.into() })
     }
 
     /// The file or directory, as it was given.
@@ -157,10 +160,11 @@ impl Conf {
     /// An option with its names filled in from its section, then from [DEFAULT].
     fn entry(&self, key: &str, raw: &Raw, options: &Options) -> Result<Entry, ConfError> {
         let lookup = |name: &str| {
+            let name = self.dialect.key(name);
             let layers = [options, &self.sections.defaults, &self.built_in];
-            layers.into_iter().find_map(|layer| layer.get(name)).map(|raw| raw.value.as_str())
+            layers.into_iter().find_map(|layer| layer.get(&name)).map(|raw| raw.value.as_str())
         };
-        let value = interpolate(&raw.value, &lookup).map_err(|accepted| ConfError::Value {
+        let value = interpolate(&raw.value, self.dialect, &lookup).map_err(|accepted| ConfError::Value {
             origin: raw.origin.clone(),
             key: key.to_owned(),
             value: raw.value.clone(),

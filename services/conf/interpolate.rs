@@ -1,17 +1,20 @@
 //! `%(name)s` in values, as Python's BasicInterpolation fills it in and Swift softens it.
 
+use crate::parse::Dialect;
+
 /// Deepest nesting of names (Python: MAX_INTERPOLATION_DEPTH).
 const DEPTH_MAX: usize = 10;
 /// Longest value that interpolation may make.
 const VALUE_BYTES_MAX: usize = 64 << 10;
 
-/// The value with its names filled in. A value without `%(` is taken as it is, so `1%` needs no escape (Swift:
-/// common/utils/config.py NicerInterpolation). An error says what the value must be instead.
+/// The value with its names filled in. In a service's file a value without `%(` is taken as it is, so `1%` needs no escape
+/// (Swift: common/utils/config.py NicerInterpolation). An error says what the value must be instead.
 pub(crate) fn interpolate<'a>(
     value: &'a str,
+    dialect: Dialect,
     lookup: &dyn Fn(&str) -> Option<&'a str>,
 ) -> Result<String, String> {
-    if !value.contains("%(") {
+    if dialect == Dialect::Service && !value.contains("%(") {
         return Ok(value.to_owned());
     }
     let mut filled = String::new();
@@ -38,7 +41,7 @@ fn fill<'a>(
             let name = name.and_then(|(name, after)| Some((name, after.strip_prefix('s')?)));
             let (name, after) = name
                 .filter(|(name, _)| !name.is_empty())
-                .ok_or("without a `%` that is neither `%%` nor `%(name)s`, since it uses `%(`")?;
+                .ok_or("without a `%` that is neither `%%` nor `%(name)s`")?;
             let value =
                 lookup(name).ok_or_else(|| format!("without %({name})s, or {name} set in this section"))?;
             fill(filled, value, lookup, depth + 1)?;
@@ -75,17 +78,23 @@ mod tests {
         for (value, filled) in
             [("x", "x"), ("1%", "1%"), ("%%", "%%"), ("%(b)s%%-%(a)s", "<1>%-1"), ("a)s", "a)s")]
         {
-            assert_eq!(interpolate(value, &lookup).unwrap(), filled, "{value}");
+            assert_eq!(interpolate(value, Dialect::Service, &lookup).unwrap(), filled, "{value}");
         }
+    }
+
+    #[test]
+    fn swift_conf_escapes_percent() {
+        assert_eq!(interpolate("a%%b", Dialect::SwiftConf, &lookup).unwrap(), "a%b");
+        assert!(interpolate("a%b", Dialect::SwiftConf, &lookup).is_err());
     }
 
     #[test]
     fn refuses_what_has_no_end_or_meaning() {
         for value in ["%(none)s", "%(a)", "%(a", "%()s", "%(a)s 1%", "%(loop)s"] {
-            assert!(interpolate(value, &lookup).is_err(), "{value}");
+            assert!(interpolate(value, Dialect::Service, &lookup).is_err(), "{value}");
         }
-        assert_eq!(interpolate("%(hundred)s", &lookup).unwrap().len(), 100);
+        assert_eq!(interpolate("%(hundred)s", Dialect::Service, &lookup).unwrap().len(), 100);
         let too_long = ["%(many)s"; 99].concat();
-        assert!(interpolate(&too_long, &|name| lookup(name)).is_err());
+        assert!(interpolate(&too_long, Dialect::Service, &|name| lookup(name)).is_err());
     }
 }

@@ -7,6 +7,25 @@ use std::{
 
 use crate::{ConfError, Origin};
 
+/// Which of Swift's two ways to read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// A service's: keys keep their case, and a `%` that begins no `%(name)s` is a `%`.
+    Service,
+    /// swift.conf's, which is Python's own: keys are lower case, and `%%` stands for `%`.
+    SwiftConf,
+}
+
+impl Dialect {
+    /// A key as it is looked up.
+    pub(crate) fn key(self, key: &str) -> String {
+        match self {
+            Self::Service => key.to_owned(),
+            Self::SwiftConf => key.to_lowercase(),
+        }
+    }
+}
+
 /// The section whose options all others inherit.
 pub(crate) const DEFAULT: &str = "DEFAULT";
 
@@ -35,11 +54,12 @@ impl Sections {
     }
 
     /// Adds what a file says to what those before it said.
-    pub(crate) fn read(&mut self, text: &str, source: &Arc<str>) -> Result<(), ConfError> {
+    pub(crate) fn read(&mut self, text: &str, source: &Arc<str>, dialect: Dialect) -> Result<(), ConfError> {
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let mut reader = Reader {
             sections: self,
             source: Arc::clone(source),
+            dialect,
             seen: HashSet::new(),
             section: None,
             option: None,
@@ -60,6 +80,7 @@ impl Sections {
 struct Reader<'a> {
     sections: &'a mut Sections,
     source: Arc<str>,
+    dialect: Dialect,
     /// Sections and options of this file: here each may stand once, while a later file may repeat them.
     seen: HashSet<(String, Option<String>)>,
     section: Option<String>,
@@ -124,12 +145,13 @@ impl Reader<'_> {
         if key.is_empty() {
             return Err(self.error(number, format!("the value {value:?} has no key")));
         }
-        if !self.seen.insert((section.clone(), Some(key.to_owned()))) {
+        let key = self.dialect.key(key);
+        if !self.seen.insert((section.clone(), Some(key.clone()))) {
             return Err(self.error(number, format!("{key} is set a second time in [{section}]; remove one")));
         }
         let raw = Raw { value: value.to_owned(), origin: Origin::line(Arc::clone(&self.source), number) };
-        self.sections.options_mut(&section).insert(key.to_owned(), raw);
-        self.option = Some(key.to_owned());
+        self.sections.options_mut(&section).insert(key.clone(), raw);
+        self.option = Some(key);
         Ok(())
     }
 

@@ -123,7 +123,21 @@ fn what_cannot_be_read_is_an_error() {
     assert!(Conf::load(dir.path()).unwrap_err().to_string().ends_with("has no *.conf file"));
     fs::write(&file, b"[s]\na = \xe9\n").unwrap();
     assert!(Conf::load(&file).unwrap_err().to_string().ends_with("is not UTF-8 at byte 8"));
-    assert_eq!(Conf::load_latin1(&file).unwrap().section("s").unwrap().text("a", ""), "\u{e9}");
     fs::write(&file, vec![b'#'; CONF_BYTES_MAX as usize + 1]).unwrap();
     assert!(Conf::load(&file).unwrap_err().to_string().contains("has more than"));
+}
+
+#[test]
+fn swift_conf_has_rules_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("swift.conf");
+    fs::write(
+        &file,
+        b"[swift-hash]\nSwift_Hash_Path_Suffix = 5%%\xe9\nnested = %(SWIFT_hash_path_suffix)s!\n",
+    )
+    .unwrap();
+    let section = Conf::load_swift_conf(&file).unwrap().section("swift-hash").unwrap();
+    assert_eq!(values(&section), [("nested", "5%\u{e9}!"), ("swift_hash_path_suffix", "5%\u{e9}")].into());
+    fs::write(&file, "[s]\na = 1\nA = 2\n").unwrap();
+    assert!(Conf::load_swift_conf(&file).unwrap_err().to_string().contains("a is set a second time"));
 }
