@@ -5,22 +5,31 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
 mod config;
 mod drain;
+mod grpc_server;
 mod health;
 mod listen;
 pub mod notify;
+mod telemetry;
 
+pub use admin::Admin;
 pub use config::{
     Config, ConfigError, DurabilityOption, FileMode, FlagSetting, HealthcheckOptions, Layers, LogFormat,
     LogLevel, Mistake, NodeOptions, OptionSpec, OptionValue, Origin, ReplicatorOptions, Reserve, Row, Scope,
     ServerOptions, SsyncOptions, SyncMethod, TABLES, sample,
 };
 pub use drain::{Drain, Drained, Shutdown};
+pub use grpc_server::{GrpcOptions, GrpcServer, GrpcServerError};
 pub use health::{Health, LIVE};
 pub use listen::{
     BindAddress, CONNECTION_QUEUE_MAX, Connection, FORWARD_BUFFER, ForwardError, Handler, Incoming,
     ListenError, ListenOptions, Listener, PREAMBLE_MAX, PREFACE, PeerInfo, PeerRoute, Port, PortOptions,
     Preamble, PreambleError, Protocol, Replay, Route, SniffError, Sniffed, Socket, connection_queue, forward,
     sniff,
+};
+pub use telemetry::{
+    DURATION_BUCKETS, Export, ExportError, Metrics, MetricsError, OTHER_METHOD, RpcLayer, RpcMethods,
+    Telemetry, TelemetryError, TelemetryOptions, TraceContext, parent_of,
 };

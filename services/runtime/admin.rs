@@ -1,0 +1,99 @@
+//! The admin address: metrics, health and the configuration for people and scrapers, and gRPC (health, reflection, the admin
+//! service) on the same port.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::{Value, json};
+
+use crate::{Health, Row, grpc_server::GrpcServer, telemetry::Metrics};
+
+/// Prometheus' text format.
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the admin address shows.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// `/ready`.
+    pub health: Health,
+    /// `/metrics`; `None` where the option `metrics` is off.
+    pub metrics: Option<Metrics>,
+    /// `/config`.
+    pub config: Arc<[Row]>,
+}
+
+impl Admin {
+    /// Puts the plain routes beside the gRPC services of a server. The server must take HTTP/1.1
+    /// ([`crate::GrpcOptions::http1`]), and should drain last: probes go on asking while everything else goes down.
+    #[must_use]
+    pub fn routes_on(self, server: GrpcServer) -> GrpcServer {
+        server.with_http(self.router())
+    }
+
+    fn router(self) -> Router {
+        Router::new()
+            .route("/", get(index))
+            .route("/live", get(|| async { "alive\n" }))
+            .route("/ready", get(ready))
+            .route("/metrics", get(metrics))
+            .route("/config", get(config))
+            .with_state(Arc::new(self))
+    }
+}
+
+async fn index() -> String {
+    let routes = [
+        ("/live", "the process runs"),
+        ("/ready", "it takes work"),
+        ("/metrics", "for Prometheus"),
+        ("/config", "each option, its value and where that comes from"),
+    ];
+    routes.iter().fold(String::new(), |mut text, (path, what)| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{path:10}{what}");
+        text
+    })
+}
+
+async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    if admin.health.is_ready() {
+        (StatusCode::OK, "ready\n").into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or draining\n").into_response()
+    }
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.metrics.as_ref().map(Metrics::text) {
+        Some(Ok(text)) => ([(CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response(),
+        Some(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+        None => (StatusCode::NOT_FOUND, "metrics are off (option metrics in [ssync])\n").into_response(),
+    }
+}
+
+async fn config(State(admin): State<Arc<Admin>>) -> Json<Value> {
+    let rows = admin.config.iter().map(Row::to_json).collect();
+    Json(Value::Array(rows))
+}
+
+impl Row {
+    /// As `/config` and `ssync config show --json` have it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "section": self.section,
+            "name": self.name,
+            "value": self.value,
+            "origin": self.origin.to_string(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Logs to standard error, traces by OTLP where the standard variables ask for it, metrics for Prometheus.
+
+mod context;
+mod export;
+mod logs;
+mod metrics;
+mod rpc;
+
+use std::time::Duration;
+
+use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
+use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use opentelemetry_semantic_conventions::attribute::SERVICE_VERSION;
+use tracing_subscriber::{
+    Layer as _, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+pub use context::{TraceContext, parent_of};
+pub use export::{Export, ExportError};
+pub use metrics::{DURATION_BUCKETS, Metrics, MetricsError};
+pub use rpc::{OTHER_METHOD, RpcBody, RpcLayer, RpcMethods, RpcService};
+
+use crate::config::{LogFormat, LogLevel};
+
+/// Time that the last spans get to leave the process.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a process tells about itself.
+#[derive(Debug, Clone)]
+pub struct TelemetryOptions {
+    /// `service.name` where OTEL_SERVICE_NAME does not say another.
+    pub service_name: &'static str,
+    /// `service.version`, and the version in `ssync_build_info`.
+    pub version: &'static str,
+    /// Form of the log lines.
+    pub log_format: LogFormat,
+    /// Least level that is logged, where RUST_LOG does not say another.
+    pub log_level: LogLevel,
+}
+
+/// Why telemetry cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The exporter of traces cannot be set up.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// Metrics cannot be set up.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// RUST_LOG is not of its form.
+    #[error("RUST_LOG is not of its form: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Somebody else has set up logging in this process.
+    #[error("logging is set up already: {0}")]
+    Twice(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Running telemetry. End it with [`Telemetry::shutdown`], or the last spans are lost.
+#[derive(Debug)]
+pub struct Telemetry {
+    tracer: Option<SdkTracerProvider>,
+    metrics: Metrics,
+}
+
+impl Telemetry {
+    /// Sets up the process: logs, the W3C propagator, traces. To be called once, within the runtime.
+    pub fn start(options: &TelemetryOptions) -> Result<Self, TelemetryError> {
+        global::set_text_map_propagator(TraceContextPropagator::new());
+        let metrics = Metrics::new(options.version)?;
+        let tracer = tracer(options)?;
+        // Spans of every level above DEBUG are carried on even when nothing is exported here: the next hop may export.
+        let traces = tracer.as_ref().map(|provider| {
+            tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer("ssync"))
+                .with_filter(LevelFilter::INFO)
+        });
+        tracing_subscriber::registry()
+            .with(logs::filter(options.log_level)?)
+            .with(traces)
+            .with(logs::layer(options.log_format))
+            .try_init()?;
+        Ok(Self { tracer, metrics })
+    }
+
+    /// The instruments of this process.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Sends what is still here; waits a few seconds at most.
+    pub async fn shutdown(self) {
+        let Some(tracer) = self.tracer else { return };
+        // The provider blocks until its exporter is done, and that exporter needs this runtime.
+        let ended = tokio::task::spawn_blocking(move || tracer.shutdown_with_timeout(FLUSH_TIMEOUT)).await;
+        if let Ok(Err(error)) = ended {
+            tracing::warn!(%error, "the last spans were not exported");
+        }
+    }
+}
+
+/// `None` when OTEL_SDK_DISABLED is true.
+fn tracer(options: &TelemetryOptions) -> Result<Option<SdkTracerProvider>, TelemetryError> {
+    let export = Export::from_variables(|name| std::env::var(name).ok())?;
+    let provider = SdkTracerProvider::builder().with_resource(resource(options));
+    Ok(match export {
+        Export::Disabled => None,
+        Export::ContextOnly => Some(provider.build()),
+        Export::Otlp => Some(provider.with_batch_exporter(export::exporter()?).build()),
+    })
+}
+
+/// OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME are read by the SDK's own detectors and win.
+fn resource(options: &TelemetryOptions) -> Resource {
+    let detected = Resource::builder().build();
+    let named = detected
+        .get(&opentelemetry_semantic_conventions::attribute::SERVICE_NAME.into())
+        .is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+    let builder = Resource::builder().with_attribute(KeyValue::new(SERVICE_VERSION, options.version));
+    if named { builder } else { builder.with_service_name(options.service_name) }.build()
+}

@@ -1,0 +1,100 @@
+//! One set of instruments, read as Prometheus text.
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Meter, MeterProvider as _},
+};
+use opentelemetry_sdk::{
+    error::OTelSdkError,
+    metrics::{Aggregation, Instrument, InstrumentKind, SdkMeterProvider, Stream},
+};
+use prometheus::{Registry, TextEncoder};
+
+/// Bounds for every histogram of seconds: calls take milliseconds, sessions up to an hour. The SDK's own are made for
+/// milliseconds.
+pub const DURATION_BUCKETS: [f64; 16] =
+    [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+
+/// Metrics cannot be set up, or cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// The exporter refuses.
+    #[error("metrics cannot be set up: {0}")]
+    Setup(#[from] OTelSdkError),
+    /// Two instruments of one name, or a value that cannot be written.
+    #[error("metrics cannot be written: {0}")]
+    Text(#[from] prometheus::Error),
+}
+
+/// The instruments of a process. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    provider: SdkMeterProvider,
+    registry: Registry,
+}
+
+impl Metrics {
+    /// An empty set but for `ssync_build_info`.
+    pub fn new(version: &'static str) -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            .build()?;
+        let provider = SdkMeterProvider::builder().with_reader(exporter).with_view(seconds).build();
+        let metrics = Self { provider, registry };
+        metrics
+            .meter()
+            .u64_gauge("ssync_build_info")
+            .with_description("Always 1; the labels say which program this is")
+            .build()
+            .record(1, &[KeyValue::new("version", version)]);
+        Ok(metrics)
+    }
+
+    /// Makes instruments. Their names begin with `ssync_` or stand in OpenTelemetry's conventions; labels have few values
+    /// (device, policy, reason), never a partition, hash or path.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.provider.meter("ssync")
+    }
+
+    /// Every value in Prometheus' text format.
+    pub fn text(&self) -> Result<String, MetricsError> {
+        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    }
+}
+
+/// Gives histograms of seconds bounds that fit them.
+fn seconds(instrument: &Instrument) -> Option<Stream> {
+    let fits = instrument.kind() == InstrumentKind::Histogram && instrument.unit() == "s";
+    let boundaries = DURATION_BUCKETS.to_vec();
+    let aggregation = Aggregation::ExplicitBucketHistogram { boundaries, record_min_max: false };
+    fits.then(|| Stream::builder().with_aggregation(aggregation).build().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_the_build_and_what_was_recorded_in_buckets_of_seconds() {
+        let metrics = Metrics::new("1.2.3").unwrap();
+        metrics
+            .meter()
+            .u64_counter("ssync_objects_received")
+            .build()
+            .add(3, &[KeyValue::new("device", "d1")]);
+        metrics.meter().f64_histogram("ssync_flush_duration").with_unit("s").build().record(0.02, &[]);
+        let text = metrics.text().unwrap();
+        for line in [
+            "ssync_build_info{version=\"1.2.3\"} 1",
+            "ssync_objects_received_total{device=\"d1\"} 3",
+            "ssync_flush_duration_seconds_bucket{le=\"0.01\"} 0",
+            "ssync_flush_duration_seconds_bucket{le=\"0.025\"} 1",
+            "ssync_flush_duration_seconds_bucket{le=\"3600\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+    }
+}
