@@ -1,8 +1,7 @@
 //! Requests for single objects, and what a change of one left.
 
 use ssync_types::{
-    ByteRange, Deleted, FragmentPreference, Invalid, Metadata, ObjectDelete, ObjectPost, ObjectPut,
-    ReadOptions, Stored,
+    ByteRange, Deleted, FragmentPreference, Invalid, ObjectDelete, ObjectPost, ObjectPut, ReadOptions, Stored,
 };
 
 use super::{
@@ -137,7 +136,7 @@ impl From<Deleted> for v1::DeleteObjectResponse {
         Self {
             existed: deleted.existed,
             timestamp: Some(deleted.timestamp.into()),
-            previous_metadata: from_metadata(deleted.previous.unwrap_or_else(Metadata::new)),
+            previous_metadata: from_metadata(deleted.previous.unwrap_or_default()),
         }
     }
 }

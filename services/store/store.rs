@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use ssync_types::{
-    BodyEvent, ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer, PartitionRef,
-    ReadOptions, Refusal, ReleaseItem, ReleaseResult, SessionEvent, SessionOpen, Stored, Suffix, SuffixHashes,
-    UpdateMessage, Want,
+    BodyEvent, ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
+    PartitionRef, ReadOptions, Refusal, ReleaseItem, ReleaseResult, SessionEvent, SessionOpen, Stored,
+    Suffix, SuffixHashes, UpdateMessage, Want,
 };
 use tokio::sync::mpsc;
 

@@ -1,0 +1,107 @@
+//! Tests of the probe, against peers that say the right thing, the wrong thing, or nothing.
+
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// What Swift 2.38.3 on Python 3.11 answers the preface with.
+const STOCK: &[u8] = b"HTTP/1.1 505 Invalid HTTP version (2.0)\r\nServer: BaseHTTP/0.6 Python/3.11.7\r\nConnection: close\r\n\r\n";
+const SETTINGS: &[u8] = b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64";
+const LIMIT: Duration = Duration::from_millis(300);
+
+/// A peer that answers every connection with `answer`, in pieces of `piece` bytes, and then hangs up or not.
+async fn peer(answer: &'static [u8], piece: usize, hang_up: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut preface = [0; PREFACE.len()];
+            stream.read_exact(&mut preface).await.unwrap();
+            assert_eq!(preface, PREFACE);
+            for bytes in answer.chunks(piece) {
+                stream.write_all(bytes).await.unwrap();
+                stream.flush().await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            if !hang_up {
+                tokio::spawn(async move {
+                    let _ = stream.read_u8().await;
+                });
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn only_a_505_marks_a_peer_as_stock() {
+    for piece in [1, 7, 4096] {
+        assert_eq!(probe(&peer(STOCK, piece, true).await, LIMIT).await, Ok(PeerKind::StockSwift));
+        assert_eq!(probe(&peer(SETTINGS, piece, false).await, LIMIT).await, Ok(PeerKind::Grpc));
+    }
+    let others: [&[u8]; 9] = [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"HTTP/1.1 503 Service Unavailable\r\n\r\n",
+        b"HTTP/1.1 5050 x\r\n\r\n",
+        b"HTTP/1.1 505",
+        b"HTTP/2 505 x\r\n\r\n",
+        b"\x15\x03\x03\x00\x02\x02\x46 and so on",
+        b"\x00\x00\x06\x04\x01\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64",
+        b"\x00\x00\x05\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00",
+        b"SSH-2.0-OpenSSH_9.2p1\r\n",
+    ];
+    for answer in others {
+        let refusal = probe(&peer(answer, 4096, true).await, LIMIT).await.unwrap_err();
+        assert_eq!(refusal.reason, Reason::Unreachable, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn silence_resets_and_endless_lines_are_errors_that_name_the_peer() {
+    let endless: &'static [u8] =
+        Box::leak(format!("HTTP/1.1 505 {}", "x".repeat(4096)).into_boxed_str().into_boxed_bytes());
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    for address in
+        [peer(b"", 1, false).await, peer(b"", 1, true).await, peer(endless, 4096, false).await, closed]
+    {
+        let refusal = probe(&address, LIMIT).await.unwrap_err();
+        assert_eq!(refusal.reason, Reason::Unreachable);
+        assert!(refusal.message.contains(&address), "{}", refusal.message);
+    }
+}
+
+#[tokio::test]
+async fn a_stock_peer_is_remembered_for_a_while_and_a_failure_is_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let book = PeerBook::new(LIMIT, Duration::from_millis(400));
+
+    let answer = async |bytes: &[u8]| {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let _ = stream.shutdown().await;
+        stream
+    };
+    let (kind, _held) = tokio::join!(book.kind(&address), answer(b"garbage, not an answer"));
+    assert!(kind.is_err());
+    let (kind, _held) = tokio::join!(book.kind(&address), answer(STOCK));
+    assert_eq!(kind, Ok(PeerKind::StockSwift));
+    // Nobody accepts now, so only memory can answer.
+    assert_eq!(book.kind(&address).await, Ok(PeerKind::StockSwift));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Upgraded in the meantime.
+    let (kind, _held) = tokio::join!(book.kind(&address), answer(SETTINGS));
+    assert_eq!(kind, Ok(PeerKind::Grpc));
+}
+
+#[test]
+fn the_book_has_an_end() {
+    let book = PeerBook::new(LIMIT, Duration::from_secs(300));
+    for peer in 0..PEERS_MAX + 10 {
+        book.remember(&format!("10.0.0.1:{peer}"));
+    }
+    assert_eq!(book.stock.lock().unwrap().len(), PEERS_MAX);
+    assert!(book.is_known_stock("10.0.0.1:0"));
+    book.forget("10.0.0.1:0");
+    assert!(!book.is_known_stock("10.0.0.1:0"));
+}

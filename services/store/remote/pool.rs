@@ -1,0 +1,86 @@
+//! Connections to one peer.
+//!
+//! A stream whose reader has stalled keeps its window's worth of the connection's window for itself, so enough of them
+//! stop everybody on that connection. Hence a stream gets a connection to itself as long as there are enough.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ssync_api::{
+    convert::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX},
+    v1::{object_service_client::ObjectServiceClient, replication_service_client::ReplicationServiceClient},
+};
+use tonic::transport::{Channel, Endpoint};
+
+/// At most so many connections, the least used first.
+#[derive(Debug)]
+pub(super) struct Pool {
+    endpoint: Endpoint,
+    connections_max: usize,
+    connections: Mutex<Vec<Lease>>,
+}
+
+/// The use of a connection, for as long as it is held.
+#[derive(Debug, Clone)]
+pub(super) struct Lease {
+    channel: Channel,
+    /// Its holders are counted by the references to this: one is the pool's.
+    users: Arc<()>,
+}
+
+impl Pool {
+    pub(super) fn new(endpoint: Endpoint, connections_max: usize) -> Self {
+        Self { endpoint, connections_max: connections_max.max(1), connections: Mutex::default() }
+    }
+
+    /// An idle connection, else a new one, else the least used.
+    pub(super) fn lease(&self) -> Lease {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let least_used = connections.iter().min_by_key(|lease| lease.users()).cloned();
+        match least_used {
+            // Two references: the pool's and the clone's.
+            Some(lease) if lease.users() <= 2 || connections.len() >= self.connections_max => lease,
+            _ => {
+                let lease = Lease { channel: self.endpoint.connect_lazy(), users: Arc::default() };
+                connections.push(lease.clone());
+                lease
+            }
+        }
+    }
+}
+
+impl Lease {
+    fn users(&self) -> usize {
+        Arc::strong_count(&self.users)
+    }
+
+    pub(super) fn replication(&self) -> ReplicationServiceClient<Channel> {
+        ReplicationServiceClient::new(self.channel.clone())
+            .max_encoding_message_size(REQUEST_BYTES_MAX)
+            .max_decoding_message_size(RESPONSE_BYTES_MAX)
+    }
+
+    pub(super) fn objects(&self) -> ObjectServiceClient<Channel> {
+        ObjectServiceClient::new(self.channel.clone())
+            .max_encoding_message_size(REQUEST_BYTES_MAX)
+            .max_decoding_message_size(RESPONSE_BYTES_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_has_a_connection_to_itself_while_there_are_enough() {
+        let pool = Pool::new(Endpoint::from_static("http://127.0.0.1:1"), 3);
+        let leases: Vec<Lease> = (0..3).map(|_| pool.lease()).collect();
+        assert_eq!(pool.connections.lock().unwrap().len(), 3);
+        assert!(leases.iter().all(|lease| lease.users() == 2));
+
+        let shared = pool.lease();
+        assert_eq!((shared.users(), pool.connections.lock().unwrap().len()), (3, 3));
+        drop((leases, shared));
+        let _reused = pool.lease();
+        assert_eq!(pool.connections.lock().unwrap().len(), 3);
+    }
+}

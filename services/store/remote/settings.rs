@@ -1,0 +1,80 @@
+//! How a remote store connects, and how long it waits for what.
+
+use std::time::Duration;
+
+use ssync_types::Invalid;
+use tonic::transport::Endpoint;
+
+use crate::StoreAddress;
+
+/// Settings of a [`RemoteStore`](super::RemoteStore). The defaults are those that were measured or are known to matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteSettings {
+    /// How long making a connection may take.
+    pub connect_timeout: Duration,
+    /// Longest time that an idle sender says nothing. Meshes close streams that are idle for longer than a minute or so.
+    pub heartbeat_interval: Duration,
+    /// Longest time that a peer may say nothing at all: it is gone.
+    pub silence_timeout: Duration,
+    /// Longest time that a peer may owe something without any progress, however alive it is.
+    pub progress_timeout: Duration,
+    /// Longest time that a call with one small answer may take.
+    pub unary_timeout: Duration,
+    /// How often an HTTP/2 ping is sent, to find half-open connections.
+    pub keepalive_interval: Duration,
+    /// How long the answer to a ping may take.
+    pub keepalive_timeout: Duration,
+    /// Most bytes under way to us on one stream.
+    pub stream_window_bytes: u32,
+    /// Likewise on a stream with an object's body. Small, for a stalled reader holds this much.
+    pub object_window_bytes: u32,
+    /// Most bytes under way to us on one connection.
+    pub connection_window_bytes: u32,
+    /// Largest HTTP/2 frame that we take.
+    pub frame_bytes_max: u32,
+    /// Most connections for sessions. Further sessions share; three stalled ones fill less than a connection's window.
+    pub session_connections_max: usize,
+    /// Most connections for objects' bodies.
+    pub object_connections_max: usize,
+}
+
+impl Default for RemoteSettings {
+    fn default() -> Self {
+        const MIB: u32 = 1024 * 1024;
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            heartbeat_interval: Duration::from_secs(15),
+            silence_timeout: Duration::from_secs(60),
+            progress_timeout: Duration::from_secs(300),
+            unary_timeout: Duration::from_secs(60),
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(20),
+            stream_window_bytes: 8 * MIB,
+            object_window_bytes: MIB / 2,
+            connection_window_bytes: 32 * MIB,
+            frame_bytes_max: 64 * 1024,
+            session_connections_max: 8,
+            object_connections_max: 16,
+        }
+    }
+}
+
+impl RemoteSettings {
+    pub(super) fn endpoint(&self, address: &StoreAddress, stream_window: u32) -> Result<Endpoint, Invalid> {
+        const USER_AGENT: &str = concat!("ssync/", env!("CARGO_PKG_VERSION"));
+        let invalid = |error: tonic::transport::Error| Invalid::new("address", format!("{address}: {error}"));
+        let endpoint = Endpoint::from_shared(address.to_string()).map_err(invalid)?;
+        let endpoint = endpoint.user_agent(USER_AGENT).map_err(invalid)?;
+        Ok(endpoint
+            .connect_timeout(self.connect_timeout)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Some(self.keepalive_interval))
+            .http2_keep_alive_interval(self.keepalive_interval)
+            .keep_alive_timeout(self.keepalive_timeout)
+            .keep_alive_while_idle(true)
+            .http2_adaptive_window(false)
+            .initial_stream_window_size(stream_window)
+            .initial_connection_window_size(self.connection_window_bytes)
+            .max_frame_size(self.frame_bytes_max))
+    }
+}
