@@ -1,69 +1,95 @@
-//! Devices and what can be done on them.
+//! One device: what its operations share.
 
-use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
-
-use ssync_types::{
-    DeviceName, FragmentIndex, HashPathConfig, ObjectHash, ObjectPath, Offer, Partition, PolicyIndex,
-    ReleaseFile, ReleaseOutcome, Suffix, SuffixHashes, Timestamp,
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    time::SystemTime,
 };
+
+use ssync_types::{DeviceName, HashPathConfig, Invalid, ObjectHash, ObjectPath, PolicyIndex, Timestamp};
 
 use crate::{
-    Committed, Confirmation, DataFile, DiskConfig, DiskError, Found, LocalObject, Location, MetaFile,
-    OpenOptions, PartitionListing, PolicyKind, Space,
+    DiskConfig, DiskError, Location, PolicyKind, Reserve, Space,
+    disk::{Disk, RealDisk},
+    mount,
 };
 
-/// All devices of this node.
+/// How many objects can be changed at once on a device without two of them waiting for each other by chance.
+const STRIPES: usize = 256;
+
+/// What all devices of a node share.
 #[derive(Debug)]
-pub struct Devices {
-    config: DiskConfig,
-    hash: HashPathConfig,
-    policies: BTreeMap<PolicyIndex, PolicyKind>,
-}
-
-impl Devices {
-    /// The devices below `config.devices`. Nothing is opened yet.
-    #[must_use]
-    pub fn new(
-        config: DiskConfig,
-        hash: HashPathConfig,
-        policies: BTreeMap<PolicyIndex, PolicyKind>,
-    ) -> Self {
-        Self { config, hash, policies }
-    }
-
-    /// The cluster's salt of object hashes.
-    #[must_use]
-    pub fn hash_path(&self) -> &HashPathConfig {
-        &self.hash
-    }
-
-    /// The settings.
-    #[must_use]
-    pub fn config(&self) -> &DiskConfig {
-        &self.config
-    }
-
-    /// How a policy stores objects; `None` for one that swift.conf does not have.
-    #[must_use]
-    pub fn policy(&self, policy: PolicyIndex) -> Option<PolicyKind> {
-        self.policies.get(&policy).copied()
-    }
-
-    /// Opens a device if it is usable. What was opened before is used again while it is still what is mounted there.
-    pub fn open(&self, name: &DeviceName) -> Result<Arc<Device>, DiskError> {
-        Ok(Arc::new(Device { name: name.clone() }))
-    }
+pub(crate) struct Settings {
+    pub(crate) config: DiskConfig,
+    pub(crate) hash: HashPathConfig,
+    pub(crate) policies: BTreeMap<PolicyIndex, PolicyKind>,
 }
 
 /// A device whose mount was checked. Everything on it is reached from the directory that was opened then.
-#[derive(Debug)]
 pub struct Device {
-    name: DeviceName,
+    pub(crate) name: DeviceName,
+    pub(crate) settings: std::sync::Arc<Settings>,
+    pub(crate) disk: Box<dyn Disk>,
+    /// Publishing, cleaning and letting go in one object's directory exclude each other.
+    objects: Stripes,
+    /// Threads of this program that want one partition's `.lock` queue here, not on the file: that can only be polled.
+    partitions: Stripes,
+    /// The file system cannot make files without names.
+    pub(crate) named_temporaries: AtomicBool,
+    /// Directories whose names are known to be flushed: their inode and when it was made.
+    pub(crate) settled: Mutex<HashMap<PathBuf, (u64, Option<SystemTime>)>>,
 }
 
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Stripes(Vec<Mutex<()>>);
+
+impl Stripes {
+    fn new() -> Self {
+        Self((0..STRIPES).map(|_| Mutex::new(())).collect())
+    }
+
+    fn lock(&self, key: u64) -> Option<MutexGuard<'_, ()>> {
+        let index = usize::try_from(key % STRIPES as u64).unwrap_or(0);
+        self.0.get(index).map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Excludes others from an object's directory.
+#[derive(Debug)]
+pub(crate) struct Exclusive<'a>(
+    #[expect(dead_code, reason = "held for its drop")] Option<MutexGuard<'a, ()>>,
+);
+
 impl Device {
-    fn not_yet<T>(&self) -> Result<T, DiskError> {
-        Err(DiskError::io(&self.name, "reach", Path::new(""), io::ErrorKind::Unsupported.into()))
+    pub(crate) fn open(name: &DeviceName, settings: std::sync::Arc<Settings>) -> Result<Self, DiskError> {
+        let unmounted = |problem| DiskError::Unmounted { device: name.clone(), problem };
+        let path = settings.config.devices.join(name.as_str());
+        let mounted = mount::identify(&path, settings.config.mount_check).map_err(unmounted)?;
+        let disk = RealDisk::open(&path).map_err(|error| unmounted(error.to_string()))?;
+        if disk.identity() != mounted {
+            return Err(unmounted("was mounted or unmounted while it was being opened".to_owned()));
+        }
+        Ok(Self::on(name.clone(), settings, Box::new(disk)))
+    }
+
+    pub(crate) fn on(name: DeviceName, settings: std::sync::Arc<Settings>, disk: Box<dyn Disk>) -> Self {
+        Self {
+            name,
+            settings,
+            disk,
+            objects: Stripes::new(),
+            partitions: Stripes::new(),
+            named_temporaries: AtomicBool::new(false),
+            settled: Mutex::default(),
+        }
     }
 
     /// Its name in the ring.
@@ -72,191 +98,69 @@ impl Device {
         &self.name
     }
 
+    /// Whether it is still what is mounted at its place. Every write asks; callers of long reads ask before each batch.
+    pub fn check_mounted(&self) -> Result<(), DiskError> {
+        let unmounted = |problem| DiskError::Unmounted { device: self.name.clone(), problem };
+        let path = self.settings.config.devices.join(self.name.as_str());
+        let mounted = mount::identify(&path, self.settings.config.mount_check).map_err(unmounted)?;
+        if self.disk.identity() != mounted {
+            return Err(unmounted(
+                "was unmounted, or something else was mounted, after it was opened".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
     /// Its space.
     pub fn space(&self) -> Result<Space, DiskError> {
-        self.not_yet()
-    }
-
-    /// Whether it is still what is mounted at its place; callers of long sessions ask before each batch.
-    pub fn check_mounted(&self) -> Result<(), DiskError> {
-        self.not_yet()
-    }
-
-    /// Opens an object and checks it.
-    pub fn open_object(self: &Arc<Self>, _at: &Location, _options: &OpenOptions) -> Result<Found, DiskError> {
-        self.not_yet()
-    }
-
-    /// As [`open_object`](Self::open_object), but removes first what no longer counts: the receiver's check of an offer.
-    pub fn open_for_check(
-        self: &Arc<Self>,
-        _at: &Location,
-        _options: &OpenOptions,
-    ) -> Result<Found, DiskError> {
-        self.not_yet()
-    }
-
-    /// The partitions of a policy.
-    pub fn partitions(&self, _policy: PolicyIndex) -> Result<PartitionListing, DiskError> {
-        self.not_yet()
-    }
-
-    /// The suffixes of a partition, ascending; none when there is no such partition.
-    pub fn suffixes(&self, _policy: PolicyIndex, _partition: Partition) -> Result<Vec<Suffix>, DiskError> {
-        self.not_yet()
-    }
-
-    /// The objects of a suffix, by hash. Removes what no longer counts.
-    pub fn list_suffix(
-        &self,
-        _policy: PolicyIndex,
-        _partition: Partition,
-        _suffix: Suffix,
-    ) -> Result<Vec<LocalObject>, DiskError> {
-        self.not_yet()
-    }
-
-    /// Begins a body of `size` bytes (`None`: not known beforehand).
-    pub fn create(
-        self: &Arc<Self>,
-        _at: &Location,
-        _path: &ObjectPath,
-        _size: Option<u64>,
-    ) -> Result<Writer, DiskError> {
-        self.not_yet()
-    }
-
-    /// Stores a `.meta` file. `NotFound` if there is no body, `StateChanged` if it went away meanwhile.
-    pub fn write_meta(&self, _at: &Location, _path: &ObjectPath, _meta: &MetaFile) -> Result<(), DiskError> {
-        self.not_yet()
-    }
-
-    /// Stores a tombstone.
-    pub fn write_tombstone(
-        &self,
-        _at: &Location,
-        _path: &ObjectPath,
-        _timestamp: Timestamp,
-        _next_part_power: Option<u32>,
-    ) -> Result<(), DiskError> {
-        self.not_yet()
-    }
-
-    /// Gives a stored fragment its durable mark.
-    pub fn commit_fragment(
-        &self,
-        _at: &Location,
-        _fragment: FragmentIndex,
-        _timestamp: Timestamp,
-    ) -> Result<(), DiskError> {
-        self.not_yet()
-    }
-
-    /// Whether an offered version, or a newer one, is here; flushed before the answer.
-    pub fn confirm(self: &Arc<Self>, _at: &Location, _offer: &Offer) -> Result<Confirmation, DiskError> {
-        self.not_yet()
-    }
-
-    /// The hashes of a partition's suffixes. Stale ones, and those of `rehash`, are calculated anew; `list_suffixes` finds also
-    /// suffixes that nobody reported.
-    pub fn suffix_hashes(
-        &self,
-        _policy: PolicyIndex,
-        _partition: Partition,
-        _rehash: &[Suffix],
-        _list_suffixes: bool,
-    ) -> Result<SuffixHashes, DiskError> {
-        self.not_yet()
-    }
-
-    /// Marks suffixes as stale. A partition that does not exist is not made.
-    pub fn invalidate_suffixes(
-        &self,
-        _policy: PolicyIndex,
-        _partition: Partition,
-        _suffixes: &[Suffix],
-    ) -> Result<(), DiskError> {
-        self.not_yet()
-    }
-
-    /// Takes a partition's replication lock; makes the partition's directory if there is none, as Swift does.
-    pub fn lock_partition(
-        self: &Arc<Self>,
-        _policy: PolicyIndex,
-        _partition: Partition,
-        _timeout: Duration,
-    ) -> Result<PartitionLock, DiskError> {
-        self.not_yet()
-    }
-
-    /// Takes one of the device's `slots` locks; `None` when `slots` is 0: no limit.
-    pub fn lock_device(
-        self: &Arc<Self>,
-        _slots: u32,
-        _timeout: Duration,
-    ) -> Result<Option<DeviceLock>, DiskError> {
-        self.not_yet()
-    }
-
-    /// Removes exactly `files`, if the object's directory holds exactly these (rule S2).
-    pub fn release(
-        &self,
-        _lock: &PartitionLock,
-        _hash: &ObjectHash,
-        _files: &[ReleaseFile],
-    ) -> Result<ReleaseOutcome, DiskError> {
-        self.not_yet()
-    }
-
-    /// Removes a partition that holds nothing but empty suffix directories and Swift's bookkeeping; says whether it is gone.
-    pub fn remove_empty_partition(&self, _lock: PartitionLock) -> Result<bool, DiskError> {
-        self.not_yet()
+        let (free, total) =
+            self.disk.space().map_err(|error| self.io("ask for the space of", Path::new(""), error))?;
+        let reserve = match self.settings.config.fallocate_reserve {
+            Reserve::Bytes(bytes) => bytes,
+            Reserve::Percent(percent) => (total as f64 * percent / 100.0) as u64,
+        };
+        Ok(Space { free, total, reserve })
     }
 
     /// Flushes the whole file system: what a killed program left (rule S1).
     pub fn sync(&self) -> Result<(), DiskError> {
-        self.not_yet()
-    }
-}
-
-/// A body being written. Dropped without `commit`, it leaves nothing.
-#[derive(Debug)]
-pub struct Writer {
-    device: Arc<Device>,
-}
-
-impl Writer {
-    /// Appends bytes.
-    pub fn write(&mut self, _bytes: &[u8]) -> Result<(), DiskError> {
-        self.device.not_yet()
+        self.check_mounted()?;
+        self.disk.sync_all().map_err(|error| self.io("flush", Path::new(""), error))
     }
 
-    /// Bytes written so far.
-    #[must_use]
-    pub fn written(&self) -> u64 {
-        0
+    pub(crate) fn kind(&self, policy: PolicyIndex) -> Result<PolicyKind, DiskError> {
+        self.settings.policies.get(&policy).copied().ok_or(DiskError::PolicyUnknown { policy })
     }
 
-    /// MD5 of the bytes written so far, 32 lower-case hex digits.
-    #[must_use]
-    pub fn md5_hex(&self) -> String {
-        String::new()
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_system_time(self.disk.now())
     }
 
-    /// Publishes the body: flushed, named, its directory flushed, what it obsoletes removed.
-    pub fn commit(self, _file: DataFile) -> Result<Committed, DiskError> {
-        self.device.not_yet()
+    pub(crate) fn io(&self, op: &'static str, path: &Path, error: io::Error) -> DiskError {
+        DiskError::io(&self.name, op, path, error)
     }
-}
 
-/// A partition's replication lock; dropped, it is free.
-#[derive(Debug)]
-pub struct PartitionLock {
-    _device: Arc<Device>,
-}
+    /// Excludes others from an object's directory, in whichever partition it is.
+    pub(crate) fn exclusive(&self, hash: &ObjectHash) -> Exclusive<'_> {
+        let [.., a, b] = *hash.as_bytes();
+        Exclusive(self.objects.lock(u64::from(u16::from_be_bytes([a, b]))))
+    }
 
-/// One of a device's locks; dropped, it is free.
-#[derive(Debug)]
-pub struct DeviceLock {
-    _device: Arc<Device>,
+    /// The queue of this program's threads before a partition's `.lock`.
+    pub(crate) fn queue(&self, partition: &Path) -> Exclusive<'_> {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        let mut hasher = DefaultHasher::new();
+        partition.hash(&mut hasher);
+        Exclusive(self.partitions.lock(hasher.finish()))
+    }
+
+    /// What every write asks first: policy, mount, and that the name belongs into the directory.
+    pub(crate) fn admit(&self, at: &Location, path: &ObjectPath) -> Result<PolicyKind, DiskError> {
+        let kind = self.kind(at.policy)?;
+        if self.settings.hash.hash(path) != at.hash {
+            return Err(Invalid::new("path", format!("{path} does not hash to {}", at.hash)).into());
+        }
+        self.check_mounted()?;
+        Ok(kind)
+    }
 }

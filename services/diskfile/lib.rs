@@ -4,15 +4,48 @@
 
 #![forbid(unsafe_code)]
 
+mod attributes;
+mod body;
+mod choice;
+mod cleanup;
 mod config;
+mod confirm;
 mod device;
+mod devices;
+mod digest;
+mod directory;
+mod disk;
 mod error;
+mod hashes;
+mod invalidate;
+mod layout;
+mod listing;
+mod lock;
+mod merge;
+mod mount;
+mod name;
 mod object;
+mod open;
+mod post;
+mod power;
+mod publish;
+mod quarantine;
+mod release;
+mod suffix_hash;
+mod temporary;
+mod writer;
 
+#[cfg(test)]
+mod tests;
+
+pub use body::BodyReader;
 pub use config::{DiskConfig, PolicyKind, Reserve, Space};
-pub use device::{Device, DeviceLock, Devices, PartitionLock, Writer};
+pub use device::Device;
+pub use devices::Devices;
 pub use error::{DiskError, LockKind};
+pub use lock::{DeviceLock, PartitionLock};
 pub use object::{
-    BodyReader, Committed, Confirmation, DataFile, Found, LocalObject, Location, MetaFile, MetaView,
-    OpenObject, OpenOptions, PartitionListing,
+    Committed, Confirmation, DataFile, Found, LocalObject, Location, MetaFile, MetaView, OpenObject,
+    OpenOptions, PartitionListing,
 };
+pub use writer::Writer;

@@ -1,14 +1,16 @@
 //! What is asked of, and known about, one object on a device.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
 use ssync_types::{
     FragmentIndex, FragmentPreference, Metadata, ObjectHash, ObjectInfo, ObjectPath, Offer, Partition,
     PolicyIndex, ReleaseFile, Timestamp,
 };
 
-use crate::DiskError;
+use crate::{
+    Device,
+    disk::{DiskFile, Entry},
+};
 
 /// Where an object is kept on its device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,6 +76,11 @@ pub struct OpenObject {
     pub fragment: Option<FragmentIndex>,
     /// All files of the object's directory when it was opened.
     pub files: Vec<ReleaseFile>,
+    pub(crate) device: Arc<Device>,
+    pub(crate) at: Location,
+    pub(crate) file: Box<dyn DiskFile>,
+    /// The file, as the directory has it.
+    pub(crate) entry: Entry,
 }
 
 impl fmt::Debug for OpenObject {
@@ -82,32 +89,6 @@ impl fmt::Debug for OpenObject {
             .field("name", &self.name)
             .field("info", &self.info)
             .finish_non_exhaustive()
-    }
-}
-
-impl OpenObject {
-    /// At most `length` bytes of the body from `offset`; fewer, or none, only at its end.
-    pub fn read_at(&self, _offset: u64, _length: usize) -> Result<Bytes, DiskError> {
-        Ok(Bytes::new())
-    }
-
-    /// Reads the whole body in pieces, checking it on the way.
-    #[must_use]
-    pub fn into_reader(self) -> BodyReader {
-        BodyReader { _object: self }
-    }
-}
-
-/// Reads a body from beginning to end; size and MD5 are checked at the end, and a body that fails goes to quarantine.
-#[derive(Debug)]
-pub struct BodyReader {
-    _object: OpenObject,
-}
-
-impl BodyReader {
-    /// The next piece, of `disk_chunk_size` bytes but for the last; `None` after a body that was as it should be.
-    pub fn next_chunk(&mut self) -> Result<Option<Bytes>, DiskError> {
-        Ok(None)
     }
 }
 

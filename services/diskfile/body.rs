@@ -1,0 +1,109 @@
+//! Reading an object's body, checked on the way (Swift: diskfile.py BaseDiskFileReader).
+
+use bytes::Bytes;
+use md5::{Digest as _, Md5};
+use rustix::io::Errno;
+
+use crate::{DiskError, OpenObject, digest, directory::is};
+
+/// How much is read before the page cache is told that it need not keep it.
+const DROP_CACHE_BYTES: u64 = 1 << 20;
+/// Most bytes read in one piece, whatever is asked for.
+const PIECE_BYTES_MAX: usize = 8 << 20;
+
+impl OpenObject {
+    /// At most `length` bytes of the body from `offset`; fewer only at its end, none beyond it.
+    pub fn read_at(&self, offset: u64, length: usize) -> Result<Bytes, DiskError> {
+        let mut bytes = vec![0; length.min(PIECE_BYTES_MAX)];
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) => return Err(self.unreadable(error)),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(Bytes::from(bytes))
+    }
+
+    /// Reads the whole body in pieces, checking it on the way.
+    #[must_use]
+    pub fn into_reader(self) -> BodyReader {
+        BodyReader { object: self, offset: 0, dropped: 0, md5: Md5::new(), ended: false }
+    }
+
+    fn unreadable(&self, error: std::io::Error) -> DiskError {
+        if is(&error, Errno::IO) {
+            return self.quarantine(format!("could not be read ({error})"));
+        }
+        self.device.io("read", &self.path(), error)
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        crate::layout::object(&self.at).join(&self.entry.name)
+    }
+
+    fn quarantine(&self, problem: String) -> DiskError {
+        self.device.quarantine_object(&self.at, &self.entry, problem)
+    }
+
+    fn drop_cache(&self, from: u64, to: u64) {
+        if self.info.content_length >= self.device.settings.config.keep_cache_size && to > from {
+            self.file.drop_cache(from, to - from);
+        }
+    }
+}
+
+/// Reads a body from beginning to end; size and MD5 are checked at the end, and a body that fails goes to quarantine.
+#[derive(Debug)]
+pub struct BodyReader {
+    object: OpenObject,
+    offset: u64,
+    dropped: u64,
+    md5: Md5,
+    ended: bool,
+}
+
+impl BodyReader {
+    /// The object that is being read.
+    #[must_use]
+    pub fn object(&self) -> &OpenObject {
+        &self.object
+    }
+
+    /// The next piece, of `disk_chunk_size` bytes but for the last; `None` after a body that was as it should be.
+    pub fn next_chunk(&mut self) -> Result<Option<Bytes>, DiskError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let length = self.object.device.settings.config.disk_chunk_size.max(1);
+        let piece = self.object.read_at(self.offset, length)?;
+        if piece.is_empty() {
+            self.ended = true;
+            self.object.drop_cache(self.dropped, self.offset);
+            return self.check().map(|()| None);
+        }
+        self.md5.update(&piece);
+        self.offset += piece.len() as u64;
+        if self.offset - self.dropped > DROP_CACHE_BYTES {
+            self.object.drop_cache(self.dropped, self.offset);
+            self.dropped = self.offset;
+        }
+        Ok(Some(piece))
+    }
+
+    fn check(&self) -> Result<(), DiskError> {
+        let expected = self.object.info.content_length;
+        if self.offset != expected {
+            return Err(self.object.quarantine(format!("gave {} bytes of {expected}", self.offset)));
+        }
+        let found = digest::hex(self.md5.clone());
+        let etag = self.object.data_metadata.get("ETag").map(AsRef::as_ref).unwrap_or_default();
+        if found.as_bytes() != etag {
+            let etag = String::from_utf8_lossy(etag);
+            return Err(self.object.quarantine(format!("has MD5 {found} where its metadata says {etag}")));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! Whether an offered version is safe here, so that its sender may let go (rules S1 and S2).
+
+use std::{path::Path, sync::Arc};
+
+use ssync_types::{ObjectKind, Offer, Timestamp};
+
+use crate::{
+    Confirmation, Device, DiskError, Found, Location, OpenOptions, PolicyKind,
+    choice::{Choice, Preference},
+    disk::OpenMode,
+    layout, listing,
+};
+
+impl Device {
+    /// Whether an offered version, or a newer one, is here: opened, checked, and flushed before the answer, whoever wrote it.
+    /// Not for erasure coding, where an offer does not say of which fragment it is: there the answer is `Lacking`.
+    pub fn confirm(self: &Arc<Self>, at: &Location, offer: &Offer) -> Result<Confirmation, DiskError> {
+        if self.kind(at.policy)? != PolicyKind::Replication || offer.hash != at.hash {
+            return Ok(Confirmation::Lacking);
+        }
+        self.check_mounted()?;
+        let directory = layout::object(at);
+        let found = {
+            let _exclusive = self.exclusive(&at.hash);
+            self.clean_up_or_quarantine(at.policy, &directory, Preference::default())
+        };
+        let found = match found {
+            Err(DiskError::Damaged { .. }) => return Ok(Confirmation::Lacking),
+            other => other?,
+        };
+        let Some(own) = listing::offer(at.hash, &found.choice) else { return Ok(Confirmation::Lacking) };
+        let verdict = compare(&own, offer);
+        if verdict == Confirmation::Lacking {
+            return Ok(verdict);
+        }
+        let options = OpenOptions { open_expired: true, ..OpenOptions::default() };
+        match self.open_found(at, directory.clone(), &found, &options) {
+            Ok(Found::Object(_) | Found::Tombstone(_) | Found::Expired(_)) => {}
+            Ok(Found::Nothing) | Err(DiskError::Damaged { .. }) => return Ok(Confirmation::Lacking),
+            Err(error) => return Err(error),
+        }
+        self.flush_chosen(at, &directory, &found.choice)?;
+        Ok(verdict)
+    }
+
+    fn flush_chosen(&self, at: &Location, directory: &Path, choice: &Choice) -> Result<(), DiskError> {
+        let _exclusive = self.exclusive(&at.hash);
+        for file in
+            [&choice.data, &choice.meta, &choice.content_type, &choice.tombstone].into_iter().flatten()
+        {
+            let path = directory.join(&file.name);
+            let flushed = self.disk.open(&path, OpenMode::Read).and_then(|file| file.sync());
+            flushed.map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    DiskError::StateChanged { device: self.name.clone(), path: directory.to_path_buf() }
+                }
+                _ => self.io("flush", &path, error),
+            })?;
+        }
+        // The object's and the suffix's directory in any case: somebody else may have made the file.
+        self.flush_names(directory, 1).map_err(|error| self.io("flush the directory", directory, error))
+    }
+}
+
+/// What is here against what was offered. Safe means: nothing that the sender has is newer than what is here.
+fn compare(own: &Offer, offered: &Offer) -> Confirmation {
+    let newest = own.data.max(own.metadata).max(own.content_type);
+    if own.kind == Some(ObjectKind::Tombstone) {
+        return match own.data.cmp(&offered.data) {
+            std::cmp::Ordering::Less => Confirmation::Lacking,
+            // A tombstone beats a body of its own time.
+            std::cmp::Ordering::Equal if offered.kind != Some(ObjectKind::Data) => Confirmation::Confirmed,
+            _ => Confirmation::Superseded(newest),
+        };
+    }
+    if own.data == offered.data && offered.kind != Some(ObjectKind::Data) {
+        // It is, or may be, a tombstone that this body would outlive.
+        return Confirmation::Lacking;
+    }
+    let times = |offer: &Offer| -> [Timestamp; 3] { [offer.data, offer.metadata, offer.content_type] };
+    let pairs = || times(own).into_iter().zip(times(offered));
+    if offered.kind == Some(ObjectKind::Tombstone) {
+        // What came before a deletion does not count.
+        return if own.data > offered.data {
+            Confirmation::Superseded(newest)
+        } else {
+            Confirmation::Lacking
+        };
+    }
+    if pairs().any(|(own, offered)| own < offered) {
+        Confirmation::Lacking
+    } else if pairs().all(|(own, offered)| own == offered) {
+        Confirmation::Confirmed
+    } else {
+        Confirmation::Superseded(newest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(kind: Option<ObjectKind>, times: [u64; 3]) -> Offer {
+        let [data, metadata, content_type] = times.map(Timestamp::from_seconds);
+        let hash = "4e2772c453cbe15a19b26fbfbb223e31".parse().unwrap();
+        Offer { hash, data, metadata, content_type, kind, durable: true }
+    }
+
+    fn data(times: [u64; 3]) -> Offer {
+        offer(Some(ObjectKind::Data), times)
+    }
+
+    fn tombstone(time: u64) -> Offer {
+        offer(Some(ObjectKind::Tombstone), [time; 3])
+    }
+
+    fn newer(time: u64) -> Confirmation {
+        Confirmation::Superseded(Timestamp::from_seconds(time))
+    }
+
+    #[test]
+    fn bodies_compare_in_all_three_times() {
+        assert_eq!(compare(&data([1, 3, 2]), &data([1, 3, 2])), Confirmation::Confirmed);
+        assert_eq!(compare(&data([1, 4, 2]), &data([1, 3, 2])), newer(4));
+        assert_eq!(compare(&data([1, 3, 2]), &data([1, 4, 2])), Confirmation::Lacking);
+        assert_eq!(compare(&data([1, 4, 1]), &data([1, 4, 2])), Confirmation::Lacking);
+        assert_eq!(
+            compare(&data([2, 2, 2]), &data([1, 3, 1])),
+            Confirmation::Lacking,
+            "the newer POST is missing"
+        );
+        assert_eq!(compare(&data([1, 1, 1]), &data([2, 2, 2])), Confirmation::Lacking);
+    }
+
+    #[test]
+    fn a_tombstone_beats_a_body_of_its_own_time_and_not_the_reverse() {
+        assert_eq!(compare(&tombstone(1), &data([1, 1, 1])), newer(1));
+        assert_eq!(compare(&tombstone(1), &tombstone(1)), Confirmation::Confirmed);
+        assert_eq!(compare(&tombstone(2), &tombstone(1)), newer(2));
+        assert_eq!(compare(&tombstone(1), &tombstone(2)), Confirmation::Lacking);
+        assert_eq!(compare(&data([1, 5, 1]), &tombstone(1)), Confirmation::Lacking);
+        assert_eq!(compare(&data([2, 2, 2]), &tombstone(1)), newer(2));
+    }
+
+    #[test]
+    fn an_offer_that_does_not_say_what_it_is_gets_no_doubtful_answer() {
+        assert_eq!(compare(&data([1, 1, 1]), &offer(None, [1, 1, 1])), Confirmation::Lacking);
+        assert_eq!(compare(&tombstone(1), &offer(None, [1, 1, 1])), Confirmation::Confirmed);
+    }
+}

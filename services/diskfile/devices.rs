@@ -1,0 +1,113 @@
+//! All devices of a node, opened when they are asked for.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use ssync_types::{DeviceName, HashPathConfig, PolicyIndex};
+
+use crate::{Device, DiskConfig, DiskError, PolicyKind, device::Settings};
+
+/// All devices of this node.
+#[derive(Debug)]
+pub struct Devices {
+    settings: Arc<Settings>,
+    /// Weak: a device that nobody uses is closed, so that it can be unmounted.
+    open: Mutex<BTreeMap<DeviceName, Weak<Device>>>,
+}
+
+impl Devices {
+    /// The devices below `config.devices`. Nothing is opened yet.
+    #[must_use]
+    pub fn new(
+        config: DiskConfig,
+        hash: HashPathConfig,
+        policies: BTreeMap<PolicyIndex, PolicyKind>,
+    ) -> Self {
+        Self { settings: Arc::new(Settings { config, hash, policies }), open: Mutex::default() }
+    }
+
+    /// The cluster's salt of object hashes.
+    #[must_use]
+    pub fn hash_path(&self) -> &HashPathConfig {
+        &self.settings.hash
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &DiskConfig {
+        &self.settings.config
+    }
+
+    /// How a policy stores objects; `None` for one that swift.conf does not have.
+    #[must_use]
+    pub fn policy(&self, policy: PolicyIndex) -> Option<PolicyKind> {
+        self.settings.policies.get(&policy).copied()
+    }
+
+    /// Opens a device if it is usable. What was opened before is used again while it is still what is mounted there.
+    pub fn open(&self, name: &DeviceName) -> Result<Arc<Device>, DiskError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = open.get(name).and_then(Weak::upgrade)
+            && device.check_mounted().is_ok()
+        {
+            return Ok(device);
+        }
+        open.remove(name);
+        // Only what is there gets an entry, so that made-up names cannot fill the map.
+        let device = Arc::new(Device::open(name, Arc::clone(&self.settings))?);
+        open.insert(name.clone(), Arc::downgrade(&device));
+        Ok(device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssync_types::Reason;
+
+    use super::*;
+
+    fn devices(root: &std::path::Path, mount_check: bool) -> Devices {
+        let config = DiskConfig { devices: root.to_path_buf(), mount_check, ..DiskConfig::default() };
+        Devices::new(config, HashPathConfig::new("", "x").unwrap(), BTreeMap::new())
+    }
+
+    #[test]
+    fn a_plain_directory_is_a_device_only_without_mount_check_or_with_a_mark() {
+        let root = tempfile::tempdir().unwrap();
+        let name: DeviceName = "sda".parse().unwrap();
+        let refused =
+            |check| ssync_types::Refusal::from(devices(root.path(), check).open(&name).unwrap_err()).reason;
+        assert_eq!(refused(false), Reason::DeviceUnmounted);
+        std::fs::create_dir(root.path().join("sda")).unwrap();
+        assert_eq!(refused(true), Reason::DeviceUnmounted);
+        assert!(devices(root.path(), false).open(&name).is_ok());
+        std::fs::write(root.path().join("sda/.ismount"), "").unwrap();
+        assert!(devices(root.path(), true).open(&name).is_ok());
+    }
+
+    #[test]
+    fn a_device_that_is_replaced_is_not_the_one_that_was_opened() {
+        let root = tempfile::tempdir().unwrap();
+        let name: DeviceName = "sda".parse().unwrap();
+        let devices = devices(root.path(), false);
+        std::fs::create_dir(root.path().join("sda")).unwrap();
+        let first = devices.open(&name).unwrap();
+        assert!(Arc::ptr_eq(&first, &devices.open(&name).unwrap()));
+        std::fs::rename(root.path().join("sda"), root.path().join("old")).unwrap();
+        assert!(matches!(first.check_mounted(), Err(DiskError::Unmounted { .. })));
+        std::fs::create_dir(root.path().join("sda")).unwrap();
+        assert!(matches!(first.check_mounted(), Err(DiskError::Unmounted { .. })));
+        assert!(!Arc::ptr_eq(&first, &devices.open(&name).unwrap()));
+    }
+
+    #[test]
+    fn a_device_that_nobody_uses_is_closed() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("sda")).unwrap();
+        let devices = devices(root.path(), false);
+        let weak = Arc::downgrade(&devices.open(&"sda".parse().unwrap()).unwrap());
+        assert!(weak.upgrade().is_none());
+    }
+}

@@ -1,0 +1,106 @@
+//! Making directories, listing them, and flushing their names (Swift: common/utils makedirs_count, fsync_dir).
+
+use std::{io, path::Path, sync::PoisonError, time::Duration};
+
+use rustix::io::Errno;
+use ssync_types::{Durability, ReleaseFile};
+
+use crate::{
+    Device,
+    disk::{Disk, Entry, Stat},
+};
+
+/// The age from which a directory's name counts as flushed, whoever made it: file systems write back within half of it.
+const SETTLED_AFTER: Duration = Duration::from_secs(60);
+/// Most directories remembered as flushed.
+const SETTLED_MAX: usize = 65_536;
+
+pub(crate) fn errno(error: &io::Error) -> Option<Errno> {
+    error.raw_os_error().map(Errno::from_raw_os_error)
+}
+
+pub(crate) fn is(error: &io::Error, expected: Errno) -> bool {
+    errno(error) == Some(expected)
+}
+
+/// Makes a directory and those above it. Says how many had to be made.
+pub(crate) fn make_all(disk: &dyn Disk, path: &Path) -> io::Result<usize> {
+    match disk.make_dir(path) {
+        Ok(()) => Ok(1),
+        Err(error) if is(&error, Errno::EXIST) => match disk.stat(path) {
+            Ok(stat) if !stat.directory => Err(Errno::NOTDIR.into()),
+            _ => Ok(0),
+        },
+        Err(error) if is(&error, Errno::NOENT) => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).ok_or(error)?;
+            let made = make_all(disk, parent)?;
+            match disk.make_dir(path) {
+                Ok(()) => Ok(made + 1),
+                Err(error) if is(&error, Errno::EXIST) => Ok(made),
+                Err(error) => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Names that are text, for choosing among them.
+pub(crate) fn names(entries: &[Entry]) -> Vec<String> {
+    entries.iter().filter_map(|entry| entry.name.to_str().map(str::to_owned)).collect()
+}
+
+/// Entries as a release names them.
+pub(crate) fn release_files(entries: &[Entry]) -> Vec<ReleaseFile> {
+    let mut files: Vec<_> = entries
+        .iter()
+        .map(|entry| ReleaseFile { name: entry.name.to_string_lossy().into_owned(), inode: entry.inode })
+        .collect();
+    files.sort_unstable();
+    files
+}
+
+impl Device {
+    /// Flushes the names in a directory, and its own name where that may not be: it is one of the `made` nearest to it that
+    /// this call's caller made, or it is young and somebody else's.
+    pub(crate) fn sync_names(&self, directory: &Path, made: usize) -> io::Result<()> {
+        if self.settings.config.durability == Durability::None {
+            return Ok(());
+        }
+        self.flush_names(directory, made)
+    }
+
+    /// As [`sync_names`](Self::sync_names), whatever the configured durability.
+    pub(crate) fn flush_names(&self, directory: &Path, made: usize) -> io::Result<()> {
+        let mut flushed = Vec::new();
+        let mut current = directory;
+        self.disk.sync_dir(current)?;
+        for level in 0.. {
+            let Some(parent) = current.parent() else { break };
+            let stat = self.disk.stat(current)?;
+            if level >= made && self.is_settled(current, &stat) {
+                break;
+            }
+            self.disk.sync_dir(parent)?;
+            if level > 0 {
+                // Directories of single objects are too many to remember.
+                flushed.push((current.to_path_buf(), (stat.inode, stat.born)));
+            }
+            current = parent;
+        }
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if settled.len() + flushed.len() > SETTLED_MAX {
+            settled.clear();
+        }
+        settled.extend(flushed);
+        Ok(())
+    }
+
+    fn is_settled(&self, directory: &Path, stat: &Stat) -> bool {
+        let old = stat
+            .born
+            .and_then(|born| self.disk.now().duration_since(born).ok())
+            .is_some_and(|age| age >= SETTLED_AFTER);
+        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        old || settled.get(directory) == Some(&(stat.inode, stat.born))
+    }
+}

@@ -1,0 +1,123 @@
+//! All that this crate asks of an operating system, as two small traits, so that tests can fail any call and watch their order.
+
+mod real;
+
+use std::{
+    ffi::OsString,
+    fmt, io,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+pub(crate) use real::RealDisk;
+
+/// How to open a file that has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenMode {
+    /// Read what is there.
+    Read,
+    /// Append; make it if need be.
+    Append,
+    /// Make it, for this program alone; fails if there is one.
+    CreateNew,
+    /// Make it if need be, to hold a lock on it.
+    Lock,
+}
+
+/// What is known of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) inode: u64,
+    pub(crate) size: u64,
+    pub(crate) modified: SystemTime,
+    /// When the inode was made, where the file system says so.
+    pub(crate) born: Option<SystemTime>,
+    pub(crate) directory: bool,
+}
+
+/// One name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Entry {
+    pub(crate) name: OsString,
+    pub(crate) inode: u64,
+}
+
+/// One device's file system, from the directory down at which it was opened. Paths are relative to it and cannot leave it.
+pub(crate) trait Disk: fmt::Debug + Send + Sync {
+    /// Opens a file.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
+    /// Makes a file without a name in a directory.
+    fn temporary(&self, directory: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Gives a file without a name one.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Renames, replacing what was there.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn unlink(&self, path: &Path) -> io::Result<()>;
+    /// Makes one directory.
+    fn make_dir(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+    /// Lists a directory, without `.` and `..`.
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
+    /// What a name stands for; links are not followed.
+    fn stat(&self, path: &Path) -> io::Result<Stat>;
+    /// Flushes a directory.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Flushes the file system.
+    fn sync_all(&self) -> io::Result<()>;
+    /// Bytes free for this program, and bytes in all.
+    fn space(&self) -> io::Result<(u64, u64)>;
+    /// Which file system, and which directory in it.
+    fn identity(&self) -> (u64, u64);
+    /// The clock.
+    fn now(&self) -> SystemTime;
+    /// Lets time pass.
+    fn pause(&self, time: Duration);
+}
+
+/// An open file.
+pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
+    /// Reads at most the buffer's length; 0 at the end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all bytes at an offset (at the end, for a file opened to append).
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Cuts it to nothing.
+    fn truncate(&self) -> io::Result<()>;
+    /// What is known of it.
+    fn stat(&self) -> io::Result<Stat>;
+    /// Flushes contents and metadata.
+    fn sync(&self) -> io::Result<()>;
+    /// Flushes contents.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Takes space without changing the size.
+    fn allocate(&self, size: u64) -> io::Result<()>;
+    /// Says that the page cache need not keep these bytes; a length of 0 reaches to the end.
+    fn drop_cache(&self, offset: u64, length: u64);
+    /// An extended attribute.
+    fn attribute(&self, name: &str) -> io::Result<Vec<u8>>;
+    /// Sets an extended attribute.
+    fn set_attribute(&self, name: &str, value: &[u8]) -> io::Result<()>;
+    /// Takes the lock on it, or says that somebody else has it.
+    fn try_lock(&self) -> io::Result<bool>;
+    /// Gives a file without a name one, which must be free.
+    fn link(&self, to: &Path) -> io::Result<()>;
+}
+
+/// Reads a whole file of at most `limit` bytes.
+pub(crate) fn read_all(file: &dyn DiskFile, limit: usize) -> io::Result<Vec<u8>> {
+    const PIECE: usize = 64 * 1024;
+    let mut bytes = Vec::new();
+    loop {
+        let start = bytes.len();
+        if start > limit {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {limit} bytes")));
+        }
+        bytes.resize(start + PIECE, 0);
+        let read = file.read_at(bytes.get_mut(start..).unwrap_or_default(), start as u64)?;
+        bytes.truncate(start + read);
+        if read == 0 {
+            return Ok(bytes);
+        }
+    }
+}

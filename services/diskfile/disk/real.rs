@@ -1,0 +1,274 @@
+//! The operating system's file systems, through rustix.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rustix::{
+    fs::{
+        self, Advice, AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, ResolveFlags, StatxFlags,
+        XattrFlags,
+    },
+    io::Errno,
+};
+
+use super::{Disk, DiskFile, Entry, OpenMode, Stat};
+
+/// Most names read from one directory; beyond it something is wrong with the directory.
+const ENTRIES_MAX: usize = 1 << 23;
+/// Longest extended attribute that Linux keeps.
+const ATTRIBUTE_BYTES_MAX: usize = 65_536;
+/// What Swift's files and directories get, less the umask: Python's default mode.
+const MODE: Mode = Mode::from_raw_mode(0o777);
+/// What Python's mkstemp gives.
+const PRIVATE_MODE: Mode = Mode::from_raw_mode(0o600);
+
+/// A directory of the operating system, and all below it.
+#[derive(Debug)]
+pub(crate) struct RealDisk {
+    root: Arc<Root>,
+    identity: (u64, u64),
+}
+
+#[derive(Debug)]
+struct Root {
+    directory: OwnedFd,
+    /// openat2 is Linux 5.6, and some sandboxes refuse it.
+    plain_open: AtomicBool,
+}
+
+impl Root {
+    fn open(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let flags = flags | OFlags::CLOEXEC;
+        if !self.plain_open.load(Ordering::Relaxed) {
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+            match fs::openat2(&self.directory, path, flags, mode, resolve) {
+                Err(Errno::NOSYS) => self.plain_open.store(true, Ordering::Relaxed),
+                Err(Errno::PERM) => {}
+                other => return Ok(other?),
+            }
+        }
+        Ok(fs::openat(&self.directory, path, flags, mode)?)
+    }
+
+    /// The directory that holds a name, opened beneath the root, and the name: only opening can be kept beneath a directory.
+    fn parent<'a>(&self, path: &'a Path) -> io::Result<(OwnedFd, &'a OsStr)> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let parent = path.parent().unwrap_or(Path::new(""));
+        Ok((self.open(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?, name))
+    }
+}
+
+impl RealDisk {
+    /// Opens a device's directory.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = fs::openat(CWD, path, flags, Mode::empty())?;
+        let stat = fs::fstat(&directory)?;
+        let root = Root { directory, plain_open: AtomicBool::new(false) };
+        Ok(Self { root: Arc::new(root), identity: (stat.st_dev, stat.st_ino) })
+    }
+
+    fn file(&self, file: OwnedFd) -> Box<dyn DiskFile> {
+        Box::new(RealFile { file, root: Arc::clone(&self.root) })
+    }
+}
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+        let (flags, mode) = match mode {
+            OpenMode::Read => (OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty()),
+            OpenMode::Append => (OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE, MODE),
+            OpenMode::CreateNew => (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, PRIVATE_MODE),
+            OpenMode::Lock => (OFlags::WRONLY | OFlags::CREATE, MODE),
+        };
+        Ok(self.file(self.root.open(path, flags, mode)?))
+    }
+
+    fn temporary(&self, directory: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(self.file(self.root.open(directory, OFlags::TMPFILE | OFlags::WRONLY, MODE)?))
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let ((from_dir, from), (to_dir, to)) = (self.root.parent(from)?, self.root.parent(to)?);
+        Ok(fs::linkat(from_dir, from, to_dir, to, AtFlags::empty())?)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let ((from_dir, from), (to_dir, to)) = (self.root.parent(from)?, self.root.parent(to)?);
+        Ok(fs::renameat(from_dir, from, to_dir, to)?)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        let (directory, name) = self.root.parent(path)?;
+        Ok(fs::unlinkat(directory, name, AtFlags::empty())?)
+    }
+
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        let (directory, name) = self.root.parent(path)?;
+        Ok(fs::mkdirat(directory, name, MODE)?)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let (directory, name) = self.root.parent(path)?;
+        Ok(fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let directory = self.root.open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        let mut entries = Vec::new();
+        for entry in fs::Dir::new(directory)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            if entries.len() == ENTRIES_MAX {
+                return Err(io::Error::other(format!("more than {ENTRIES_MAX} names")));
+            }
+            entries.push(Entry { name: name.to_owned(), inode: entry.ino() });
+        }
+        Ok(entries)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        if path.as_os_str().is_empty() {
+            return stat(&self.root.directory, Path::new(""));
+        }
+        let (directory, name) = self.root.parent(path)?;
+        stat(&directory, Path::new(name))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let directory = self.root.open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        Ok(fs::fsync(directory)?)
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        Ok(fs::syncfs(&self.root.directory)?)
+    }
+
+    fn space(&self) -> io::Result<(u64, u64)> {
+        let space = fs::fstatvfs(&self.root.directory)?;
+        Ok((space.f_bavail.saturating_mul(space.f_frsize), space.f_blocks.saturating_mul(space.f_frsize)))
+    }
+
+    fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
+
+#[derive(Debug)]
+struct RealFile {
+    file: OwnedFd,
+    root: Arc<Root>,
+}
+
+impl DiskFile for RealFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let read = rustix::io::retry_on_intr(|| rustix::io::pread(&self.file, &mut *buffer, offset))?;
+        Ok(read)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let (mut bytes, mut offset) = (bytes, offset);
+        while !bytes.is_empty() {
+            let written = rustix::io::retry_on_intr(|| rustix::io::pwrite(&self.file, bytes, offset))?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = bytes.get(written..).unwrap_or_default();
+            offset += written as u64;
+        }
+        Ok(())
+    }
+
+    fn truncate(&self) -> io::Result<()> {
+        Ok(fs::ftruncate(&self.file, 0)?)
+    }
+
+    fn stat(&self) -> io::Result<Stat> {
+        stat(&self.file, Path::new(""))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(fs::fsync(&self.file)?)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(fs::fdatasync(&self.file)?)
+    }
+
+    fn allocate(&self, size: u64) -> io::Result<()> {
+        Ok(fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, size)?)
+    }
+
+    fn drop_cache(&self, offset: u64, length: u64) {
+        // Advice: a refusal changes nothing.
+        let _ = fs::fadvise(&self.file, offset, length.try_into().ok(), Advice::DontNeed);
+    }
+
+    fn attribute(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut value = vec![0; ATTRIBUTE_BYTES_MAX];
+        let length = fs::fgetxattr(&self.file, name, &mut value[..])?;
+        value.truncate(length);
+        Ok(value)
+    }
+
+    fn set_attribute(&self, name: &str, value: &[u8]) -> io::Result<()> {
+        Ok(fs::fsetxattr(&self.file, name, value, XattrFlags::empty())?)
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn link(&self, to: &Path) -> io::Result<()> {
+        let (directory, name) = self.root.parent(to)?;
+        // AT_EMPTY_PATH on the descriptor itself wants a capability; the way through /proc does not (open(2), O_TMPFILE).
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        Ok(fs::linkat(CWD, own.as_str(), directory, name, AtFlags::SYMLINK_FOLLOW)?)
+    }
+}
+
+fn stat(directory: &OwnedFd, name: &Path) -> io::Result<Stat> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+    let found = fs::statx(directory, name, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
+    let time = |seconds: i64, nanoseconds: u32| {
+        UNIX_EPOCH + Duration::new(u64::try_from(seconds).unwrap_or(0), nanoseconds)
+    };
+    let born = StatxFlags::from_bits_retain(found.stx_mask)
+        .contains(StatxFlags::BTIME)
+        .then(|| time(found.stx_btime.tv_sec, found.stx_btime.tv_nsec));
+    Ok(Stat {
+        inode: found.stx_ino,
+        size: found.stx_size,
+        modified: time(found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec),
+        born,
+        directory: fs::FileType::from_raw_mode(found.stx_mode.into()) == fs::FileType::Directory,
+    })
+}

@@ -1,0 +1,204 @@
+//! `hashes.pkl`, what is known of a partition's suffixes (Swift: diskfile.py read_hashes, write_hashes, consolidate_hashes).
+
+use std::{collections::BTreeMap, io, path::Path, time::UNIX_EPOCH};
+
+use rustix::io::Errno;
+use ssync_pickle::Value;
+use ssync_types::{FragmentIndex, Suffix, SuffixHash};
+
+use crate::{
+    Device, DiskError,
+    directory::is,
+    disk::{OpenMode, read_all},
+    layout,
+    quarantine::random_name,
+};
+
+/// Most bytes read of either file. All suffixes of a policy with many fragments take less than 4 MiB.
+const FILE_BYTES_MAX: usize = 16 << 20;
+
+/// The contents of `hashes.pkl`. Two of them are equal when nobody wrote in between.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Hashes {
+    /// False: there is none, or it is not to be trusted.
+    pub(crate) valid: bool,
+    /// When it was written, in seconds.
+    pub(crate) updated: f64,
+    /// `None`: to be calculated.
+    pub(crate) suffixes: BTreeMap<Suffix, Option<SuffixHash>>,
+}
+
+impl Hashes {
+    /// Nothing is known.
+    pub(crate) fn unknown() -> Self {
+        Self { valid: false, updated: -1.0, suffixes: BTreeMap::new() }
+    }
+
+    fn decode(pickle: &[u8]) -> Self {
+        ssync_pickle::read(pickle).ok().and_then(|value| Self::of(&value)).unwrap_or_else(Self::unknown)
+    }
+
+    /// `None` if there is a key that a good file does not have.
+    fn of(value: &Value) -> Option<Self> {
+        let mut hashes = Self { valid: true, ..Self::unknown() };
+        for (key, value) in value.as_dict()? {
+            match key.as_raw()? {
+                b"valid" => hashes.valid = matches!(value, Value::Bool(true)),
+                b"updated" => hashes.updated = seconds(value)?,
+                name => {
+                    hashes.suffixes.insert(Suffix::from_name(name)?, hash(value));
+                }
+            }
+        }
+        Some(hashes)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut pairs: Vec<_> = self
+            .suffixes
+            .iter()
+            .map(|(suffix, hash)| (Value::text(suffix.to_string()), value(hash)))
+            .collect();
+        pairs.push((Value::text("valid"), Value::Bool(self.valid)));
+        pairs.push((Value::text("updated"), Value::Float(self.updated)));
+        ssync_pickle::write(&Value::Dict(pairs))
+    }
+}
+
+fn seconds(value: &Value) -> Option<f64> {
+    match value {
+        Value::Float(seconds) => Some(*seconds),
+        Value::Int(seconds) => Some(*seconds as f64),
+        _ => None,
+    }
+}
+
+/// A stored hash. What is not of its form, or empty, is calculated anew.
+fn hash(value: &Value) -> Option<SuffixHash> {
+    let Some(pairs) = value.as_dict() else { return hex(value).map(SuffixHash::Replicated) };
+    let mut fragments = BTreeMap::new();
+    for (index, hash) in pairs {
+        let index = match index {
+            Value::None => None,
+            Value::Int(index) => Some(FragmentIndex::new(u16::try_from(*index).ok()?)),
+            _ => return None,
+        };
+        fragments.insert(index, hex(hash)?);
+    }
+    (!fragments.is_empty()).then_some(SuffixHash::Fragments(fragments))
+}
+
+fn hex(value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    (text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| text.to_owned())
+}
+
+fn value(hash: &Option<SuffixHash>) -> Value {
+    match hash {
+        None => Value::None,
+        Some(SuffixHash::Replicated(hex)) => Value::text(hex.clone()),
+        Some(SuffixHash::Fragments(fragments)) => {
+            let index =
+                |index: &Option<FragmentIndex>| index.map_or(Value::None, |i| Value::Int(i.get().into()));
+            Value::Dict(fragments.iter().map(|(i, hex)| (index(i), Value::text(hex.clone()))).collect())
+        }
+    }
+}
+
+impl Device {
+    /// What `hashes.pkl` says; nothing is known where it is not there, or not readable.
+    pub(crate) fn read_hashes(&self, partition: &Path) -> Hashes {
+        let read =
+            || read_all(&*self.disk.open(&partition.join(layout::HASHES), OpenMode::Read)?, FILE_BYTES_MAX);
+        read().map_or_else(|_| Hashes::unknown(), |pickle| Hashes::decode(&pickle))
+    }
+
+    /// Writes `hashes.pkl` as one step. The caller holds the lock of the hashes.
+    pub(crate) fn write_hashes(&self, partition: &Path, hashes: &mut Hashes) -> Result<(), DiskError> {
+        hashes.updated = self.disk.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let temporary = partition.join(format!("tmp{}.tmp", random_name()));
+        let target = partition.join(layout::HASHES);
+        let written = self.write_pickle(&temporary, &hashes.encode()).and_then(|()| {
+            self.disk.rename(&temporary, &target)?;
+            self.flush_names(partition, 0)
+        });
+        written.map_err(|error| {
+            // Renamed already, or of no use.
+            let _ = self.disk.unlink(&temporary);
+            self.io("write", &target, error)
+        })
+    }
+
+    fn write_pickle(&self, path: &Path, pickle: &[u8]) -> io::Result<()> {
+        let file = self.disk.open(path, OpenMode::CreateNew)?;
+        file.write_at(pickle, 0)?;
+        file.sync()
+    }
+
+    /// Takes the notes of `hashes.invalid` over into `hashes.pkl`, and gives what that says then; `None` when there is no such
+    /// partition. Notes are removed only once `hashes.pkl` has them: no crash can lose one.
+    pub(crate) fn consolidate(&self, partition: &Path) -> Result<Option<Hashes>, DiskError> {
+        let Some(_lock) = self.lock_hashes(partition)? else { return Ok(None) };
+        let mut hashes = self.read_hashes(partition);
+        let path = partition.join(layout::INVALIDATIONS);
+        let notes = match self.disk.open(&path, OpenMode::Read) {
+            Ok(file) => read_all(&*file, FILE_BYTES_MAX).map_err(|error| self.io("read", &path, error))?,
+            Err(error) if is(&error, Errno::NOENT) => return Ok(Some(hashes)),
+            Err(error) => return Err(self.io("open", &path, error)),
+        };
+        let stale: Vec<_> =
+            notes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter_map(Suffix::from_name).collect();
+        if !stale.is_empty() {
+            hashes.suffixes.extend(stale.into_iter().map(|suffix| (suffix, None)));
+            self.write_hashes(partition, &mut hashes)?;
+        }
+        if !notes.is_empty() {
+            self.disk
+                .open(&path, OpenMode::Append)
+                .and_then(|file| file.truncate())
+                .map_err(|error| self.io("empty", &path, error))?;
+        }
+        Ok(Some(hashes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_writes() {
+        let mut hashes = Hashes { valid: true, updated: 1.5, suffixes: BTreeMap::new() };
+        let hex = "3e9785500a5fa2e1d89a06987beeee58".to_owned();
+        let fragments = [(None, hex.clone()), (Some(FragmentIndex::new(3)), hex.clone())].into();
+        hashes.suffixes.insert(Suffix::from_low_bits(1), Some(SuffixHash::Replicated(hex)));
+        hashes.suffixes.insert(Suffix::from_low_bits(2), Some(SuffixHash::Fragments(fragments)));
+        hashes.suffixes.insert(Suffix::from_low_bits(3), None);
+        assert_eq!(Hashes::decode(&hashes.encode()), hashes);
+    }
+
+    #[test]
+    fn a_key_that_is_no_suffix_spoils_all_of_it() {
+        for key in ["zzz", "ab", "../x", "abcd"] {
+            let pickle = ssync_pickle::write(&Value::Dict(vec![
+                (Value::text("abc"), Value::text("3e9785500a5fa2e1d89a06987beeee58")),
+                (Value::text(key), Value::None),
+            ]));
+            assert_eq!(Hashes::decode(&pickle), Hashes::unknown(), "{key}");
+        }
+        assert_eq!(Hashes::decode(b"junk"), Hashes::unknown());
+        assert_eq!(Hashes::decode(&ssync_pickle::write(&Value::None)), Hashes::unknown());
+    }
+
+    #[test]
+    fn an_old_file_without_time_is_valid() {
+        let hashes =
+            Hashes::decode(&ssync_pickle::write(&Value::Dict(vec![(Value::bytes("abc"), Value::Int(3))])));
+        assert_eq!((hashes.valid, hashes.updated), (true, -1.0));
+        assert_eq!(
+            hashes.suffixes.get(&Suffix::from_low_bits(0xabc)),
+            Some(&None),
+            "not a hash: calculate it"
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! What a device holds, for a sender (Swift: diskfile.py yield_suffixes, yield_hashes; replicator.py build_replication_jobs).
+
+use std::{collections::BTreeSet, path::Path};
+
+use rustix::io::Errno;
+use ssync_types::{FragmentIndex, ObjectHash, ObjectKind, Offer, Partition, PolicyIndex, Suffix};
+
+use crate::{
+    Device, DiskError, LocalObject, PartitionListing, PolicyKind,
+    choice::{Choice, Preference},
+    cleanup::Cleaned,
+    directory::{is, names, release_files},
+    layout,
+};
+
+/// Most names reported that are no partitions.
+const UNEXPECTED_MAX: usize = 100;
+
+impl Device {
+    /// The partitions of a policy.
+    pub fn partitions(&self, policy: PolicyIndex) -> Result<PartitionListing, DiskError> {
+        self.kind(policy)?;
+        self.check_mounted()?;
+        let directory = layout::objects(policy);
+        let entries = match self.disk.list(&directory) {
+            Err(error) if is(&error, Errno::NOENT) => Vec::new(),
+            other => other.map_err(|error| self.io("list", &directory, error))?,
+        };
+        let mut listing = PartitionListing::default();
+        for entry in entries {
+            let name = entry.name.to_string_lossy();
+            match partition_number(&name) {
+                Some(partition) if self.is_directory(&directory.join(&entry.name)) => {
+                    listing.partitions.push(partition);
+                }
+                _ if is_bookkeeping(&name) || listing.unexpected.len() >= UNEXPECTED_MAX => {}
+                _ => listing.unexpected.push(name.into_owned()),
+            }
+        }
+        listing.partitions.sort_unstable();
+        listing.unexpected.sort_unstable();
+        Ok(listing)
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        self.disk.stat(path).is_ok_and(|stat| stat.directory)
+    }
+
+    /// The suffixes of a partition, ascending; none when there is no such partition.
+    pub fn suffixes(&self, policy: PolicyIndex, partition: Partition) -> Result<Vec<Suffix>, DiskError> {
+        self.kind(policy)?;
+        self.check_mounted()?;
+        self.list_suffixes(&layout::partition(policy, partition))
+    }
+
+    /// The objects of a suffix, by hash. Removes what no longer counts; a suffix without any file is marked as stale, so that
+    /// the next hashing removes it. What cannot be read is left out, and is not in sync (rule S4).
+    pub fn list_suffix(
+        &self,
+        policy: PolicyIndex,
+        partition: Partition,
+        suffix: Suffix,
+    ) -> Result<Vec<LocalObject>, DiskError> {
+        let kind = self.kind(policy)?;
+        self.check_mounted()?;
+        let directory = layout::suffix(policy, partition, suffix);
+        let mut entries = match self.disk.list(&directory) {
+            Err(error) if is(&error, Errno::NOENT) => return Ok(Vec::new()),
+            other => other.map_err(|error| self.io("list", &directory, error))?,
+        };
+        entries.sort_unstable();
+        let mut objects = Vec::new();
+        let mut empty = true;
+        for entry in entries {
+            let Some(hash) = entry.name.to_str().and_then(|name| name.parse::<ObjectHash>().ok()) else {
+                empty = false;
+                continue;
+            };
+            let cleaned = {
+                let _exclusive = self.exclusive(&hash);
+                self.clean_up_or_quarantine(policy, &directory.join(&entry.name), Preference::default())
+            };
+            match cleaned {
+                Ok(cleaned) => {
+                    empty &= cleaned.files.is_empty();
+                    offer_all(&mut objects, hash, &cleaned, kind);
+                }
+                Err(error) => {
+                    empty &= matches!(error, DiskError::Damaged { .. });
+                    tracing::warn!(%hash, %error, "an object is not offered");
+                }
+            }
+        }
+        if empty {
+            self.invalidate(&layout::partition(policy, partition), &[suffix])?;
+        }
+        Ok(objects)
+    }
+}
+
+fn offer_all(objects: &mut Vec<LocalObject>, hash: ObjectHash, cleaned: &Cleaned, kind: PolicyKind) {
+    let files = release_files(&cleaned.files);
+    let object = |choice: &Choice| {
+        let fragment = choice.data.as_ref().and_then(|data| data.fragment);
+        Some(LocalObject { offer: offer(hash, choice)?, fragment, files: files.clone() })
+    };
+    let indexes: BTreeSet<FragmentIndex> =
+        cleaned.choice.fragments.iter().flat_map(|set| &set.files).filter_map(|file| file.fragment).collect();
+    if indexes.is_empty() {
+        objects.extend(object(&cleaned.choice));
+        return;
+    }
+    let names = names(&cleaned.files);
+    for index in indexes {
+        // The newest time that has the fragment, durable or not; else the durable one.
+        let newest = Choice::of(&names, kind, Preference { fragment: Some(index), fragments: Some(&[]) });
+        let chosen = match newest.data {
+            Some(_) => newest,
+            None => Choice::of(&names, kind, Preference { fragment: Some(index), fragments: None }),
+        };
+        objects.extend(object(&chosen).filter(|object| object.fragment.is_some()));
+    }
+    if cleaned.choice.tombstone.is_some() {
+        objects.extend(object(&cleaned.choice));
+    }
+}
+
+/// The offer of what was chosen; `None` for metadata without a body.
+pub(crate) fn offer(hash: ObjectHash, choice: &Choice) -> Option<Offer> {
+    if let Some(tombstone) = &choice.tombstone {
+        return Some(Offer::of_one_time(hash, tombstone.timestamp, Some(ObjectKind::Tombstone)));
+    }
+    let data = choice.data.as_ref()?;
+    let mut offer = Offer::of_one_time(hash, data.timestamp, Some(ObjectKind::Data));
+    offer.durable = data.fragment.is_none() || data.durable;
+    if let Some(meta) = &choice.meta {
+        offer.metadata = meta.timestamp;
+    }
+    if let Some(time) = choice.content_type.as_ref().and_then(|file| file.content_type) {
+        offer.content_type = time;
+    }
+    Some(offer)
+}
+
+/// A partition's number, in the one spelling that Swift gives it.
+fn partition_number(name: &str) -> Option<Partition> {
+    let number: u32 = name.parse().ok()?;
+    (number.to_string() == name).then(|| Partition::new(number))
+}
+
+/// Files that Swift's daemons keep among the partitions.
+fn is_bookkeeping(name: &str) -> bool {
+    name.starts_with("auditor_status_") && name.ends_with(".json")
+}

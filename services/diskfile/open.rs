@@ -1,0 +1,225 @@
+//! Opening an object: which files, whole or damaged, and what they say together (Swift: diskfile.py BaseDiskFile.open).
+
+use std::{path::PathBuf, sync::Arc};
+
+use rustix::io::Errno;
+use ssync_types::{FragmentSet, Metadata, ObjectInfo, ObjectPath, Timestamp};
+
+use crate::{
+    Device, DiskError, Found, Location, MetaView, OpenObject, OpenOptions,
+    attributes::{self, Attributes, AttributesError},
+    choice::{Choice, Preference},
+    cleanup::Cleaned,
+    directory::{is, release_files},
+    disk::{DiskFile, Entry, OpenMode},
+    layout, merge,
+    name::FileName,
+};
+
+/// A file of the object, with what its attributes say.
+struct Part {
+    file: Box<dyn DiskFile>,
+    entry: Entry,
+    attributes: Attributes,
+}
+
+/// An object while it is being opened.
+struct Opening<'a> {
+    device: &'a Arc<Device>,
+    at: &'a Location,
+    directory: PathBuf,
+    files: &'a [Entry],
+}
+
+impl Device {
+    /// Opens an object and checks it.
+    pub fn open_object(self: &Arc<Self>, at: &Location, options: &OpenOptions) -> Result<Found, DiskError> {
+        let kind = self.kind(at.policy)?;
+        let directory = layout::object(at);
+        let found = match self.examine(&directory, kind, preference(options)) {
+            Ok(found) => found,
+            Err(error) => {
+                let _exclusive = self.exclusive(&at.hash);
+                return Err(self.quarantine_unlistable(at.policy, &directory, error));
+            }
+        };
+        self.open_found(at, directory, &found, options)
+    }
+
+    /// As [`open_object`](Self::open_object), but removes first what no longer counts, and waits for a name that is just being
+    /// published: the receiver's check of an offer.
+    pub fn open_for_check(
+        self: &Arc<Self>,
+        at: &Location,
+        options: &OpenOptions,
+    ) -> Result<Found, DiskError> {
+        self.check_mounted()?;
+        let directory = layout::object(at);
+        let found = {
+            let _exclusive = self.exclusive(&at.hash);
+            self.clean_up_or_quarantine(at.policy, &directory, preference(options))?
+        };
+        self.open_found(at, directory, &found, options)
+    }
+
+    pub(crate) fn open_found(
+        self: &Arc<Self>,
+        at: &Location,
+        directory: PathBuf,
+        found: &Cleaned,
+        options: &OpenOptions,
+    ) -> Result<Found, DiskError> {
+        let opening = Opening { device: self, at, directory, files: &found.files };
+        match (&found.choice.data, &found.choice.tombstone) {
+            (Some(data), _) => opening.object(data, &found.choice, options),
+            (None, Some(tombstone)) => opening.tombstone(tombstone),
+            (None, None) => Ok(Found::Nothing),
+        }
+    }
+}
+
+fn preference(options: &OpenOptions) -> Preference<'_> {
+    Preference { fragment: options.fragment, fragments: options.fragment_preferences.as_deref() }
+}
+
+impl Opening<'_> {
+    fn tombstone(&self, file: &FileName) -> Result<Found, DiskError> {
+        match self.part(file) {
+            Ok(part) => Ok(Found::Tombstone(time_of(&part.attributes.metadata).unwrap_or(file.timestamp))),
+            // It is in quarantine: as if it had never been there.
+            Err(DiskError::Damaged { .. } | DiskError::StateChanged { .. }) => Ok(Found::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn object(&self, file: &FileName, choice: &Choice, options: &OpenOptions) -> Result<Found, DiskError> {
+        let data = self.part(file)?;
+        let data_time = time_of(&data.attributes.metadata).unwrap_or(file.timestamp);
+        let meta = self.meta(choice, data_time)?;
+        let metadata = match &meta {
+            Some(meta) => merge::overlay(&meta.metadata, &data.attributes.metadata, data_time),
+            None => data.attributes.metadata.clone(),
+        };
+        let name = self.name(&data, options)?;
+        let expired = self.is_expired(&data, &metadata, options)?;
+        let size = self.size(&data)?;
+        let info = ObjectInfo {
+            timestamp: time_of(&metadata).unwrap_or(data_time),
+            data: data_time,
+            content_type: merge::content_type_time(&metadata).unwrap_or(data_time),
+            durable: if file.fragment.is_some() { choice.durable } else { Some(data_time) },
+            content_length: size,
+            fragments: fragment_sets(choice),
+            metadata,
+        };
+        let object = Box::new(OpenObject {
+            name,
+            info,
+            data_metadata: data.attributes.metadata,
+            meta,
+            fragment: file.fragment,
+            files: release_files(self.files),
+            device: Arc::clone(self.device),
+            at: *self.at,
+            file: data.file,
+            entry: data.entry,
+        });
+        Ok(if expired { Found::Expired(object) } else { Found::Object(object) })
+    }
+
+    /// The newest metadata, with the newest content type where another file has that.
+    fn meta(&self, choice: &Choice, data_time: Timestamp) -> Result<Option<MetaView>, DiskError> {
+        let Some(file) = &choice.meta else { return Ok(None) };
+        let mut metadata = self.part(file)?.attributes.metadata;
+        if let Some(other) = choice.content_type.as_ref().filter(|other| *other != file) {
+            merge::content_type(&mut metadata, &self.part(other)?.attributes.metadata, data_time);
+        }
+        Ok(Some(MetaView { timestamp: file.timestamp, metadata, content_type: file.content_type }))
+    }
+
+    fn part(&self, file: &FileName) -> Result<Part, DiskError> {
+        let path = self.directory.join(&file.name);
+        let entry = self.files.iter().find(|entry| entry.name == file.name.as_str()).cloned();
+        let entry = entry.ok_or_else(|| self.changed())?;
+        let opened = match self.device.disk.open(&path, OpenMode::Read) {
+            Ok(opened) => opened,
+            Err(error) if is(&error, Errno::NOENT) => return Err(self.changed()),
+            Err(error) if is(&error, Errno::NODATA) || is(&error, Errno::UCLEAN) => {
+                return Err(self.damaged(&entry, format!("has a file that could not be opened ({error})")));
+            }
+            Err(error) => return Err(self.device.io("open", &path, error)),
+        };
+        match attributes::read(&*opened) {
+            Ok(attributes) => Ok(Part { file: opened, entry, attributes }),
+            Err(AttributesError::Damaged(problem)) => Err(self.damaged(&entry, problem)),
+            Err(AttributesError::Io(error)) => Err(self.device.io("read the attributes of", &path, error)),
+        }
+    }
+
+    fn name(&self, data: &Part, options: &OpenOptions) -> Result<ObjectPath, DiskError> {
+        let Some(stored) = data.attributes.name.clone() else {
+            return Err(self.damaged(&data.entry, "has metadata without a name".to_owned()));
+        };
+        let Ok(stored) = ObjectPath::parse(stored) else {
+            return Err(self.damaged(&data.entry, "has a name that is no object's".to_owned()));
+        };
+        match &options.expected {
+            Some(wanted) if *wanted != stored => Err(DiskError::Collision {
+                device: self.device.name.clone(),
+                path: self.directory.clone(),
+                wanted: wanted.clone(),
+                found: stored,
+            }),
+            None if self.device.settings.hash.hash(&stored) != self.at.hash => {
+                Err(self.damaged(&data.entry, format!("holds {stored}, which does not belong there")))
+            }
+            _ => Ok(stored),
+        }
+    }
+
+    fn is_expired(&self, data: &Part, metadata: &Metadata, options: &OpenOptions) -> Result<bool, DiskError> {
+        let Some(value) = metadata.get("X-Delete-At") else { return Ok(false) };
+        let Some(delete_at) = merge::integer(value) else {
+            return Err(self.damaged(&data.entry, "has an X-Delete-At that is no number".to_owned()));
+        };
+        let now = options.now.unwrap_or_else(|| self.device.now());
+        let passed =
+            u64::try_from(delete_at).map_or(true, |seconds| seconds.saturating_mul(100_000) <= now.ticks());
+        Ok(passed && !options.open_expired)
+    }
+
+    fn size(&self, data: &Part) -> Result<u64, DiskError> {
+        let path = self.directory.join(&data.entry.name);
+        let stored = data.attributes.metadata.get("Content-Length").and_then(|value| merge::integer(value));
+        let Some(stored) = stored else {
+            return Err(self.damaged(&data.entry, "has no Content-Length that is a number".to_owned()));
+        };
+        let size = data.file.stat().map_err(|error| self.device.io("stat", &path, error))?.size;
+        if i64::try_from(size) != Ok(stored) {
+            let problem = format!("has {size} bytes where its metadata says {stored}");
+            return Err(self.damaged(&data.entry, problem));
+        }
+        Ok(size)
+    }
+
+    fn damaged(&self, entry: &Entry, problem: String) -> DiskError {
+        self.device.quarantine_object(self.at, entry, problem)
+    }
+
+    fn changed(&self) -> DiskError {
+        DiskError::StateChanged { device: self.device.name.clone(), path: self.directory.clone() }
+    }
+}
+
+fn time_of(metadata: &Metadata) -> Option<Timestamp> {
+    Timestamp::parse(metadata.get("X-Timestamp")?).ok()
+}
+
+fn fragment_sets(choice: &Choice) -> Vec<FragmentSet> {
+    let sets = choice.fragments.iter().map(|set| FragmentSet {
+        timestamp: set.timestamp,
+        indexes: set.files.iter().filter_map(|file| file.fragment).collect(),
+        durable: set.files.iter().any(|file| file.durable),
+    });
+    sets.collect()
+}

@@ -1,0 +1,108 @@
+//! Damaged objects are moved aside, so that replication brings a good copy (Swift: diskfile.py quarantine_dir_renamer).
+
+use std::{
+    ffi::OsStr,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    io,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
+
+use rustix::io::Errno;
+use ssync_types::{PolicyIndex, Suffix};
+
+use crate::{
+    Device, DiskError, Location,
+    directory::{errno, make_all},
+    disk::Entry,
+    layout,
+};
+
+/// Length of a suffix directory's name.
+const SUFFIX_LENGTH: usize = 3;
+
+impl Device {
+    /// Moves the directory of an object, or of a suffix, to quarantine. The caller excludes others from it.
+    pub(crate) fn quarantine(&self, policy: PolicyIndex, directory: &Path) -> Result<PathBuf, DiskError> {
+        let suffix = match directory.file_name() {
+            Some(name) if name.len() == SUFFIX_LENGTH => directory,
+            _ => directory.parent().unwrap_or(directory),
+        };
+        let known = suffix.file_name().map(OsStr::as_bytes).and_then(Suffix::from_name);
+        if let (Some(known), Some(partition)) = (known, suffix.parent()) {
+            self.invalidate(partition, &[known])?;
+        }
+        self.move_aside(policy, directory).map_err(|error| self.io("move to quarantine", directory, error))
+    }
+
+    fn move_aside(&self, policy: PolicyIndex, directory: &Path) -> io::Result<PathBuf> {
+        let name = directory.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let place = layout::quarantine(policy);
+        make_all(&*self.disk, &place)?;
+        let mut to = place.join(name);
+        match self.disk.rename(directory, &to) {
+            Err(error)
+                if matches!(
+                    errno(&error),
+                    Some(Errno::EXIST | Errno::NOTEMPTY | Errno::ISDIR | Errno::NOTDIR)
+                ) =>
+            {
+                let mut other = name.to_owned();
+                other.push(format!("-{}", random_name()));
+                to = place.join(other);
+                self.disk.rename(directory, &to)?;
+            }
+            other => other?,
+        }
+        tracing::warn!(device = %self.name, from = %directory.display(), to = %to.display(), "quarantined");
+        Ok(to)
+    }
+
+    /// Moves an object to quarantine because one of its files is damaged, unless that file is not there any more. Gives the
+    /// error to report. The caller must not exclude others from the object.
+    pub(crate) fn quarantine_object(&self, at: &Location, damaged: &Entry, problem: String) -> DiskError {
+        let path = layout::object(at);
+        let _exclusive = self.exclusive(&at.hash);
+        let still_there = self.disk.list(&path).is_ok_and(|entries| entries.contains(damaged));
+        if !still_there {
+            return DiskError::StateChanged { device: self.name.clone(), path };
+        }
+        match self.quarantine(at.policy, &path) {
+            Ok(_) => DiskError::Damaged { device: self.name.clone(), path, problem },
+            Err(error) => error,
+        }
+    }
+
+    /// An object's directory could not be listed. Moves it, or the whole suffix, to quarantine where the error says that it
+    /// is damaged. Gives the error to report; the caller excludes others from the object.
+    pub(crate) fn quarantine_unlistable(
+        &self,
+        policy: PolicyIndex,
+        directory: &Path,
+        error: io::Error,
+    ) -> DiskError {
+        let (problem, bad_sectors) = match errno(&error) {
+            Some(Errno::NOTDIR) => ("is not a directory", false),
+            Some(Errno::NODATA | Errno::UCLEAN) => ("could not be listed", true),
+            _ => return self.io("list", directory, error),
+        };
+        let mut moved = self.quarantine(policy, directory);
+        if let (Err(_), true, Some(suffix)) = (&moved, bad_sectors, directory.parent()) {
+            moved = self.quarantine(policy, suffix);
+        }
+        match moved {
+            Ok(_) => DiskError::Damaged {
+                device: self.name.clone(),
+                path: directory.to_path_buf(),
+                problem: problem.to_owned(),
+            },
+            Err(error) => error,
+        }
+    }
+}
+
+/// 32 hex digits that nobody has used.
+pub(crate) fn random_name() -> String {
+    let word = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", word(), word())
+}

@@ -1,0 +1,182 @@
+//! The hashes that nodes compare (Swift: diskfile.py _hash_suffix_dir, _update_suffix_hashes, __get_hashes).
+
+use std::{collections::BTreeMap, os::unix::ffi::OsStrExt as _, path::Path};
+
+use md5::{Digest as _, Md5};
+use rustix::io::Errno;
+use ssync_types::{FragmentIndex, ObjectHash, Partition, PolicyIndex, Suffix, SuffixHash, SuffixHashes};
+
+use crate::{
+    Device, DiskError, PolicyKind,
+    choice::{Choice, Preference},
+    cleanup::Cleaned,
+    digest,
+    directory::is,
+    hashes::Hashes,
+    layout,
+};
+
+/// How often hashes are calculated anew because somebody else wrote theirs meanwhile.
+const ATTEMPTS_MAX: usize = 16;
+
+/// One MD5 for each fragment index, and under `None` the one for all the rest.
+type Digests = BTreeMap<Option<FragmentIndex>, Md5>;
+
+impl Device {
+    /// The hashes of a partition's suffixes. Stale ones, and those of `rehash`, are calculated anew; `list_suffixes` finds also
+    /// suffixes that nobody reported. A partition that does not exist has none, and is not made.
+    pub fn suffix_hashes(
+        &self,
+        policy: PolicyIndex,
+        number: Partition,
+        rehash: &[Suffix],
+        list_suffixes: bool,
+    ) -> Result<SuffixHashes, DiskError> {
+        self.kind(policy)?;
+        self.check_mounted()?;
+        let partition = layout::partition(policy, number);
+        let mut latest = Hashes::unknown();
+        for _ in 0..ATTEMPTS_MAX {
+            let (hashes, settled) = self.hash_once(policy, &partition, rehash, list_suffixes)?;
+            latest = hashes;
+            if settled {
+                break;
+            }
+        }
+        Ok(latest.suffixes.into_iter().filter_map(|(suffix, hash)| Some((suffix, hash?))).collect())
+    }
+
+    /// Calculates without a lock, and keeps the result if nobody has written another meanwhile. Says whether it is settled.
+    fn hash_once(
+        &self,
+        policy: PolicyIndex,
+        partition: &Path,
+        rehash: &[Suffix],
+        list: bool,
+    ) -> Result<(Hashes, bool), DiskError> {
+        let before = match self.consolidate(partition) {
+            Ok(Some(hashes)) if hashes.valid => hashes,
+            Ok(None) => return Ok((Hashes::unknown(), true)),
+            Ok(Some(_)) => self.read_hashes(partition),
+            Err(error) => {
+                tracing::warn!(%error, "the notes on stale hashes could not be taken over: all are calculated anew");
+                Hashes { valid: false, ..self.read_hashes(partition) }
+            }
+        };
+        let mut hashes =
+            if before.valid { before.clone() } else { Hashes { valid: true, ..Hashes::unknown() } };
+        let mut modified = false;
+        if list || !before.valid {
+            for suffix in self.list_suffixes(partition)? {
+                hashes.suffixes.entry(suffix).or_insert(None);
+            }
+            modified = true;
+        }
+        hashes.suffixes.extend(rehash.iter().map(|suffix| (*suffix, None)));
+        let stale: Vec<_> =
+            hashes.suffixes.iter().filter(|(_, hash)| hash.is_none()).map(|(suffix, _)| *suffix).collect();
+        modified |= !stale.is_empty();
+        for suffix in stale {
+            self.hash_into(&mut hashes, policy, partition, suffix);
+        }
+        let settled = !modified || self.keep_hashes(partition, &before, &mut hashes)?;
+        Ok((hashes, settled))
+    }
+
+    fn hash_into(&self, hashes: &mut Hashes, policy: PolicyIndex, partition: &Path, suffix: Suffix) {
+        match self.hash_suffix(policy, &partition.join(suffix.to_string())) {
+            Ok(Some(hash)) => {
+                hashes.suffixes.insert(suffix, Some(hash));
+            }
+            Ok(None) => {
+                hashes.suffixes.remove(&suffix);
+            }
+            Err(error) => {
+                tracing::error!(%suffix, %error, "a suffix could not be hashed; it is tried again next time");
+            }
+        }
+    }
+
+    fn keep_hashes(&self, partition: &Path, before: &Hashes, hashes: &mut Hashes) -> Result<bool, DiskError> {
+        let Some(_lock) = self.lock_hashes(partition)? else { return Ok(true) };
+        let now = self.read_hashes(partition);
+        let same = now.suffixes == before.suffixes && now.updated == before.updated;
+        if same {
+            self.write_hashes(partition, hashes)?;
+        }
+        Ok(same)
+    }
+
+    /// The hash of one suffix; `None` where there is no such directory, or nothing in it. Removes what no longer counts.
+    fn hash_suffix(&self, policy: PolicyIndex, directory: &Path) -> Result<Option<SuffixHash>, DiskError> {
+        let kind = self.kind(policy)?;
+        let mut entries = match self.disk.list(directory) {
+            Ok(entries) => entries,
+            Err(error) if is(&error, Errno::NOTDIR) || is(&error, Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(self.io("list", directory, error)),
+        };
+        entries.sort_unstable();
+        let mut digests = Digests::new();
+        for entry in entries {
+            let hash = entry.name.to_str().and_then(|name| name.parse::<ObjectHash>().ok());
+            let cleaned = {
+                // Waits for a name that is just being published; what is no object's name nobody publishes.
+                let _exclusive = hash.as_ref().map(|hash| self.exclusive(hash));
+                self.clean_up_or_quarantine(policy, &directory.join(&entry.name), Preference::default())
+            };
+            match cleaned {
+                Ok(Cleaned { choice, files }) if !files.is_empty() => digest_object(&mut digests, &choice),
+                Ok(_) | Err(DiskError::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match self.disk.remove_dir(directory) {
+            Ok(()) => return Ok(None),
+            Err(error) if is(&error, Errno::NOENT) => return Ok(None),
+            Err(_) => {}
+        }
+        Ok(Some(match kind {
+            PolicyKind::Replication => {
+                SuffixHash::Replicated(digest::hex(digests.remove(&None).unwrap_or_default()))
+            }
+            PolicyKind::ErasureCoding { .. } => SuffixHash::Fragments(
+                digests.into_iter().map(|(index, md5)| (index, digest::hex(md5))).collect(),
+            ),
+        }))
+    }
+
+    /// The suffixes of a partition, ascending.
+    pub(crate) fn list_suffixes(&self, partition: &Path) -> Result<Vec<Suffix>, DiskError> {
+        let entries = match self.disk.list(partition) {
+            Err(error) if is(&error, Errno::NOENT) => Vec::new(),
+            other => other.map_err(|error| self.io("list", partition, error))?,
+        };
+        let mut suffixes: Vec<_> =
+            entries.iter().filter_map(|entry| Suffix::from_name(entry.name.as_bytes())).collect();
+        suffixes.sort_unstable();
+        Ok(suffixes)
+    }
+}
+
+/// Adds what determines an object's state, and nothing else: all nodes must come to the same digest.
+fn digest_object(digests: &mut Digests, choice: &Choice) {
+    let mut add = |key: Option<FragmentIndex>, text: String| digests.entry(key).or_default().update(text);
+    if let Some(meta) = &choice.meta {
+        add(None, format!("{}.meta", meta.timestamp.internal()));
+    }
+    if let Some(tombstone) = &choice.tombstone {
+        add(None, format!("{}.ts", tombstone.timestamp.internal()));
+    }
+    if let Some(data) = choice.data.as_ref().filter(|data| data.fragment.is_none()) {
+        add(None, format!("{}.data", data.timestamp.internal()));
+    }
+    for file in choice.fragments.iter().flat_map(|set| &set.files) {
+        add(file.fragment, file.timestamp.internal());
+    }
+    if let Some(durable) = choice.durable {
+        add(None, format!("{}.durable", durable.internal()));
+    }
+    if let Some(time) = choice.content_type.as_ref().and_then(|file| file.content_type) {
+        add(None, format!("{}_ctype", time.internal()));
+    }
+}

@@ -1,0 +1,1 @@
+//! What this crate does on a real file system.

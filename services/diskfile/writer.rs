@@ -1,0 +1,204 @@
+//! Writing a body (Swift: diskfile.py BaseDiskFileWriter, ECDiskFileWriter).
+
+use std::{path::Path, sync::Arc};
+
+use md5::{Digest as _, Md5};
+use rustix::io::Errno;
+use ssync_types::{FragmentIndex, Invalid, ObjectPath};
+
+use crate::{
+    Committed, DataFile, Device, DiskError, Location, PolicyKind, attributes::Attributes, digest,
+    directory::errno, layout, name, publish::Publication, temporary::Temporary,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// A body being written. Dropped without `commit`, it leaves nothing.
+#[derive(Debug)]
+pub struct Writer {
+    device: Arc<Device>,
+    file: Temporary,
+    at: Location,
+    path: ObjectPath,
+    kind: PolicyKind,
+    written: u64,
+    flushed: u64,
+    md5: Md5,
+}
+
+impl Device {
+    /// Begins a body of `size` bytes (`None`: not known beforehand).
+    pub fn create(
+        self: &Arc<Self>,
+        at: &Location,
+        path: &ObjectPath,
+        size: Option<u64>,
+    ) -> Result<Writer, DiskError> {
+        let kind = self.admit(at, path)?;
+        let file = Temporary::create(self, at)?;
+        self.reserve(&file, at, size)?;
+        Ok(Writer {
+            device: Arc::clone(self),
+            file,
+            at: *at,
+            path: path.clone(),
+            kind,
+            written: 0,
+            flushed: 0,
+            md5: Md5::new(),
+        })
+    }
+
+    fn reserve(&self, file: &Temporary, at: &Location, size: Option<u64>) -> Result<(), DiskError> {
+        let Some(size) = size.filter(|size| *size > 0) else {
+            return self.require_space(None, &layout::object(at));
+        };
+        if self.settings.config.disable_fallocate {
+            return Ok(());
+        }
+        self.require_space(Some(size), &layout::object(at))?;
+        match file.file.allocate(size) {
+            Err(error) if !matches!(errno(&error), Some(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL)) => {
+                Err(self.io("take space in", &layout::object(at), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what would eat into the reserve (Swift: common/utils fallocate with a size, fs_has_free_space without).
+    pub(crate) fn require_space(&self, size: Option<u64>, path: &Path) -> Result<(), DiskError> {
+        let space = self.space()?;
+        let short = match size {
+            Some(size) => space.reserve > 0 && space.free.saturating_sub(size) <= space.reserve,
+            None => space.free < space.reserve,
+        };
+        if !short {
+            return Ok(());
+        }
+        let problem = format!("{} bytes are free, of which {} are reserved", space.free, space.reserve);
+        Err(DiskError::Full { device: self.name.clone(), path: path.to_path_buf(), problem })
+    }
+
+    /// Gives a stored fragment its durable mark.
+    pub fn commit_fragment(
+        &self,
+        at: &Location,
+        fragment: FragmentIndex,
+        timestamp: ssync_types::Timestamp,
+    ) -> Result<(), DiskError> {
+        self.check_fragment(self.kind(at.policy)?, Some(fragment))?;
+        self.check_mounted()?;
+        let directory = layout::object(at);
+        let (plain, durable) =
+            (name::fragment(timestamp, fragment, false), name::fragment(timestamp, fragment, true));
+        let _exclusive = self.exclusive(&at.hash);
+        self.invalidate(&layout::partition(at.policy, at.partition), &[at.hash.suffix()])?;
+        match self.disk.rename(&directory.join(&plain), &directory.join(durable)) {
+            Ok(()) => {
+                self.sync_names(&directory, 0)
+                    .map_err(|error| self.io("flush the directory", &directory, error))?;
+                self.clean_up_quietly(at);
+                Ok(())
+            }
+            Err(error) if errno(&error) == Some(Errno::NOENT) => self.require_durable(at, timestamp),
+            Err(error) => Err(self.io("mark as durable", &directory.join(plain), error)),
+        }
+    }
+
+    /// The fragment is gone. That is as good, if another writer's newer tombstone or durable fragment took its place.
+    fn require_durable(&self, at: &Location, timestamp: ssync_types::Timestamp) -> Result<(), DiskError> {
+        let directory = layout::object(at);
+        let found = self
+            .examine(&directory, self.kind(at.policy)?, crate::choice::Preference::default())
+            .map_err(|error| self.io("list", &directory, error))?
+            .choice;
+        let deleted = found.tombstone.is_some_and(|tombstone| tombstone.timestamp > timestamp);
+        if deleted || found.durable >= Some(timestamp) {
+            return Ok(());
+        }
+        Err(DiskError::NotFound { device: self.name.clone(), path: directory })
+    }
+
+    fn check_fragment(&self, kind: PolicyKind, fragment: Option<FragmentIndex>) -> Result<(), DiskError> {
+        let problem = match (kind, fragment) {
+            (PolicyKind::Replication, None) => return Ok(()),
+            (PolicyKind::ErasureCoding { fragments }, Some(index)) if index.get() < fragments => {
+                return Ok(());
+            }
+            (PolicyKind::ErasureCoding { fragments }, Some(index)) => {
+                format!("{index} is not below {fragments}")
+            }
+            (PolicyKind::ErasureCoding { .. }, None) => {
+                "is missing, and the policy is erasure-coded".to_owned()
+            }
+            (PolicyKind::Replication, Some(_)) => "is given, and the policy is not erasure-coded".to_owned(),
+        };
+        Err(Invalid::new("fragment_index", problem).into())
+    }
+}
+
+impl Writer {
+    /// Appends bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.file.file.write_at(bytes, self.written).map_err(|error| self.error("write to", error))?;
+        self.md5.update(bytes);
+        self.written += bytes.len() as u64;
+        let interval = self.device.settings.config.mb_per_sync.saturating_mul(MIB);
+        if interval > 0 && self.written - self.flushed >= interval {
+            self.file.file.sync_data().map_err(|error| self.error("flush", error))?;
+            self.file.file.drop_cache(self.flushed, self.written - self.flushed);
+            self.flushed = self.written;
+        }
+        Ok(())
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// MD5 of the bytes written so far, 32 lower-case hex digits.
+    #[must_use]
+    pub fn md5_hex(&self) -> String {
+        digest::hex(self.md5.clone())
+    }
+
+    /// Publishes the body: flushed, named, its directory flushed, what it obsoletes removed. Another body of the same time is
+    /// replaced; whether that may be is the caller's to know.
+    pub fn commit(self, file: DataFile) -> Result<Committed, DiskError> {
+        self.device.check_fragment(self.kind, file.fragment.map(|(index, _)| index))?;
+        let etag = self.md5_hex();
+        let mut metadata = file.metadata;
+        if metadata.get("ETag").is_some_and(|given| given != etag.as_bytes()) {
+            return Err(Invalid::new("etag", format!("is not {etag}, the MD5 of the body")).into());
+        }
+        metadata.set("X-Timestamp", file.timestamp.internal());
+        metadata.set("Content-Length", self.written.to_string());
+        metadata.set("ETag", etag.clone());
+        let name = match file.fragment {
+            None => name::data(file.timestamp),
+            Some((index, durable)) => {
+                if metadata.get("X-Object-Sysmeta-Ec-Frag-Index").is_none() {
+                    metadata.set("X-Object-Sysmeta-Ec-Frag-Index", index.to_string());
+                }
+                name::fragment(file.timestamp, index, durable)
+            }
+        };
+        let attributes = Attributes { name: Some(self.path.to_bytes()), metadata };
+        let publication = Publication {
+            at: &self.at,
+            name,
+            attributes: &attributes,
+            needs_body: false,
+            clean_up: file.fragment.is_none_or(|(_, durable)| durable),
+            next_part_power: file.next_part_power,
+        };
+        self.device.publish(self.file, &publication)?;
+        Ok(Committed { etag, content_length: self.written })
+    }
+
+    fn error(&self, op: &'static str, error: std::io::Error) -> DiskError {
+        self.device.io(op, &layout::object(&self.at), error)
+    }
+}
