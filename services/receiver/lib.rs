@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Applies replication and object requests to the disks: the core behind the contract, the sidecar and the replicator.
+//!
+//! [`Receiver`] implements [`ssync_store::Store`] on the devices of a node. It admits sessions, orders and runs their
+//! updates on bounded threads of each device, and answers for nothing that is not durable.
+
+#![forbid(unsafe_code)]
+
+mod admission;
+mod body;
+mod check;
+mod config;
+mod core;
+mod counters;
+mod devices;
+mod object;
+mod placement;
+mod pool;
+mod post;
+mod read;
+mod receiver;
+mod registry;
+mod release;
+mod session;
+
+pub use config::ReceiverConfig;
+pub use counters::CountersSnapshot;
+pub use devices::DeviceStatus;
+pub use placement::Placement;
+pub use receiver::{LimitStatus, Receiver};
+pub use registry::SessionInfo;

@@ -1,0 +1,174 @@
+//! A body on its way to the disk.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ssync_diskfile::{Committed, DataFile, Writer};
+use ssync_types::{BodyEnd, BodyEvent, FragmentIndex, Metadata, Reason, Refusal};
+use tokio::sync::mpsc;
+
+use crate::{devices::DeviceHandle, pool::Lane};
+
+/// Bytes handed to a thread of the device at a time, when so many are there.
+const WRITE_BYTES: usize = 256 * 1024;
+
+/// A body that is not stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyFault {
+    #[error("the body has {came} bytes, {announced} were announced")]
+    Length { announced: u64, came: u64 },
+    #[error("the body goes beyond the {announced} bytes that were announced")]
+    Overrun { announced: u64 },
+    #[error("the sender gave the body up: {0}")]
+    Aborted(String),
+    #[error("the body was broken off after {came} bytes")]
+    BrokenOff { came: u64 },
+    #[error("nothing came for {0:?} in the middle of the body (client_timeout)")]
+    Silence(Duration),
+    #[error("the body has md5 {came}, {announced} was announced; the sender's copy, or the way, is damaged")]
+    Etag { announced: String, came: String },
+}
+
+impl From<BodyFault> for Refusal {
+    fn from(fault: BodyFault) -> Self {
+        let reason = match fault {
+            BodyFault::Silence(_) => Reason::IdleTimeout,
+            BodyFault::Etag { .. } => Reason::EtagMismatch,
+            _ => Reason::BodyLength,
+        };
+        Self::new(reason, fault.to_string())
+    }
+}
+
+/// The end of a whole body.
+#[derive(Debug)]
+pub(crate) struct Complete {
+    /// The MD5 that it was announced to have.
+    pub(crate) etag: Option<String>,
+    /// Metadata that came after it.
+    pub(crate) footers: Metadata,
+}
+
+/// Where a body comes from and what is known of it.
+#[derive(Debug)]
+pub(crate) struct WriteBody<'a> {
+    pub(crate) handle: &'a DeviceHandle,
+    pub(crate) lane: Lane,
+    pub(crate) events: &'a mut mpsc::Receiver<BodyEvent>,
+    /// Bytes announced.
+    pub(crate) announced: Option<u64>,
+    /// Most bytes, announced or not.
+    pub(crate) bytes_max: u64,
+    /// How long to wait for the next piece, where nobody else watches.
+    pub(crate) silence_max: Option<Duration>,
+}
+
+impl WriteBody<'_> {
+    /// Writes the body as it comes. No thread of the device waits for a slow peer. On an error the writer, and with it what
+    /// was written, is gone.
+    pub(crate) async fn write(mut self, mut writer: Writer) -> Result<(Writer, Complete), Refusal> {
+        let mut came = 0;
+        loop {
+            let (pieces, end) = match self.gather(&mut came).await {
+                Ok(gathered) => gathered,
+                Err(refusal) => {
+                    // Letting go of a large file is disk work as well.
+                    self.handle.push(move || drop(writer));
+                    return Err(refusal);
+                }
+            };
+            if !pieces.is_empty() {
+                writer = self.handle.run(self.lane, move |_| write_all(writer, &pieces)).await?;
+            }
+            if let Some(complete) = end {
+                return Ok((writer, complete));
+            }
+        }
+    }
+
+    /// What is there, up to a bound; waits for the first piece only.
+    async fn gather(&mut self, came: &mut u64) -> Result<(Vec<Bytes>, Option<Complete>), Refusal> {
+        let (mut pieces, mut bytes) = (Vec::new(), 0);
+        let mut event = self.next(*came).await?;
+        loop {
+            match event {
+                BodyEvent::Chunk(piece) => {
+                    *came += piece.len() as u64;
+                    self.check_length(*came)?;
+                    bytes += piece.len();
+                    pieces.push(piece);
+                }
+                BodyEvent::End(BodyEnd::Complete { etag, footers }) => {
+                    return Ok((pieces, Some(Complete { etag, footers })));
+                }
+                BodyEvent::End(BodyEnd::Abort(reason)) => return Err(BodyFault::Aborted(reason).into()),
+            }
+            if bytes >= WRITE_BYTES {
+                return Ok((pieces, None));
+            }
+            match self.events.try_recv() {
+                Ok(next) => event = next,
+                Err(_) => return Ok((pieces, None)),
+            }
+        }
+    }
+
+    async fn next(&mut self, came: u64) -> Result<BodyEvent, Refusal> {
+        let event = match self.silence_max {
+            None => self.events.recv().await,
+            Some(limit) => tokio::time::timeout(limit, self.events.recv())
+                .await
+                .map_err(|_| Refusal::from(BodyFault::Silence(limit)))?,
+        };
+        event.ok_or_else(|| BodyFault::BrokenOff { came }.into())
+    }
+
+    fn check_length(&self, came: u64) -> Result<(), Refusal> {
+        match self.announced {
+            Some(announced) if came > announced => Err(BodyFault::Overrun { announced }.into()),
+            _ if came > self.bytes_max => Err(BodyFault::Overrun { announced: self.bytes_max }.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn write_all(mut writer: Writer, pieces: &[Bytes]) -> Result<Writer, ssync_diskfile::DiskError> {
+    for piece in pieces {
+        writer.write(piece)?;
+    }
+    Ok(writer)
+}
+
+/// Gives a body its name, if it has the length and the MD5 that were announced.
+pub(crate) fn publish(
+    writer: Writer,
+    announced: Option<u64>,
+    etag: Option<&str>,
+    mut file: DataFile,
+) -> Result<Committed, Refusal> {
+    let came = writer.written();
+    if let Some(announced) = announced.filter(|&announced| announced != came) {
+        return Err(BodyFault::Length { announced, came }.into());
+    }
+    if let Some(announced) = etag {
+        let came = writer.md5_hex();
+        if !came.eq_ignore_ascii_case(announced) {
+            return Err(BodyFault::Etag { announced: announced.to_owned(), came }.into());
+        }
+    }
+    file.metadata
+        .retain(|name| !["etag", "content-length", "x-timestamp", "name"].iter().any(|own| name.is(own)));
+    Ok(writer.commit(file)?)
+}
+
+/// The index that a fragment's own metadata names.
+pub(crate) fn fragment_of(metadata: &Metadata) -> Result<FragmentIndex, Refusal> {
+    const NAME: &str = "X-Object-Sysmeta-Ec-Frag-Index";
+    metadata.get_str(NAME).and_then(|text| text.parse().ok()).map(FragmentIndex::new).ok_or_else(|| Refusal {
+        field: Some("partition.fragment_index".to_owned()),
+        ..Refusal::new(
+            Reason::InvalidArgument,
+            format!("neither the partition nor {NAME} names the fragment's index"),
+        )
+    })
+}

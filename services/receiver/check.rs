@@ -1,0 +1,148 @@
+//! Which of these objects are lacking here: the answer to offers. A hint, which writes nothing.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, future::try_join_all, stream};
+use ssync_diskfile::{Device, DiskError, Found, Location, OpenOptions, PolicyKind};
+use ssync_protocol::{LocalState, LocalVersion, want};
+use ssync_store::{CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers, StoreResult};
+use ssync_types::{FragmentIndex, FragmentPreference, Offer, PartitionRef, Reason, Refusal, Want};
+use tokio::sync::mpsc;
+
+use crate::{core::Core, devices::DeviceHandle, pool::Lane};
+
+/// Offers in one message.
+const OFFERS_MAX: usize = 1000;
+/// Offers that one thread of the device checks at a time: several share a cold message.
+const OFFERS_A_THREAD: usize = 64;
+/// Messages checked at the same time.
+const BATCHES_AT_ONCE: usize = 4;
+
+/// Answers offers as they come.
+pub(crate) async fn open(
+    core: &Arc<Core>,
+    partition: PartitionRef,
+    offers: mpsc::Receiver<Vec<Offer>>,
+) -> StoreResult<CheckAnswers> {
+    core.check_partition(&partition)?;
+    let handle = core.devices.open(&partition.device).await?;
+    let (answers, answered) = mpsc::channel(CHECK_QUEUE_MAX);
+    let check = Check { core: Arc::clone(core), handle, partition };
+    tokio::spawn(async move { check.run(offers, answers).await });
+    Ok(answered)
+}
+
+#[derive(Clone)]
+struct Check {
+    core: Arc<Core>,
+    handle: DeviceHandle,
+    partition: PartitionRef,
+}
+
+impl Check {
+    async fn run(self, offers: mpsc::Receiver<Vec<Offer>>, answers: mpsc::Sender<StoreResult<CheckAnswer>>) {
+        let silence_max = self.core.config.client_timeout;
+        let batches = stream::unfold(offers, |mut offers| async move {
+            match tokio::time::timeout(silence_max, offers.recv()).await {
+                Ok(batch) => batch.map(|batch| (Ok(batch), offers)),
+                Err(_) => {
+                    let message = format!("no offers came for {silence_max:?} (client_timeout)");
+                    offers.close();
+                    Some((Err(Refusal::new(Reason::IdleTimeout, message)), offers))
+                }
+            }
+        });
+        let checked = batches.map(|batch| {
+            let check = self.clone();
+            async move { check.batch(batch?).await }
+        });
+        let mut checked = std::pin::pin!(checked.buffered(BATCHES_AT_ONCE));
+        let mut answered_offers = 0;
+        while let Some(result) = checked.next().await {
+            let answer = result.map(|(count, wants)| {
+                answered_offers += count;
+                CheckAnswer { wants, answered_offers }
+            });
+            let ends = answer.is_err();
+            let sent = tokio::time::timeout(silence_max, answers.send(answer)).await;
+            if ends || !matches!(sent, Ok(Ok(()))) {
+                return;
+            }
+        }
+    }
+
+    async fn batch(self, offers: Vec<Offer>) -> StoreResult<(u64, Vec<Want>)> {
+        if offers.len() > OFFERS_MAX {
+            let message = format!("{} offers in one message are more than {OFFERS_MAX}", offers.len());
+            return Err(Refusal {
+                field: Some("offers".to_owned()),
+                ..Refusal::new(Reason::InvalidArgument, message)
+            });
+        }
+        for offer in &offers {
+            self.core.check_hash(&self.partition, &offer.hash)?;
+        }
+        let count = offers.len() as u64;
+        let parts = offers.chunks(OFFERS_A_THREAD).map(|part| self.part(part.to_vec()));
+        let wants: Vec<Want> = try_join_all(parts).await?.into_iter().flatten().collect();
+        self.core.registry.checked(&self.partition);
+        self.core.counters.offers_checked.add(count);
+        self.core.counters.offers_wanted.add(wants.len() as u64);
+        Ok((count, wants))
+    }
+
+    async fn part(&self, offers: Vec<Offer>) -> StoreResult<Vec<Want>> {
+        let (policy, partition) = (self.partition.policy, self.partition.partition);
+        let coded = matches!(self.core.devices.policy(policy)?, PolicyKind::ErasureCoding { .. });
+        let fragment = coded.then_some(self.partition.fragment).flatten();
+        let wants = self.handle.run(Lane::Replication, move |device| {
+            let mut wants = Vec::new();
+            for offer in &offers {
+                let at = Location { policy, partition, hash: offer.hash };
+                wants.extend(want(&local_state(device, &at, offer, fragment)?, offer));
+            }
+            Ok(wants)
+        });
+        wants.await
+    }
+}
+
+/// What is here of an offered object (Swift: ssync_receiver.py `_check_local`).
+fn local_state(
+    device: &Arc<Device>,
+    at: &Location,
+    offer: &Offer,
+    fragment: Option<FragmentIndex>,
+) -> Result<LocalState, DiskError> {
+    let options = OpenOptions { fragment, open_expired: true, ..OpenOptions::default() };
+    let newest = version(device.open_for_check(at, &options))?;
+    let mut local = LocalState { newest, undurable: Vec::new() };
+    let newer = newest.is_none_or(|version| version.time() < offer.data);
+    if fragment.is_some() && newer {
+        let preference = FragmentPreference { timestamp: offer.data, excluded: Vec::new() };
+        let options = OpenOptions { fragment_preferences: Some(vec![preference]), ..options };
+        if let Ok(Found::Object(object) | Found::Expired(object)) = device.open_object(at, &options)
+            && object.info.data == offer.data
+        {
+            local.undurable.push(offer.data);
+        }
+    }
+    Ok(local)
+}
+
+/// What counts. What cannot be opened does not: it is wanted again. But a device that fails is no reason to want everything.
+fn version(found: Result<Found, DiskError>) -> Result<Option<LocalVersion>, DiskError> {
+    match found {
+        Ok(Found::Object(object) | Found::Expired(object)) => Ok(Some(LocalVersion::Data {
+            data: object.info.data,
+            metadata: object.info.timestamp,
+            content_type: object.info.content_type,
+        })),
+        Ok(Found::Tombstone(time)) => Ok(Some(LocalVersion::Tombstone(time))),
+        Ok(Found::Nothing) => Ok(None),
+        Err(
+            error @ (DiskError::Unmounted { .. } | DiskError::PolicyUnknown { .. } | DiskError::Io { .. }),
+        ) => Err(error),
+        Err(_) => Ok(None),
+    }
+}

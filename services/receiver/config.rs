@@ -1,0 +1,60 @@
+//! What an operator sets of the receiver, with Swift's names and defaults where Swift has them.
+
+use std::time::Duration;
+
+/// Settings of the receiver.
+#[derive(Debug, Clone)]
+pub struct ReceiverConfig {
+    /// Sessions at a time on this node, by whatever protocol; 0 for no limit.
+    pub replication_concurrency: u32,
+    /// SSYNC sessions at a time on a device, Python daemons included; 0 for no limit.
+    pub replication_concurrency_per_device: u32,
+    /// gRPC sessions at a time on a device; 0 for no limit.
+    pub grpc_sessions_per_device: u32,
+    /// gRPC sessions take one of the device's locks as well, as SSYNC sessions do.
+    pub grpc_device_lock: bool,
+    /// How long an SSYNC session waits for its locks.
+    pub replication_lock_timeout: Duration,
+    /// So many updates of a session may fail in any case.
+    pub replication_failure_threshold: u64,
+    /// Beyond the threshold: failures for each success.
+    pub replication_failure_ratio: f64,
+    /// How long a peer may be silent where something is expected of it.
+    pub client_timeout: Duration,
+    /// How long a session goes on after the drain has begun, at most.
+    pub drain_timeout: Duration,
+    /// Updates in a session, after which it is ended and opened again; 0 for no limit. Not for SSYNC.
+    pub session_updates_max: u64,
+    /// Bytes of a body that comes in one message.
+    pub inline_bytes_max: u32,
+    /// Updates, and offers to confirm, of one session that may wait for results.
+    pub outstanding_updates_max: u32,
+    /// Bytes of bodies that came in one message and wait for a disk, in all sessions.
+    pub waiting_bytes_max: u32,
+    /// Bytes of an object (Swift: `max_file_size` of swift.conf).
+    pub max_file_size: u64,
+    /// Disk operations at a time on one device.
+    pub threads_per_device: u32,
+}
+
+impl Default for ReceiverConfig {
+    fn default() -> Self {
+        Self {
+            replication_concurrency: 4,
+            replication_concurrency_per_device: 1,
+            grpc_sessions_per_device: 4,
+            grpc_device_lock: false,
+            replication_lock_timeout: Duration::from_secs(15),
+            replication_failure_threshold: 100,
+            replication_failure_ratio: 1.0,
+            client_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+            session_updates_max: 100_000,
+            inline_bytes_max: 65_536,
+            outstanding_updates_max: 1024,
+            waiting_bytes_max: 32 * 1024 * 1024,
+            max_file_size: 5_368_709_122,
+            threads_per_device: 32,
+        }
+    }
+}

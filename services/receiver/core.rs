@@ -1,0 +1,117 @@
+//! What all parts of the receiver share, and the checks that every call begins with.
+
+use std::sync::Arc;
+
+use ssync_diskfile::Devices;
+use ssync_types::{Invalid, ObjectHash, ObjectRef, PartitionRef, Reason, Refusal};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admission::Admission, config::ReceiverConfig, counters::Counters, devices::DeviceTable,
+    placement::Placement, registry::Registry,
+};
+
+/// Largest part power (Swift: ring/builder.py).
+const PART_POWER_MAX: u32 = 32;
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: ReceiverConfig,
+    pub(crate) devices: DeviceTable,
+    pub(crate) placement: Arc<dyn Placement>,
+    pub(crate) drain: CancellationToken,
+    pub(crate) admission: Admission,
+    /// Bytes of bodies that came whole and wait for a disk.
+    pub(crate) waiting_bytes: Arc<Semaphore>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) counters: Counters,
+}
+
+impl Core {
+    pub(crate) fn new(
+        config: ReceiverConfig,
+        devices: Arc<Devices>,
+        placement: Arc<dyn Placement>,
+        drain: CancellationToken,
+    ) -> Self {
+        let waiting_bytes = config.waiting_bytes_max.max(config.inline_bytes_max);
+        Self {
+            devices: DeviceTable::new(devices, config.threads_per_device, config.grpc_sessions_per_device),
+            placement,
+            drain,
+            admission: Admission::new(config.replication_concurrency),
+            waiting_bytes: Arc::new(Semaphore::new(waiting_bytes as usize)),
+            registry: Arc::new(Registry::new()),
+            counters: Counters::default(),
+            config,
+        }
+    }
+
+    /// Refuses an unknown policy, and a partition that the policy's ring does not have.
+    pub(crate) fn check_partition(&self, at: &PartitionRef) -> Result<(), Refusal> {
+        self.devices.policy(at.policy)?;
+        match self.placement.partition_in_ring(at.policy, at.partition) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Refusal::new(
+                Reason::RingMismatch,
+                format!(
+                    "partition {} is not in the ring of policy {}; compare the rings",
+                    at.partition, at.policy
+                ),
+            )),
+            None => Err(no_ring(at)),
+        }
+    }
+
+    /// Refuses an object that does not hash to the partition.
+    pub(crate) fn check_hash(&self, at: &PartitionRef, hash: &ObjectHash) -> Result<(), Refusal> {
+        let power = self.placement.part_power(at.policy).ok_or_else(|| no_ring(at))?;
+        if hash.partition(power) == at.partition { Ok(()) } else { Err(elsewhere(at, hash)) }
+    }
+
+    /// Refuses a request for an object that does not hash to its partition. As Swift's object server this works without a
+    /// ring, then less strictly; and a caller may be one part power behind or ahead while the power is being changed.
+    pub(crate) fn check_object(&self, object: &ObjectRef) -> Result<ObjectHash, Refusal> {
+        let at = &object.partition;
+        self.devices.policy(at.policy)?;
+        let hash = self.devices.disk().hash_path().hash(&object.path);
+        let mut powers = match self.placement.part_power(at.policy) {
+            Some(power) => power.saturating_sub(1)..=(power + 1).min(PART_POWER_MAX),
+            None => 0..=PART_POWER_MAX,
+        };
+        if powers.any(|power| hash.partition(power) == at.partition) {
+            Ok(hash)
+        } else {
+            Err(elsewhere(at, &hash))
+        }
+    }
+
+    /// Refuses a body that is too large to begin with.
+    pub(crate) fn check_length(&self, content_length: u64) -> Result<(), Refusal> {
+        let limit = self.config.max_file_size;
+        if content_length <= limit {
+            return Ok(());
+        }
+        let problem = format!("{content_length} bytes are more than max_file_size ({limit})");
+        Err(Invalid::new("content_length", problem).into())
+    }
+}
+
+fn no_ring(at: &PartitionRef) -> Refusal {
+    Refusal::new(
+        Reason::RingMismatch,
+        format!(
+            "the ring of policy {} is not to be had, so partition {} cannot be checked; put it into swift_dir",
+            at.policy, at.partition
+        ),
+    )
+}
+
+fn elsewhere(at: &PartitionRef, hash: &ObjectHash) -> Refusal {
+    let message = format!(
+        "{hash} does not lie in partition {}; compare the rings and swift_hash_path_suffix",
+        at.partition
+    );
+    Refusal { field: Some("object_hash".to_owned()), ..Refusal::new(Reason::RingMismatch, message) }
+}

@@ -1,0 +1,213 @@
+//! The devices as the receiver uses them: opened, flushed once after the start, each with its own threads.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ssync_diskfile::{Device, Devices, DiskError, PolicyKind, Space};
+use ssync_types::{DeviceName, PolicyIndex, Reason, Refusal};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+
+use crate::pool::{DevicePool, Lane};
+
+/// Names of devices remembered; a node has fewer.
+const DEVICES_MAX: usize = 1024;
+/// How long a device may take to say how it is.
+const STATUS_WAIT_MAX: Duration = Duration::from_secs(5);
+/// When to try again after the device had no permit left.
+const PERMIT_RETRY: Duration = Duration::from_millis(500);
+
+/// How a device is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceStatus {
+    /// Its name in the ring.
+    pub name: DeviceName,
+    /// Its space; or why it cannot be used.
+    pub space: Result<Space, String>,
+    /// Sessions that hold a permit of it.
+    pub sessions: u64,
+    /// Disk operations that wait for a thread.
+    pub waiting: u64,
+}
+
+/// All devices of the node.
+#[derive(Debug)]
+pub(crate) struct DeviceTable {
+    devices: Arc<Devices>,
+    threads: u32,
+    sessions_max: u32,
+    known: Mutex<BTreeMap<DeviceName, Arc<Known>>>,
+}
+
+/// What is kept of a device while it is not in use. (The disk layer keeps and checks the descriptor.)
+#[derive(Debug)]
+struct Known {
+    pool: DevicePool,
+    permits: Option<Arc<Semaphore>>,
+    flushed: OnceCell<()>,
+}
+
+/// A device that can be used.
+#[derive(Debug, Clone)]
+pub(crate) struct DeviceHandle {
+    pub(crate) device: Arc<Device>,
+    known: Arc<Known>,
+}
+
+impl DeviceTable {
+    pub(crate) fn new(devices: Arc<Devices>, threads: u32, sessions_max: u32) -> Self {
+        Self { devices, threads, sessions_max, known: Mutex::default() }
+    }
+
+    pub(crate) fn disk(&self) -> &Devices {
+        &self.devices
+    }
+
+    /// Refuses a policy that swift.conf does not have.
+    pub(crate) fn policy(&self, policy: PolicyIndex) -> Result<PolicyKind, Refusal> {
+        self.devices.policy(policy).ok_or_else(|| DiskError::PolicyUnknown { policy }.into())
+    }
+
+    /// The device, if it is mounted and usable. The first time, everything on it is flushed: a killed program may have left
+    /// names whose files are not on disk yet (rule S1).
+    pub(crate) async fn open(&self, name: &DeviceName) -> Result<DeviceHandle, Refusal> {
+        let known = self.known(name)?;
+        match Self::open_known(&self.devices, &known, name).await {
+            Ok(device) => Ok(DeviceHandle { device, known }),
+            Err(refusal) => {
+                self.forget(name, &known);
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn open_known(
+        devices: &Arc<Devices>,
+        known: &Known,
+        name: &DeviceName,
+    ) -> Result<Arc<Device>, Refusal> {
+        let opened = {
+            let (devices, name) = (Arc::clone(devices), name.clone());
+            known.pool.run(Lane::Request, move || devices.open(&name)).await??
+        };
+        let device = Arc::clone(&opened);
+        known
+            .flushed
+            .get_or_try_init(|| async move {
+                known.pool.run(Lane::Request, move || device.sync()).await?.map_err(Refusal::from)
+            })
+            .await?;
+        Ok(opened)
+    }
+
+    fn known(&self, name: &DeviceName) -> Result<Arc<Known>, Refusal> {
+        let mut table = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = table.get(name) {
+            return Ok(Arc::clone(known));
+        }
+        if table.len() >= DEVICES_MAX {
+            return Err(Refusal::new(
+                Reason::DeviceUnmounted,
+                format!("device {name}: {DEVICES_MAX} devices are in use already; is it in the ring?"),
+            ));
+        }
+        let permits = (self.sessions_max > 0)
+            .then(|| Arc::new(Semaphore::new(usize::try_from(self.sessions_max).unwrap_or(1))));
+        let pool = DevicePool::new(name.clone(), self.threads);
+        let known = Arc::new(Known { pool, permits, flushed: OnceCell::new() });
+        table.insert(name.clone(), Arc::clone(&known));
+        Ok(known)
+    }
+
+    /// A name that was never a usable device is not remembered.
+    fn forget(&self, name: &DeviceName, known: &Arc<Known>) {
+        let mut table = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = table.get(name).is_some_and(|current| Arc::ptr_eq(current, known));
+        if same && !known.flushed.initialized() {
+            table.remove(name);
+        }
+    }
+
+    /// The names in `devices` that can be those of devices.
+    pub(crate) async fn names(&self) -> Vec<DeviceName> {
+        let root = self.devices.config().devices.clone();
+        let list = move || -> Vec<DeviceName> {
+            let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+            let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_file()));
+            let mut names: Vec<DeviceName> = directories
+                .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+                .take(DEVICES_MAX)
+                .collect();
+            names.sort();
+            names
+        };
+        // It reads the directory above the devices, which does not hang when one of them does.
+        tokio::task::spawn_blocking(list).await.unwrap_or_default()
+    }
+
+    /// How a device is. A device that hangs is not waited for.
+    pub(crate) async fn status(&self, name: DeviceName) -> DeviceStatus {
+        let space = tokio::time::timeout(STATUS_WAIT_MAX, self.space(&name)).await;
+        let space =
+            space.unwrap_or_else(|_| Err(format!("no answer in {STATUS_WAIT_MAX:?}; is the disk dying?")));
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name).map(Arc::clone);
+        let (sessions, waiting) = known.map_or((0, 0), |known| (self.sessions(&known), known.pool.waiting()));
+        DeviceStatus { name, space, sessions, waiting: waiting as u64 }
+    }
+
+    fn sessions(&self, known: &Known) -> u64 {
+        let free = known.permits.as_ref().map(|permits| permits.available_permits());
+        free.map_or(0, |free| u64::from(self.sessions_max).saturating_sub(free as u64))
+    }
+
+    async fn space(&self, name: &DeviceName) -> Result<Space, String> {
+        let handle = self.open(name).await.map_err(|refusal| refusal.message)?;
+        let space = handle.run(Lane::Request, |device| device.space()).await;
+        space.map_err(|refusal| refusal.message)
+    }
+}
+
+impl DeviceHandle {
+    /// Runs `work` on the device's threads, after a look whether it is still mounted (rule S7).
+    pub(crate) async fn run<R: Send + 'static>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce(&Arc<Device>) -> Result<R, DiskError> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let device = Arc::clone(&self.device);
+        Ok(self.known.pool.run(lane, move || device.check_mounted().and_then(|()| work(&device))).await??)
+    }
+
+    /// As [`run`](Self::run), for work of minutes.
+    pub(crate) async fn run_long<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Device>) -> Result<R, DiskError> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let device = Arc::clone(&self.device);
+        Ok(self.known.pool.run_long(move || device.check_mounted().and_then(|()| work(&device))).await??)
+    }
+
+    /// Queues `work`, which the caller bounds.
+    pub(crate) fn push(&self, work: impl FnOnce() + Send + 'static) {
+        self.known.pool.push(Lane::Replication, work);
+    }
+
+    /// One of the device's places for gRPC sessions; `Ok(None)` when there is no limit.
+    pub(crate) fn permit(&self) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        let Some(permits) = &self.known.permits else {
+            return Ok(None);
+        };
+        Arc::clone(permits).try_acquire_owned().map(Some).map_err(|_| {
+            Refusal::new(
+                Reason::DeviceLocked,
+                format!(
+                    "device {}: all sessions that grpc_sessions_per_device admits are under way",
+                    self.device.name()
+                ),
+            )
+            .retry_after(PERMIT_RETRY)
+        })
+    }
+}

@@ -1,0 +1,22 @@
+//! What the receiver asks of the rings.
+
+use std::fmt;
+
+use ssync_types::{DeviceName, Partition, PolicyIndex};
+
+/// The rings as this node has them now. `None` means that the policy's ring is not to be had.
+pub trait Placement: fmt::Debug + Send + Sync + 'static {
+    /// The policy's ring has 2^this many partitions.
+    fn part_power(&self, policy: PolicyIndex) -> Option<u32>;
+
+    /// Whether a device of this node is a primary of the partition.
+    fn is_primary(&self, policy: PolicyIndex, partition: Partition, device: &DeviceName) -> Option<bool>;
+
+    /// A digest of the ring's devices and assignments.
+    fn ring_digest(&self, policy: PolicyIndex) -> Option<Vec<u8>>;
+
+    /// Whether the policy's ring has the partition.
+    fn partition_in_ring(&self, policy: PolicyIndex, partition: Partition) -> Option<bool> {
+        self.part_power(policy).map(|power| u64::from(partition.get()) < 1_u64 << power.min(32))
+    }
+}

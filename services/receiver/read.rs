@@ -1,0 +1,185 @@
+//! Single requests that read an object: GET and HEAD (Swift: server.py GET, HEAD).
+
+use std::{mem, sync::Arc};
+
+use bytes::Bytes;
+use ssync_diskfile::{BodyReader, Device, DiskError, Found, Location, OpenObject, OpenOptions};
+use ssync_store::{Body, StoreResult};
+use ssync_types::{ByteRange, Invalid, ObjectInfo, ObjectRef, ReadOptions, Reason, Refusal, Timestamp};
+use tokio::sync::mpsc;
+
+use crate::{core::Core, devices::DeviceHandle, pool::Lane};
+
+/// Pieces that wait for the reader.
+const PIECES_MAX: usize = 8;
+/// Bytes of one piece of a range; whole bodies come in pieces of `disk_chunk_size`.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Bytes read at a time. A body up to this size is read, and checked, before it is answered at all.
+const READ_BYTES: usize = 256 * 1024;
+
+pub(crate) async fn head(
+    core: &Arc<Core>,
+    object: ObjectRef,
+    options: ReadOptions,
+) -> StoreResult<ObjectInfo> {
+    let (at, handle) = find(core, &object).await?;
+    let found = handle.run(Lane::Request, move |device| Ok(open(device, &at, &object, options))).await??;
+    core.counters.requests.add(1);
+    Ok(found.info)
+}
+
+pub(crate) async fn get(
+    core: &Arc<Core>,
+    object: ObjectRef,
+    range: Option<ByteRange>,
+    options: ReadOptions,
+) -> StoreResult<(ObjectInfo, Body)> {
+    let (at, handle) = find(core, &object).await?;
+    let begun = move |device: &Arc<Device>| {
+        let found = match open(device, &at, &object, options) {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let info = found.info.clone();
+        Ok(Source::new(found, range).and_then(|mut source| {
+            let first = source.read()?;
+            Ok((info, source, first))
+        }))
+    };
+    let (info, source, first) = handle.run(Lane::Request, begun).await??;
+    core.counters.requests.add(1);
+    let (pieces, body) = mpsc::channel(PIECES_MAX);
+    let sending = Sending { core: Arc::clone(core), handle, pieces };
+    tokio::spawn(sending.run(source, first));
+    Ok((info, body))
+}
+
+async fn find(core: &Arc<Core>, object: &ObjectRef) -> Result<(Location, DeviceHandle), Refusal> {
+    let hash = core.check_object(object)?;
+    let handle = core.devices.open(&object.partition.device).await?;
+    Ok((Location { policy: object.partition.policy, partition: object.partition.partition, hash }, handle))
+}
+
+fn open(
+    device: &Arc<Device>,
+    at: &Location,
+    object: &ObjectRef,
+    options: ReadOptions,
+) -> Result<Box<OpenObject>, Refusal> {
+    let options = OpenOptions {
+        fragment: object.partition.fragment,
+        fragment_preferences: options.fragment_preferences,
+        open_expired: options.open_expired,
+        now: options.now,
+        expected: Some(object.path.clone()),
+    };
+    let gone = |what: &str, time: Option<Timestamp>| {
+        let refusal = Refusal::new(Reason::NotFound, format!("{}: {what}", object.path));
+        match time {
+            Some(time) => refusal.at(time),
+            None => refusal,
+        }
+    };
+    match device.open_object(at, &options) {
+        Ok(Found::Object(found)) => Ok(found),
+        Ok(Found::Expired(found)) if options.open_expired => Ok(found),
+        Ok(Found::Expired(found)) => Err(gone("the object has expired", Some(found.info.timestamp))),
+        Ok(Found::Tombstone(time)) => Err(gone("the object was deleted", Some(time))),
+        Ok(Found::Nothing) | Err(DiskError::NotFound { .. }) => Err(gone("there is no object", None)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is left to read.
+enum Source {
+    /// All of it: checked on the way.
+    Whole(Box<BodyReader>),
+    /// Some of it: bytes `next` to `end`, the end excluded.
+    Range { object: Box<OpenObject>, next: u64, end: u64 },
+    /// Nothing.
+    Read,
+}
+
+impl Source {
+    fn new(object: Box<OpenObject>, range: Option<ByteRange>) -> Result<Self, Refusal> {
+        let Some(range) = range else {
+            return Ok(Self::Whole(Box::new(object.into_reader())));
+        };
+        let length = object.info.content_length;
+        let (next, end) = (range.first, range.last.saturating_add(1).min(length));
+        if next >= end {
+            let problem = format!("{}-{} is not within {length} bytes", range.first, range.last);
+            return Err(Invalid::new("range", problem).into());
+        }
+        Ok(if next == 0 && end == length {
+            Self::Whole(Box::new(object.into_reader()))
+        } else {
+            Self::Range { object, next, end }
+        })
+    }
+
+    /// The next pieces; none at the end.
+    fn read(&mut self) -> Result<Vec<Bytes>, DiskError> {
+        let (mut pieces, mut bytes) = (Vec::new(), 0);
+        while bytes < READ_BYTES
+            && let Some(piece) = self.piece()?
+        {
+            bytes += piece.len();
+            pieces.push(piece);
+        }
+        Ok(pieces)
+    }
+
+    fn piece(&mut self) -> Result<Option<Bytes>, DiskError> {
+        let piece = match self {
+            Self::Whole(reader) => reader.next_chunk()?,
+            Self::Range { object, next, end } if *next < *end => {
+                let length = usize::try_from(*end - *next).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+                let piece = object.read_at(*next, length)?;
+                *next += piece.len() as u64;
+                Some(piece).filter(|piece| !piece.is_empty())
+            }
+            Self::Range { .. } | Self::Read => None,
+        };
+        if piece.is_none() {
+            *self = Self::Read;
+        }
+        Ok(piece)
+    }
+}
+
+struct Sending {
+    core: Arc<Core>,
+    handle: DeviceHandle,
+    pieces: mpsc::Sender<Result<Bytes, Refusal>>,
+}
+
+impl Sending {
+    async fn run(self, mut source: Source, mut read: Vec<Bytes>) {
+        loop {
+            for piece in mem::take(&mut read) {
+                if !self.send(Ok(piece)).await {
+                    return;
+                }
+            }
+            if matches!(source, Source::Read) {
+                return;
+            }
+            let next =
+                self.handle.run(Lane::Request, move |_| source.read().map(|read| (source, read))).await;
+            (source, read) = match next {
+                Ok(next) => next,
+                Err(refusal) => {
+                    self.send(Err(refusal)).await;
+                    return;
+                }
+            };
+        }
+    }
+
+    /// False when nobody reads any more, or not for a long time.
+    async fn send(&self, piece: Result<Bytes, Refusal>) -> bool {
+        let sent = tokio::time::timeout(self.core.config.client_timeout, self.pieces.send(piece)).await;
+        matches!(sent, Ok(Ok(())))
+    }
+}

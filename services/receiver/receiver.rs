@@ -1,0 +1,165 @@
+//! The receiver: a storage node's disks behind one trait.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use ssync_diskfile::Devices;
+use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult};
+use ssync_types::{
+    BodyEvent, ByteRange, Deleted, DeviceName, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
+    Offer, PartitionRef, ReadOptions, SessionOpen, Stored, Suffix, SuffixHashes,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    check, config::ReceiverConfig, core::Core, counters::CountersSnapshot, devices::DeviceStatus, object,
+    placement::Placement, pool::Lane, read, registry::SessionInfo, release, session,
+};
+
+/// One limit, and how much of it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitStatus {
+    /// The option that sets it.
+    pub name: &'static str,
+    /// The most; 0 for no limit.
+    pub maximum: u64,
+    /// In use.
+    pub used: u64,
+}
+
+/// A storage node.
+#[derive(Debug)]
+pub struct Receiver {
+    core: Arc<Core>,
+}
+
+impl Receiver {
+    /// A node over these devices. When `drain` is cancelled, sessions are told and new ones are refused.
+    #[must_use]
+    pub fn new(
+        config: ReceiverConfig,
+        devices: Arc<Devices>,
+        placement: Arc<dyn Placement>,
+        drain: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self { core: Arc::new(Core::new(config, devices, placement, drain)) })
+    }
+
+    /// The sessions under way, oldest first.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.core.registry.list()
+    }
+
+    /// The limits in force. (Those of devices are in their status.)
+    #[must_use]
+    pub fn limits(&self) -> Vec<LimitStatus> {
+        let core = &self.core;
+        let waiting = u64::from(core.config.waiting_bytes_max.max(core.config.inline_bytes_max));
+        vec![
+            LimitStatus {
+                name: "replication_concurrency",
+                maximum: u64::from(core.config.replication_concurrency),
+                used: core.admission.used(),
+            },
+            LimitStatus {
+                name: "waiting_bytes_max",
+                maximum: waiting,
+                used: waiting.saturating_sub(core.waiting_bytes.available_permits() as u64),
+            },
+        ]
+    }
+
+    /// How devices are, in the order asked. A device that hangs says so after a few seconds.
+    pub async fn device_status(&self, names: Vec<DeviceName>) -> Vec<DeviceStatus> {
+        futures_util::future::join_all(names.into_iter().map(|name| self.core.devices.status(name))).await
+    }
+
+    /// How all devices are that have a directory in `devices`, by name.
+    pub async fn devices(&self) -> Vec<DeviceStatus> {
+        self.device_status(self.core.devices.names().await).await
+    }
+
+    /// What was done since the start.
+    #[must_use]
+    pub fn counters(&self) -> CountersSnapshot {
+        self.core.counters.snapshot()
+    }
+
+    /// How long the receiver has been there.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.core.registry.uptime()
+    }
+
+    /// Begins to drain; says how many sessions are under way.
+    pub fn drain(&self) -> usize {
+        self.core.drain.cancel();
+        self.core.registry.count()
+    }
+
+    /// Whether the drain has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.core.drain.is_cancelled()
+    }
+}
+
+#[async_trait]
+impl Store for Receiver {
+    async fn missing_check(
+        &self,
+        partition: PartitionRef,
+        offers: mpsc::Receiver<Vec<Offer>>,
+    ) -> StoreResult<CheckAnswers> {
+        check::open(&self.core, partition, offers).await
+    }
+
+    async fn updates(&self, open: SessionOpen) -> StoreResult<Session> {
+        session::open(&self.core, open).await
+    }
+
+    async fn release(&self, partition: PartitionRef) -> StoreResult<Release> {
+        release::open(&self.core, partition).await
+    }
+
+    async fn suffix_hashes(&self, partition: PartitionRef, rehash: Vec<Suffix>) -> StoreResult<SuffixHashes> {
+        self.core.check_partition(&partition)?;
+        let handle = self.core.devices.open(&partition.device).await?;
+        let (policy, number) = (partition.policy, partition.partition);
+        handle.run_long(move |device| device.suffix_hashes(policy, number, &rehash, false)).await
+    }
+
+    async fn invalidate_suffixes(&self, partition: PartitionRef, suffixes: Vec<Suffix>) -> StoreResult<()> {
+        self.core.check_partition(&partition)?;
+        let handle = self.core.devices.open(&partition.device).await?;
+        let (policy, number) = (partition.policy, partition.partition);
+        handle.run(Lane::Request, move |device| device.invalidate_suffixes(policy, number, &suffixes)).await
+    }
+
+    async fn put_object(&self, put: ObjectPut, body: mpsc::Receiver<BodyEvent>) -> StoreResult<Stored> {
+        object::put(&self.core, put, body).await
+    }
+
+    async fn get_object(
+        &self,
+        object: ObjectRef,
+        range: Option<ByteRange>,
+        options: ReadOptions,
+    ) -> StoreResult<(ObjectInfo, Body)> {
+        read::get(&self.core, object, range, options).await
+    }
+
+    async fn head_object(&self, object: ObjectRef, options: ReadOptions) -> StoreResult<ObjectInfo> {
+        read::head(&self.core, object, options).await
+    }
+
+    async fn post_object(&self, post: ObjectPost) -> StoreResult<ObjectInfo> {
+        object::post(&self.core, post).await
+    }
+
+    async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted> {
+        object::delete(&self.core, delete).await
+    }
+}

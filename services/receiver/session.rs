@@ -1,0 +1,98 @@
+//! A replication session: one partition, its slot and locks, and the updates that come through it.
+
+mod apply;
+mod context;
+mod driver;
+mod lanes;
+mod streamed;
+
+use std::{sync::Arc, time::Duration};
+
+use ssync_store::{SESSION_QUEUE_MAX, Session, SessionError};
+use ssync_types::{Accepted, Reason, Refusal, SessionEvent, SessionOpen, SessionProtocol, UpdateMessage};
+use tokio::sync::mpsc;
+
+use crate::{core::Core, devices::DeviceHandle, registry::Registered};
+
+use context::Context;
+use driver::Driver;
+
+/// When to come back to a node that is shutting down.
+const DRAIN_RETRY: Duration = Duration::from_secs(5);
+
+type Events = mpsc::Sender<Result<SessionEvent, SessionError>>;
+
+/// Checks the request, and begins the session.
+pub(crate) async fn open(core: &Arc<Core>, open: SessionOpen) -> Result<Session, Refusal> {
+    refuse_when_draining(core)?;
+    core.check_partition(&open.partition)?;
+    let handle = core.devices.open(&open.partition.device).await?;
+    let own_digest = core.placement.ring_digest(open.partition.policy);
+    let ring_differs = matches!((&own_digest, &open.ring_digest), (Some(own), Some(theirs)) if own != theirs);
+
+    let (messages, incoming) = mpsc::channel(SESSION_QUEUE_MAX);
+    let (events, outgoing) = mpsc::channel(SESSION_QUEUE_MAX);
+    // There is room: the channel is new.
+    let _ = events.try_send(Ok(SessionEvent::Opened { ring_differs }));
+    let registered = core.registry.register(&open);
+    tokio::spawn(run(Arc::clone(core), open, handle, registered, incoming, events));
+    Ok(Session { messages, events: outgoing })
+}
+
+pub(crate) fn refuse_when_draining(core: &Core) -> Result<(), Refusal> {
+    if core.drain.is_cancelled() { Err(draining()) } else { Ok(()) }
+}
+
+fn draining() -> Refusal {
+    Refusal::new(Reason::Draining, "this node is shutting down; come back later").retry_after(DRAIN_RETRY)
+}
+
+async fn run(
+    core: Arc<Core>,
+    open: SessionOpen,
+    handle: DeviceHandle,
+    registered: Registered,
+    messages: mpsc::Receiver<UpdateMessage>,
+    events: Events,
+) {
+    let admitted = tokio::select! {
+        biased;
+        () = events.closed() => return,
+        () = core.drain.cancelled() => Err(draining()),
+        admitted = core.admission.admit(&core.config, &handle, &open.partition, open.protocol) => admitted,
+    };
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            core.counters.sessions_refused.add(1);
+            tracing::info!(partition = %open.partition, peer = %open.sender.address, %refusal, "session refused");
+            let _ = events.send(Err(refusal)).await;
+            return;
+        }
+    };
+    core.counters.sessions_accepted.add(1);
+    let accepted = terms(&core, &open);
+    if events.send(Ok(SessionEvent::Accepted(accepted))).await.is_err() {
+        return;
+    }
+    let (id, partition, peer) = (registered.entry.id(), open.partition.clone(), open.sender.address.clone());
+    let context = Context::new(core, open, handle, registered, admitted);
+    let (summary, error) = Driver::new(Arc::new(context), accepted, messages, events).run().await;
+    tracing::info!(session = id, %partition, peer, applied = summary.applied, confirmed = summary.confirmed,
+        superseded = summary.superseded, failed = summary.failed, error = error.map(tracing::field::display),
+        "session ended");
+}
+
+fn terms(core: &Core, open: &SessionOpen) -> Accepted {
+    Accepted {
+        non_durable: open.non_durable,
+        inline_bytes_max: core.config.inline_bytes_max,
+        outstanding_updates_max: core.config.outstanding_updates_max,
+        durability: core.devices.disk().config().durability,
+        session_updates_max: match open.protocol {
+            // An SSYNC session cannot be ended and opened again in the middle.
+            SessionProtocol::Ssync => 0,
+            SessionProtocol::Grpc => core.config.session_updates_max,
+        },
+    }
+}

@@ -1,0 +1,262 @@
+//! One update on the disk. Synchronous: it runs on a thread of the device.
+
+use std::sync::Arc;
+
+use ssync_diskfile::{Confirmation, DataFile, Device, DiskError, Found, Location, OpenOptions, Writer};
+use ssync_types::{
+    Durability, FragmentIndex, InlineBody, Metadata, ObjectHash, ObjectInfo, ObjectKind, ObjectPath, Offer,
+    Outcome, PutUpdate, Reason, Refusal, Timestamp,
+};
+
+use super::context::Context;
+use crate::{
+    body::{BodyFault, Complete, fragment_of, publish},
+    post::{Posted, merge_post},
+};
+
+/// An update that comes in one message.
+#[derive(Debug)]
+pub(super) enum Whole {
+    Put(PutUpdate, InlineBody),
+    Post { path: ObjectPath, timestamp: Timestamp, metadata: Metadata, content_type: Option<Timestamp> },
+    Delete { path: ObjectPath, timestamp: Timestamp },
+    Commit { timestamp: Timestamp },
+    Confirm(Offer),
+}
+
+/// Applies an update to an object of the session's partition.
+pub(super) fn apply(context: &Context, hash: ObjectHash, update: Whole) -> Outcome {
+    let device = &context.handle.device;
+    let at = context.location(hash);
+    let confirms = matches!(update, Whole::Confirm(_));
+    if confirms && !context.is_primary() {
+        return Outcome::NotPrimary;
+    }
+    let done = device.check_mounted().map_err(Refusal::from).and_then(|()| match update {
+        Whole::Put(put, body) => put_inline(context, &at, &put, &body),
+        Whole::Post { path, timestamp, metadata, content_type } => {
+            post(context, &at, &path, timestamp, &metadata, content_type)
+        }
+        Whole::Delete { path, timestamp } => delete(context, &at, &path, timestamp),
+        Whole::Commit { timestamp } => commit(context, &at, timestamp),
+        Whole::Confirm(offer) => confirm(device, &at, &offer).map(|found| found.unwrap_or(Outcome::NotFound)),
+    });
+    context.license(done.unwrap_or_else(Outcome::Failed))
+}
+
+/// The answer for what was stored.
+pub(super) fn stored(context: &Context) -> Outcome {
+    match context.core.devices.disk().config().durability {
+        Durability::None => Outcome::AppliedUnflushed,
+        Durability::Object | Durability::Batch => Outcome::Applied,
+    }
+}
+
+fn put_inline(
+    context: &Context,
+    at: &Location,
+    put: &PutUpdate,
+    body: &InlineBody,
+) -> Result<Outcome, Refusal> {
+    if put.content_length != body.data.len() as u64 {
+        return Err(BodyFault::Length { announced: put.content_length, came: body.data.len() as u64 }.into());
+    }
+    match begin_put(context, at, put)? {
+        Begun::Settled(outcome) => Ok(outcome),
+        Begun::Writer(mut writer) => {
+            writer.write(&body.data)?;
+            let end = Complete { etag: body.etag.clone(), footers: Metadata::new() };
+            finish_put(context, *writer, put, end)
+        }
+    }
+}
+
+/// How a PUT begins.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// It need not be stored.
+    Settled(Outcome),
+    /// Write the body here.
+    Writer(Box<Writer>),
+}
+
+/// Looks whether the offered body is newer than what is here (Swift: server.py `_pre_create_checks`), and begins it.
+pub(super) fn begin_put(context: &Context, at: &Location, put: &PutUpdate) -> Result<Begun, Refusal> {
+    context.core.check_length(put.content_length)?;
+    let device = &context.handle.device;
+    let fragment = fragment(context, &put.metadata)?;
+    let here = version(device, at, &put.path, fragment)?;
+    if here.is_some_and(|(time, _)| time >= put.timestamp)
+        && let Some(outcome) = settle(context, at, here, put.timestamp, ObjectKind::Data)?
+    {
+        return Ok(Begun::Settled(outcome));
+    }
+    let writer = device.create(at, &put.path, Some(put.content_length))?;
+    Ok(Begun::Writer(Box::new(writer)))
+}
+
+/// Publishes a body if it is what was announced.
+pub(super) fn finish_put(
+    context: &Context,
+    writer: Writer,
+    put: &PutUpdate,
+    end: Complete,
+) -> Result<Outcome, Refusal> {
+    let mut metadata = put.metadata.clone();
+    metadata.extend(end.footers);
+    let bytes = writer.written();
+    let file = DataFile {
+        timestamp: put.timestamp,
+        fragment: fragment(context, &metadata)?.map(|index| (index, put.durable)),
+        metadata,
+        next_part_power: None,
+    };
+    publish(writer, Some(put.content_length), end.etag.as_deref(), file)?;
+    context.core.counters.replicated_bytes.add(bytes);
+    Ok(stored(context))
+}
+
+/// The fragment of a body: that of the session, or else of the body's own metadata. `None` in a replication policy.
+fn fragment(context: &Context, metadata: &Metadata) -> Result<Option<FragmentIndex>, Refusal> {
+    match context.fragment() {
+        Some(index) => Ok(Some(index)),
+        None if context.is_erasure_coded() => fragment_of(metadata).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// What is here, if anything counts: its time and kind.
+fn version(
+    device: &Arc<Device>,
+    at: &Location,
+    path: &ObjectPath,
+    fragment: Option<FragmentIndex>,
+) -> Result<Option<(Timestamp, ObjectKind)>, Refusal> {
+    let options =
+        OpenOptions { fragment, open_expired: true, expected: Some(path.clone()), ..OpenOptions::default() };
+    match device.open_object(at, &options) {
+        Ok(Found::Object(object) | Found::Expired(object)) => Ok(Some((object.info.data, ObjectKind::Data))),
+        Ok(Found::Tombstone(time)) => Ok(Some((time, ObjectKind::Tombstone))),
+        Ok(Found::Nothing) => Ok(None),
+        // Swift: what cannot be opened, or goes away under it, does not stand against a PUT or DELETE.
+        Err(DiskError::NotFound { .. } | DiskError::Damaged { .. } | DiskError::StateChanged { .. }) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Something as new is here: the verdict on it, once it is flushed. `None` if it is not here after all.
+fn settle(
+    context: &Context,
+    at: &Location,
+    here: Option<(Timestamp, ObjectKind)>,
+    timestamp: Timestamp,
+    kind: ObjectKind,
+) -> Result<Option<Outcome>, Refusal> {
+    if context.is_erasure_coded() {
+        // Fragments are not confirmed: who sends them removes nothing on this answer.
+        return Ok(here.map(|(time, _)| Outcome::Superseded(time)));
+    }
+    confirm(&context.handle.device, at, &Offer::of_one_time(at.hash, timestamp, Some(kind)))
+}
+
+fn confirm(device: &Arc<Device>, at: &Location, offer: &Offer) -> Result<Option<Outcome>, Refusal> {
+    Ok(match device.confirm(at, offer)? {
+        Confirmation::Confirmed => Some(Outcome::Confirmed),
+        Confirmation::Superseded(time) => Some(Outcome::Superseded(time)),
+        Confirmation::Lacking => None,
+    })
+}
+
+fn delete(
+    context: &Context,
+    at: &Location,
+    path: &ObjectPath,
+    timestamp: Timestamp,
+) -> Result<Outcome, Refusal> {
+    let device = &context.handle.device;
+    let here = version(device, at, path, context.fragment())?;
+    let stands = here.is_some_and(|(time, kind)| match kind {
+        // A tombstone beats a body of its time (rule S5).
+        ObjectKind::Data => time > timestamp,
+        ObjectKind::Tombstone => time >= timestamp,
+    });
+    if stands && let Some(outcome) = settle(context, at, here, timestamp, ObjectKind::Tombstone)? {
+        return Ok(outcome);
+    }
+    device.write_tombstone(at, path, timestamp, None)?;
+    Ok(stored(context))
+}
+
+fn post(
+    context: &Context,
+    at: &Location,
+    path: &ObjectPath,
+    timestamp: Timestamp,
+    metadata: &Metadata,
+    content_type: Option<Timestamp>,
+) -> Result<Outcome, Refusal> {
+    let device = &context.handle.device;
+    let options = OpenOptions {
+        fragment: context.fragment(),
+        open_expired: true,
+        expected: Some(path.clone()),
+        ..OpenOptions::default()
+    };
+    let object = match device.open_object(at, &options) {
+        Ok(Found::Object(object) | Found::Expired(object)) => object,
+        Ok(Found::Tombstone(_) | Found::Nothing)
+        | Err(DiskError::NotFound { .. } | DiskError::Damaged { .. }) => return Ok(Outcome::NotFound),
+        Err(error) => return Err(error.into()),
+    };
+    let meta = match merge_post(&object, timestamp, metadata, content_type) {
+        Posted::Older(time) => {
+            let asked = content_type.unwrap_or(object.info.data);
+            return settle_post(context, at, &object.info, time, (timestamp, asked));
+        }
+        Posted::Newer(meta) => meta,
+    };
+    match device.write_meta(at, path, &meta) {
+        Ok(()) => Ok(stored(context)),
+        Err(DiskError::NotFound { .. }) => Ok(Outcome::NotFound),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Metadata as new as this is here: the verdict on it, once it is flushed.
+fn settle_post(
+    context: &Context,
+    at: &Location,
+    info: &ObjectInfo,
+    here: Timestamp,
+    (timestamp, content_type): (Timestamp, Timestamp),
+) -> Result<Outcome, Refusal> {
+    if context.is_erasure_coded() {
+        return Ok(Outcome::Superseded(here));
+    }
+    let offer = Offer {
+        metadata: timestamp,
+        content_type,
+        ..Offer::of_one_time(at.hash, info.data, Some(ObjectKind::Data))
+    };
+    match confirm(&context.handle.device, at, &offer)? {
+        Some(_) if here == timestamp => Ok(Outcome::Confirmed),
+        Some(_) => Ok(Outcome::Superseded(here)),
+        None => Err(Refusal::new(Reason::StateChanged, "the object was replaced meanwhile; offer it again")),
+    }
+}
+
+fn commit(context: &Context, at: &Location, timestamp: Timestamp) -> Result<Outcome, Refusal> {
+    let Some(fragment) = context.fragment() else {
+        return Err(Refusal {
+            field: Some("partition.fragment_index".to_owned()),
+            ..Refusal::new(Reason::InvalidArgument, "commit: the session names no fragment to mark")
+        });
+    };
+    match context.handle.device.commit_fragment(at, fragment, timestamp) {
+        Ok(()) => Ok(stored(context)),
+        Err(DiskError::NotFound { .. }) => Ok(Outcome::NotFound),
+        Err(error) => Err(error.into()),
+    }
+}

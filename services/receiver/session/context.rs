@@ -1,0 +1,112 @@
+//! What all the work of one session shares.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use ssync_diskfile::{Location, PolicyKind};
+use ssync_types::{
+    FragmentIndex, Job, ObjectHash, ObjectPath, Outcome, Reason, Refusal, SessionOpen, SessionProtocol,
+    Summary,
+};
+
+use crate::{admission::Admitted, core::Core, devices::DeviceHandle, registry::Registered};
+
+/// Shared by the session and by every write begun under it: the last one that ends frees slot and locks.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) core: Arc<Core>,
+    pub(crate) open: SessionOpen,
+    pub(crate) handle: DeviceHandle,
+    pub(crate) registered: Registered,
+    abandoned: AtomicBool,
+    _admitted: Admitted,
+}
+
+impl Context {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        open: SessionOpen,
+        handle: DeviceHandle,
+        registered: Registered,
+        admitted: Admitted,
+    ) -> Self {
+        Self { core, open, handle, registered, abandoned: AtomicBool::new(false), _admitted: admitted }
+    }
+
+    /// Nobody waits for the session's results any more: what has not begun need not begin.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn hash(&self, path: &ObjectPath) -> ObjectHash {
+        self.core.devices.disk().hash_path().hash(path)
+    }
+
+    /// Where an object of the session's partition is.
+    pub(crate) fn location(&self, hash: ObjectHash) -> Location {
+        Location { policy: self.open.partition.policy, partition: self.open.partition.partition, hash }
+    }
+
+    /// Refuses an object that is not of the session's partition.
+    pub(crate) fn check_hash(&self, hash: &ObjectHash) -> Result<(), Refusal> {
+        self.core.check_hash(&self.open.partition, hash)
+    }
+
+    /// The session's fragment, where the policy has fragments.
+    pub(crate) fn fragment(&self) -> Option<FragmentIndex> {
+        self.is_erasure_coded().then_some(self.open.partition.fragment).flatten()
+    }
+
+    pub(crate) fn is_erasure_coded(&self) -> bool {
+        matches!(
+            self.core.devices.disk().policy(self.open.partition.policy),
+            Some(PolicyKind::ErasureCoding { .. })
+        )
+    }
+
+    /// Whether this device answers for the partition, by the ring as it is now. Without a ring it does not.
+    pub(crate) fn is_primary(&self) -> bool {
+        let at = &self.open.partition;
+        self.core.placement.is_primary(at.policy, at.partition, &at.device) == Some(true)
+    }
+
+    /// What an update found here already must not license a removal where this node is no primary: with different rings two
+    /// handoffs would each count on the other (rule S6). What was stored only now is new to whatever this node removes, so it
+    /// stays an answer. SSYNC has no such answer, and its sender takes neither of them for a success.
+    pub(crate) fn license(&self, outcome: Outcome) -> Outcome {
+        let found = matches!(outcome, Outcome::Confirmed | Outcome::Superseded(_));
+        let may_remove = self.open.protocol == SessionProtocol::Grpc && self.open.sender.job == Job::Revert;
+        if found && may_remove && !self.is_primary() { Outcome::NotPrimary } else { outcome }
+    }
+
+    /// Counts an outcome.
+    pub(crate) fn count(&self, outcome: &Outcome) {
+        let (session, node) = (&self.registered.entry, &self.core.counters);
+        let counters = match outcome {
+            Outcome::Applied | Outcome::AppliedUnflushed => [&session.applied, &node.updates_applied],
+            Outcome::Confirmed => [&session.confirmed, &node.updates_confirmed],
+            Outcome::Superseded(_) => [&session.superseded, &node.updates_superseded],
+            Outcome::Failed(_) => [&session.failed, &node.updates_failed],
+            Outcome::NotFound | Outcome::NotPrimary => return,
+        };
+        counters.iter().for_each(|counter| counter.add(1));
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        self.registered.entry.summary()
+    }
+
+    /// Whether the device went away under the session.
+    pub(crate) fn ends_session(outcome: &Outcome) -> Option<Refusal> {
+        match outcome {
+            Outcome::Failed(refusal) if refusal.reason == Reason::DeviceUnmounted => Some(refusal.clone()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! A body of a session that comes in pieces.
+
+use std::sync::Arc;
+
+use ssync_types::{BodyEvent, ObjectHash, Outcome, PutUpdate, Refusal};
+use tokio::sync::mpsc;
+
+use super::{
+    apply::{Begun, begin_put, finish_put},
+    context::Context,
+};
+use crate::{body::WriteBody, pool::Lane};
+
+/// Pieces between the stream and the writer.
+pub(super) const BODY_QUEUE_MAX: usize = 8;
+
+/// Writes a body as its pieces come. Ends early, and so closes `pieces`, when it is not to be stored.
+pub(super) async fn put(
+    context: &Arc<Context>,
+    hash: ObjectHash,
+    put: PutUpdate,
+    mut pieces: mpsc::Receiver<BodyEvent>,
+) -> Outcome {
+    let outcome = try_put(context, hash, put, &mut pieces).await.unwrap_or_else(Outcome::Failed);
+    context.license(outcome)
+}
+
+async fn try_put(
+    context: &Arc<Context>,
+    hash: ObjectHash,
+    put: PutUpdate,
+    pieces: &mut mpsc::Receiver<BodyEvent>,
+) -> Result<Outcome, Refusal> {
+    let (at, put) = (context.location(hash), Arc::new(put));
+    let begun = {
+        let (context, put) = (Arc::clone(context), Arc::clone(&put));
+        let handle = context.handle.clone();
+        handle.run(Lane::Replication, move |_| Ok(begin_put(&context, &at, &put))).await??
+    };
+    let writer = match begun {
+        Begun::Settled(outcome) => return Ok(outcome),
+        Begun::Writer(writer) => *writer,
+    };
+    let body = WriteBody {
+        handle: &context.handle,
+        lane: Lane::Replication,
+        events: pieces,
+        announced: Some(put.content_length),
+        bytes_max: context.core.config.max_file_size,
+        // The session watches its peer.
+        silence_max: None,
+    };
+    let (writer, end) = body.write(writer).await?;
+    let context = Arc::clone(context);
+    let handle = context.handle.clone();
+    handle.run(Lane::Replication, move |_| Ok(finish_put(&context, writer, &put, end))).await?
+}
