@@ -1,1 +1,38 @@
-//! Placeholder.
+//! The daemon that pushes: for each partition of this node's devices, what the other primaries lack; and for each that
+//! does not belong here, all of it, letting go object by object as the primaries answer.
+//!
+//! A [`Replicator`] makes passes. What a peer speaks is behind two small traits, [`Peer`] and [`PushSession`]: gRPC by
+//! the contract, or SSYNC to a stock Swift node. When an object may be removed is decided in `removal`, free of I/O.
+
+#![forbid(unsafe_code)]
+
+mod collect;
+mod config;
+mod grpc;
+mod job;
+mod ledger;
+mod listing;
+mod peer;
+mod places;
+mod progress;
+mod recon;
+mod remedy;
+mod removal;
+mod replicator;
+mod schedule;
+mod shuffle;
+mod source;
+mod ssync;
+mod stats;
+#[cfg(test)]
+mod testing;
+mod ways;
+
+pub use config::{Overrides, ReplicatorConfig};
+pub use peer::{Errand, OfferBatch, Peer, Peers, PushMode, PushSession, Pushed, Target, Verdict, Verdicts};
+pub use places::{PolicyPlaces, PolicyRing, RingDevice, Rings};
+pub use progress::Progress;
+pub use replicator::Replicator;
+pub use source::Source;
+pub use stats::{Abort, PassStats};
+pub use ways::Nodes;

@@ -1,0 +1,9 @@
+//! A peer that speaks the contract, behind the `Store` trait.
+
+mod in_flight;
+mod peer;
+mod prepare;
+mod push;
+mod send;
+
+pub(crate) use peer::GrpcPeer;

@@ -1,0 +1,117 @@
+//! Hashes of such a peer, and how a session with it is opened.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use ssync_store::{Session, Store};
+use ssync_types::{
+    Accepted, PartitionRef, Reason, Refusal, SessionEvent, SessionOpen, SessionProtocol, SuffixHashes,
+};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::push::Push;
+use crate::peer::{Errand, OfferBatch, Peer, PushMode, PushSession, Pushed, Verdicts};
+
+/// A device behind a `Store`.
+pub(crate) struct GrpcPeer {
+    store: Arc<dyn Store>,
+    silence_max: Duration,
+}
+
+impl GrpcPeer {
+    /// A peer that is given up after so much silence.
+    pub(crate) fn new(store: Arc<dyn Store>, silence_max: Duration) -> Self {
+        Self { store, silence_max }
+    }
+}
+
+#[async_trait]
+impl Peer for GrpcPeer {
+    async fn suffix_hashes(&self, partition: &PartitionRef) -> Result<SuffixHashes, Refusal> {
+        let hashes = self.store.suffix_hashes(partition.clone(), Vec::new());
+        timeout(self.silence_max, hashes).await.map_err(|_| silent(self.silence_max))?
+    }
+
+    async fn open(&self, errand: Errand) -> Result<Box<dyn PushSession>, Refusal> {
+        let opener = Opener { store: Arc::clone(&self.store), errand, silence_max: self.silence_max };
+        let admitted = opener.open().await?;
+        Ok(Box::new(GrpcSession { opener, admitted }))
+    }
+}
+
+pub(super) fn silent(waited: Duration) -> Refusal {
+    Refusal::new(Reason::IdleTimeout, format!("the peer was silent for {waited:?} (http_timeout)"))
+}
+
+/// A session whose slot and locks are held.
+pub(super) struct Admitted {
+    pub(super) session: Session,
+    pub(super) accepted: Accepted,
+}
+
+/// Opens sessions for one errand, one after the other.
+pub(super) struct Opener {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) errand: Errand,
+    pub(super) silence_max: Duration,
+}
+
+impl Opener {
+    /// Opens one and waits for its terms.
+    pub(super) async fn open(&self) -> Result<Admitted, Refusal> {
+        let open = SessionOpen {
+            partition: self.errand.partition.clone(),
+            sender: self.errand.sender.clone(),
+            ring_digest: self.errand.ring_digest.clone(),
+            non_durable: false,
+            failures_unlimited: false,
+            protocol: SessionProtocol::Grpc,
+        };
+        timeout(self.silence_max, self.admission(open)).await.map_err(|_| silent(self.silence_max))?
+    }
+
+    async fn admission(&self, open: SessionOpen) -> Result<Admitted, Refusal> {
+        let mut session = self.store.updates(open).await?;
+        loop {
+            match session.events.recv().await.transpose()? {
+                Some(SessionEvent::Opened { ring_differs }) => {
+                    if ring_differs {
+                        tracing::info!(partition = %self.errand.partition, "the peer has another ring than this node");
+                    }
+                }
+                Some(SessionEvent::Accepted(accepted)) => return Ok(Admitted { session, accepted }),
+                Some(SessionEvent::Heartbeat) => {}
+                Some(SessionEvent::Draining(reason)) => return Err(Refusal::new(Reason::Draining, reason)),
+                Some(SessionEvent::Results(_) | SessionEvent::Summary(_)) => {
+                    return Err(Refusal::new(
+                        Reason::ProtocolOrder,
+                        "the peer answered before it accepted the session",
+                    ));
+                }
+                None => return Err(ended_early()),
+            }
+        }
+    }
+}
+
+pub(super) fn ended_early() -> Refusal {
+    Refusal::new(Reason::Unreachable, "the peer ended the session early")
+}
+
+/// A session, and the means to open the next one.
+struct GrpcSession {
+    opener: Opener,
+    admitted: Admitted,
+}
+
+#[async_trait]
+impl PushSession for GrpcSession {
+    async fn push(
+        self: Box<Self>,
+        mode: PushMode,
+        offers: mpsc::Receiver<OfferBatch>,
+        verdicts: Verdicts,
+    ) -> Result<Pushed, Refusal> {
+        Push::new(self.opener, mode, verdicts).run(self.admitted, offers).await
+    }
+}

@@ -1,0 +1,428 @@
+//! One push: offers go to the check, its wants are read ahead and fed into the session, results become verdicts; all at
+//! once and each part bounded.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt as _, stream};
+use ssync_store::{CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers, SessionError};
+use ssync_types::{ObjectHash, Offer, Outcome, Reason, Refusal, SessionEvent, UpdateResult, Want};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
+
+use super::{
+    in_flight::{InFlight, Settled},
+    peer::{Admitted, Opener, ended_early, silent},
+    prepare::{Listed, Prepared, prepare},
+    send::{Outgoing, Sent},
+};
+use crate::{
+    listing::BATCH_OFFERS_MAX,
+    peer::{OfferBatch, PushMode, Pushed, Verdict, Verdicts},
+};
+
+/// Wanted objects that one thread opens and reads at a time.
+const GROUP_OBJECTS_MAX: usize = 32;
+/// Groups of wants, or batches to confirm, that wait to be read.
+const WORK_QUEUE_MAX: usize = 16;
+/// Groups being read ahead of the one being sent.
+const READ_AHEAD_MAX: usize = 4;
+/// A session in which only heartbeats come for this many times the silence allowed has stalled.
+const STALL_FACTOR: u32 = 10;
+/// Damaged bodies that are looked at again after a push.
+const SUSPECTS_MAX: usize = 100;
+
+/// What is to be done, in the order of the answers.
+#[derive(Debug)]
+enum Work {
+    Send(Vec<(Listed, Want)>),
+    Confirm(Vec<Listed>),
+}
+
+/// The same, with files opened and read.
+#[derive(Debug)]
+pub(super) enum Ready {
+    Objects(VecDeque<Result<Prepared, (Listed, Refusal)>>),
+    Confirm(Vec<Listed>),
+}
+
+/// One push to one peer, over as many sessions as it takes.
+pub(super) struct Push {
+    opener: Opener,
+    mode: PushMode,
+    verdicts: Verdicts,
+    pending: Mutex<Pending>,
+    unanswered: Semaphore,
+    ledger: Mutex<Ledger>,
+}
+
+/// Offers that the check has not answered, in their order.
+#[derive(Debug, Default)]
+struct Pending {
+    batches: VecDeque<OfferBatch>,
+    /// Offers of the first batch that are answered.
+    place: usize,
+    /// Offers answered since the check began.
+    answered: u64,
+}
+
+#[derive(Debug, Default)]
+struct Ledger {
+    in_flight: InFlight,
+    pushed: Pushed,
+    suspects: Vec<ObjectHash>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn disorder(problem: &str) -> Refusal {
+    Refusal::new(Reason::ProtocolOrder, format!("the peer's check {problem}; see its version and log"))
+}
+
+impl Push {
+    pub(super) fn new(opener: Opener, mode: PushMode, verdicts: Verdicts) -> Self {
+        Self {
+            opener,
+            mode,
+            verdicts,
+            pending: Mutex::default(),
+            unanswered: Semaphore::new(CHECK_QUEUE_MAX),
+            ledger: Mutex::default(),
+        }
+    }
+
+    /// Pushes all that is offered, beginning in the session given.
+    pub(super) async fn run(
+        self,
+        first: Admitted,
+        mut offers: mpsc::Receiver<OfferBatch>,
+    ) -> Result<Pushed, Refusal> {
+        let (work, waiting) = mpsc::channel(WORK_QUEUE_MAX);
+        let deliver = self.deliver(first, waiting);
+        if self.mode.updates() {
+            // The check is not begun before there is something to ask.
+            if let Some(batch) = offers.recv().await {
+                tokio::try_join!(self.check(batch, offers, work), deliver)?;
+            } else {
+                drop(work);
+                deliver.await?;
+            }
+        } else {
+            tokio::try_join!(self.ask_only(offers, work), deliver)?;
+        }
+        self.look_at_suspects().await;
+        Ok(lock(&self.ledger).pushed)
+    }
+
+    /// Every offer becomes a question; nothing is checked or sent.
+    async fn ask_only(
+        &self,
+        mut offers: mpsc::Receiver<OfferBatch>,
+        work: mpsc::Sender<Work>,
+    ) -> Result<(), Refusal> {
+        while let Some(batch) = offers.recv().await {
+            lock(&self.ledger).pushed.offered += batch.len() as u64;
+            let listed = (0..batch.len()).map(|place| Listed { batch: batch.clone(), place }).collect();
+            if work.send(Work::Confirm(listed)).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn check(
+        &self,
+        first: OfferBatch,
+        offers: mpsc::Receiver<OfferBatch>,
+        work: mpsc::Sender<Work>,
+    ) -> Result<(), Refusal> {
+        let (questions, asked) = mpsc::channel(CHECK_QUEUE_MAX);
+        let store = &self.opener.store;
+        let answers = async {
+            let answers = store.missing_check(self.opener.errand.partition.clone(), asked).await?;
+            self.take_answers(answers, work).await
+        };
+        tokio::try_join!(self.ask(first, offers, questions), answers)?;
+        Ok(())
+    }
+
+    /// Offers go up, at most so many batches ahead of the answers.
+    async fn ask(
+        &self,
+        first: OfferBatch,
+        mut offers: mpsc::Receiver<OfferBatch>,
+        questions: mpsc::Sender<Vec<Offer>>,
+    ) -> Result<(), Refusal> {
+        let mut next = Some(first);
+        while let Some(batch) = next {
+            match self.unanswered.acquire().await {
+                Ok(permit) => permit.forget(),
+                Err(_) => break,
+            }
+            lock(&self.ledger).pushed.offered += batch.len() as u64;
+            let question = batch.iter().map(|object| object.offer.clone()).collect();
+            lock(&self.pending).batches.push_back(batch);
+            // Why the check has ended is for its answers to say.
+            if questions.send(question).await.is_err() {
+                break;
+            }
+            next = offers.recv().await;
+        }
+        Ok(())
+    }
+
+    async fn take_answers(&self, mut answers: CheckAnswers, work: mpsc::Sender<Work>) -> Result<(), Refusal> {
+        let silence_max = self.opener.silence_max;
+        loop {
+            match timeout(silence_max, answers.recv()).await {
+                // The peer has nothing to say while nothing is asked.
+                Err(_) if lock(&self.pending).batches.is_empty() => {}
+                Err(_) => return Err(silent(silence_max)),
+                Ok(Some(answer)) => {
+                    for item in self.sort_out(answer?)? {
+                        if work.send(item).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                }
+                Ok(None) if lock(&self.pending).batches.is_empty() => return Ok(()),
+                Ok(None) => return Err(disorder("ended before all offers were answered")),
+            }
+        }
+    }
+
+    /// Splits what is answered now into what to send and what to ask.
+    fn sort_out(&self, answer: CheckAnswer) -> Result<Vec<Work>, Refusal> {
+        let mut wants: HashMap<ObjectHash, Want> =
+            answer.wants.into_iter().map(|want| (want.hash, want)).collect();
+        let (mut send, mut confirm) = (Vec::new(), Vec::new());
+        for listed in self.answered(answer.answered_offers)? {
+            match wants.remove(&listed.offer.hash) {
+                Some(want) => send.push((listed, want)),
+                None if self.mode.confirms() => confirm.push(listed),
+                None => {}
+            }
+        }
+        if !wants.is_empty() {
+            return Err(disorder("wants objects that were not offered"));
+        }
+        lock(&self.ledger).pushed.wanted += send.len() as u64;
+        let mut work = Vec::new();
+        let mut send = send.into_iter().peekable();
+        while send.peek().is_some() {
+            work.push(Work::Send(send.by_ref().take(GROUP_OBJECTS_MAX).collect()));
+        }
+        if !confirm.is_empty() {
+            work.push(Work::Confirm(confirm));
+        }
+        Ok(work)
+    }
+
+    /// The offers that are answered when `total` of them are.
+    fn answered(&self, total: u64) -> Result<Vec<Listed>, Refusal> {
+        let mut pending = lock(&self.pending);
+        let now = total.checked_sub(pending.answered).ok_or_else(|| disorder("counts backwards"))?;
+        let mut listed = Vec::new();
+        for _ in 0..now {
+            let place = pending.place;
+            let batch =
+                pending.batches.front().ok_or_else(|| disorder("answers more than was offered"))?.clone();
+            pending.place += 1;
+            if pending.place >= batch.len() {
+                pending.batches.pop_front();
+                pending.place = 0;
+                self.unanswered.add_permits(1);
+            }
+            listed.push(Listed { batch, place });
+        }
+        pending.answered = total;
+        Ok(listed)
+    }
+
+    async fn ready(&self, work: Work, inline_bytes_max: u64) -> Result<Ready, Refusal> {
+        match work {
+            Work::Confirm(listed) => Ok(Ready::Confirm(listed)),
+            Work::Send(wanted) => {
+                let read = move |source: &_| prepare(source, wanted, inline_bytes_max);
+                Ok(Ready::Objects(self.opener.errand.source.run(read).await?.into()))
+            }
+        }
+    }
+
+    /// Sends what is ready, in as many sessions as the peer's limit makes necessary.
+    async fn deliver(&self, first: Admitted, mut work: mpsc::Receiver<Work>) -> Result<(), Refusal> {
+        let inline_bytes_max = u64::from(first.accepted.inline_bytes_max);
+        let work = stream::poll_fn(move |context| work.poll_recv(context));
+        let ready = work.map(|item| self.ready(item, inline_bytes_max)).buffered(READ_AHEAD_MAX);
+        let mut ready = std::pin::pin!(ready);
+        let mut left = None;
+        let mut admitted = first;
+        loop {
+            let Admitted { session, accepted } = admitted;
+            let room =
+                Semaphore::new((accepted.outstanding_updates_max as usize).clamp(1, BATCH_OFFERS_MAX * 64));
+            let (sending, draining) = (AtomicBool::new(true), AtomicBool::new(false));
+            let outgoing = Outgoing::new(self, session.messages, accepted, &room, &draining);
+            let send = async {
+                let sent = outgoing.send_all(&mut ready, &mut left).await;
+                sending.store(false, Ordering::Relaxed);
+                sent
+            };
+            let (sent, ()) =
+                tokio::try_join!(send, self.take_results(session.events, &room, &sending, &draining))?;
+            match sent {
+                Sent::All => return Ok(()),
+                Sent::SessionFull => admitted = self.opener.open().await?,
+                Sent::PeerDrains => return Err(Refusal::new(Reason::Draining, "the peer is shutting down")),
+            }
+        }
+    }
+
+    async fn take_results(
+        &self,
+        mut events: mpsc::Receiver<Result<SessionEvent, SessionError>>,
+        room: &Semaphore,
+        sending: &AtomicBool,
+        draining: &AtomicBool,
+    ) -> Result<(), Refusal> {
+        let silence_max = self.opener.silence_max;
+        let mut progress = Instant::now();
+        loop {
+            let event = match timeout(silence_max, events.recv()).await {
+                Ok(event) => event.transpose()?,
+                Err(_) if self.waits_for_nothing() && sending.load(Ordering::Relaxed) => continue,
+                Err(_) => return Err(silent(silence_max)),
+            };
+            match event {
+                Some(SessionEvent::Results(results)) => {
+                    progress = Instant::now();
+                    self.settle(results, room).await?;
+                }
+                Some(SessionEvent::Heartbeat) => self.see_stall(progress, silence_max)?,
+                Some(SessionEvent::Draining(reason)) => {
+                    tracing::info!(%reason, "the peer is shutting down");
+                    draining.store(true, Ordering::Relaxed);
+                }
+                Some(SessionEvent::Summary(summary)) => tracing::debug!(?summary, "session ended"),
+                Some(SessionEvent::Opened { .. } | SessionEvent::Accepted(_)) => {
+                    return Err(Refusal::new(Reason::ProtocolOrder, "the peer opened one session twice"));
+                }
+                None if sending.load(Ordering::Relaxed) => return Err(ended_early()),
+                None if !self.waits_for_nothing() => return Err(ended_early()),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn waits_for_nothing(&self) -> bool {
+        lock(&self.ledger).in_flight.len() == 0
+    }
+
+    fn see_stall(&self, progress: Instant, silence_max: Duration) -> Result<(), Refusal> {
+        if !self.waits_for_nothing() && progress.elapsed() > silence_max * STALL_FACTOR {
+            return Err(Refusal::new(Reason::IdleTimeout, "the peer is alive but gives no results"));
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, results: Vec<UpdateResult>, room: &Semaphore) -> Result<(), Refusal> {
+        let mut verdicts = Vec::new();
+        {
+            let mut ledger = lock(&self.ledger);
+            for result in results {
+                let settled = ledger.in_flight.answered(result)?;
+                room.add_permits(1);
+                if let Some(settled) = settled {
+                    ledger.count(&settled);
+                    verdicts.push(settled.verdict);
+                }
+            }
+        }
+        if self.mode.confirms() {
+            self.verdicts.send(verdicts).await;
+        }
+        Ok(())
+    }
+
+    /// These updates are about to be sent and speak for the object.
+    pub(super) fn begin(&self, prepared: &Prepared, updates: Vec<u64>) {
+        // Who only updates is content with a newer version than the one that was offered.
+        let as_offered = prepared.plan.as_offered || !self.mode.confirms();
+        lock(&self.ledger).in_flight.sent(&prepared.listed.offer, updates, Some(prepared.bytes), as_offered);
+    }
+
+    /// This question is about to be asked.
+    pub(super) fn begin_confirm(&self, listed: &Listed, update: u64) {
+        lock(&self.ledger).in_flight.sent(&listed.offer, vec![update], None, true);
+    }
+
+    /// An object that was wanted is not sent: it is not in sync (rule S4).
+    pub(super) async fn skip(&self, listed: &Listed, refusal: Refusal) {
+        tracing::warn!(object = %listed.offer.hash, %refusal, "a wanted object was not sent, and is not in sync");
+        lock(&self.ledger).pushed.skipped += 1;
+        if self.mode.confirms() {
+            let verdict = Verdict { offer: listed.offer.clone(), outcome: Outcome::Failed(refusal) };
+            self.verdicts.send(vec![verdict]).await;
+        }
+    }
+
+    pub(super) fn confirms(&self) -> bool {
+        self.mode.confirms()
+    }
+
+    pub(super) fn source(&self) -> &crate::source::Source {
+        &self.opener.errand.source
+    }
+
+    /// Bodies whose MD5 was not the stored one at the peer: read again, with quarantine for what is damaged here.
+    async fn look_at_suspects(&self) {
+        let suspects = std::mem::take(&mut lock(&self.ledger).suspects);
+        for hash in suspects {
+            match self.opener.errand.source.verify(hash).await {
+                Ok(true) => {
+                    tracing::warn!(object = %hash, "the peer found another MD5, but the copy here is sound")
+                }
+                Ok(false) => {
+                    tracing::error!(object = %hash, "the copy here was damaged and is in quarantine")
+                }
+                Err(refusal) => {
+                    tracing::error!(object = %hash, %refusal, "a suspect object could not be read again")
+                }
+            }
+        }
+    }
+}
+
+impl Ledger {
+    fn count(&mut self, settled: &Settled) {
+        let outcome = &settled.verdict.outcome;
+        match outcome {
+            Outcome::Applied | Outcome::AppliedUnflushed | Outcome::Confirmed => {
+                self.pushed.objects += u64::from(settled.bytes.is_some());
+                self.pushed.bytes += settled.bytes.unwrap_or(0);
+            }
+            Outcome::Superseded(_) => {}
+            Outcome::NotFound => self.pushed.skipped += 1,
+            Outcome::NotPrimary => self.pushed.failed += 1,
+            Outcome::Failed(refusal) if refusal.reason == Reason::StateChanged => self.pushed.skipped += 1,
+            Outcome::Failed(refusal) => {
+                tracing::error!(object = %settled.verdict.offer.hash, %refusal, "the peer could not store an object");
+                self.pushed.failed += 1;
+                if refusal.reason == Reason::EtagMismatch && self.suspects.len() < SUSPECTS_MAX {
+                    self.suspects.push(settled.verdict.offer.hash);
+                }
+            }
+        }
+    }
+}

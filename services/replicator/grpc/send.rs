@@ -1,0 +1,277 @@
+//! The sending half of one session.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use ssync_diskfile::OpenObject;
+use ssync_types::{
+    Accepted, BodyEnd, InlineBody, Metadata, Offer, Reason, Refusal, Update, UpdateMessage, UpdateOp,
+};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
+
+use super::{
+    peer::ended_early,
+    prepare::{Listed, Prepared, etag, short},
+    push::{Push, Ready},
+};
+use crate::listing::BATCH_OFFERS_MAX;
+
+/// Bytes of a body in one message.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of a body read at a time.
+const READ_BYTES: usize = 4 * CHUNK_BYTES;
+/// Reads of a body ahead of what is being sent.
+const READS_AHEAD_MAX: usize = 2;
+/// A session in which nothing is sent for this long gets a heartbeat: well under what meshes and receivers allow.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+
+/// How the sending ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Everything is sent.
+    All,
+    /// The session has had all updates that the peer allows in one.
+    SessionFull,
+    /// The peer asked to finish.
+    PeerDrains,
+}
+
+/// The way into one session.
+pub(super) struct Outgoing<'a> {
+    push: &'a Push,
+    messages: mpsc::Sender<UpdateMessage>,
+    accepted: Accepted,
+    room: &'a Semaphore,
+    draining: &'a AtomicBool,
+    last_id: u64,
+}
+
+impl<'a> Outgoing<'a> {
+    pub(super) fn new(
+        push: &'a Push,
+        messages: mpsc::Sender<UpdateMessage>,
+        accepted: Accepted,
+        room: &'a Semaphore,
+        draining: &'a AtomicBool,
+    ) -> Self {
+        Self { push, messages, accepted, room, draining, last_id: 0 }
+    }
+
+    /// Sends what becomes ready, `left` of the session before first, and puts there what this one could not take. The
+    /// session's messages end when this returns.
+    pub(super) async fn send_all(
+        mut self,
+        ready: &mut Pin<&mut impl Stream<Item = Result<Ready, Refusal>>>,
+        left: &mut Option<Ready>,
+    ) -> Result<Sent, Refusal> {
+        loop {
+            let next = match left.take() {
+                Some(ready) => Some(ready),
+                None => self.next(ready).await?,
+            };
+            let Some(next) = next else { return Ok(Sent::All) };
+            *left = match next {
+                Ready::Objects(objects) => self.send_objects(objects).await?,
+                Ready::Confirm(listed) => self.ask(listed).await?,
+            };
+            if self.draining.load(Ordering::Relaxed) {
+                return Ok(Sent::PeerDrains);
+            }
+            if left.is_some() {
+                return Ok(Sent::SessionFull);
+            }
+        }
+    }
+
+    async fn next(
+        &self,
+        ready: &mut Pin<&mut impl Stream<Item = Result<Ready, Refusal>>>,
+    ) -> Result<Option<Ready>, Refusal> {
+        loop {
+            match timeout(HEARTBEAT_EVERY, ready.next()).await {
+                Ok(next) => return next.transpose(),
+                Err(_) => self.message(UpdateMessage::Heartbeat).await?,
+            }
+        }
+    }
+
+    /// Whether the session may not have `updates` more.
+    fn is_full(&self, updates: usize) -> bool {
+        let max = self.accepted.session_updates_max;
+        max != 0 && self.last_id > 0 && self.last_id + updates as u64 > max
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    async fn send_objects(
+        &mut self,
+        mut objects: VecDeque<Result<Prepared, (Listed, Refusal)>>,
+    ) -> Result<Option<Ready>, Refusal> {
+        while let Some(object) = objects.pop_front() {
+            match object {
+                Err((listed, refusal)) => self.push.skip(&listed, refusal).await,
+                Ok(prepared) if prepared.ops.is_empty() => {
+                    let gone = Refusal::new(
+                        Reason::StateChanged,
+                        "it is not there any more, or has become something else",
+                    );
+                    self.push.skip(&prepared.listed, gone).await;
+                }
+                Ok(prepared)
+                    if self.is_full(prepared.ops.len() + 1) || self.draining.load(Ordering::Relaxed) =>
+                {
+                    objects.push_front(Ok(prepared));
+                    return Ok(Some(Ready::Objects(objects)));
+                }
+                Ok(prepared) => self.send_object(prepared).await?,
+            }
+        }
+        Ok(None)
+    }
+
+    async fn send_object(&mut self, mut prepared: Prepared) -> Result<(), Refusal> {
+        let mut ops = std::mem::take(&mut prepared.ops);
+        if self.push.confirms() && prepared.plan.as_offered && !prepared.plan.covers(&prepared.listed) {
+            ops.push(UpdateOp::Confirm(vec![prepared.listed.offer.clone()]));
+        }
+        let updates: Vec<Update> = ops.into_iter().map(|op| Update { id: self.next_id(), op }).collect();
+        self.push.begin(&prepared, updates.iter().map(|update| update.id).collect());
+        for update in updates {
+            self.make_room(1).await?;
+            self.send_update(update, &mut prepared.body).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_update(
+        &self,
+        mut update: Update,
+        body: &mut Option<Arc<OpenObject>>,
+    ) -> Result<(), Refusal> {
+        let mut in_memory = None;
+        let is_put = if let UpdateOp::Put(put) = &mut update.op {
+            // A later session may allow less than the first, for which the body was read.
+            let too_large = put
+                .inline_body
+                .as_ref()
+                .is_some_and(|b| b.data.len() as u64 > u64::from(self.accepted.inline_bytes_max));
+            if too_large {
+                in_memory = put.inline_body.take();
+            }
+            true
+        } else {
+            false
+        };
+        self.message(UpdateMessage::Update(update)).await?;
+        match (in_memory, body.take_if(|_| is_put)) {
+            (Some(body), _) => self.send_bytes(body).await,
+            (None, Some(object)) => self.send_body(object).await,
+            (None, None) => Ok(()),
+        }
+    }
+
+    async fn send_bytes(&self, body: InlineBody) -> Result<(), Refusal> {
+        let mut data = body.data;
+        while !data.is_empty() {
+            let chunk = data.split_to(CHUNK_BYTES.min(data.len()));
+            self.message(UpdateMessage::Chunk(chunk)).await?;
+        }
+        self.end(BodyEnd::Complete { etag: body.etag, footers: Metadata::new() }).await
+    }
+
+    /// A body in pieces; one that cannot be read to its end costs this object alone.
+    async fn send_body(&self, object: Arc<OpenObject>) -> Result<(), Refusal> {
+        let (pieces, mut read) = mpsc::channel(READS_AHEAD_MAX);
+        let stored = etag(&object);
+        let reading = self.push.source().run(move |_| read_pieces(&object, &pieces));
+        let sending = async {
+            let mut failure = None;
+            while let Some(piece) = read.recv().await {
+                match piece {
+                    Ok(mut piece) => {
+                        while !piece.is_empty() {
+                            let chunk: Bytes = piece.split_to(CHUNK_BYTES.min(piece.len()));
+                            self.message(UpdateMessage::Chunk(chunk)).await?;
+                        }
+                    }
+                    Err(refusal) => failure = Some(refusal),
+                }
+            }
+            Ok(failure)
+        };
+        let ((), failure) = tokio::try_join!(reading, sending)?;
+        let end = match failure {
+            None => BodyEnd::Complete { etag: stored, footers: Metadata::new() },
+            Some(refusal) => {
+                tracing::error!(%refusal, "a body could not be read to its end");
+                BodyEnd::Abort(refusal.to_string())
+            }
+        };
+        self.end(end).await
+    }
+
+    async fn end(&self, end: BodyEnd) -> Result<(), Refusal> {
+        self.message(UpdateMessage::End(end)).await
+    }
+
+    /// Asks for a verdict on each, in batches that the peer's limit on what is outstanding allows.
+    async fn ask(&mut self, mut listed: Vec<Listed>) -> Result<Option<Ready>, Refusal> {
+        let batch_max = (self.accepted.outstanding_updates_max as usize).clamp(1, BATCH_OFFERS_MAX);
+        while !listed.is_empty() {
+            if self.is_full(1) || self.draining.load(Ordering::Relaxed) {
+                return Ok(Some(Ready::Confirm(listed)));
+            }
+            let batch: Vec<Listed> = listed.drain(..batch_max.min(listed.len())).collect();
+            self.make_room(batch.len()).await?;
+            let id = self.next_id();
+            for object in &batch {
+                self.push.begin_confirm(object, id);
+            }
+            let offers: Vec<Offer> = batch.iter().map(|object| object.offer.clone()).collect();
+            self.message(UpdateMessage::Update(Update { id, op: UpdateOp::Confirm(offers) })).await?;
+        }
+        Ok(None)
+    }
+
+    async fn make_room(&self, results: usize) -> Result<(), Refusal> {
+        let results = u32::try_from(results).unwrap_or(u32::MAX);
+        self.room.acquire_many(results).await.map_err(|_| ended_early())?.forget();
+        Ok(())
+    }
+
+    async fn message(&self, message: UpdateMessage) -> Result<(), Refusal> {
+        self.messages.send(message).await.map_err(|_| ended_early())
+    }
+}
+
+/// Blocks.
+fn read_pieces(object: &OpenObject, pieces: &mpsc::Sender<Result<Bytes, Refusal>>) {
+    let (mut offset, length) = (0, object.info.content_length);
+    while offset < length {
+        let wanted = usize::try_from(length - offset).unwrap_or(READ_BYTES).min(READ_BYTES);
+        let piece = match object.read_at(offset, wanted) {
+            Ok(piece) if piece.is_empty() => Err(short(object, offset)),
+            Ok(piece) => Ok(piece),
+            Err(error) => Err(error.into()),
+        };
+        offset += piece.as_ref().map_or(length, |piece| piece.len() as u64);
+        if pieces.blocking_send(piece).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! One partition of one local device, and what is to be done with it.
+
+mod handoff;
+mod primary;
+
+use std::{sync::Arc, time::Duration};
+
+use ssync_store::Store;
+use ssync_types::{DeviceName, Partition, PartitionRef, PolicyIndex, Sender};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::{
+    config::ReplicatorConfig,
+    peer::{Errand, Peers, Target},
+    places::Places,
+    progress::Meter,
+    schedule::Scheduled,
+    source::{LocalDevice, Source},
+};
+
+/// How often a job comes back to busy peers before it counts as failed.
+const COME_BACK_MAX: u32 = 100;
+/// The shortest wait grows to this while peers stay busy.
+const DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// What all jobs of a pass share.
+pub(crate) struct Context {
+    pub(crate) config: ReplicatorConfig,
+    pub(crate) local: Arc<dyn Store>,
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) meter: Meter,
+    pub(crate) handoff_delete: Option<usize>,
+    pub(crate) drain: CancellationToken,
+}
+
+/// Why this device holds the partition.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// It is one of the partition's primaries.
+    Primary(primary::Round),
+    /// It is not: the partition is to go home.
+    Handoff,
+}
+
+impl Kind {
+    /// A primary that has asked nobody yet.
+    pub(crate) fn primary() -> Self {
+        Self::Primary(primary::Round::default())
+    }
+}
+
+/// A partition to replicate.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) policy: PolicyIndex,
+    pub(crate) partition: Partition,
+    pub(crate) device: DeviceName,
+    pub(crate) local: LocalDevice,
+    /// The region of this device.
+    pub(crate) region: u32,
+    pub(crate) kind: Kind,
+    /// The primaries, without this device. Never empty for a handoff.
+    pub(crate) targets: Vec<Target>,
+    pub(crate) places: Arc<Places>,
+    /// How often it was put back.
+    pub(crate) returns: u32,
+}
+
+impl Scheduled for Job {
+    fn device(&self) -> &DeviceName {
+        &self.device
+    }
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobEnd {
+    /// It is done with, well or not; its counts say which.
+    Done,
+    /// A peer is busy: others first, and again after this.
+    ComeBack(Duration),
+}
+
+impl Job {
+    /// Does the job, as far as it can be done now.
+    pub(crate) async fn run(&mut self, context: &Context) -> JobEnd {
+        let span = tracing::info_span!(
+            "replicate",
+            device = %self.device,
+            partition = self.partition.get(),
+            policy = self.policy.get(),
+            handoff = matches!(self.kind, Kind::Handoff),
+        );
+        let end = match self.kind {
+            Kind::Primary(_) => primary::run(self, context).instrument(span).await,
+            Kind::Handoff => handoff::run(self, context).instrument(span).await,
+        };
+        if let JobEnd::ComeBack(_) = end {
+            self.returns += 1;
+            context.meter.count(|stats| stats.put_back += 1);
+        }
+        end
+    }
+
+    /// When to come back to a busy peer: not before it said, later each time, and not for ever.
+    fn come_back(&self, asked: Duration) -> Option<Duration> {
+        let own = Duration::from_millis(50 << self.returns.min(7));
+        (self.returns < COME_BACK_MAX).then(|| asked.max(own).min(asked.max(DELAY_MAX)))
+    }
+
+    fn source(&self) -> Source {
+        Source::new(self.local.clone(), self.policy, self.partition)
+    }
+
+    /// The partition on a device; it is the same on all.
+    fn at(&self, device: &DeviceName) -> PartitionRef {
+        PartitionRef {
+            device: device.clone(),
+            partition: self.partition,
+            policy: self.policy,
+            fragment: None,
+        }
+    }
+
+    fn errand(&self, target: &Target, context: &Context, job: ssync_types::Job) -> Errand {
+        Errand {
+            partition: self.at(&target.device),
+            sender: Sender {
+                address: format!("{}:{}", context.config.own_ip(), context.config.bind_port),
+                device: self.device.to_string(),
+                job,
+                agent: context.config.agent.clone(),
+            },
+            ring_digest: self.places.digest(),
+            source: self.source(),
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! This device is a handoff: bring the partition home, and let go of each object as its primaries answer for it
+//! (Swift: replicator.py revert; rule S2).
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use ssync_diskfile::DiskError;
+use ssync_store::{Release, StoreResult};
+use ssync_types::{Job as Purpose, Reason, Refusal, ReleaseItem, ReleaseResult};
+use tokio::sync::mpsc;
+use tracing::Instrument as _;
+
+use super::{Context, Job, JobEnd};
+use crate::{
+    ledger::Ledger,
+    listing::{BATCH_OFFERS_MAX, Listing},
+    peer::{OFFER_QUEUE_MAX, PushMode, PushSession, Pushed, Target, VERDICT_QUEUE_MAX, Verdict, Verdicts},
+    remedy::Remedy,
+    removal::{End, PeerIndex, Quorum},
+    stats::Nodes,
+};
+
+/// How long Swift waits for a handoff's lock.
+const LOCK_WAIT: Duration = Duration::from_millis(200);
+
+/// What a handoff's visit home came to.
+#[derive(Debug, Default)]
+struct Outcome {
+    nodes: Nodes,
+    offered: u64,
+    /// Objects that went.
+    released: u64,
+    /// The wait that a busy primary asked for.
+    busy: Option<Duration>,
+    /// Busy primaries.
+    busy_targets: Vec<Target>,
+    /// All suffixes were offered, and each could be read.
+    listed_all: bool,
+}
+
+pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
+    let begin = Instant::now();
+    if job.returns == 0 {
+        context.meter.count(|stats| stats.attempted += 1);
+    }
+    // The lock comes before the first offer and is held until after the last removal.
+    let release = match context.local.release(job.at(&job.device)).await {
+        Ok(release) => release,
+        Err(refusal) => return not_locked(job, context, &refusal),
+    };
+    let mut outcome = bring_home(job, context, release).await;
+    if let Some(asked) = outcome.busy.filter(|_| !context.drain.is_cancelled()) {
+        if let Some(delay) = job.come_back(asked) {
+            return JobEnd::ComeBack(delay);
+        }
+        for target in std::mem::take(&mut outcome.busy_targets) {
+            tracing::error!("Error syncing handoff partition: {target}: it stayed busy");
+            outcome.nodes.failed(&target);
+        }
+    }
+    let emptied = outcome.listed_all && outcome.released == outcome.offered;
+    let gone = emptied && remove_partition(job).await;
+    context.meter.count(|stats| {
+        outcome.nodes.count(stats);
+        stats.remove += u64::from(gone);
+        stats.handoffs_remaining += u64::from(!gone);
+        stats.partition_took(begin.elapsed());
+    });
+    JobEnd::Done
+}
+
+fn not_locked(job: &Job, context: &Context, refusal: &Refusal) -> JobEnd {
+    tracing::info!("Unable to lock handoff partition {}: {refusal}", job.at(&job.device));
+    context.meter.count(|stats| {
+        stats.lock_failures += 1;
+        stats.handoffs_remaining += 1;
+        if !matches!(refusal.reason, Reason::PartitionLocked) {
+            stats.failure += 1;
+        }
+    });
+    JobEnd::Done
+}
+
+async fn bring_home(job: &Job, context: &Context, release: Release) -> Outcome {
+    let Release { items, results } = release;
+    let work = async {
+        let outcome = offer_all(job, context, &items).await;
+        // The orderly end: what was handed over is carried out, then the results and the lock end.
+        drop(items);
+        outcome
+    };
+    let (mut outcome, released) = tokio::join!(work, count_released(context, results));
+    outcome.released = released;
+    if released > 0 {
+        tracing::info!("Removing {released} objects");
+    }
+    outcome
+}
+
+/// Offers the partition slice by slice to all primaries.
+async fn offer_all(job: &Job, context: &Context, items: &mpsc::Sender<Vec<ReleaseItem>>) -> Outcome {
+    let mut outcome = Outcome::default();
+    let suffixes = match job.source().suffixes().await {
+        Ok(suffixes) => suffixes,
+        Err(refusal) => {
+            tracing::error!("Error syncing handoff partition {}: {refusal}", job.at(&job.device));
+            job.targets.iter().for_each(|target| outcome.nodes.failed(target));
+            return outcome;
+        }
+    };
+    let mut listing = Listing::new(job.source(), suffixes, context.drain.clone());
+    while !listing.is_done() && !context.drain.is_cancelled() && outcome.busy.is_none() {
+        let sessions = open_sessions(job, context, &mut outcome).await;
+        if sessions.is_empty()
+            || !offer_slice(job, context, &mut listing, sessions, items, &mut outcome).await
+        {
+            return outcome;
+        }
+    }
+    outcome.listed_all = listing.is_done() && listing.failure().is_none();
+    outcome
+}
+
+/// A primary that has admitted a session.
+struct Visit<'a> {
+    target: &'a Target,
+    peer: PeerIndex,
+    session: Box<dyn PushSession>,
+    /// Another node of its remote region gets the copy; this one is only asked.
+    only_asked: bool,
+}
+
+/// Opens a session with each primary; one copy goes to a remote region, and its other primaries are asked.
+async fn open_sessions<'a>(job: &'a Job, context: &Context, outcome: &mut Outcome) -> Vec<Visit<'a>> {
+    let (mut visits, mut regions) = (Vec::new(), BTreeSet::new());
+    for (place, target) in job.targets.iter().enumerate() {
+        outcome.nodes.tried(target);
+        let Some(peer) = PeerIndex::new(place) else { continue };
+        match open_session(job, context, target).await {
+            Ok(session) => {
+                let only_asked = target.region != job.region && !regions.insert(target.region);
+                visits.push(Visit { target, peer, session, only_asked });
+            }
+            Err(refusal) => outcome.note(target, &refusal),
+        }
+    }
+    visits
+}
+
+async fn open_session(
+    job: &Job,
+    context: &Context,
+    target: &Target,
+) -> Result<Box<dyn PushSession>, Refusal> {
+    let peer = context.peers.find(target).await?;
+    peer.open(job.errand(target, context, Purpose::Revert)).await
+}
+
+impl Outcome {
+    fn note(&mut self, target: &Target, refusal: &Refusal) {
+        match Remedy::of(refusal) {
+            Remedy::ComeBack(asked) => {
+                tracing::debug!(peer = %target, %refusal, "a busy peer");
+                self.busy = Some(self.busy.map_or(asked, |least| least.min(asked)));
+                self.busy_targets.push(target.clone());
+            }
+            Remedy::NextDevice => {
+                tracing::error!("{target} responded as unmounted: {refusal}");
+                self.nodes.failed(target);
+            }
+            Remedy::Failure => {
+                tracing::error!("Error syncing handoff partition: {target}: {refusal}");
+                self.nodes.failed(target);
+            }
+        }
+    }
+}
+
+/// Offers one slice; false when the receiver of this node does not let go of anything any more.
+async fn offer_slice(
+    job: &Job,
+    context: &Context,
+    listing: &mut Listing,
+    visits: Vec<Visit<'_>>,
+    items: &mpsc::Sender<Vec<ReleaseItem>>,
+    outcome: &mut Outcome,
+) -> bool {
+    // Jobs without targets are never made; without a quorum nothing is released.
+    let Some(quorum) = Quorum::of(job.targets.len(), context.handoff_delete) else { return false };
+    let confirming = visits.len() >= quorum.needed();
+    let ledger = Mutex::new(Ledger::new(quorum));
+    let (verdicts, answers) = mpsc::channel(VERDICT_QUEUE_MAX);
+    let (mut sessions, mut pushes) = (Vec::new(), Vec::new());
+    for visit in visits {
+        let mode = match (visit.only_asked, confirming) {
+            (false, true) => PushMode::UpdateAndConfirm,
+            // Too few primaries are there: whatever they answer, nothing can go.
+            (false, false) => PushMode::Update,
+            (true, _) => PushMode::ConfirmOnly,
+        };
+        let (offers, offered) = mpsc::channel(OFFER_QUEUE_MAX);
+        sessions.push(offers);
+        let verdicts = Verdicts { peer: visit.peer, to: verdicts.clone() };
+        let span = tracing::info_span!("revert", peer = %visit.target);
+        let push = visit.session.push(mode, offered, verdicts).instrument(span);
+        pushes.push(async move { (visit.target, push.await) });
+    }
+    drop(verdicts);
+    context.meter.count(|stats| stats.rsync += pushes.len() as u64);
+    let note_offered = |batch: &[_]| {
+        if confirming {
+            ledger.lock().unwrap_or_else(PoisonError::into_inner).offered(batch);
+        }
+    };
+    let (offered, pushed, released) = tokio::join!(
+        listing.offer_slice(sessions, note_offered),
+        join_all(pushes),
+        hand_over(&ledger, answers, items)
+    );
+    outcome.offered += offered;
+    for (target, pushed) in pushed {
+        outcome.note_pushed(target, &pushed);
+        if let Ok(pushed) = pushed {
+            context.meter.pushed(&pushed);
+        }
+    }
+    released
+}
+
+impl Outcome {
+    fn note_pushed(&mut self, target: &Target, pushed: &Result<Pushed, Refusal>) {
+        match pushed {
+            Ok(pushed) if pushed.complete() => {}
+            Ok(pushed) => {
+                tracing::warn!(
+                    "Error syncing handoff partition: {target}: {} objects failed, {} were skipped",
+                    pushed.failed,
+                    pushed.skipped
+                );
+                self.nodes.failed(target);
+            }
+            Err(refusal) => self.note(target, refusal),
+        }
+    }
+}
+
+/// Turns answers into removals as they come; false when nobody takes the removals.
+async fn hand_over(
+    ledger: &Mutex<Ledger>,
+    mut answers: mpsc::Receiver<(PeerIndex, Vec<Verdict>)>,
+    items: &mpsc::Sender<Vec<ReleaseItem>>,
+) -> bool {
+    let mut taken = true;
+    while let Some((peer, verdicts)) = answers.recv().await {
+        let mut releasable = ledger.lock().unwrap_or_else(PoisonError::into_inner).answered(peer, &verdicts);
+        while !releasable.is_empty() && taken {
+            let rest = releasable.split_off(BATCH_OFFERS_MAX.min(releasable.len()));
+            taken = items.send(std::mem::replace(&mut releasable, rest)).await.is_ok();
+        }
+    }
+    taken
+}
+
+/// Reads what became of the removals until the lock is released.
+async fn count_released(
+    context: &Context,
+    mut results: mpsc::Receiver<StoreResult<Vec<ReleaseResult>>>,
+) -> u64 {
+    let mut released = 0;
+    while let Some(results) = results.recv().await {
+        match results {
+            Ok(results) => {
+                let gone = results.iter().filter(|result| End::from(&result.outcome) == End::Unlinked).count()
+                    as u64;
+                for kept in results.iter().filter(|result| End::from(&result.outcome) == End::Kept) {
+                    tracing::info!(object = %kept.hash, outcome = ?kept.outcome, "an object was not let go");
+                }
+                released += gone;
+                context.meter.count(|stats| stats.released += gone);
+            }
+            Err(refusal) => {
+                tracing::error!("Error syncing handoff partition: {refusal}");
+                break;
+            }
+        }
+    }
+    released
+}
+
+/// Removes the emptied partition, under its lock; says whether it is gone.
+async fn remove_partition(job: &Job) -> bool {
+    let (policy, partition) = (job.policy, job.partition);
+    let removed = job
+        .local
+        .run(move |device| -> Result<bool, DiskError> {
+            let lock = device.lock_partition(policy, partition, LOCK_WAIT)?;
+            device.remove_empty_partition(lock)
+        })
+        .await;
+    match removed {
+        Ok(Ok(gone)) => {
+            if gone {
+                tracing::info!("Removing partition: {}", job.at(&job.device));
+            }
+            gone
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "an emptied partition was not removed");
+            false
+        }
+        Err(refusal) => {
+            tracing::warn!(%refusal, "an emptied partition was not removed");
+            false
+        }
+    }
+}

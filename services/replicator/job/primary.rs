@@ -1,0 +1,287 @@
+//! This device is a primary: bring the others up to date (Swift: replicator.py update).
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use ssync_types::{Job as Purpose, Refusal, Suffix, SuffixHashes};
+use tokio::sync::mpsc;
+use tracing::Instrument as _;
+
+use super::{Context, Job, JobEnd, Kind};
+use crate::{
+    listing::Listing,
+    peer::{OFFER_QUEUE_MAX, Peer, PushMode, Pushed, Target, Verdicts},
+    remedy::Remedy,
+    removal::PeerIndex,
+    shuffle::Shuffle,
+    stats::Nodes,
+};
+
+/// What is left to do for a partition, over all times that it is put back.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    begun: bool,
+    /// Nodes to ask.
+    queue: VecDeque<Target>,
+    /// Nodes that were busy.
+    busy: Vec<Target>,
+    /// Nodes owed in place of those without a disk.
+    substitutes: usize,
+    handoffs_taken: usize,
+    synced_regions: BTreeSet<u32>,
+    nodes: Nodes,
+    took: Duration,
+}
+
+/// What became of one node.
+enum NodeEnd {
+    Equal,
+    Pushed(Pushed),
+    Refused(Refusal),
+}
+
+pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
+    let Kind::Primary(round) = &mut job.kind else { return JobEnd::Done };
+    let mut round = std::mem::take(round);
+    let begin = Instant::now();
+    if !round.begun {
+        round.begun = true;
+        let mut targets = job.targets.clone();
+        Shuffle::new().shuffle(&mut targets);
+        round.queue = targets.into();
+        context.meter.count(|stats| stats.attempted += 1);
+    }
+    let delay = visit_all(job, context, &mut round).await;
+    round.took += begin.elapsed();
+    if let Some(delay) = delay.filter(|_| !context.drain.is_cancelled()) {
+        if let Some(delay) = job.come_back(delay) {
+            round.queue.extend(std::mem::take(&mut round.busy));
+            job.kind = Kind::Primary(round);
+            return JobEnd::ComeBack(delay);
+        }
+    }
+    for target in &round.busy {
+        tracing::error!("Error syncing with node: {target}: it stayed busy");
+        round.nodes.failed(target);
+    }
+    context.meter.count(|stats| {
+        round.nodes.count(stats);
+        stats.partition_took(round.took);
+    });
+    JobEnd::Done
+}
+
+/// Visits the nodes that are left; answers with the wait that a busy one asked for.
+async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Duration> {
+    let local = match context.local.suffix_hashes(job.at(&job.device), Vec::new()).await {
+        Ok(local) => local,
+        Err(refusal) => {
+            tracing::error!("Error syncing partition {}: {refusal}", job.at(&job.device));
+            let left: Vec<Target> = round.queue.drain(..).chain(round.busy.drain(..)).collect();
+            left.iter().for_each(|target| round.nodes.failed(target));
+            return None;
+        }
+    };
+    context.meter.count(|stats| stats.suffix_count += local.len() as u64);
+    let mut delay: Option<Duration> = None;
+    while let Some(target) = next_target(job, round) {
+        if context.drain.is_cancelled() {
+            break;
+        }
+        round.nodes.tried(&target);
+        if target.region != job.region && round.synced_regions.contains(&target.region) {
+            continue;
+        }
+        let span = tracing::info_span!("sync", peer = %target);
+        let end = visit(job, context, &target, &local).instrument(span).await;
+        if let Some(asked) = note(job, context, round, target, end) {
+            delay = Some(delay.map_or(asked, |least| least.min(asked)));
+        }
+    }
+    delay
+}
+
+fn next_target(job: &Job, round: &mut Round) -> Option<Target> {
+    if let Some(target) = round.queue.pop_front() {
+        return Some(target);
+    }
+    round.substitutes = round.substitutes.checked_sub(1)?;
+    let next = job.places.handoffs(job.partition).nth(round.handoffs_taken);
+    round.handoffs_taken += 1;
+    if next.is_none() {
+        round.substitutes = 0;
+        tracing::error!(
+            "Ran out of handoffs while replicating partition {} of policy {}",
+            job.partition,
+            job.policy
+        );
+    }
+    next
+}
+
+/// Counts what became of a node.
+fn note(job: &Job, context: &Context, round: &mut Round, target: Target, end: NodeEnd) -> Option<Duration> {
+    let refusal = match end {
+        NodeEnd::Equal => {
+            context.meter.count(|stats| stats.hashmatch += 1);
+            return None;
+        }
+        NodeEnd::Pushed(pushed) if pushed.complete() => {
+            if target.region != job.region {
+                round.synced_regions.insert(target.region);
+            }
+            return None;
+        }
+        NodeEnd::Pushed(pushed) => {
+            tracing::error!(
+                "Error syncing with node: {target}: {} objects failed, {} were skipped",
+                pushed.failed,
+                pushed.skipped
+            );
+            round.nodes.failed(&target);
+            return None;
+        }
+        NodeEnd::Refused(refusal) => refusal,
+    };
+    match Remedy::of(&refusal) {
+        Remedy::ComeBack(asked) => {
+            tracing::debug!(peer = %target, %refusal, "a busy peer");
+            round.busy.push(target);
+            return Some(asked);
+        }
+        Remedy::NextDevice => {
+            tracing::error!("{target} responded as unmounted: {refusal}");
+            round.nodes.failed(&target);
+            if wants_substitute(context.handoff_delete, round) {
+                round.substitutes += 1;
+            }
+        }
+        Remedy::Failure => {
+            tracing::error!("Error syncing with node: {target}: {refusal}");
+            round.nodes.failed(&target);
+        }
+    }
+    None
+}
+
+/// With handoff_delete, a copy more only while the nodes left cannot make up the copies that suffice.
+fn wants_substitute(handoff_delete: Option<usize>, round: &Round) -> bool {
+    let Some(enough) = handoff_delete else { return true };
+    let left = round.queue.len() + round.substitutes + round.busy.len();
+    1 + round.nodes.good() + left < enough
+}
+
+/// Local suffixes that the peer lacks or has otherwise. Nothing is ever pulled.
+fn differing(local: &SuffixHashes, remote: &SuffixHashes) -> Vec<Suffix> {
+    local
+        .iter()
+        .filter(|(suffix, hash)| remote.get(suffix) != Some(hash))
+        .map(|(suffix, _)| *suffix)
+        .collect()
+}
+
+async fn visit(job: &Job, context: &Context, target: &Target, local: &SuffixHashes) -> NodeEnd {
+    match compare_and_push(job, context, target, local).await {
+        Ok(None) => NodeEnd::Equal,
+        Ok(Some(pushed)) => NodeEnd::Pushed(pushed),
+        Err(refusal) => NodeEnd::Refused(refusal),
+    }
+}
+
+async fn compare_and_push(
+    job: &Job,
+    context: &Context,
+    target: &Target,
+    local: &SuffixHashes,
+) -> Result<Option<Pushed>, Refusal> {
+    let peer = context.peers.find(target).await?;
+    let remote = peer.suffix_hashes(&job.at(&target.device)).await?;
+    let stale = differing(local, &remote);
+    if stale.is_empty() {
+        return Ok(None);
+    }
+    context.meter.count(|stats| stats.suffix_hash += stale.len() as u64);
+    let local = context.local.suffix_hashes(job.at(&job.device), stale).await?;
+    let suffixes = differing(&local, &remote);
+    if suffixes.is_empty() {
+        return Ok(None);
+    }
+    let count = suffixes.len() as u64;
+    context.meter.count(|stats| {
+        stats.rsync += 1;
+        stats.suffix_sync += count;
+    });
+    push(job, context, target, peer.as_ref(), suffixes).await.map(Some)
+}
+
+async fn push(
+    job: &Job,
+    context: &Context,
+    target: &Target,
+    peer: &dyn Peer,
+    suffixes: Vec<Suffix>,
+) -> Result<Pushed, Refusal> {
+    let mut listing = Listing::new(job.source(), suffixes, context.drain.clone());
+    let mut total = Pushed::default();
+    while !listing.is_done() && !context.drain.is_cancelled() {
+        let session = peer.open(job.errand(target, context, Purpose::Sync)).await?;
+        let (offers, offered) = mpsc::channel(OFFER_QUEUE_MAX);
+        let (to, _nobody) = mpsc::channel(1);
+        let verdicts = Verdicts { peer: PeerIndex::FIRST, to };
+        let (_, pushed) = tokio::join!(
+            listing.offer_slice(vec![offers], |_| {}),
+            session.push(PushMode::Update, offered, verdicts)
+        );
+        let pushed = pushed?;
+        context.meter.pushed(&pushed);
+        total.add(&pushed);
+    }
+    match listing.failure() {
+        Some(refusal) => Err(refusal.clone()),
+        None => Ok(total),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssync_types::SuffixHash;
+
+    use super::*;
+
+    fn hashes(items: &[(&str, &str)]) -> SuffixHashes {
+        items
+            .iter()
+            .map(|(suffix, hash)| (suffix.parse().unwrap(), SuffixHash::Replicated((*hash).into())))
+            .collect()
+    }
+
+    #[test]
+    fn pushes_what_is_here_and_differs_and_pulls_nothing() {
+        let local = hashes(&[("000", "a"), ("001", "b"), ("002", "c")]);
+        let remote = hashes(&[("000", "a"), ("001", "x"), ("003", "d")]);
+        let suffixes: Vec<_> = differing(&local, &remote).iter().map(ToString::to_string).collect();
+        assert_eq!(suffixes, ["001", "002"]);
+        assert!(differing(&hashes(&[]), &remote).is_empty());
+    }
+
+    #[test]
+    fn a_copy_more_is_made_only_where_too_few_would_be_left() {
+        let mut round = Round::default();
+        assert!(wants_substitute(None, &round));
+        assert!(wants_substitute(Some(2), &round), "this copy alone is not two");
+        let target = |device: &str| Target {
+            ip: "10.0.0.1".into(),
+            port: 1,
+            device: device.parse().unwrap(),
+            region: 1,
+            meta: String::new(),
+        };
+        round.queue.push_back(target("d1"));
+        assert!(!wants_substitute(Some(2), &round));
+        assert!(wants_substitute(Some(3), &round));
+        round.nodes.tried(&target("d2"));
+        assert!(!wants_substitute(Some(3), &round));
+    }
+}

@@ -1,0 +1,280 @@
+//! The daemon: passes over the partitions of this node, one after the other.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use ssync_diskfile::Devices;
+use ssync_store::Store;
+use ssync_types::DeviceName;
+use tokio::{
+    sync::watch,
+    task::{Id, JoinError, JoinSet},
+    time::{interval_at, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::{
+    collect::collect,
+    config::{Overrides, ReplicatorConfig},
+    job::{Context, Job, JobEnd},
+    peer::Peers,
+    places::Rings,
+    progress::{Meter, Progress},
+    recon,
+    schedule::{Next, Schedule},
+    stats::{Abort, PassStats},
+};
+
+/// A wait without a reason of its own.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Pushes what its peers lack, and lets go of what does not belong here.
+pub struct Replicator {
+    config: ReplicatorConfig,
+    overrides: Overrides,
+    rings: Arc<dyn Rings>,
+    devices: Arc<Devices>,
+    local: Arc<dyn Store>,
+    peers: Arc<dyn Peers>,
+    meter: Meter,
+}
+
+impl std::fmt::Debug for Replicator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replicator").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+type Ended = Result<(Id, (Job, JobEnd, Duration)), JoinError>;
+
+impl Replicator {
+    /// A replicator of the devices that the rings have for this node. `local` is this node's own receiver: it knows the
+    /// suffix hashes, and removes what may go.
+    #[must_use]
+    pub fn new(
+        config: ReplicatorConfig,
+        rings: Arc<dyn Rings>,
+        devices: Arc<Devices>,
+        local: Arc<dyn Store>,
+        peers: Arc<dyn Peers>,
+    ) -> Self {
+        Self { config, overrides: Overrides::default(), rings, devices, local, peers, meter: Meter::new() }
+    }
+
+    /// Limits every pass.
+    #[must_use]
+    pub fn with_overrides(mut self, overrides: Overrides) -> Self {
+        self.overrides = overrides;
+        self
+    }
+
+    /// How far it is, now and from now on.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.meter.watch()
+    }
+
+    /// One pass (`--once`). Ends early, at the next boundary of an object, when `drain` is cancelled.
+    pub async fn run_once(&self, drain: CancellationToken) -> PassStats {
+        tracing::info!("Running object replicator in script mode.");
+        let stats = self.pass(drain).await;
+        tracing::info!(
+            "Object replication complete (once). ({:.02} minutes)",
+            stats.elapsed.as_secs_f64() / 60.0
+        );
+        stats
+    }
+
+    /// Passes until `drain` is cancelled.
+    pub async fn run_forever(&self, drain: CancellationToken) {
+        tracing::info!("Starting object replicator in daemon mode.");
+        while !drain.is_cancelled() {
+            tracing::info!("Starting object replication pass.");
+            let stats = self.pass(drain.clone()).await;
+            let minutes = stats.elapsed.as_secs_f64() / 60.0;
+            tracing::info!("Object replication complete. ({minutes:.02} minutes)");
+            tracing::debug!("Replication sleeping for {:?}.", self.config.interval);
+            drain.run_until_cancelled(sleep(self.config.interval)).await;
+        }
+    }
+
+    async fn pass(&self, drain: CancellationToken) -> PassStats {
+        let begin = Instant::now();
+        self.meter.begin();
+        let aborted = tokio::select! {
+            aborted = self.work(drain) => aborted,
+            () = self.report(begin) => None,
+        };
+        let elapsed = begin.elapsed();
+        self.meter.count(|stats| {
+            stats.aborted = aborted;
+            stats.elapsed = elapsed;
+        });
+        let stats = self.meter.end();
+        stats.lines(0, elapsed).iter().for_each(|line| tracing::info!("{line}"));
+        self.write_recon(&stats).await;
+        stats
+    }
+
+    /// Reports now and then; never ends.
+    async fn report(&self, begin: Instant) {
+        let every = self.config.stats_interval.max(Duration::from_secs(1));
+        let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
+        let mut before = 0;
+        loop {
+            ticks.tick().await;
+            let stats = self.meter.snapshot();
+            stats.lines(before, begin.elapsed()).iter().for_each(|line| tracing::info!("{line}"));
+            before = stats.attempted;
+        }
+    }
+
+    async fn work(&self, drain: CancellationToken) -> Option<Abort> {
+        let rings = Arc::clone(&self.rings);
+        let policies = tokio::task::spawn_blocking(move || rings.current()).await.unwrap_or_default();
+        let replicas: Vec<usize> = policies.iter().map(|policy| policy.ring.replica_count()).collect();
+        let handoff_delete = self.config.effective_handoff_delete(&replicas);
+        self.warn(handoff_delete);
+        let collected = collect(&self.config, policies, &self.devices, &self.overrides, &self.meter).await;
+        let context = Arc::new(Context {
+            config: self.config.clone(),
+            local: Arc::clone(&self.local),
+            peers: Arc::clone(&self.peers),
+            meter: self.meter.clone(),
+            handoff_delete,
+            drain,
+        });
+        if !self.config.handoffs_first {
+            let jobs = collected.handoffs.into_iter().chain(collected.primaries).collect();
+            return self.run_jobs(jobs, &context).await;
+        }
+        let aborted = self.run_jobs(collected.handoffs, &context).await;
+        if aborted.is_some() {
+            return aborted;
+        }
+        if self.meter.snapshot().handoffs_remaining > 0 {
+            tracing::warn!(
+                "Handoffs first mode still has handoffs remaining.  Aborting current replication pass."
+            );
+            return Some(Abort::HandoffsRemain);
+        }
+        self.run_jobs(collected.primaries, &context).await
+    }
+
+    fn warn(&self, handoff_delete: Option<usize>) {
+        if self.config.handoffs_first {
+            tracing::warn!("handoffs_first is set: primaries wait until no handoff is left");
+        }
+        match (self.config.handoff_delete.filter(|&count| count > 0), handoff_delete) {
+            (Some(asked), None) => {
+                tracing::warn!("handoff_delete={asked} is no fewer than all replicas, so it is ignored");
+            }
+            (Some(_), Some(count)) => {
+                tracing::warn!(
+                    "handoff_delete={count}: a handoff lets go before all primaries have answered"
+                );
+            }
+            (None, _) => {}
+        }
+    }
+
+    async fn run_jobs(&self, jobs: Vec<Job>, context: &Arc<Context>) -> Option<Abort> {
+        let concurrency = self.config.concurrency.max(1);
+        let mut schedule = Schedule::new(jobs, concurrency);
+        let mut running: JoinSet<(Job, JobEnd, Duration)> = JoinSet::new();
+        let mut devices: HashMap<Id, DeviceName> = HashMap::new();
+        let mut next_look = Instant::now() + self.config.ring_check_interval;
+        let mut aborted = None;
+        loop {
+            if aborted.is_none() {
+                aborted = self.reason_to_stop(context, &mut next_look).await;
+            }
+            let mut wait = None;
+            while aborted.is_none() && running.len() < concurrency {
+                match schedule.next(Instant::now()) {
+                    Next::Job(job) => {
+                        let device = job.device.clone();
+                        let id = running.spawn(run_job(job, Arc::clone(context)).in_current_span()).id();
+                        devices.insert(id, device);
+                    }
+                    Next::Wait(time) => {
+                        wait = time;
+                        break;
+                    }
+                    Next::Done => return None,
+                }
+            }
+            if running.is_empty() && aborted.is_some() {
+                return aborted;
+            }
+            let look = next_look.saturating_duration_since(Instant::now());
+            tokio::select! {
+                Some(ended) = running.join_next_with_id() => self.ended(ended, &mut schedule, &mut devices),
+                () = sleep(wait.unwrap_or(LONG).min(look)) => {}
+                () = context.drain.cancelled(), if aborted.is_none() => {}
+            }
+        }
+    }
+
+    async fn reason_to_stop(&self, context: &Context, next_look: &mut Instant) -> Option<Abort> {
+        if context.drain.is_cancelled() {
+            return Some(Abort::Draining);
+        }
+        if Instant::now() < *next_look {
+            return None;
+        }
+        *next_look = Instant::now() + self.config.ring_check_interval;
+        let rings = Arc::clone(&self.rings);
+        let changed = tokio::task::spawn_blocking(move || rings.changed()).await.unwrap_or(false);
+        changed.then(|| {
+            tracing::info!("Ring change detected. Aborting current replication pass.");
+            Abort::RingChanged
+        })
+    }
+
+    fn ended(&self, ended: Ended, schedule: &mut Schedule<Job>, devices: &mut HashMap<Id, DeviceName>) {
+        match ended {
+            Ok((id, (job, JobEnd::ComeBack(delay), _))) => {
+                devices.remove(&id);
+                schedule.put_back(job, delay, Instant::now());
+            }
+            Ok((id, (job, JobEnd::Done, took))) => {
+                devices.remove(&id);
+                tracing::debug!(partition = %job.partition, device = %job.device, ?took, "a partition is done with");
+                schedule.ended(&job.device);
+                self.meter.job_done();
+            }
+            Err(error) => {
+                tracing::error!(%error, "a job broke off: a fault of this program; its partition is not in sync");
+                if let Some(device) = devices.remove(&error.id()) {
+                    schedule.ended(&device);
+                }
+                self.meter.count(|stats| stats.failure += 1);
+                self.meter.job_done();
+            }
+        }
+    }
+
+    async fn write_recon(&self, stats: &PassStats) {
+        let Some(folder) = self.config.recon_cache_path.clone() else { return };
+        if self.overrides.any() {
+            return;
+        }
+        let entries = recon::entries(stats, SystemTime::now());
+        match tokio::task::spawn_blocking(move || recon::dump(&folder, entries)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!("{error}"),
+            Err(error) => tracing::error!(%error, "writing the recon cache was stopped"),
+        }
+    }
+}
+
+async fn run_job(mut job: Job, context: Arc<Context>) -> (Job, JobEnd, Duration) {
+    let begin = Instant::now();
+    let end = job.run(&context).await;
+    (job, end, begin.elapsed())
+}

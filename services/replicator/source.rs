@@ -1,0 +1,214 @@
+//! Where a job reads its objects: one partition of one local device, reached on a bounded number of threads.
+
+use std::sync::Arc;
+
+use ssync_diskfile::{Device, DiskError, Found, LocalObject, Location, OpenObject, OpenOptions};
+use ssync_types::{
+    ObjectHash, ObjectKind, ObjectPath, Partition, PolicyIndex, Reason, Refusal, Suffix, Timestamp, Want,
+};
+use tokio::sync::Semaphore;
+
+/// Most threads that wait for one device at once, so that a dying disk holds up itself alone.
+pub(crate) const DEVICE_CALLS_MAX: usize = 8;
+
+/// A local device and its share of the blocking threads.
+#[derive(Debug, Clone)]
+pub(crate) struct LocalDevice {
+    pub(crate) device: Arc<Device>,
+    calls: Arc<Semaphore>,
+}
+
+impl LocalDevice {
+    pub(crate) fn new(device: Arc<Device>) -> Self {
+        Self { device, calls: Arc::new(Semaphore::new(DEVICE_CALLS_MAX)) }
+    }
+
+    /// Runs disk work on a blocking thread. It goes on to its end even when the caller is dropped.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Device>) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let stopped =
+            || Refusal::new(Reason::Internal, format!("work on device {} was stopped", self.device.name()));
+        let permit = Arc::clone(&self.calls).acquire_owned().await.map_err(|_| stopped())?;
+        let device = Arc::clone(&self.device);
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&device)
+        });
+        task.await.map_err(|_| stopped())
+    }
+}
+
+/// One partition of a local device.
+#[derive(Debug, Clone)]
+pub struct Source {
+    local: LocalDevice,
+    policy: PolicyIndex,
+    partition: Partition,
+}
+
+/// What is there when a wanted object is opened.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// A body.
+    Object(Box<OpenObject>),
+    /// A tombstone.
+    Tombstone(ObjectPath, Timestamp),
+    /// Nothing to send.
+    Gone,
+}
+
+impl Source {
+    pub(crate) fn new(local: LocalDevice, policy: PolicyIndex, partition: Partition) -> Self {
+        Self { local, policy, partition }
+    }
+
+    /// The partition's suffixes.
+    pub(crate) async fn suffixes(&self) -> Result<Vec<Suffix>, Refusal> {
+        let Self { policy, partition, .. } = *self;
+        Ok(self.local.run(move |device| device.suffixes(policy, partition)).await??)
+    }
+
+    /// The objects of a suffix.
+    pub(crate) async fn list(&self, suffix: Suffix) -> Result<Vec<LocalObject>, Refusal> {
+        let Self { policy, partition, .. } = *self;
+        Ok(self.local.run(move |device| device.list_suffix(policy, partition, suffix)).await??)
+    }
+
+    /// Runs disk work for this partition.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let this = self.clone();
+        self.local.run(move |_| work(&this)).await
+    }
+
+    /// Opens an object as replication does: expired ones too. Blocks.
+    pub(crate) fn open(&self, hash: ObjectHash) -> Result<Opened, DiskError> {
+        let at = Location { policy: self.policy, partition: self.partition, hash };
+        let options = OpenOptions { open_expired: true, ..OpenOptions::default() };
+        match self.local.device.open_object(&at, &options)? {
+            Found::Object(object) | Found::Expired(object) => Ok(Opened::Object(object)),
+            Found::Tombstone(_) | Found::Nothing => Ok(Opened::Gone),
+        }
+    }
+
+    /// Reads a whole body and checks it; a damaged one goes to quarantine on the way. Says whether it was sound.
+    pub(crate) async fn verify(&self, hash: ObjectHash) -> Result<bool, Refusal> {
+        self.run(move |source| match source.open(hash)? {
+            Opened::Object(object) => {
+                let mut reader = object.into_reader();
+                loop {
+                    match reader.next_chunk() {
+                        Ok(Some(_)) => {}
+                        Ok(None) => return Ok(true),
+                        Err(DiskError::Damaged { .. }) => return Ok(false),
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            Opened::Tombstone(..) | Opened::Gone => Ok(true),
+        })
+        .await?
+        .map_err(Refusal::from)
+    }
+}
+
+/// Which changes bring a peer up to date on one object, decided when it is opened (Swift: ssync_sender.py updates).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Send the body.
+    pub(crate) put: bool,
+    /// Send the metadata of a later POST.
+    pub(crate) post: bool,
+    /// Send the deletion.
+    pub(crate) delete: bool,
+    /// The object is still the version that was offered.
+    pub(crate) as_offered: bool,
+}
+
+impl Plan {
+    /// What of `opened` to send for `want`, and whether it is what `listed` says.
+    pub(crate) fn of(opened: &Opened, want: Want, listed: &LocalObject) -> Self {
+        match opened {
+            Opened::Object(object) => Self {
+                put: want.data,
+                post: want.metadata && object.meta.is_some(),
+                delete: false,
+                as_offered: same_files(&object.files, &listed.files)
+                    && object.info.data == listed.offer.data
+                    && listed.offer.kind != Some(ObjectKind::Tombstone),
+            },
+            Opened::Tombstone(_, timestamp) => Self {
+                put: false,
+                post: false,
+                delete: want.data,
+                as_offered: *timestamp == listed.offer.data && listed.offer.kind != Some(ObjectKind::Data),
+            },
+            Opened::Gone => Self { put: false, post: false, delete: false, as_offered: false },
+        }
+    }
+
+    /// How many changes it has.
+    pub(crate) fn changes(self) -> usize {
+        usize::from(self.put) + usize::from(self.post) + usize::from(self.delete)
+    }
+
+    /// Whether the peer's results for these changes speak for the whole offered version. Where the peer wanted only a part,
+    /// it has to be asked for the rest.
+    pub(crate) fn covers(self, listed: &LocalObject) -> bool {
+        self.delete || (self.put && (self.post || listed.offer.metadata == listed.offer.data))
+    }
+}
+
+fn same_files(opened: &[ssync_types::ReleaseFile], listed: &[ssync_types::ReleaseFile]) -> bool {
+    opened.len() == listed.len() && listed.iter().all(|file| opened.contains(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use ssync_types::Offer;
+
+    use super::*;
+
+    fn listed(kind: ObjectKind, data: u64, metadata: u64) -> LocalObject {
+        let mut offer =
+            Offer::of_one_time(ObjectHash::from_bytes([1; 16]), Timestamp::from_seconds(data), Some(kind));
+        offer.metadata = Timestamp::from_seconds(metadata);
+        LocalObject { offer, fragment: None, files: Vec::new() }
+    }
+
+    fn want(data: bool, metadata: bool) -> Want {
+        Want { hash: ObjectHash::from_bytes([1; 16]), data, metadata, durable_mark: false }
+    }
+
+    #[test]
+    fn a_tombstone_is_sent_only_when_the_body_was_wanted() {
+        let path = ObjectPath::of("a", "c", "o").unwrap();
+        let opened = Opened::Tombstone(path, Timestamp::from_seconds(5));
+        let object = listed(ObjectKind::Tombstone, 5, 5);
+        let plan = Plan::of(&opened, want(true, true), &object);
+        assert!(plan.delete && plan.as_offered && plan.covers(&object) && plan.changes() == 1);
+        let plan = Plan::of(&opened, want(false, true), &object);
+        assert!(!plan.delete && plan.changes() == 0 && !plan.covers(&object));
+        let other = listed(ObjectKind::Data, 4, 4);
+        assert!(!Plan::of(&opened, want(true, false), &other).as_offered);
+    }
+
+    #[test]
+    fn what_is_gone_is_not_as_offered() {
+        let plan = Plan::of(&Opened::Gone, want(true, true), &listed(ObjectKind::Data, 1, 1));
+        assert!(!plan.as_offered && plan.changes() == 0);
+    }
+
+    #[test]
+    fn a_body_alone_does_not_answer_for_later_metadata() {
+        let plan = Plan { put: true, post: false, delete: false, as_offered: true };
+        assert!(plan.covers(&listed(ObjectKind::Data, 1, 1)));
+        assert!(!plan.covers(&listed(ObjectKind::Data, 1, 2)));
+        assert!(Plan { post: true, ..plan }.covers(&listed(ObjectKind::Data, 1, 2)));
+        assert!(!Plan { put: false, post: true, ..plan }.covers(&listed(ObjectKind::Data, 1, 2)));
+    }
+}

@@ -1,0 +1,180 @@
+//! One SSYNC conversation: the list, the wants, the sub-requests, the end.
+
+use std::collections::{HashMap, HashSet};
+
+use ssync_diskfile::LocalObject;
+use ssync_protocol::{Marker, decode_want, encode_offer};
+use ssync_types::{ObjectHash, PartitionRef, Reason, Refusal, Want};
+use tokio::sync::mpsc;
+
+use super::{
+    answer,
+    connection::Connection,
+    peer::Timeouts,
+    read::{PIECES_AHEAD_MAX, Piece, read_all},
+};
+use crate::{
+    peer::{OfferBatch, Pushed},
+    source::Source,
+};
+
+/// A conversation that the peer has answered with 200. It may still be refused in the lines that follow.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    connection: Connection,
+}
+
+/// What became of the sub-requests.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    pub(super) pushed: Pushed,
+    /// Objects that were skipped, or sent in another version than offered.
+    pub(super) doubtful: HashSet<ObjectHash>,
+}
+
+impl Conversation {
+    /// Asks for a conversation on a partition.
+    pub(super) async fn open(
+        address: &str,
+        partition: &PartitionRef,
+        timeouts: Timeouts,
+    ) -> Result<Self, Refusal> {
+        let head = format!(
+            "SSYNC /{}/{} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\
+             X-Backend-Storage-Policy-Index: {}\r\n\r\n",
+            partition.device, partition.partition, partition.policy
+        );
+        let mut connection = Connection::open(address, head.as_bytes(), timeouts).await?;
+        let head = connection.head(timeouts.node).await?;
+        if head.status != 200 {
+            let body = connection.error_body().await;
+            return Err(answer::of_status(head.status, &body));
+        }
+        if !connection.is_chunked() {
+            return Err(Refusal::new(Reason::ProtocolOrder, "the peer's answer to SSYNC is not chunked"));
+        }
+        Ok(Self { connection })
+    }
+
+    /// Begins the list.
+    pub(super) async fn begin_offers(&mut self) -> Result<(), Refusal> {
+        self.connection.send(Marker::MissingCheckStart.line()).await
+    }
+
+    /// One batch of the list.
+    pub(super) async fn offer(&mut self, batch: &[LocalObject]) -> Result<(), Refusal> {
+        for object in batch {
+            let line = encode_offer(&object.offer) + "\r\n";
+            self.connection.send(line.as_bytes()).await?;
+        }
+        self.connection.flush().await
+    }
+
+    /// Ends the list of `offered` objects and reads which of them are wanted.
+    pub(super) async fn wants(&mut self, offered: u64) -> Result<HashMap<ObjectHash, Want>, Refusal> {
+        self.connection.send(Marker::MissingCheckEnd.line()).await?;
+        self.connection.flush().await?;
+        self.expect(Marker::MissingCheckStart, "missing_check start wait").await?;
+        let mut wants = HashMap::new();
+        loop {
+            let line = self.connection.line("missing_check line wait").await?;
+            if Marker::of(&line) == Some(Marker::MissingCheckEnd) {
+                return Ok(wants);
+            }
+            match decode_want(&line) {
+                Ok(Some(want)) => drop(wants.insert(want.hash, want)),
+                Ok(None) => {}
+                Err(_) => return Err(answer::of_line(&line)),
+            }
+            if wants.len() as u64 > offered {
+                return Err(Refusal::new(
+                    Reason::ProtocolOrder,
+                    "the peer wants more objects than were offered",
+                ));
+            }
+        }
+    }
+
+    /// Sends what is wanted, and waits for the peer's word that all of it went well.
+    pub(super) async fn updates(
+        &mut self,
+        source: &Source,
+        wanted: Vec<(LocalObject, Want)>,
+    ) -> Result<Sent, Refusal> {
+        self.connection.send(Marker::UpdatesStart.line()).await?;
+        let mut sent = Sent::default();
+        sent.pushed.wanted = wanted.len() as u64;
+        if !wanted.is_empty() {
+            let (pieces, handed_over) = mpsc::channel(PIECES_AHEAD_MAX);
+            let reading = source.run(move |source| read_all(source, &wanted, &pieces));
+            tokio::try_join!(reading, self.send_pieces(handed_over, &mut sent))?;
+        }
+        self.connection.send(Marker::UpdatesEnd.line()).await?;
+        self.connection.flush().await?;
+        self.expect(Marker::UpdatesStart, "updates start wait").await?;
+        self.expect(Marker::UpdatesEnd, "updates line wait").await?;
+        Ok(sent)
+    }
+
+    async fn send_pieces(
+        &mut self,
+        mut pieces: mpsc::Receiver<Piece>,
+        sent: &mut Sent,
+    ) -> Result<(), Refusal> {
+        while let Some(piece) = pieces.recv().await {
+            match piece {
+                Piece::Bytes(bytes) => self.connection.send(&bytes).await?,
+                Piece::Sent { hash, body_bytes, as_offered } => {
+                    sent.pushed.objects += 1;
+                    sent.pushed.bytes += body_bytes.unwrap_or(0);
+                    if !as_offered {
+                        sent.doubtful.insert(hash);
+                    }
+                }
+                Piece::Skipped(hash) => {
+                    sent.pushed.skipped += 1;
+                    sent.doubtful.insert(hash);
+                }
+                Piece::Broken(refusal) => return Err(refusal),
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes over blank lines to a marker; anything else is the peer's refusal.
+    async fn expect(&mut self, marker: Marker, what: &str) -> Result<(), Refusal> {
+        loop {
+            let line = self.connection.line(what).await?;
+            if Marker::of(&line) == Some(marker) {
+                return Ok(());
+            }
+            if !line.trim_ascii().is_empty() {
+                return Err(answer::of_line(&line));
+            }
+        }
+    }
+
+    /// The orderly end.
+    pub(super) async fn close(self) {
+        self.connection.close().await;
+    }
+}
+
+/// The wanted ones of what was offered; every want must be for something offered.
+pub(super) fn wanted(
+    offered: &[OfferBatch],
+    mut wants: HashMap<ObjectHash, Want>,
+) -> Result<Vec<(LocalObject, Want)>, Refusal> {
+    let mut wanted = Vec::with_capacity(wants.len());
+    for object in offered.iter().flat_map(|batch| batch.iter()) {
+        if let Some(want) = wants.remove(&object.offer.hash) {
+            wanted.push((object.clone(), want));
+        }
+    }
+    match wants.keys().next() {
+        Some(hash) => {
+            Err(Refusal::new(Reason::ProtocolOrder, format!("the peer wants {hash}, which was not offered")))
+        }
+        None => Ok(wanted),
+    }
+}

@@ -1,0 +1,170 @@
+//! A device of a Swift node: REPLICATE for its hashes, SSYNC conversations for pushes.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use ssync_pickle::PICKLE_BYTES_MAX;
+use ssync_protocol::suffix_hashes_from_pickle;
+use ssync_types::{ObjectHash, Outcome, PartitionRef, Reason, Refusal, SuffixHashes};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::{
+    answer,
+    connection::Connection,
+    conversation::{Conversation, wanted},
+};
+use crate::peer::{Errand, OfferBatch, Peer, PushMode, PushSession, Pushed, Target, Verdict, Verdicts};
+
+/// When to come back to a device with which another job is talking.
+const TAKEN_RETRY: Duration = Duration::from_millis(100);
+/// Verdicts handed over at a time.
+const VERDICTS_MAX: usize = 1_000;
+
+/// Swift's three time-outs of a sender (spec: conn_timeout, node_timeout, http_timeout).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// To connect and send a request's head.
+    pub(crate) connect: Duration,
+    /// For a response's head, and for each piece to be sent.
+    pub(crate) node: Duration,
+    /// For each line, or piece of a body, to be read.
+    pub(crate) http: Duration,
+}
+
+/// A device of a Swift node.
+#[derive(Debug)]
+pub(crate) struct SsyncPeer {
+    target: Target,
+    timeouts: Timeouts,
+    agent: String,
+    /// Swift admits one session a device, and makes others wait for it until they fail.
+    slot: Arc<Semaphore>,
+}
+
+impl SsyncPeer {
+    pub(crate) fn new(target: Target, timeouts: Timeouts, agent: String, slot: Arc<Semaphore>) -> Self {
+        Self { target, timeouts, agent, slot }
+    }
+}
+
+#[async_trait]
+impl Peer for SsyncPeer {
+    async fn suffix_hashes(&self, partition: &PartitionRef) -> Result<SuffixHashes, Refusal> {
+        let address = self.target.address();
+        let head = format!(
+            "REPLICATE /{}/{} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: identity\r\nContent-Length: 0\r\n\
+             User-Agent: {}\r\nX-Backend-Storage-Policy-Index: {}\r\nConnection: close\r\n\r\n",
+            partition.device, partition.partition, self.agent, partition.policy
+        );
+        let mut connection = Connection::open(&address, head.as_bytes(), self.timeouts).await?;
+        // The peer may have to hash the whole partition before it answers.
+        let head = connection.head(self.timeouts.http).await?;
+        if head.status != 200 {
+            let body = connection.error_body().await;
+            return Err(answer::of_status(head.status, &body));
+        }
+        let body = connection.whole_body(PICKLE_BYTES_MAX).await?;
+        suffix_hashes_from_pickle(&body).map_err(Refusal::from)
+    }
+
+    async fn open(&self, errand: Errand) -> Result<Box<dyn PushSession>, Refusal> {
+        let slot = Arc::clone(&self.slot).try_acquire_owned().map_err(|_| {
+            Refusal::new(Reason::DeviceLocked, format!("another job is talking to {}", self.target))
+                .retry_after(TAKEN_RETRY)
+        })?;
+        let conversation =
+            Conversation::open(&self.target.address(), &errand.partition, self.timeouts).await?;
+        let (address, timeouts) = (self.target.address(), self.timeouts);
+        Ok(Box::new(SsyncSession { address, timeouts, errand, conversation, _slot: slot }))
+    }
+}
+
+/// A push of one slice: an updating conversation, and a second one that only asks.
+#[derive(Debug)]
+struct SsyncSession {
+    address: String,
+    timeouts: Timeouts,
+    errand: Errand,
+    conversation: Conversation,
+    _slot: OwnedSemaphorePermit,
+}
+
+#[async_trait]
+impl PushSession for SsyncSession {
+    async fn push(
+        self: Box<Self>,
+        mode: PushMode,
+        mut offers: mpsc::Receiver<OfferBatch>,
+        verdicts: Verdicts,
+    ) -> Result<Pushed, Refusal> {
+        let Self { address, timeouts, errand, mut conversation, _slot } = *self;
+        let mut offered: Vec<OfferBatch> = Vec::new();
+        conversation.begin_offers().await?;
+        while let Some(batch) = offers.recv().await {
+            conversation.offer(&batch).await?;
+            offered.push(batch);
+        }
+        let count = offered.iter().map(|batch| batch.len() as u64).sum();
+        let wants = conversation.wants(count).await?;
+        if !mode.updates() {
+            let lacking = wants.keys().copied().collect();
+            conversation.updates(&errand.source, Vec::new()).await?;
+            conversation.close().await;
+            return Ok(
+                judge(&offered, &lacking, &verdicts, Pushed { offered: count, ..Pushed::default() }).await
+            );
+        }
+        let sent = conversation.updates(&errand.source, wanted(&offered, wants)?).await?;
+        conversation.close().await;
+        let pushed = Pushed { offered: count, ..sent.pushed };
+        if !mode.confirms() {
+            return Ok(pushed);
+        }
+        let mut lacking = ask_again(&address, &errand, timeouts, &offered, count).await?;
+        lacking.extend(sent.doubtful);
+        Ok(judge(&offered, &lacking, &verdicts, pushed).await)
+    }
+}
+
+/// A conversation that only asks, after the updating one ended well: what it does not want, the peer has (rule S2).
+async fn ask_again(
+    address: &str,
+    errand: &Errand,
+    timeouts: Timeouts,
+    offered: &[OfferBatch],
+    count: u64,
+) -> Result<HashSet<ObjectHash>, Refusal> {
+    let mut conversation = Conversation::open(address, &errand.partition, timeouts).await?;
+    conversation.begin_offers().await?;
+    for batch in offered {
+        conversation.offer(batch).await?;
+    }
+    let wants = conversation.wants(count).await?;
+    conversation.updates(&errand.source, Vec::new()).await?;
+    conversation.close().await;
+    Ok(wants.into_keys().collect())
+}
+
+/// What is not lacking is confirmed.
+async fn judge(
+    offered: &[OfferBatch],
+    lacking: &HashSet<ObjectHash>,
+    verdicts: &Verdicts,
+    mut pushed: Pushed,
+) -> Pushed {
+    for batch in offered {
+        for part in batch.chunks(VERDICTS_MAX) {
+            let verdict = |object: &ssync_diskfile::LocalObject| {
+                let outcome = match lacking.contains(&object.offer.hash) {
+                    true => Outcome::NotFound,
+                    false => Outcome::Confirmed,
+                };
+                Verdict { offer: object.offer.clone(), outcome }
+            };
+            let part: Vec<Verdict> = part.iter().map(verdict).collect();
+            pushed.skipped += part.iter().filter(|verdict| !verdict.outcome.is_safe()).count() as u64;
+            verdicts.send(part).await;
+        }
+    }
+    pushed
+}

@@ -1,0 +1,139 @@
+//! Wanted objects as sub-requests: one thread reads, the connection sends.
+
+use bytes::Bytes;
+use ssync_diskfile::{DiskError, LocalObject, MetaView, OpenObject};
+use ssync_protocol::{HeaderField, SubMethod, SubRequest};
+use ssync_types::{Metadata, ObjectHash, Refusal, Want};
+use tokio::sync::mpsc;
+
+use crate::source::{Opened, Plan, Source};
+
+/// Pieces read ahead of the connection.
+pub(super) const PIECES_AHEAD_MAX: usize = 16;
+
+/// What the reading thread has for the connection.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// The head of a sub-request, or a piece of its body.
+    Bytes(Bytes),
+    /// All of this object has been handed over.
+    Sent {
+        hash: ObjectHash,
+        body_bytes: Option<u64>,
+        /// In the version that was offered.
+        as_offered: bool,
+    },
+    /// This object could not be opened, or is not there any more.
+    Skipped(ObjectHash),
+    /// A body broke off: there is no way to tell the peer but to hang up.
+    Broken(Refusal),
+}
+
+/// Reads all wanted objects one after the other, until the connection is gone. Blocks.
+pub(super) fn read_all(source: &Source, wanted: &[(LocalObject, Want)], pieces: &mpsc::Sender<Piece>) {
+    for (listed, want) in wanted {
+        let last = match read_one(source, listed, *want, pieces) {
+            Ok(done) => done,
+            Err(Stop::Hangup) => return,
+            Err(Stop::Broken(refusal)) => Piece::Broken(refusal),
+        };
+        let broken = matches!(last, Piece::Broken(_));
+        if pieces.blocking_send(last).is_err() || broken {
+            return;
+        }
+    }
+}
+
+enum Stop {
+    Hangup,
+    Broken(Refusal),
+}
+
+fn read_one(
+    source: &Source,
+    listed: &LocalObject,
+    want: Want,
+    pieces: &mpsc::Sender<Piece>,
+) -> Result<Piece, Stop> {
+    let hash = listed.offer.hash;
+    let opened = match source.open(hash) {
+        Ok(opened) => opened,
+        Err(error) => {
+            // Nothing of it has been sent, so the conversation can go on without it.
+            tracing::warn!(object = %hash, %error, "a wanted object was not sent, and is not in sync");
+            return Ok(Piece::Skipped(hash));
+        }
+    };
+    let plan = Plan::of(&opened, want, listed);
+    if plan.changes() == 0 {
+        return Ok(Piece::Skipped(hash));
+    }
+    let mut body_bytes = None;
+    match opened {
+        Opened::Object(object) => {
+            let post = object.meta.as_ref().filter(|_| plan.post).map(|meta| post(&object, meta));
+            if plan.put {
+                body_bytes = Some(object.info.content_length);
+                put(*object, pieces)?;
+            }
+            if let Some(post) = post {
+                hand_over(post.encode().into(), pieces)?;
+            }
+        }
+        Opened::Tombstone(path, timestamp) => {
+            let mut delete = SubRequest::new(SubMethod::Delete, path);
+            delete.headers.push((Bytes::from_static(b"X-Timestamp"), timestamp.internal().into()));
+            hand_over(delete.encode().into(), pieces)?;
+        }
+        Opened::Gone => {}
+    }
+    Ok(Piece::Sent { hash, body_bytes, as_offered: plan.as_offered })
+}
+
+fn hand_over(bytes: Bytes, pieces: &mpsc::Sender<Piece>) -> Result<(), Stop> {
+    pieces.blocking_send(Piece::Bytes(bytes)).map_err(|_| Stop::Hangup)
+}
+
+fn put(object: OpenObject, pieces: &mpsc::Sender<Piece>) -> Result<(), Stop> {
+    let length = object.info.content_length;
+    let mut put = SubRequest::new(SubMethod::Put, object.name.clone());
+    put.headers.push((Bytes::from_static(b"Content-Length"), length.to_string().into()));
+    put.headers.extend(fields(&object.data_metadata, &["name", "Content-Length"]));
+    hand_over(put.encode().into(), pieces)?;
+    let mut reader = object.into_reader();
+    let mut read = 0;
+    loop {
+        match reader.next_chunk() {
+            Ok(Some(chunk)) => {
+                read += chunk.len() as u64;
+                hand_over(chunk, pieces)?;
+            }
+            Ok(None) if read == length => return Ok(()),
+            Ok(None) => {
+                let problem = "Sent data length does not match content-length";
+                return Err(Stop::Broken(Refusal::new(ssync_types::Reason::BodyLength, problem)));
+            }
+            // All bytes are sent and their MD5 goes before them, so the peer refuses what is damaged by itself.
+            Err(error @ DiskError::Damaged { .. }) if read == length => {
+                tracing::error!(%error, "a damaged object was offered to a peer");
+                return Ok(());
+            }
+            Err(error) => return Err(Stop::Broken(error.into())),
+        }
+    }
+}
+
+/// The `.meta` file as it is, with the times of what it changed.
+fn post(object: &OpenObject, meta: &MetaView) -> SubRequest {
+    let mut post = SubRequest::new(SubMethod::Post, object.name.clone());
+    post.headers.extend(fields(&meta.metadata, &["name"]));
+    post
+}
+
+fn fields(metadata: &Metadata, without: &[&str]) -> Vec<HeaderField> {
+    metadata
+        .iter()
+        .filter(|(name, _)| !without.iter().any(|not| name.is(not)))
+        .map(|(name, value)| (Bytes::copy_from_slice(name.as_bytes()), value.clone()))
+        .collect()
+}
