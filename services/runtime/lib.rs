@@ -30,6 +30,6 @@ pub use listen::{
     sniff,
 };
 pub use telemetry::{
-    DURATION_BUCKETS, Export, ExportError, Metrics, MetricsError, OTHER_METHOD, RpcLayer, RpcMethods,
-    Telemetry, TelemetryError, TelemetryOptions, TraceContext, parent_of,
+    DURATION_BUCKETS, Export, ExportError, Metrics, MetricsError, OTHER_METHOD, RpcBody, RpcLayer,
+    RpcMethods, RpcService, Telemetry, TelemetryError, TelemetryOptions, TraceContext, parent_of,
 };

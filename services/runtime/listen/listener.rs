@@ -234,3 +234,6 @@ impl Drop for SocketFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,3 +193,6 @@ impl Routes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,3 +133,6 @@ fn preamble_verdict(seen: &[u8]) -> Option<Verdict> {
     }
     (!seen.is_empty() && MAGIC.starts_with(seen)).then(|| Verdict::More(MAGIC.len() - seen.len()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_stream::StreamExt as _;
+
+use super::*;
+use crate::{ListenOptions, listen::PREFACE};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn listener(address: &str) -> Listener {
+    Listener::bind(&address.parse().unwrap(), &ListenOptions::default()).await.unwrap()
+}
+
+/// Answers with the route and locality of the caller, then with what it sent.
+fn echo() -> Route {
+    Route::handle(|mut connection: Connection| async move {
+        let peer = connection.peer();
+        let head = format!("{:?} {} {peer}\n", peer.route, peer.is_local());
+        connection.write_all(head.as_bytes()).await.ok();
+        let (mut from, mut to) = tokio::io::split(&mut connection);
+        tokio::io::copy(&mut from, &mut to).await.ok();
+        connection.shutdown().await.ok();
+    })
+}
+
+/// The answer to `sent`, once this side has closed.
+async fn ask(address: &BindAddress, sent: &[u8]) -> (String, Option<std::net::SocketAddr>) {
+    let mut stream = TcpStream::connect(address.socket_addr().unwrap()).await.unwrap();
+    let local = stream.local_addr().ok();
+    stream.write_all(sent).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().ok();
+    (String::from_utf8(answer).unwrap(), local)
+}
+
+#[tokio::test]
+async fn one_port_gives_grpc_to_the_queue_and_the_rest_to_the_handler() {
+    let drain = Drain::new();
+    let (queue, mut incoming) = connection_queue();
+    let port = Port::new(listener("127.0.0.1:0").await, PortOptions::default(), Route::Queue(queue), echo());
+    let address = port.address().clone();
+    let serving = tokio::spawn(port.serve(drain.clone()));
+
+    let (answer, local) = ask(&address, b"GET / HTTP/1.1\r\n\r\n").await;
+    assert_eq!(answer, format!("Tcp true {}\nGET / HTTP/1.1\r\n\r\n", local.unwrap()));
+
+    let mut client = TcpStream::connect(address.socket_addr().unwrap()).await.unwrap();
+    client.write_all(PREFACE).await.unwrap();
+    let mut connection = timeout(PATIENCE, incoming.next()).await.unwrap().unwrap().unwrap();
+    let mut read = [0; PREFACE.len()];
+    connection.read_exact(&mut read).await.unwrap();
+    assert_eq!(&read, PREFACE);
+
+    let (answer, _) = ask(&address, b"\x16\x03\x01\x02").await;
+    assert_eq!(answer, "", "TLS is closed");
+
+    drain.begin();
+    timeout(PATIENCE, serving).await.unwrap().unwrap();
+    assert!(TcpStream::connect(address.socket_addr().unwrap()).await.is_err(), "a drained port is closed");
+    drop((client, connection));
+    assert_eq!(drain.finish(PATIENCE).await, crate::Drained::Clean);
+}
+
+/// Two processes: the front one owns the port, the back one the service. Whoever comes through the front one is never local.
+#[tokio::test]
+async fn a_forwarded_caller_keeps_its_address_and_is_not_local() {
+    let folder = tempfile::tempdir().unwrap();
+    let unix = format!("unix:{}", folder.path().join("r.sock").display());
+    for back_address in [unix.as_str(), "127.0.0.1:0"] {
+        let drain = Drain::new();
+        let options = PortOptions { takes_forwarded: true, ..PortOptions::default() };
+        let back = Port::new(listener(back_address).await, options, echo(), echo());
+        let target = back.address().clone();
+        drain.spawn(back.serve(drain.clone()));
+        let front = Port::new(
+            listener("127.0.0.1:0").await,
+            PortOptions::default(),
+            Route::Forward(target.clone()),
+            echo(),
+        );
+        let address = front.address().clone();
+        drain.spawn(front.serve(drain.clone()));
+
+        let sent = [PREFACE.as_slice(), b"frames"].concat();
+        let (answer, local) = ask(&address, &sent).await;
+        let wanted =
+            format!("Forwarded false {}\n{}", local.unwrap(), String::from_utf8(sent.clone()).unwrap());
+        assert_eq!(answer, wanted, "{back_address}");
+
+        if target.socket_addr().is_some() {
+            let (answer, _) = ask(&target, &sent).await;
+            assert!(answer.starts_with("Tcp true "), "straight to the receiver: {answer}");
+            let forged = [b"SSYNC-PEER 1 127.0.0.1:1 127.0.0.1:2\r\n".as_slice(), PREFACE].concat();
+            let (answer, _) = ask(&target, &forged).await;
+            assert!(answer.starts_with("Forwarded false 127.0.0.1:1\n"), "{answer}");
+        }
+        drain.begin();
+        assert_eq!(drain.finish(PATIENCE).await, crate::Drained::Clean);
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_not_there_closes_the_connection() {
+    let drain = Drain::new();
+    let nobody = BindAddress::Unix("/nonexistent/receiver.sock".into());
+    let port =
+        Port::new(listener("127.0.0.1:0").await, PortOptions::default(), Route::Forward(nobody), echo());
+    let address = port.address().clone();
+    drain.spawn(port.serve(drain.clone()));
+    assert_eq!(ask(&address, PREFACE).await.0, "");
+    assert!(ask(&address, b"GET / HTTP/1.1\r\n").await.0.contains("GET"), "the port goes on");
+}
+
+#[tokio::test]
+async fn more_connections_than_admitted_wait_their_turn() {
+    let drain = Drain::new();
+    let options = PortOptions { connections_max: 1, ..PortOptions::default() };
+    let port = Port::new(listener("127.0.0.1:0").await, options, echo(), echo());
+    let address = port.address().clone();
+    drain.spawn(port.serve(drain.clone()));
+
+    let mut first = TcpStream::connect(address.socket_addr().unwrap()).await.unwrap();
+    first.write_all(b"GET").await.unwrap();
+    let mut byte = [0; 1];
+    first.read_exact(&mut byte).await.unwrap();
+    let second = tokio::spawn(async move { ask(&address, b"GET").await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!second.is_finished());
+    drop(first);
+    assert!(timeout(PATIENCE, second).await.unwrap().unwrap().0.ends_with("GET"));
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed_and_holds_up_no_drain() {
+    let drain = Drain::new();
+    let options = PortOptions { sniff_timeout: Duration::from_millis(100), ..PortOptions::default() };
+    let port = Port::new(listener("127.0.0.1:0").await, options, echo(), echo());
+    let address = port.address().socket_addr().unwrap();
+    drain.spawn(port.serve(drain.clone()));
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    assert_eq!(timeout(PATIENCE, silent.read(&mut [0; 1])).await.unwrap().unwrap(), 0);
+
+    let drain = Drain::new();
+    let port = Port::new(listener("127.0.0.1:0").await, PortOptions::default(), echo(), echo());
+    let address = port.address().socket_addr().unwrap();
+    drain.spawn(port.serve(drain.clone()));
+    let _silent = TcpStream::connect(address).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drain.begin();
+    assert_eq!(drain.finish(PATIENCE).await, crate::Drained::Clean);
+}
