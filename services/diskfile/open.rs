@@ -62,6 +62,30 @@ impl Device {
         self.open_found(at, directory, &found, options)
     }
 
+    /// The name and the time in an object's tombstone, where a tombstone is what counts: what a sender tells of a deletion.
+    /// `None` also for one without a name that belongs there, of which nobody can be told.
+    pub fn deleted_object(
+        self: &Arc<Self>,
+        at: &Location,
+    ) -> Result<Option<(ObjectPath, Timestamp)>, DiskError> {
+        let kind = self.kind(at.policy)?;
+        let directory = layout::object(at);
+        let options = OpenOptions::default();
+        let found = self
+            .examine(&directory, kind, preference(&options))
+            .map_err(|error| DiskError::io(&self.name, "list", &directory, error))?;
+        let (None, Some(tombstone)) = (&found.choice.data, &found.choice.tombstone) else { return Ok(None) };
+        let opening = Opening { device: self, at, directory, files: &found.files };
+        let part = match opening.part(tombstone) {
+            Ok(part) => part,
+            Err(DiskError::Damaged { .. } | DiskError::StateChanged { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let time = time_of(&part.attributes.metadata).unwrap_or(tombstone.timestamp);
+        let name = part.attributes.name.and_then(|name| ObjectPath::parse(name).ok());
+        Ok(name.filter(|name| self.settings.hash.hash(name) == at.hash).map(|name| (name, time)))
+    }
+
     pub(crate) fn open_found(
         self: &Arc<Self>,
         at: &Location,
