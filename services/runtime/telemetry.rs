@@ -119,3 +119,6 @@ fn resource(options: &TelemetryOptions) -> Resource {
     let builder = Resource::builder().with_attribute(KeyValue::new(SERVICE_VERSION, options.version));
     if named { builder } else { builder.with_service_name(options.service_name) }.build()
 }
+
+#[cfg(test)]
+mod tests;
