@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Clients that know only `proto/`, or only reflection: Python's grpcio, and grpcurl.
+
+mod grpcurl;
+mod python;
