@@ -1,0 +1,97 @@
+//! What an operator can set, under Swift's names (object-server.conf, `[DEFAULT]` and `[app:object-server]`).
+
+use std::{path::PathBuf, time::Duration};
+
+use ssync_protocol::FailureLimits;
+
+/// Options of the sidecar.
+#[derive(Debug, Clone)]
+pub struct SidecarConfig {
+    /// `client_timeout`: how long a peer may take to send the next bytes of a request.
+    pub client_timeout: Duration,
+    /// How long a peer may take to receive a piece of an answer.
+    pub write_timeout: Duration,
+    /// `keepalive_timeout`: how long a connection may be idle between two requests, and a head may take.
+    pub keepalive_timeout: Duration,
+    /// `max_clients`: most connections at once.
+    pub max_clients: usize,
+    /// `max_upload_time`: how long a PUT may take in all.
+    pub max_upload_time: Duration,
+    /// `network_chunk_size`: most bytes of a piece of a body.
+    pub network_chunk_size: usize,
+    /// `allowed_headers`: names, in lower case, that are kept beside user metadata.
+    pub allowed_headers: Vec<String>,
+    /// `replication_server`: false turns REPLICATE and SSYNC away.
+    pub replication_server: bool,
+    /// `replication_failure_threshold` and `replication_failure_ratio` of an SSYNC session.
+    pub failure_limits: FailureLimits,
+    /// `log_requests`.
+    pub log_requests: bool,
+    /// `disable_path` of the health check: while the file is there, the node reports itself as unavailable.
+    pub disable_path: Option<PathBuf>,
+    /// `[swift-constraints]` of swift.conf.
+    pub constraints: Constraints,
+}
+
+impl Default for SidecarConfig {
+    fn default() -> Self {
+        let allowed = [
+            "content-disposition",
+            "content-encoding",
+            "x-delete-at",
+            "x-object-manifest",
+            "x-static-large-object",
+            "cache-control",
+            "content-language",
+            "expires",
+            "x-robots-tag",
+        ];
+        Self {
+            client_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(60),
+            max_clients: 1024,
+            max_upload_time: Duration::from_secs(86_400),
+            network_chunk_size: 65_536,
+            allowed_headers: allowed.map(str::to_owned).to_vec(),
+            replication_server: true,
+            failure_limits: FailureLimits::default(),
+            log_requests: true,
+            disable_path: None,
+            constraints: Constraints::default(),
+        }
+    }
+}
+
+/// Limits on what a client may store (Swift: common/constraints.py).
+#[derive(Debug, Clone)]
+pub struct Constraints {
+    /// `max_file_size`.
+    pub max_file_size: u64,
+    /// `max_object_name_length`.
+    pub max_object_name_length: usize,
+    /// `max_meta_name_length`.
+    pub max_meta_name_length: usize,
+    /// `max_meta_value_length`.
+    pub max_meta_value_length: usize,
+    /// `max_meta_count`.
+    pub max_meta_count: usize,
+    /// `max_meta_overall_size`.
+    pub max_meta_overall_size: usize,
+    /// `max_header_size`.
+    pub max_header_size: usize,
+}
+
+impl Default for Constraints {
+    fn default() -> Self {
+        Self {
+            max_file_size: 5_368_709_122,
+            max_object_name_length: 1024,
+            max_meta_name_length: 128,
+            max_meta_value_length: 256,
+            max_meta_count: 90,
+            max_meta_overall_size: 4096,
+            max_header_size: 8192,
+        }
+    }
+}

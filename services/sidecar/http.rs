@@ -1,0 +1,18 @@
+//! HTTP/1.1 as Swift's object API needs it: byte-transparent heads, an answer before the request has ended, and
+//! `100 Continue` when the handler says so.
+
+mod body;
+mod chunked;
+mod connection;
+mod date;
+mod error;
+mod exchange;
+mod head;
+mod response;
+
+pub(crate) use connection::{Connection, Limits};
+pub(crate) use date::{http_date, log_date};
+pub(crate) use error::HttpError;
+pub(crate) use exchange::Exchange;
+pub(crate) use head::RequestHead;
+pub(crate) use response::{Response, ResponseBody};

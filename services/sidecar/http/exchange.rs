@@ -1,0 +1,202 @@
+//! One request and its answer on a connection.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Connection, HttpError, RequestHead, Response, ResponseBody, body::Framing, chunked::Step};
+
+/// What may be left unread of a body for the connection to be kept.
+const DRAIN_BYTES_MAX: u64 = 1 << 20;
+
+/// One request and its answer.
+pub(crate) struct Exchange<'c> {
+    connection: &'c mut Connection,
+    /// The request's head.
+    pub(crate) head: RequestHead,
+    /// The peer waits for `100 Continue`, and has not got one yet.
+    continue_due: bool,
+    /// What was read cannot be trusted to end where it should: close.
+    broken: bool,
+    /// Bytes of the request's body that were read.
+    bytes_read: u64,
+}
+
+impl<'c> Exchange<'c> {
+    pub(crate) fn new(connection: &'c mut Connection, head: RequestHead) -> Self {
+        let continue_due = head.expects_continue && !head.framing.is_done();
+        Self { connection, head, continue_due, broken: false, bytes_read: 0 }
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.connection.peer()
+    }
+
+    /// How long a read may take.
+    pub(crate) fn read_limit(&self) -> std::time::Duration {
+        self.connection.limits().read
+    }
+
+    /// The next piece of the request's body; `None` at its end. Sends `100 Continue` first where the peer waits for it.
+    pub(crate) async fn read_body(&mut self) -> Result<Option<Bytes>, HttpError> {
+        if self.continue_due {
+            self.send_continue(&[]).await?;
+        }
+        let piece = self.read_piece().await;
+        match &piece {
+            Ok(Some(piece)) => self.bytes_read += piece.len() as u64,
+            Ok(None) => {}
+            Err(_) => self.broken = true,
+        }
+        piece
+    }
+
+    async fn read_piece(&mut self) -> Result<Option<Bytes>, HttpError> {
+        loop {
+            let input = self.connection.input();
+            match &mut self.head.framing {
+                Framing::None | Framing::Length(0) => return Ok(None),
+                Framing::Length(left) if !input.is_empty() => {
+                    let length = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                    *left -= length as u64;
+                    return Ok(Some(input.split_to(length).freeze()));
+                }
+                Framing::Length(_) => {}
+                Framing::Chunked(chunked) => match chunked.step(input)? {
+                    Step::Piece(piece) => return Ok(Some(piece)),
+                    Step::End => return Ok(None),
+                    Step::More => {}
+                },
+            }
+            if self.connection.fill().await? == 0 {
+                return Err(HttpError::Disconnected);
+            }
+        }
+    }
+
+    /// Sends `100 Continue`, with headers if the protocol above asks for them; it may be sent more than once.
+    pub(crate) async fn send_continue(&mut self, headers: &[(&str, &str)]) -> Result<(), HttpError> {
+        self.continue_due = false;
+        let mut head = b"HTTP/1.1 100 Continue\r\n".to_vec();
+        for (name, value) in headers {
+            head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        head.extend_from_slice(b"\r\n");
+        self.connection.write(&head).await?;
+        self.connection.flush().await
+    }
+
+    /// Sends a whole answer.
+    pub(crate) async fn respond(&mut self, response: Response) -> Result<(), HttpError> {
+        let is_head = self.head.method.as_ref() == b"HEAD";
+        let length = match &response.body {
+            ResponseBody::None => None,
+            // As Swift's: an error's text has no length where there is no text.
+            ResponseBody::Full(_) if is_head => None,
+            ResponseBody::Full(bytes) => Some(bytes.len() as u64),
+            ResponseBody::LengthOnly(length) | ResponseBody::Stream(length, _) => Some(*length),
+        };
+        let length = length.map(|length| length.to_string());
+        self.settle_keep_alive();
+        let mut framing: Vec<(&str, &str)> =
+            length.iter().map(|length| ("Content-Length", length.as_str())).collect();
+        framing.extend(self.connection_header());
+        self.connection.write(&response.head(&framing)).await?;
+        match response.body {
+            ResponseBody::Full(bytes) if !is_head => self.connection.write(&bytes).await?,
+            ResponseBody::Stream(length, body) if !is_head => self.stream(length, body).await?,
+            _ => {}
+        }
+        self.connection.flush().await
+    }
+
+    async fn stream(&mut self, length: u64, mut body: ssync_store::Body) -> Result<(), HttpError> {
+        let mut left = length;
+        while let Some(piece) = body.recv().await {
+            let piece = piece.map_err(|refusal| std::io::Error::other(refusal.to_string()))?;
+            left = left
+                .checked_sub(piece.len() as u64)
+                .ok_or_else(|| std::io::Error::other("the store sent more than it announced"))?;
+            self.connection.write(&piece).await?;
+        }
+        match left {
+            0 => Ok(()),
+            left => {
+                Err(std::io::Error::other(format!("the store sent {left} bytes less than it announced"))
+                    .into())
+            }
+        }
+    }
+
+    /// Begins an answer in chunks, which may go on while the request's body is read.
+    pub(crate) async fn begin(&mut self, response: &Response) -> Result<(), HttpError> {
+        let mut framing = vec![("Transfer-Encoding", "chunked")];
+        framing.extend((!self.head.keep_alive).then_some(("Connection", "close")));
+        self.connection.write(&response.head(&framing)).await
+    }
+
+    /// Adds one chunk.
+    pub(crate) async fn send_chunk(&mut self, bytes: &[u8]) -> Result<(), HttpError> {
+        if bytes.is_empty() {
+            // It would end the answer.
+            return Ok(());
+        }
+        self.connection.write(format!("{:x}\r\n", bytes.len()).as_bytes()).await?;
+        self.connection.write(bytes).await?;
+        self.connection.write(b"\r\n").await
+    }
+
+    /// Sends what was gathered.
+    pub(crate) async fn flush(&mut self) -> Result<(), HttpError> {
+        self.connection.flush().await
+    }
+
+    /// Ends an answer in chunks.
+    pub(crate) async fn finish_chunks(&mut self) -> Result<(), HttpError> {
+        self.connection.write(b"0\r\n\r\n").await?;
+        self.connection.flush().await
+    }
+
+    /// The connection is not to be used again.
+    pub(crate) fn give_up(&mut self) {
+        self.broken = true;
+    }
+
+    /// Bytes of the request's body that were read.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// Decides, before the head is sent, whether the connection can be kept.
+    fn settle_keep_alive(&mut self) {
+        let too_much = self.head.framing.length().is_some_and(|left| left > DRAIN_BYTES_MAX);
+        // A peer that never got its 100 may send the body or not: nobody knows where the next request begins.
+        if self.continue_due || self.broken || too_much {
+            self.head.keep_alive = false;
+        }
+    }
+
+    fn connection_header(&self) -> Option<(&'static str, &'static str)> {
+        (!self.head.keep_alive).then_some(("Connection", "close"))
+    }
+
+    /// Reads what is left of the body. Whether the connection can serve another request.
+    pub(crate) async fn finish(mut self) -> bool {
+        if !self.head.keep_alive || self.broken || self.continue_due {
+            return false;
+        }
+        let deadline = Instant::now() + self.read_limit();
+        let mut drained: u64 = 0;
+        loop {
+            match timeout_at(deadline, self.read_body()).await {
+                Ok(Ok(None)) => return true,
+                Ok(Ok(Some(piece))) => drained += piece.len() as u64,
+                Ok(Err(_)) | Err(_) => return false,
+            }
+            if drained > DRAIN_BYTES_MAX {
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Swift's object API: single objects (Swift: obj/server.py).
+
+mod constraints;
+mod delete;
+mod fields;
+mod get;
+mod kept;
+mod post;
+mod put;
+mod scope;
+
+pub(crate) use constraints::{BodyLength, check_creation, check_metadata};
+pub(crate) use delete::delete;
+pub(crate) use fields::{normal_etag, timestamp};
+pub(crate) use get::{get, head};
+pub(crate) use kept::kept_of_replication;
+pub(crate) use post::{check_delete_at, content_type_time, post};
+pub(crate) use put::put;

@@ -1,0 +1,73 @@
+//! POST: new metadata for an object (Swift: obj/server.py POST).
+
+use bytes::Bytes;
+use ssync_types::{Metadata, ObjectPost, Timestamp};
+
+use super::{
+    constraints::check_metadata,
+    fields::{bad, has, integer, is_true, next_part_power, timestamp},
+    kept::{is_sys, kept_of_post},
+    scope,
+};
+use crate::{
+    http::{RequestHead, Response},
+    placement::{self, Path, Refused},
+    sidecar::Shared,
+    status::{plain_page, refused},
+};
+
+/// Replaces an object's metadata.
+pub(crate) async fn post(shared: &Shared, request: &RequestHead, path: &Path) -> Result<Response, Refused> {
+    let headers = &request.headers;
+    let object = placement::object(path, headers, &shared.policies)?;
+    let timestamp = timestamp(headers)?;
+    check_delete_at(headers, timestamp)?;
+    check_metadata(headers, &shared.config.constraints)?;
+    let content_type = content_type_time(headers, timestamp)?;
+    scope::check_updates(headers)?;
+    let mut metadata = kept_of_post(headers, &shared.config.allowed_headers);
+    if content_type.is_none() {
+        metadata.remove("Content-Type");
+    }
+    let drive = object.partition.device.to_string();
+    let post = ObjectPost {
+        object,
+        timestamp,
+        metadata,
+        content_type,
+        open_expired: is_true(headers, "X-Backend-Replication") || is_true(headers, "X-Backend-Open-Expired"),
+        next_part_power: next_part_power(headers)?,
+    };
+    let info = shared.store.post_object(post).await.map_err(|refusal| Box::new(refused(&refusal, &drive)))?;
+    let content_type = info.metadata.get("Content-Type").cloned().unwrap_or_default();
+    let mut response = plain_page(202, "").with("X-Backend-Content-Type", content_type);
+    for (name, value) in info.metadata.iter().filter(|(name, _)| is_sys(name)) {
+        response = response.with_name(name.as_bytes(), value.clone());
+    }
+    Ok(response)
+}
+
+/// A POST's X-Delete-At, which must not be in its past.
+pub(crate) fn check_delete_at(headers: &Metadata, timestamp: Timestamp) -> Result<(), Refused> {
+    let at = headers.get("X-Delete-At").filter(|at| !at.is_empty());
+    let at = at.map_or(Some(0), |at| integer(at)).ok_or_else(|| bad("Non-integer X-Delete-At"))?;
+    if at != 0 && at < timestamp.seconds() as i64 {
+        return Err(bad("X-Delete-At in past"));
+    }
+    Ok(())
+}
+
+/// The time of a POST's content type; `None` when it leaves the content type as it is.
+pub(crate) fn content_type_time(
+    headers: &Metadata,
+    timestamp: Timestamp,
+) -> Result<Option<Timestamp>, Refused> {
+    if !has(headers, "Content-Type") {
+        return Ok(None);
+    }
+    let Some(value) = headers.get("Content-Type-Timestamp") else { return Ok(Some(timestamp)) };
+    let shown = |value: &Bytes| String::from_utf8_lossy(value).into_owned();
+    Timestamp::parse(value)
+        .map(Some)
+        .map_err(|_| bad(format!("could not convert string to float: '{}'", shown(value))))
+}

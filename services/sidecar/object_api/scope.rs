@@ -1,0 +1,62 @@
+//! What is not served yet: answered as such, never with a wrong success.
+
+use ssync_types::Metadata;
+
+use super::fields::{has, is_true};
+use crate::{placement::Refused, status::text};
+
+fn unsupported(header: &str, why: &str) -> Refused {
+    Box::new(text(501, format!("{header} is not supported: {why}")))
+}
+
+/// A change that must also reach a container server or the expirer's queue: an object which is stored but not listed
+/// would be a wrong success. What replication writes has been announced by the first node that took it.
+pub(super) fn check_updates(headers: &Metadata) -> Result<(), Refused> {
+    if is_true(headers, "X-Backend-Replication") {
+        return Ok(());
+    }
+    if has(headers, "X-Container-Host") && has(headers, "X-Container-Partition") {
+        return Err(unsupported(
+            "X-Container-Host",
+            "this server does not update containers; write to another node",
+        ));
+    }
+    if has(headers, "X-Delete-At-Host") {
+        return Err(unsupported(
+            "X-Delete-At-Host",
+            "this server does not queue expirations; write to another node",
+        ));
+    }
+    Ok(())
+}
+
+/// A PUT of several documents or phases.
+pub(super) fn check_put(headers: &Metadata) -> Result<(), Refused> {
+    for header in [
+        "X-Backend-Obj-Multipart-Mime-Boundary",
+        "X-Backend-Obj-Metadata-Footer",
+        "X-Backend-Obj-Multiphase-Commit",
+    ] {
+        if has(headers, header) {
+            return Err(unsupported(header, "this server takes plain bodies only"));
+        }
+    }
+    if is_true(headers, "X-Backend-No-Commit") {
+        return Err(unsupported(
+            "X-Backend-No-Commit",
+            "only fragments can be stored without a durable mark",
+        ));
+    }
+    Ok(())
+}
+
+/// A read under conditions whose failure the caller relies on. If-None-Match, If-Modified-Since and Range are left out
+/// without harm: the answer is then the whole object.
+pub(super) fn check_read(headers: &Metadata) -> Result<(), Refused> {
+    for header in ["If-Match", "If-Unmodified-Since"] {
+        if has(headers, header) {
+            return Err(unsupported(header, "this server reads without conditions"));
+        }
+    }
+    Ok(())
+}

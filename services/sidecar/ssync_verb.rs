@@ -1,0 +1,188 @@
+//! SSYNC: Swift's replication conversation, over a session of the store (Swift: obj/ssync_receiver.py).
+//!
+//! What is wrong before the answer begins is an HTTP status; what goes wrong later is a line in it, and the end of the
+//! connection. The store's session holds slot and locks over both phases, as Swift's receiver does.
+
+mod change;
+mod check;
+mod fault;
+mod input;
+mod tally;
+mod updates;
+
+use std::net::SocketAddr;
+
+use ssync_protocol::Marker;
+use ssync_store::Session;
+use ssync_types::{
+    Accepted, Job, PartitionRef, Reason, Refusal, Sender, SessionEvent, SessionOpen, SessionProtocol,
+};
+
+use crate::{
+    dispatch::Answer,
+    http::{Exchange, HttpError, Response, ResponseBody},
+    placement,
+    placement::{Path, Refused},
+    sidecar::Shared,
+    status::{HTML, refused, text},
+};
+use fault::Fault;
+use input::Input;
+use tally::Tally;
+
+/// Answers `SSYNC /device/partition`.
+pub(crate) async fn serve(shared: &Shared, exchange: &mut Exchange<'_>, path: &Path) -> Answer {
+    let open = match open_request(shared, exchange, path) {
+        Ok(open) => open,
+        Err(refused) => return Answer::Response(*refused),
+    };
+    let partition = open.partition.clone();
+    match open_session(shared, open).await {
+        Ok(session) => Answer::Sent(converse(shared, exchange, &partition, session).await),
+        Err(refusal) => Answer::Response(refused(&refusal, partition.device.as_str())),
+    }
+}
+
+fn open_request(shared: &Shared, exchange: &Exchange<'_>, path: &Path) -> Result<SessionOpen, Refused> {
+    let headers = &exchange.head.headers;
+    if !exchange.head.is_http11 {
+        return Err(Box::new(text(505, "SSYNC answers in chunks, which only HTTP/1.1 has")));
+    }
+    let (partition, _) = placement::partition(path, headers, &shared.policies, false)?;
+    if let Some(index) = headers.get("X-Backend-Ssync-Frag-Index").filter(|index| !index.is_empty()) {
+        let index = String::from_utf8_lossy(index);
+        if index.trim().parse::<u16>().is_err() {
+            let repr = ssync_protocol::repr_str(&index);
+            return Err(Box::new(Response::new(
+                400,
+                HTML,
+                format!("Invalid X-Backend-Ssync-Frag-Index {repr}"),
+            )));
+        }
+    }
+    let sender = Sender {
+        address: exchange.peer().ip().to_string(),
+        device: String::new(),
+        job: Job::Unknown,
+        agent: exchange.head.header("User-Agent").unwrap_or("swift ssync sender").to_owned(),
+    };
+    Ok(SessionOpen {
+        partition,
+        sender,
+        ring_digest: None,
+        non_durable: true,
+        // Swift's rules about failures are applied here.
+        failures_unlimited: true,
+        protocol: SessionProtocol::Ssync,
+    })
+}
+
+/// Opens the session; returns when the store has found that the request makes sense.
+async fn open_session(shared: &Shared, open: SessionOpen) -> Result<Session, Refusal> {
+    let mut session = shared.store.updates(open).await?;
+    loop {
+        match session.events.recv().await {
+            Some(Ok(SessionEvent::Opened { .. })) => return Ok(session),
+            Some(Ok(_)) => {}
+            Some(Err(refusal)) => return Err(refusal),
+            None => return Err(Refusal::new(Reason::Internal, "the session ended before it was opened")),
+        }
+    }
+}
+
+/// Says 200, and all the rest.
+async fn converse(
+    shared: &Shared,
+    exchange: &mut Exchange<'_>,
+    partition: &PartitionRef,
+    session: Session,
+) -> Result<(), HttpError> {
+    let head = Response::bare(200, ResponseBody::None)
+        .with("Content-Type", HTML)
+        .with("X-Backend-Accept-No-Commit", "True");
+    exchange.begin(&head).await?;
+    exchange.send_chunk(b"\r\n").await?;
+    exchange.flush().await?;
+    let peer = exchange.peer();
+    match conversation(shared, exchange, partition, session).await {
+        Ok(()) => exchange.finish_chunks().await,
+        Err(fault) => {
+            report(&fault, peer, partition);
+            exchange.give_up();
+            if let Some(line) = fault.line(partition.device.as_str()) {
+                exchange.send_chunk(&line.encode()).await?;
+            }
+            exchange.flush().await
+        }
+    }
+}
+
+fn report(fault: &Fault, peer: SocketAddr, partition: &PartitionRef) {
+    let remote = peer.ip();
+    match fault {
+        // A lock that is held, or a full node: the sender comes back (Swift: debug).
+        Fault::Refused(_) => tracing::debug!(%remote, %partition, %fault, "ssync session refused"),
+        fault => tracing::error!(%remote, %partition, %fault, "ssync session failed"),
+    }
+}
+
+/// Both phases. The session's events are followed all the while: results come while updates are still being read.
+async fn conversation(
+    shared: &Shared,
+    exchange: &mut Exchange<'_>,
+    partition: &PartitionRef,
+    session: Session,
+) -> Result<(), Fault> {
+    let Session { messages, mut events } = session;
+    let accepted = accepted(&mut events).await?;
+    let tally = Tally::new(&accepted, shared.config.failure_limits);
+    {
+        let follow = tally.follow(&mut events);
+        let talk = talk(shared, exchange, partition, &accepted, &tally, messages);
+        tokio::pin!(follow);
+        tokio::pin!(talk);
+        tokio::select! {
+            // Whatever it is, it is the reason why the talk cannot go on.
+            ended = &mut follow => return Err(match ended {
+                Ok(()) => Fault::text(0, "the session ended too early"),
+                Err(fault) => fault,
+            }),
+            talked = &mut talk => talked?,
+        }
+        follow.await?;
+    }
+    tally.verdict()?;
+    exchange.send_chunk(Marker::UpdatesStart.line()).await?;
+    exchange.send_chunk(Marker::UpdatesEnd.line()).await?;
+    Ok(())
+}
+
+/// Waits for slot and locks.
+async fn accepted(
+    events: &mut tokio::sync::mpsc::Receiver<Result<SessionEvent, Refusal>>,
+) -> Result<Accepted, Fault> {
+    loop {
+        match events.recv().await {
+            Some(Ok(SessionEvent::Accepted(accepted))) => return Ok(accepted),
+            Some(Ok(_)) => {}
+            Some(Err(refusal)) => return Err(Fault::Refused(refusal)),
+            None => return Err(Fault::text(0, "the session ended before it was accepted")),
+        }
+    }
+}
+
+/// Reads all that the sender has to say. When it returns, the session has got all of it.
+async fn talk(
+    shared: &Shared,
+    exchange: &mut Exchange<'_>,
+    partition: &PartitionRef,
+    accepted: &Accepted,
+    tally: &Tally,
+    messages: tokio::sync::mpsc::Sender<ssync_types::UpdateMessage>,
+) -> Result<(), Fault> {
+    let mut input = Input::new(exchange);
+    let wants = check::missing_check(shared, &mut input, partition).await?;
+    check::answer(input.exchange(), &wants).await?;
+    tally.withhold(wants.withheld());
+    updates::updates(shared, &mut input, accepted, tally, messages).await
+}

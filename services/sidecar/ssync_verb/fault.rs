@@ -1,0 +1,88 @@
+//! Why a conversation ended early, and what the sender is told (Swift: ssync_receiver.py `__call__`).
+
+use ssync_protocol::ErrorLine;
+use ssync_types::{Invalid, Reason, Refusal};
+
+use crate::{
+    http::HttpError,
+    status::{page, status_of},
+};
+
+/// Why a conversation ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// The sender went away, or what it sent cannot be read any further. Nothing more is said.
+    #[error("read failed: {0}")]
+    Unreadable(String),
+    /// The sender was silent for too long.
+    #[error("timeout: {0}")]
+    Silent(String),
+    /// The store said no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// Anything else, in the words that the sender gets.
+    #[error("{0:?}")]
+    Said(ErrorLine),
+}
+
+impl Fault {
+    /// A message with a code.
+    pub(super) fn text(code: u16, text: impl Into<String>) -> Self {
+        Self::Said(ErrorLine::text(code, text))
+    }
+
+    /// A line that is not what should stand there.
+    pub(super) fn invalid(invalid: Invalid) -> Self {
+        Self::text(0, invalid.problem)
+    }
+
+    /// The line for the sender; `None` when it cannot be reached.
+    pub(super) fn line(&self, drive: &str) -> Option<ErrorLine> {
+        match self {
+            Self::Unreadable(_) => None,
+            Self::Silent(text) => Some(ErrorLine::text(408, text)),
+            Self::Refused(refusal) => Some(refused_line(refusal, drive)),
+            Self::Said(line) => Some(line.clone()),
+        }
+    }
+}
+
+fn refused_line(refusal: &Refusal, drive: &str) -> ErrorLine {
+    let status = status_of(refusal.reason);
+    match refusal.reason {
+        Reason::ReceiverBusy | Reason::Draining | Reason::DeviceUnmounted | Reason::DeviceFull => {
+            ErrorLine::body(status, page(status, drive))
+        }
+        Reason::IdleTimeout => ErrorLine::text(status, &refusal.message),
+        _ => ErrorLine::text(0, &refusal.message),
+    }
+}
+
+impl From<HttpError> for Fault {
+    fn from(error: HttpError) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(reason: Reason) -> String {
+        let fault = Fault::Refused(Refusal::new(reason, "15 seconds: /srv/node/sdb1/.lock"));
+        String::from_utf8(fault.line("sdb1").unwrap().encode()).unwrap()
+    }
+
+    #[test]
+    fn says_what_swift_says() {
+        assert_eq!(
+            line(Reason::ReceiverBusy),
+            ":ERROR: 503 b'<html><h1>Service Unavailable</h1><p>The server is currently unavailable. Please try again at \
+             a later time.</p></html>'\n"
+        );
+        assert_eq!(line(Reason::PartitionLocked), ":ERROR: 0 '15 seconds: /srv/node/sdb1/.lock'\n");
+        assert!(line(Reason::DeviceUnmounted).starts_with(":ERROR: 507 b'<html>"));
+        assert!(line(Reason::IdleTimeout).starts_with(":ERROR: 408 '15"));
+        assert_eq!(Fault::Unreadable("gone".into()).line("sdb1"), None);
+    }
+}

@@ -1,0 +1,254 @@
+//! What became of the updates: results as they come, failures by Swift's rules (Swift: ssync_receiver.py updates).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use ssync_protocol::{ErrorLine, FailureLimits};
+use ssync_types::{Accepted, Durability, Outcome, Reason, Refusal, SessionEvent, UpdateResult};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::fault::Fault;
+use crate::status::status_of;
+
+/// Most updates that wait for their results, whatever the receiver would allow.
+const OUTSTANDING_MAX: u32 = 64;
+
+/// Counts results. The reader of sub-requests and the follower of events share it.
+#[derive(Debug)]
+pub(super) struct Tally {
+    limits: FailureLimits,
+    durability: Durability,
+    room: Semaphore,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Updates without a result, and what they were.
+    outstanding: BTreeMap<u64, String>,
+    successes: u64,
+    failures: u64,
+    withheld: u64,
+    draining: bool,
+}
+
+impl Tally {
+    pub(super) fn new(accepted: &Accepted, limits: FailureLimits) -> Self {
+        let room = accepted.outstanding_updates_max.clamp(1, OUTSTANDING_MAX);
+        Self {
+            limits,
+            durability: accepted.durability,
+            room: Semaphore::new(room as usize),
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until one more update may be under way.
+    pub(super) async fn begin(&self, id: u64, context: String) {
+        // It is never closed.
+        if let Ok(permit) = self.room.acquire().await {
+            permit.forget();
+        }
+        self.state().outstanding.insert(id, context);
+    }
+
+    /// An update that did not get as far as the store.
+    pub(super) fn failed_here(&self, context: &str, problem: &str) -> Result<(), Fault> {
+        tracing::warn!(update = context, problem, "subrequest refused");
+        self.count(false)
+    }
+
+    /// So many objects are lacking that were not asked for.
+    pub(super) fn withhold(&self, wants: u64) {
+        self.state().withheld = wants;
+    }
+
+    /// The daemon is shutting down: an error when no further update should be begun.
+    pub(super) fn check_draining(&self) -> Result<(), Fault> {
+        match self.state().draining {
+            true => Err(Fault::Refused(Refusal::new(Reason::Draining, "the receiver is shutting down"))),
+            false => Ok(()),
+        }
+    }
+
+    /// Follows the session until its summary.
+    pub(super) async fn follow(
+        &self,
+        events: &mut mpsc::Receiver<Result<SessionEvent, Refusal>>,
+    ) -> Result<(), Fault> {
+        loop {
+            match events.recv().await {
+                Some(Ok(SessionEvent::Results(results))) => {
+                    results.iter().try_for_each(|result| self.settle(result))?;
+                }
+                Some(Ok(SessionEvent::Draining(_))) => self.state().draining = true,
+                Some(Ok(SessionEvent::Summary(_))) => return Ok(()),
+                Some(Ok(
+                    SessionEvent::Opened { .. } | SessionEvent::Accepted(_) | SessionEvent::Heartbeat,
+                )) => {}
+                Some(Err(refusal)) => return Err(Fault::Refused(refusal)),
+                None => return Err(Fault::text(0, "the session ended without a summary")),
+            }
+        }
+    }
+
+    fn settle(&self, result: &UpdateResult) -> Result<(), Fault> {
+        let Some(context) = self.state().outstanding.remove(&result.update_id) else {
+            return Err(Fault::text(
+                0,
+                format!("a result for update {}, which waits for none", result.update_id),
+            ));
+        };
+        self.room.add_permits(1);
+        let success = is_success(&result.outcome);
+        if !success {
+            tracing::warn!(update = context, hash = %result.hash, outcome = ?result.outcome, "subrequest failed");
+        }
+        self.count(success)
+    }
+
+    fn count(&self, success: bool) -> Result<(), Fault> {
+        let mut state = self.state();
+        match success {
+            true => state.successes += 1,
+            false => state.failures += 1,
+        }
+        let (successes, failures) = (state.successes, state.failures);
+        match self.limits.exceeded(successes, failures) {
+            true => Err(Fault::text(0, format!("Too many {failures} failures to {successes} successes"))),
+            false => Ok(()),
+        }
+    }
+
+    /// After the summary: whether the sender may take everything for being here.
+    pub(super) fn verdict(&self) -> Result<(), Fault> {
+        let state = self.state();
+        let said = |text: String| Err(Fault::Said(ErrorLine::body(500, text)));
+        let unanswered = state.outstanding.len() as u64;
+        if state.failures + unanswered > 0 {
+            let (failures, successes) = (state.failures + unanswered, state.successes);
+            return said(format!("ERROR: With :UPDATES: {failures} failures to {successes} successes"));
+        }
+        if state.withheld > 0 {
+            return said(format!("ERROR: {} more objects are lacking; sync again", state.withheld));
+        }
+        if self.durability == Durability::None {
+            // A stock sender that hears of success may remove its copy, and nothing was flushed here (rule S1).
+            return said("ERROR: durability = none: what is here is not flushed, keep your copy".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Swift: 2xx is success, and so is 404: a POST or DELETE whose object is gone. 409 is not.
+fn is_success(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Applied | Outcome::AppliedUnflushed | Outcome::Confirmed | Outcome::NotFound => true,
+        Outcome::Superseded(_) | Outcome::NotPrimary => false,
+        Outcome::Failed(refusal) => status_of(refusal.reason) == 404,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssync_types::{ObjectHash, Summary, Timestamp};
+
+    use super::*;
+
+    fn tally(threshold: u64, durability: Durability) -> Tally {
+        let accepted = Accepted {
+            non_durable: false,
+            inline_bytes_max: 0,
+            outstanding_updates_max: 1000,
+            durability,
+            session_updates_max: 0,
+        };
+        Tally::new(&accepted, FailureLimits { threshold, ratio: 1.0 })
+    }
+
+    fn result(update_id: u64, outcome: Outcome) -> UpdateResult {
+        UpdateResult { update_id, hash: ObjectHash::from_bytes([0; 16]), outcome }
+    }
+
+    fn line(fault: Result<(), Fault>) -> String {
+        String::from_utf8(fault.unwrap_err().line("sdb1").unwrap().encode()).unwrap()
+    }
+
+    async fn settled(tally: &Tally, outcomes: &[Outcome]) -> Result<(), Fault> {
+        for (id, outcome) in outcomes.iter().enumerate() {
+            tally.begin(id as u64, String::new()).await;
+            tally.settle(&result(id as u64, outcome.clone()))?;
+        }
+        tally.verdict()
+    }
+
+    #[tokio::test]
+    async fn success_and_failure_are_swifts() {
+        let good = [
+            Outcome::Applied,
+            Outcome::AppliedUnflushed,
+            Outcome::Confirmed,
+            Outcome::NotFound,
+            Outcome::Failed(Refusal::new(Reason::NotFound, "")),
+        ];
+        assert!(settled(&tally(100, Durability::Batch), &good).await.is_ok());
+        for bad in [
+            Outcome::Superseded(Timestamp::ZERO),
+            Outcome::NotPrimary,
+            Outcome::Failed(Refusal::new(Reason::ObjectIo, "")),
+        ] {
+            let verdict = settled(&tally(100, Durability::Batch), &[Outcome::Applied, bad]).await;
+            assert_eq!(line(verdict), ":ERROR: 500 b'ERROR: With :UPDATES: 1 failures to 1 successes'\n");
+        }
+    }
+
+    #[tokio::test]
+    async fn ends_a_session_in_which_too_much_fails() {
+        let failed = || Outcome::Superseded(Timestamp::ZERO);
+        let verdict = settled(&tally(2, Durability::Batch), &[failed(), failed()]).await;
+        assert_eq!(line(verdict), ":ERROR: 0 'Too many 2 failures to 0 successes'\n");
+        let mixed = [Outcome::Applied, failed(), Outcome::Applied, failed()];
+        let verdict = settled(&tally(2, Durability::Batch), &mixed).await;
+        assert_eq!(line(verdict), ":ERROR: 500 b'ERROR: With :UPDATES: 2 failures to 2 successes'\n");
+    }
+
+    #[tokio::test]
+    async fn an_update_without_a_result_is_a_failure() {
+        let tally = tally(100, Durability::Batch);
+        tally.begin(7, "PUT /a/c/o".into()).await;
+        assert!(line(tally.verdict()).contains("1 failures to 0"));
+        assert!(tally.settle(&result(8, Outcome::Applied)).is_err());
+        assert!(tally.settle(&result(7, Outcome::Applied)).is_ok());
+        assert!(tally.settle(&result(7, Outcome::Applied)).is_err(), "one result for each update");
+    }
+
+    #[tokio::test]
+    async fn no_sender_may_remove_what_is_not_safe_here() {
+        assert!(line(settled(&tally(100, Durability::None), &[]).await).contains("not flushed"));
+        let tally = tally(100, Durability::Batch);
+        tally.withhold(3);
+        assert!(line(tally.verdict()).contains("3 more objects are lacking"));
+    }
+
+    #[tokio::test]
+    async fn follows_until_the_summary() {
+        let tally = tally(100, Durability::Batch);
+        let (sender, mut events) = mpsc::channel(8);
+        tally.begin(1, String::new()).await;
+        sender.send(Ok(SessionEvent::Heartbeat)).await.unwrap();
+        sender.send(Ok(SessionEvent::Draining(String::new()))).await.unwrap();
+        sender.send(Ok(SessionEvent::Results(vec![result(1, Outcome::Applied)]))).await.unwrap();
+        sender.send(Ok(SessionEvent::Summary(Summary::default()))).await.unwrap();
+        tally.follow(&mut events).await.unwrap();
+        assert!(tally.check_draining().is_err());
+        assert!(tally.verdict().is_ok());
+        drop(sender);
+        assert!(line(tally.follow(&mut events).await).contains("without a summary"));
+    }
+}

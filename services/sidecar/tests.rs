@@ -1,0 +1,1 @@
+//! Tests of the whole sidecar, over raw streams and a store in memory.
