@@ -1,39 +1,65 @@
 //! Damage on the node's own disks: metadata that are no metadata, rings that are cut.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
-use ssync_tests::{Cluster, Node, Server, Shape, exchange, helper, run_to_end, ssync_binary};
+use ssync_tests::{Cluster, Node, Server, Shape, Tree, exchange, helper, run_to_end, ssync_binary};
 
 use crate::scene::Scene;
 
 /// Bytes that are left of a ring.
 const RING_BYTES_LEFT: u64 = 100;
 
-fn data_file(node: &Node, path: &str) -> Result<(String, PathBuf)> {
-    let tree = node.read_tree()?;
+/// The partition and the newest file of an object that Swift wrote.
+fn newest_file(node: &Node, tree: &Tree, path: &str) -> Result<(String, PathBuf)> {
     let entry = tree.object(path).with_context(|| format!("{path} is not there"))?;
     let partition = entry["partition"].as_str().context("no partition")?.to_owned();
     let name = entry["files"][0].as_str().context("no file")?;
+    let hash = helper("hash_of", &json!({"swift_dir": node.swift_dir(), "path": path}))?;
+    let folder = PathBuf::from(hash.as_str().context("no hash")?);
     let files = node.snapshot()?.objects();
-    let located = json!({"swift_dir": node.swift_dir(), "policy": 0, "path": path});
-    let hash = helper("hash_of", &located)?;
-    let hash = hash.as_str().context("no hash")?;
-    let found = files.paths().into_iter().find(|file| {
-        let file = file.display().to_string();
-        file.contains(hash) && file.ends_with(name)
-    });
+    let found = files.paths().into_iter().find(|file| file.ends_with(folder.join(name)));
     Ok((partition, node.device().join(found.context("no such file")?)))
 }
 
-/// A node answers for a damaged object as stock does, and runs nothing that it finds in it.
+/// Damages the metadata of `path` on `node`; returns a request for it.
+fn damage(node: &Node, tree: &Tree, path: &str, kind: &str, sentinel: &Path) -> Result<String> {
+    let (partition, file) = newest_file(node, tree, path)?;
+    helper("damage", &json!({"file": file, "kind": kind, "sentinel": sentinel}))?;
+    Ok(format!("GET /sdb1/{partition}{path} HTTP/1.1\r\nHost: node\r\n\r\n"))
+}
+
 #[test]
-fn metadata_that_are_none_are_quarantined_as_by_stock() -> Result<()> {
-    let cluster = Cluster::of(2).build()?;
-    let (stock, ours) = (cluster.node(1), cluster.node(2));
-    stock.write_tree(0)?;
-    ours.write_tree(0)?;
+fn metadata_that_rot_are_quarantined_as_by_stock() -> Result<()> {
+    let mut answers = Vec::new();
+    for server in [Server::Stock, Server::Ssync(Shape::OneProcess)] {
+        let cluster = Cluster::of(1).build()?;
+        let node = cluster.node(1);
+        node.write_tree(0)?;
+        let request = damage(node, &node.read_tree()?, "/AUTH_test/c/plain", "rot", Path::new(""))?;
+        let mut serving = node.serve(server)?;
+        let status = exchange(node.address(), request.as_bytes())?.status;
+        serving.assert_running();
+        let after = node.read_tree()?;
+        assert!(after.damaged.is_empty(), "{server:?} left it in its place: {:?}", after.damaged);
+        answers.push((status, after.quarantined));
+    }
+    assert_eq!(answers[0], answers[1], "stock first, ours second");
+    assert_eq!((answers[0].0, answers[0].1.len()), (404, 1));
+    Ok(())
+}
+
+/// A node serves no damaged object, does not fall over one, and runs nothing that it finds in it.
+#[test]
+fn metadata_that_are_no_metadata_harm_nothing_else() -> Result<()> {
+    let cluster = Cluster::of(1).build()?;
+    let node = cluster.node(1);
+    node.write_tree(0)?;
+    let tree = node.read_tree()?;
     let victims = [
         ("garbage", "/AUTH_test/c/plain"),
         ("cut", "/AUTH_test/c/zero"),
@@ -42,39 +68,28 @@ fn metadata_that_are_none_are_quarantined_as_by_stock() -> Result<()> {
         ("list", "/AUTH_test/c/sysmeta"),
     ];
     let sentinel = cluster.folder().join("was-run");
-    let nothing = cluster.folder().join("was-run-by-stock");
-    let mut requests = Vec::new();
-    for (kind, path) in victims {
-        for (node, sentinel) in [(stock, &nothing), (ours, &sentinel)] {
-            let (partition, file) = data_file(node, path)?;
-            helper("damage", &json!({"file": file, "kind": kind, "sentinel": sentinel}))?;
-            requests.push((
-                kind,
-                node,
-                format!("GET /sdb1/{partition}{path} HTTP/1.1\r\nHost: node\r\n\r\n"),
-            ));
-        }
-    }
-    let _stock = stock.serve(Server::Stock)?;
-    let mut serving = ours.serve(Server::Ssync(Shape::OneProcess))?;
-    for pair in requests.chunks(2) {
-        let [(kind, _, first), (_, _, second)] = pair else { continue };
-        // Stock's unpickler runs the command: its answer to that is no example.
-        let expected =
-            if *kind == "command" { 404 } else { exchange(stock.address(), first.as_bytes())?.status };
-        let answer = exchange(ours.address(), second.as_bytes())?;
-        assert_eq!(answer.status, expected, "{kind}: {}", answer.text());
-        assert!(answer.status >= 400, "{kind}: a damaged object was served");
+    let requests: Vec<(&str, String)> = victims
+        .into_iter()
+        .map(|(kind, path)| Ok((kind, damage(node, &tree, path, kind, &sentinel)?)))
+        .collect::<Result<_>>()?;
+    let mut serving = node.serve(Server::Ssync(Shape::OneProcess))?;
+    for (kind, request) in requests {
+        let answer = exchange(node.address(), request.as_bytes())?;
+        assert!(answer.status >= 400, "{kind}: a damaged object was served: {}", answer.text());
     }
     assert!(!sentinel.exists(), "a command in a pickle was run");
 
-    // What is whole is still served.
-    let whole = exchange(ours.address(), &{
-        let (partition, _) = data_file(ours, "/AUTH_test/c/expiring")?;
-        format!("GET /sdb1/{partition}/AUTH_test/c/expiring HTTP/1.1\r\nHost: node\r\n\r\n").into_bytes()
-    })?;
+    let partition = &tree.object("/AUTH_test/c/expiring").context("not written")?["partition"];
+    let partition = partition.as_str().context("no partition")?;
+    let request = format!("GET /sdb1/{partition}/AUTH_test/c/expiring HTTP/1.1\r\nHost: node\r\n\r\n");
+    let whole = exchange(node.address(), request.as_bytes())?;
     assert_eq!((whole.status, whole.text().as_str()), (200, "expiring"));
     serving.assert_running();
+    let after = node.read_tree()?;
+    for (name, entry) in &after.objects {
+        assert_eq!(tree.objects.get(name), Some(entry), "{name} was changed");
+    }
+    assert_eq!(after.objects.len(), tree.objects.len() - victims.len());
     Ok(())
 }
 

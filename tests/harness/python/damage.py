@@ -1,6 +1,7 @@
-"""Puts bytes in place of an object's metadata, with a checksum that fits, as bit rot above the file system would not.
+"""Puts bytes in place of an object's metadata.
 
-In: {"file", "kind": garbage | cut | command | bomb | list, "sentinel": a file that the command would make}
+In: {"file", "kind": rot | garbage | cut | command | bomb | list, "sentinel": a file that the command would make}
+All but `rot` get a checksum that fits, so that they are unpickled.
 """
 import hashlib
 import os
@@ -11,6 +12,7 @@ KEY, CHECKSUM = "user.swift.metadata", "user.swift.metadata_checksum"
 args = arguments()
 whole = os.getxattr(args["file"], KEY)
 pickles = {
+    "rot": whole[:-1] + bytes([whole[-1] ^ 1]),
     "garbage": b"\xff\x00 this is no pickle",
     "cut": whole[: len(whole) // 2],
     "command": b"cposix\nsystem\n(S'touch %s'\ntR." % args["sentinel"].encode(),
@@ -20,5 +22,6 @@ pickles = {
 }
 damaged = pickles[args["kind"]]
 os.setxattr(args["file"], KEY, damaged)
-os.setxattr(args["file"], CHECKSUM, hashlib.md5(damaged, usedforsecurity=False).hexdigest().encode())
+if args["kind"] != "rot":
+    os.setxattr(args["file"], CHECKSUM, hashlib.md5(damaged).hexdigest().encode())
 answer({"bytes": len(damaged)})

@@ -9,7 +9,7 @@ import hashlib
 import os
 
 from lab import answer, arguments, policy_and_manager, text
-from swift.common.exceptions import DiskFileDeleted, DiskFileError
+from swift.common.exceptions import DiskFileDeleted
 from swift.common.storage_policy import get_policy_string
 from swift.obj.diskfile import read_metadata
 
@@ -77,7 +77,7 @@ for partition in listing(datadir):
             try:
                 name, entry = read(partition, directory, files)
                 objects[name] = entry
-            except (DiskFileError, AssertionError, KeyError, OSError) as error:
+            except Exception as error:  # Whatever it is that Swift trips over.
                 damaged.append("%s: %s: %s" % (directory, type(error).__name__, error))
 
     def only_hashes(found):
