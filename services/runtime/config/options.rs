@@ -153,19 +153,19 @@ options! {
         /// Least level that is logged.
         log_level: LogLevel = "INFO",
         /// Host of a StatsD server; nothing is sent without one.
-        log_statsd_host: String = "",
+        log_statsd_host: String = "" unused "no metrics go to StatsD yet; scrape /metrics of admin_bind",
         /// Port of the StatsD server.
-        log_statsd_port: u16 = "8125",
+        log_statsd_port: u16 = "8125" unused "no metrics go to StatsD yet; scrape /metrics of admin_bind",
         /// Share of events that are sent to StatsD.
-        log_statsd_default_sample_rate: f64 = "1.0",
+        log_statsd_default_sample_rate: f64 = "1.0" unused "no metrics go to StatsD yet; scrape /metrics of admin_bind",
         /// Factor on the sample rates of single metrics.
-        log_statsd_sample_rate_factor: f64 = "1.0",
+        log_statsd_sample_rate_factor: f64 = "1.0" unused "no metrics go to StatsD yet; scrape /metrics of admin_bind",
         /// What stands before the name of each metric.
-        log_statsd_metric_prefix: String = "",
+        log_statsd_metric_prefix: String = "" unused "no metrics go to StatsD yet; scrape /metrics of admin_bind",
         /// User to run as.
         user: String = "swift" unused "the service manager or the container picks the user",
-        /// Processes for each port of this node in the rings.
-        servers_per_port: u32 = "0" unused "one process serves all devices, each by threads of its own",
+        /// Above 0, this node's devices are found in the rings by address alone, whatever their port.
+        servers_per_port: u32 = "0",
         /// Syslog facility.
         log_facility: String = "LOG_LOCAL0" unused "logs go to standard error, for the service manager to collect",
         /// Syslog socket.
@@ -197,23 +197,23 @@ options! {
         /// Seconds to wait for another node to answer.
         node_timeout: Duration = "3",
         /// Seconds that a client waits for a container update before it goes on in the background.
-        container_update_timeout: Duration = "1",
+        container_update_timeout: Duration = "1" unused "containers are not updated yet",
         /// Seconds that one upload may take.
         max_upload_time: Duration = "86400",
         /// Bytes up to which an object stays in the page cache once it was read.
         keep_cache_size: u64 = "5242880",
         /// Keep objects of authenticated requests in the page cache as well.
-        keep_cache_private: bool = "false",
+        keep_cache_private: bool = "false" unused "the page cache is not steered by request yet",
         /// Keep manifests of large objects in the page cache as well.
-        keep_cache_slo_manifest: bool = "false",
+        keep_cache_slo_manifest: bool = "false" unused "the page cache is not steered by request yet",
         /// Share in percent of full reads that compare the MD5.
-        etag_validate_pct: f64 = "100",
+        etag_validate_pct: f64 = "100" unused "every full read is checked",
         /// Headers that are stored with an object, besides X-Object-Meta-*.
         allowed_headers: Vec<String> = "Content-Disposition, Content-Encoding, X-Delete-At, X-Object-Manifest, X-Static-Large-Object, Cache-Control, Content-Language, Expires, X-Robots-Tag",
         /// Seconds above which a DELETE is logged with its timings; -1 for never.
-        slow_delete_log_threshold_seconds: i32 = "120",
+        slow_delete_log_threshold_seconds: i32 = "120" unused "slow requests are not logged apart yet",
         /// Name in logs and in StatsD metrics.
-        log_name: String = "object-server",
+        log_name: String = "object-server" unused "there is no StatsD yet, and log lines have no name",
         /// Write a line for each request.
         log_requests: bool = "true",
         /// Worker threads; auto for one for each core.
@@ -259,7 +259,7 @@ options! {
         /// How a stock replicator pushes. This one always uses gRPC or SSYNC.
         sync_method: SyncMethod = "rsync",
         /// Name in logs and in StatsD metrics.
-        log_name: String = "object-replicator",
+        log_name: String = "object-replicator" unused "there is no StatsD yet, and log lines have no name",
         /// Run in the background.
         daemonize: bool = "on" unused "the service manager does that",
         /// Old name of interval; counts where that is not set.
