@@ -1,1 +1,12 @@
 //! What this crate does on a real file system.
+
+mod bed;
+mod coded;
+mod confirming;
+mod damage;
+mod hashing;
+mod locking;
+mod reading;
+mod releasing;
+mod watch;
+mod writing;

@@ -145,7 +145,8 @@ fn what_is_older_than_durable_fragments_is_obsolete() {
     ]);
     assert_eq!(name(&choice.data), Some("0000000002.00000#1#d.data"));
     assert_eq!(name(&choice.meta), Some("0000000002.50000.meta"));
-    assert_eq!(sorted(&choice.obsolete), ["0000000001.00000#0#d.data", "0000000001.20000.ts"]);
+    let obsolete = ["0000000001.00000#0#d.data", "0000000001.20000.ts", "0000000001.50000.meta"];
+    assert_eq!(sorted(&choice.obsolete), obsolete);
     assert_eq!(choice.fragments.len(), 1, "older fragments are not looked at");
 }
 

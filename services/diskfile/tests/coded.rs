@@ -1,0 +1,110 @@
+//! Erasure-coded fragments: written, marked, listed, cleaned.
+
+use std::{fs, time::Duration};
+
+use ssync_types::{FragmentIndex, Metadata, Offer, Reason, Refusal};
+
+use super::bed::{Bed, CODED, WHOLE, ago, at, path};
+use crate::{Confirmation, DataFile, Found, OpenOptions, layout};
+
+fn files(bed: &Bed) -> Vec<String> {
+    bed.names(layout::object(&bed.of_policy("o", CODED)))
+}
+
+fn open(bed: &Bed, options: &OpenOptions) -> Found {
+    bed.device.open_object(&bed.of_policy("o", CODED), options).unwrap()
+}
+
+#[test]
+fn a_fragment_is_found_once_it_is_durable() {
+    let bed = Bed::new();
+    bed.put_fragment("o", at(1), 2, false);
+    assert_eq!(files(&bed), ["0000000001.00000#2.data"]);
+    assert!(matches!(open(&bed, &OpenOptions::default()), Found::Nothing));
+    let any = OpenOptions { fragment_preferences: Some(vec![]), ..OpenOptions::default() };
+    let Found::Object(object) = open(&bed, &any) else { panic!() };
+    assert_eq!((object.fragment, object.info.durable), (Some(FragmentIndex::new(2)), None));
+    assert_eq!(object.data_metadata.get_str("X-Object-Sysmeta-Ec-Frag-Index"), Some("2"));
+
+    bed.device.commit_fragment(&bed.of_policy("o", CODED), FragmentIndex::new(2), at(1)).unwrap();
+    assert_eq!(files(&bed), ["0000000001.00000#2#d.data"]);
+    let Found::Object(object) = open(&bed, &OpenOptions::default()) else { panic!() };
+    assert_eq!(object.info.durable, Some(at(1)));
+    let [set] = &object.info.fragments[..] else { panic!() };
+    assert!(set.durable);
+}
+
+#[test]
+fn the_mark_cleans_up_what_the_fragment_left_alone() {
+    let bed = Bed::new();
+    bed.put_fragment("o", at(1), 0, true);
+    bed.put_fragment("o", at(2), 0, false);
+    assert_eq!(files(&bed).len(), 2);
+    bed.device.commit_fragment(&bed.of_policy("o", CODED), FragmentIndex::new(0), at(2)).unwrap();
+    assert_eq!(files(&bed), ["0000000002.00000#0#d.data"]);
+}
+
+#[test]
+fn marking_what_is_gone_is_a_success_only_if_something_newer_is_there() {
+    let bed = Bed::new();
+    let mark = |time| bed.device.commit_fragment(&bed.of_policy("o", CODED), FragmentIndex::new(0), at(time));
+    assert_eq!(Refusal::from(mark(1).unwrap_err()).reason, Reason::NotFound);
+    bed.put_fragment("o", at(2), 1, true);
+    mark(1).unwrap();
+    mark(2).unwrap();
+    assert!(mark(3).is_err());
+    bed.device.write_tombstone(&bed.of_policy("o", CODED), &path("o"), at(4), None).unwrap();
+    mark(3).unwrap();
+    assert!(mark(4).is_err());
+}
+
+#[test]
+fn young_fragments_of_old_times_wait_for_their_mark() {
+    for (window, left) in [(60, 2), (0, 1)] {
+        let bed = Bed::with(|config| {
+            config.reclaim_age = Duration::from_secs(1000);
+            config.commit_window = Duration::from_secs(window);
+        });
+        bed.put_fragment("o", ago(2000), 0, true);
+        bed.put_fragment("o", ago(1500), 1, false);
+        bed.device.open_for_check(&bed.of_policy("o", CODED), &OpenOptions::default()).unwrap();
+        assert_eq!(files(&bed).len(), left, "{window}");
+    }
+}
+
+#[test]
+fn an_old_fragment_that_nobody_marks_goes() {
+    let bed = Bed::with(|config| config.reclaim_age = Duration::from_secs(1000));
+    bed.put_fragment("o", ago(1500), 1, false);
+    let directory = bed.real(layout::object(&bed.of_policy("o", CODED)));
+    let file = fs::File::open(directory.join(&files(&bed)[0])).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(120)).unwrap();
+    bed.device.open_for_check(&bed.of_policy("o", CODED), &OpenOptions::default()).unwrap();
+    assert!(files(&bed).is_empty());
+}
+
+#[test]
+fn every_fragment_is_listed() {
+    let bed = Bed::new();
+    bed.put_fragment("o", at(1), 0, true);
+    bed.put_fragment("o", at(1), 3, true);
+    bed.put_fragment("o", at(2), 3, false);
+    let here = bed.of_policy("o", CODED);
+    let objects = bed.device.list_suffix(CODED, here.partition, here.hash.suffix()).unwrap();
+    let seen: Vec<_> =
+        objects.iter().map(|o| (o.fragment.unwrap().get(), o.offer.data, o.offer.durable)).collect();
+    assert_eq!(seen, [(0, at(1), true), (3, at(2), false)]);
+    let offer = Offer::of_one_time(here.hash, at(1), None);
+    assert_eq!(bed.device.confirm(&here, &offer).unwrap(), Confirmation::Lacking);
+}
+
+#[test]
+fn a_fragment_belongs_to_a_policy_that_has_fragments() {
+    let bed = Bed::new();
+    for (policy, fragment) in [(WHOLE, Some(0)), (CODED, None), (CODED, Some(6))] {
+        let writer = bed.device.create(&bed.of_policy("o", policy), &path("o"), None).unwrap();
+        let fragment = fragment.map(|index| (FragmentIndex::new(index), true));
+        let file = DataFile { timestamp: at(1), metadata: Metadata::new(), fragment, next_part_power: None };
+        assert_eq!(Refusal::from(writer.commit(file).unwrap_err()).reason, Reason::InvalidArgument);
+    }
+}

@@ -1,0 +1,182 @@
+//! Suffix hashes: Swift's own values, and the two files that keep them.
+
+use std::fs;
+
+use ssync_types::{FragmentIndex, Metadata, Partition, Suffix, SuffixHash, Timestamp};
+
+use super::bed::{Bed, CODED, WHOLE, at, path};
+use crate::MetaFile;
+
+const ONE_DATA: &str = "3e9785500a5fa2e1d89a06987beeee58";
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn whole(hex: &str) -> Option<SuffixHash> {
+    Some(SuffixHash::Replicated(hex.to_owned()))
+}
+
+/// Swift's own bytes: `updated` is not looked at.
+fn hashes_file(bed: &Bed) -> Vec<u8> {
+    fs::read(bed.partition_dir("o").join("hashes.pkl")).unwrap_or_default()
+}
+
+#[test]
+fn of_one_body() {
+    let bed = Bed::new();
+    bed.put("o", b"x", time("1380144470.00000"));
+    assert_eq!(bed.hash_of("o"), whole(ONE_DATA));
+}
+
+#[test]
+fn of_body_metadata_and_content_type() {
+    let bed = Bed::new();
+    bed.put("o", b"x", time("1380144470.00000"));
+    let mut metadata = Metadata::new();
+    metadata.set("Content-Type", "image/png");
+    let content_type = Some(time("1380144471.11111"));
+    let meta =
+        MetaFile { timestamp: time("1380144472.22222"), metadata, content_type, next_part_power: None };
+    bed.device.write_meta(&bed.location("o"), &path("o"), &meta).unwrap();
+    assert_eq!(bed.hash_of("o"), whole("8e86e2b4adbfb47468cac7a4aefa33b8"));
+}
+
+#[test]
+fn of_fragments() {
+    let bed = Bed::new();
+    bed.put_fragment("o", at(2), 3, true);
+    bed.put_fragment("o", at(3), 1, false);
+    let partition = bed.location("o").partition;
+    let hashes = bed.device.suffix_hashes(CODED, partition, &[], false).unwrap();
+    // MD5 of the times alone, and of "0000000002.00000.durable".
+    let expected = [
+        (None, "c11bf78dfc2b7d64872770333b7d6859"),
+        (Some(FragmentIndex::new(1)), "7faca0419ca59ca9483d680ea120bbc6"),
+        (Some(FragmentIndex::new(3)), "8eae3ed984ef255afd48e6524f0cc675"),
+    ];
+    let expected = expected.into_iter().map(|(index, hex)| (index, hex.to_owned())).collect();
+    assert_eq!(hashes.get(&bed.suffix("o")), Some(&SuffixHash::Fragments(expected)));
+    // What was kept is what was calculated.
+    assert_eq!(bed.device.suffix_hashes(CODED, partition, &[], false).unwrap(), hashes);
+}
+
+#[test]
+fn a_partition_that_is_not_there_is_not_made() {
+    let bed = Bed::new();
+    let number = Partition::new(5);
+    assert!(bed.hashes(number).is_empty());
+    bed.device.invalidate_suffixes(WHOLE, number, &[Suffix::from_low_bits(1)]).unwrap();
+    assert!(bed.device.suffixes(WHOLE, number).unwrap().is_empty());
+    assert!(bed.device.list_suffix(WHOLE, number, Suffix::from_low_bits(1)).unwrap().is_empty());
+    assert!(bed.names("").is_empty());
+}
+
+#[test]
+fn every_change_shows_and_nothing_is_written_when_nothing_changed() {
+    let bed = Bed::new();
+    bed.put("o", b"x", time("1380144470.00000"));
+    assert_eq!(bed.hash_of("o"), whole(ONE_DATA));
+    assert_eq!(bed.notes("o"), "");
+    let file = hashes_file(&bed);
+    assert_eq!(bed.hash_of("o"), whole(ONE_DATA));
+    assert_eq!(hashes_file(&bed), file);
+    bed.delete("o", time("1380144471.00000"));
+    assert!(bed.hash_of("o").is_some_and(|hash| Some(hash) != whole(ONE_DATA)));
+}
+
+#[test]
+fn an_emptied_suffix_has_no_hash_and_no_directory() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    assert!(bed.hash_of("o").is_some());
+    fs::remove_dir_all(bed.object_dir("o")).unwrap();
+    assert!(bed.hash_of("o").is_some(), "nobody has reported it");
+    bed.device.invalidate_suffixes(WHOLE, bed.location("o").partition, &[bed.suffix("o")]).unwrap();
+    assert_eq!(bed.hash_of("o"), None);
+    assert!(!bed.object_dir("o").parent().unwrap().exists());
+}
+
+#[test]
+fn a_suffix_asked_for_is_calculated_anew_and_unreported_ones_are_found_on_request() {
+    let bed = Bed::new();
+    bed.put("o", b"x", time("1380144470.00000"));
+    bed.hash_of("o");
+    let (partition, file) = (bed.location("o").partition, bed.object_dir("o").join("1380144470.00000.data"));
+    let elsewhere = bed.partition_dir("o").join("abc/4e2772c453cbe15a19b26fbfbb223abc");
+    fs::create_dir_all(&elsewhere).unwrap();
+    fs::rename(file, elsewhere.join("1380144470.00000.data")).unwrap();
+    assert_eq!(bed.hash_of("o"), whole(ONE_DATA));
+    let rehashed = bed.device.suffix_hashes(WHOLE, partition, &[bed.suffix("o")], false).unwrap();
+    assert!(rehashed.is_empty());
+    let listed = bed.device.suffix_hashes(WHOLE, partition, &[], true).unwrap();
+    assert_eq!(listed.get(&Suffix::from_low_bits(0xabc)).cloned(), whole(ONE_DATA));
+}
+
+#[test]
+fn a_file_of_hashes_that_is_damaged_or_poisoned_is_made_anew() {
+    let poisoned = ssync_pickle::write(&ssync_pickle::Value::Dict(vec![(
+        ssync_pickle::Value::text("../x"),
+        ssync_pickle::Value::text(ONE_DATA),
+    )]));
+    for bad in [&b""[..], b"junk", b"cos\nsystem\n(S'true'\ntR.", &poisoned] {
+        let bed = Bed::new();
+        bed.put("o", b"x", time("1380144470.00000"));
+        fs::write(bed.partition_dir("o").join("hashes.pkl"), bad).unwrap();
+        assert_eq!(bed.hash_of("o"), whole(ONE_DATA));
+        assert_ne!(hashes_file(&bed), bad);
+    }
+}
+
+#[test]
+fn junk_among_the_notes_is_passed_over() {
+    let bed = Bed::new();
+    bed.put("o", b"x", time("1380144470.00000"));
+    bed.hash_of("o");
+    bed.put("o", b"x", time("1380144471.00000"));
+    fs::write(bed.partition_dir("o").join("hashes.invalid"), b"\xff\xfe\n../\nzzz\n\ne31\nabcd").unwrap();
+    assert!(bed.hash_of("o").is_some_and(|hash| Some(hash) != whole(ONE_DATA)));
+    assert_eq!(bed.notes("o"), "");
+    let partition = bed.location("o").partition;
+    assert_eq!(bed.hashes(partition).len(), 1);
+}
+
+#[test]
+fn notes_stay_until_the_hashes_have_them() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    bed.hash_of("o");
+    bed.put("o", b"x", at(2));
+    bed.watch.fail("rename objects/312/hashes.pkl", rustix::io::Errno::IO);
+    let partition = bed.location("o").partition;
+    let _ = bed.device.suffix_hashes(WHOLE, partition, &[], false);
+    assert_eq!(bed.notes("o"), "e31\n");
+    bed.watch.heal();
+    assert!(bed.hash_of("o").is_some());
+    assert_eq!(bed.notes("o"), "");
+    let rest: Vec<_> = bed.names("objects/312").into_iter().filter(|name| name.ends_with(".tmp")).collect();
+    assert!(rest.is_empty(), "{rest:?}");
+}
+
+#[test]
+fn hashes_that_somebody_else_wrote_meanwhile_are_not_overwritten() {
+    let bed = Bed::new();
+    bed.put("o", b"x", time("1380144470.00000"));
+    let (other, partition) = (bed.other_process(), bed.location("o").partition);
+    let elsewhere = bed.partition_dir("o").join("abc/4e2772c453cbe15a19b26fbfbb223abc");
+    bed.watch.before("list objects/312/e31", move || {
+        fs::create_dir_all(&elsewhere).unwrap();
+        fs::write(elsewhere.join("1380144470.00000.data"), "").unwrap();
+        other.suffix_hashes(WHOLE, partition, &[], true).unwrap();
+    });
+    assert_eq!(bed.hashes(partition).len(), 2, "started over, with the other's");
+}
+
+#[test]
+fn a_file_where_an_object_should_be_goes_to_quarantine_and_the_rest_is_hashed() {
+    let bed = Bed::new();
+    bed.put("o", b"x", time("1380144470.00000"));
+    fs::write(bed.object_dir("o").parent().unwrap().join("junk"), "").unwrap();
+    assert_eq!(bed.hash_of("o"), whole(ONE_DATA));
+    assert_eq!(bed.names("quarantined/objects"), ["junk"]);
+}

@@ -1,0 +1,163 @@
+//! Opening and reading, and cleaning.
+
+use std::{fs, time::Duration};
+
+use ssync_types::{Metadata, ObjectKind, Reason, Refusal, Timestamp};
+
+use super::bed::{Bed, WHOLE, ago, at, path};
+use crate::{Found, OpenOptions};
+
+#[test]
+fn reads_back_body_and_ranges() {
+    let bed = Bed::with(|config| config.disk_chunk_size = 7);
+    let body: Vec<u8> = (0..100).collect();
+    bed.put("o", &body, at(1));
+    assert_eq!(bed.body("o").unwrap(), body);
+    let object = bed.object("o");
+    assert_eq!(&object.read_at(10, 5).unwrap()[..], &body[10..15]);
+    assert_eq!(&object.read_at(98, 50).unwrap()[..], &body[98..]);
+    assert!(object.read_at(100, 1).unwrap().is_empty());
+    assert_eq!(object.info.content_length, 100);
+    assert_eq!(object.info.durable, Some(at(1)));
+    assert_eq!(object.files.len(), 1);
+}
+
+#[test]
+fn an_open_body_outlives_its_replacement() {
+    let bed = Bed::new();
+    bed.put("o", b"abc", at(1));
+    let object = bed.object("o");
+    bed.put("o", b"defg", at(2));
+    assert_eq!(&object.read_at(0, 10).unwrap()[..], b"abc");
+}
+
+#[test]
+fn tells_tombstones_from_nothing() {
+    let bed = Bed::new();
+    assert!(matches!(bed.open("o").unwrap(), Found::Nothing));
+    bed.put("o", b"abc", at(1));
+    bed.delete("o", at(1));
+    assert!(matches!(bed.open("o").unwrap(), Found::Tombstone(time) if time == at(1)));
+    assert_eq!(bed.files("o"), ["0000000001.00000.ts"]);
+}
+
+#[test]
+fn a_collision_moves_nothing() {
+    let bed = Bed::new();
+    bed.put("o", b"abc", at(1));
+    let options = OpenOptions { expected: Some(path("p")), ..OpenOptions::default() };
+    let error = bed.device.open_object(&bed.location("o"), &options).unwrap_err();
+    assert_eq!(Refusal::from(error).reason, Reason::Collision);
+    assert_eq!(bed.files("o").len(), 1);
+}
+
+#[test]
+fn expiry_is_judged_by_the_time_given() {
+    let bed = Bed::new();
+    let mut metadata = Metadata::new();
+    metadata.set("X-Delete-At", "100");
+    bed.put_with("o", b"abc", at(1), metadata).unwrap();
+    let open = |now, open_expired| {
+        let options = OpenOptions { now: Some(now), open_expired, ..OpenOptions::default() };
+        bed.device.open_object(&bed.location("o"), &options).unwrap()
+    };
+    assert!(matches!(open(Timestamp::new(9_999_999, 0).unwrap(), false), Found::Object(_)));
+    assert!(matches!(open(at(100), false), Found::Expired(object) if object.info.timestamp == at(1)));
+    assert!(matches!(open(at(100), true), Found::Object(_)));
+}
+
+#[test]
+fn a_plain_open_cleans_nothing_and_a_check_does() {
+    let bed = Bed::new();
+    bed.put("o", b"abc", at(2));
+    fs::write(bed.object_dir("o").join("0000000001.00000.data"), "").unwrap();
+    bed.object("o");
+    assert_eq!(bed.files("o").len(), 2);
+    let found = bed.device.open_for_check(&bed.location("o"), &OpenOptions::default()).unwrap();
+    assert!(matches!(found, Found::Object(_)));
+    assert_eq!(bed.files("o"), ["0000000002.00000.data"]);
+}
+
+#[test]
+fn tombstones_and_strays_go_when_they_are_old_enough() {
+    let bed = Bed::with(|config| config.reclaim_age = Duration::from_secs(1000));
+    bed.delete("old", ago(1010));
+    bed.delete("young", ago(990));
+    assert!(!bed.object_dir("old").exists(), "reclaimed by its own cleaning");
+    assert_eq!(bed.files("young").len(), 1);
+    for (name, age) in [("old", 1010), ("young", 990)] {
+        fs::create_dir_all(bed.object_dir(name)).unwrap();
+        fs::write(bed.object_dir(name).join(format!("{}.meta", ago(age))), "").unwrap();
+        bed.device.open_for_check(&bed.location(name), &OpenOptions::default()).unwrap();
+    }
+    assert!(!bed.object_dir("old").exists());
+    assert!(bed.files("young").iter().any(|file| file.ends_with(".meta")));
+}
+
+#[test]
+fn lists_what_a_sender_offers() {
+    let bed = Bed::new();
+    bed.put("o", b"abc", at(1));
+    bed.post("o", at(3)).unwrap();
+    let at_o = bed.location("o");
+    let listing = bed.device.partitions(WHOLE).unwrap();
+    assert_eq!((listing.partitions, listing.unexpected), (vec![at_o.partition], vec![]));
+    assert_eq!(bed.device.suffixes(WHOLE, at_o.partition).unwrap(), [at_o.hash.suffix()]);
+    let objects = bed.device.list_suffix(WHOLE, at_o.partition, at_o.hash.suffix()).unwrap();
+    let [object] = &objects[..] else { panic!("{objects:?}") };
+    assert_eq!(object.offer.hash, at_o.hash);
+    assert_eq!((object.offer.data, object.offer.metadata, object.offer.content_type), (at(1), at(3), at(1)));
+    assert_eq!(object.offer.kind, Some(ObjectKind::Data));
+    let names: Vec<_> = object.files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["0000000001.00000.data", "0000000003.00000.meta"]);
+    bed.delete("o", at(4));
+    let objects = bed.device.list_suffix(WHOLE, at_o.partition, at_o.hash.suffix()).unwrap();
+    assert_eq!(objects[0].offer.kind, Some(ObjectKind::Tombstone));
+}
+
+#[test]
+fn what_is_no_partition_is_reported_apart() {
+    let bed = Bed::new();
+    for name in ["12", "007", "x", "3.5"] {
+        fs::create_dir_all(bed.real("objects").join(name)).unwrap();
+    }
+    fs::write(bed.real("objects/auditor_status_ALL.json"), "{}").unwrap();
+    fs::write(bed.real("objects/99"), "").unwrap();
+    let listing = bed.device.partitions(WHOLE).unwrap();
+    assert_eq!(listing.partitions.iter().map(|p| p.get()).collect::<Vec<_>>(), [12]);
+    assert_eq!(listing.unexpected, ["007", "3.5", "99", "x"]);
+}
+
+#[test]
+fn a_suffix_without_files_is_marked_for_removal() {
+    let bed = Bed::new();
+    fs::create_dir_all(bed.object_dir("o")).unwrap();
+    let at_o = bed.location("o");
+    assert!(bed.device.list_suffix(WHOLE, at_o.partition, at_o.hash.suffix()).unwrap().is_empty());
+    assert_eq!(bed.notes("o"), "e31\n");
+    assert!(!bed.object_dir("o").exists());
+}
+
+#[test]
+fn links_do_not_lead_out_of_a_device() {
+    let bed = Bed::new();
+    bed.put("o", b"abc", at(1));
+    let outside = tempfile::tempdir().unwrap();
+    let suffix = bed.object_dir("o").parent().unwrap().to_path_buf();
+    fs::rename(&suffix, outside.path().join("e31")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("e31"), &suffix).unwrap();
+    assert!(bed.open("o").is_err());
+    assert!(bed.put_with("o", b"x", at(2), Metadata::new()).is_err());
+    assert_eq!(
+        fs::read_dir(outside.path().join("e31").join(bed.location("o").hash.to_string())).unwrap().count(),
+        1
+    );
+}
+
+#[test]
+fn an_unknown_policy_is_named() {
+    let bed = Bed::new();
+    let error = bed.device.partitions(ssync_types::PolicyIndex::new(7)).unwrap_err();
+    assert!(error.to_string().contains("policy 7"));
+    assert_eq!(Refusal::from(error).reason, Reason::PolicyUnknown);
+}

@@ -1,0 +1,128 @@
+//! A handoff lets go of exactly what was confirmed.
+
+use std::{fs, os::unix::fs::MetadataExt as _, thread, time::Duration};
+
+use ssync_types::{ReleaseFile, ReleaseOutcome};
+
+use super::bed::{Bed, WHOLE, at};
+use crate::PartitionLock;
+
+fn lock(bed: &Bed) -> PartitionLock {
+    bed.device.lock_partition(WHOLE, bed.location("o").partition, Duration::ZERO).unwrap()
+}
+
+fn confirmed(bed: &Bed) -> Vec<ReleaseFile> {
+    let at_o = bed.location("o");
+    bed.device.list_suffix(WHOLE, at_o.partition, at_o.hash.suffix()).unwrap().remove(0).files
+}
+
+fn release(bed: &Bed, files: &[ReleaseFile]) -> ReleaseOutcome {
+    bed.device.release(&lock(bed), &bed.location("o").hash, files).unwrap()
+}
+
+#[test]
+fn removes_the_files_and_the_empty_directories_and_tells_the_hashes_first() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    bed.post("o", at(2)).unwrap();
+    bed.hash_of("o");
+    let files = confirmed(&bed);
+    bed.watch.take();
+    assert_eq!(release(&bed, &files), ReleaseOutcome::Released);
+    let log = bed.watch.take();
+    let place = |operation: &str| log.iter().position(|line| line.starts_with(operation)).unwrap();
+    assert!(place("write objects/312/hashes.invalid") < place("unlink"));
+    assert!(place("unlink objects/312/e31") < place("sync_dir objects/312"));
+    assert!(!bed.object_dir("o").parent().unwrap().exists());
+    assert_eq!(bed.hash_of("o"), None);
+    assert_eq!(release(&bed, &files), ReleaseOutcome::Changed, "there is nothing to let go of any more");
+}
+
+#[test]
+fn touches_nothing_when_a_file_came_went_or_was_replaced() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    let files = confirmed(&bed);
+    bed.post("o", at(2)).unwrap();
+    assert_eq!(release(&bed, &files), ReleaseOutcome::Changed);
+    assert_eq!(bed.files("o").len(), 2);
+
+    let both = confirmed(&bed);
+    assert_eq!(release(&bed, &both[..1]), ReleaseOutcome::Changed);
+    assert_eq!(release(&bed, &[]), ReleaseOutcome::Changed);
+    let data = bed.object_dir("o").join("0000000001.00000.data");
+    let inode = fs::metadata(&data).unwrap().ino();
+    fs::copy(&data, bed.object_dir("o").join("copy")).unwrap();
+    fs::rename(bed.object_dir("o").join("copy"), &data).unwrap();
+    assert_ne!(fs::metadata(&data).unwrap().ino(), inode);
+    assert_eq!(release(&bed, &both), ReleaseOutcome::Changed, "the same name is not the same file");
+    assert_eq!(bed.files("o").len(), 2);
+}
+
+#[test]
+fn a_junk_file_beside_the_object_stops_it() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    let files = confirmed(&bed);
+    fs::write(bed.object_dir("o").join("junk"), "").unwrap();
+    assert_eq!(release(&bed, &files), ReleaseOutcome::Changed);
+    assert_eq!(bed.files("o").len(), 2);
+}
+
+#[test]
+fn another_object_of_the_suffix_keeps_the_suffix() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    let files = confirmed(&bed);
+    let neighbour = bed.object_dir("o").parent().unwrap().join("00000000000000000000000000000e31");
+    fs::create_dir(&neighbour).unwrap();
+    fs::write(neighbour.join("0000000001.00000.data"), "").unwrap();
+    assert_eq!(release(&bed, &files), ReleaseOutcome::Released);
+    assert!(neighbour.join("0000000001.00000.data").exists());
+}
+
+#[test]
+fn a_lock_of_another_device_does_not_do() {
+    let (bed, other) = (Bed::new(), Bed::new());
+    bed.put("o", b"x", at(1));
+    let files = confirmed(&bed);
+    assert!(bed.device.release(&lock(&other), &bed.location("o").hash, &files).is_err());
+    assert_eq!(bed.files("o").len(), 1);
+}
+
+#[test]
+fn no_post_is_ever_lost_to_a_release() {
+    // Either the POST is there with its body, or the POST was told that the body is gone.
+    for _ in 0..20 {
+        let bed = Bed::new();
+        bed.put("o", b"x", at(1));
+        let files = confirmed(&bed);
+        let (posted, released) = thread::scope(|scope| {
+            let posting = scope.spawn(|| bed.post("o", at(2)).is_ok());
+            (release(&bed, &files), posting.join().unwrap())
+        });
+        match (released, posted) {
+            (true, ReleaseOutcome::Changed) => assert_eq!(bed.files("o").len(), 2),
+            (false, ReleaseOutcome::Released) => assert!(bed.files("o").is_empty()),
+            other => panic!("{other:?} with {:?}", bed.files("o")),
+        }
+    }
+}
+
+#[test]
+fn an_empty_partition_goes_with_its_bookkeeping_and_only_an_empty_one() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    bed.hash_of("o");
+    assert!(!bed.device.remove_empty_partition(lock(&bed)).unwrap());
+    assert_eq!(bed.body("o").unwrap(), b"x");
+    assert_eq!(release(&bed, &confirmed(&bed)), ReleaseOutcome::Released);
+    fs::create_dir(bed.partition_dir("o").join("abc")).unwrap();
+    fs::write(bed.partition_dir("o").join("unknown"), "").unwrap();
+    assert!(!bed.device.remove_empty_partition(lock(&bed)).unwrap());
+    fs::remove_file(bed.partition_dir("o").join("unknown")).unwrap();
+    assert!(bed.device.remove_empty_partition(lock(&bed)).unwrap());
+    assert!(!bed.partition_dir("o").exists());
+    bed.put("o", b"y", at(2));
+    assert!(bed.hash_of("o").is_some());
+}
