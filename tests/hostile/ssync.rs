@@ -112,7 +112,7 @@ fn are_answered_as_by_stock() -> Result<()> {
         match say(ours, &bad) {
             Ok(answer) if error_code(&answer) == theirs => {}
             Ok(answer) => {
-                differences.push(format!("{}: stock {theirs:?}, here {:?}", bad.what, answer.text()))
+                differences.push(format!("{}: stock {theirs:?}, here {:?}", bad.what, answer.text()));
             }
             Err(error) => differences.push(format!("{}: stock {theirs:?}, here {error:#}", bad.what)),
         }

@@ -16,7 +16,7 @@ fn open_with_a_sentence() {
     for file in sources() {
         let first = file.text.lines().next().unwrap_or_default();
         assert!(
-            first.starts_with("//! ") && first.len() > 12,
+            first.starts_with("//! ") && first.len() > 8,
             "{} does not open with a `//!` sentence",
             file.path
         );
