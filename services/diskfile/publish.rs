@@ -17,6 +17,8 @@ pub(crate) struct Publication<'a> {
     pub(crate) attributes: &'a Attributes,
     /// Whether the object must still have a body.
     pub(crate) needs_body: bool,
+    /// A name of the same contents that goes: a durable fragment takes the place of the one without the mark.
+    pub(crate) replaces: Option<String>,
     /// Whether what it obsoletes is removed. Not for a fragment that waits for its durable mark.
     pub(crate) clean_up: bool,
     pub(crate) next_part_power: Option<u32>,
@@ -47,6 +49,10 @@ impl Device {
         self.name_and_invalidate(&mut file, at, &target)?;
         self.sync_names(&directory, file.made)
             .map_err(|error| self.io("flush the directory", &directory, error))?;
+        if let Some(replaced) = &publication.replaces {
+            // Most often there is none.
+            let _ = self.disk.unlink(&directory.join(replaced));
+        }
         if let Some(power) = publication.next_part_power {
             self.link_for_power(at, &publication.name, power);
         }

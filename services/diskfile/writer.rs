@@ -190,6 +190,10 @@ impl Writer {
             at: &self.at,
             name,
             attributes: &attributes,
+            replaces: match file.fragment {
+                Some((index, true)) => Some(name::fragment(file.timestamp, index, false)),
+                _ => None,
+            },
             needs_body: false,
             clean_up: file.fragment.is_none_or(|(_, durable)| durable),
             next_part_power: file.next_part_power,

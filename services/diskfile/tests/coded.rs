@@ -45,6 +45,14 @@ fn the_mark_cleans_up_what_the_fragment_left_alone() {
 }
 
 #[test]
+fn a_durable_fragment_takes_the_place_of_the_same_one_without_the_mark() {
+    let bed = Bed::new();
+    bed.put_fragment("o", at(1), 2, false);
+    bed.put_fragment("o", at(1), 2, true);
+    assert_eq!(files(&bed), ["0000000001.00000#2#d.data"]);
+}
+
+#[test]
 fn marking_what_is_gone_is_a_success_only_if_something_newer_is_there() {
     let bed = Bed::new();
     let mark = |time| bed.device.commit_fragment(&bed.of_policy("o", CODED), FragmentIndex::new(0), at(time));

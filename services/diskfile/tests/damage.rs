@@ -22,7 +22,7 @@ fn is_quarantined(damage: impl FnOnce(&Path)) {
     assert_eq!(Refusal::from(error).reason, Reason::ObjectDamaged);
     assert!(!bed.object_dir("o").exists());
     let hash = bed.location("o").hash.to_string();
-    assert_eq!(bed.names("quarantined/objects"), [hash.clone()]);
+    assert_eq!(bed.names("quarantined/objects"), std::slice::from_ref(&hash));
     assert_eq!(bed.names(Path::new("quarantined/objects").join(hash)), ["0000000001.00000.data"]);
     assert_eq!(bed.notes("o"), "e31\ne31\n");
 }
