@@ -1,4 +1,5 @@
 //! `ssync demo` and `ssync dev`, as somebody without a cluster meets them.
 
+mod config;
 mod demo;
 mod dev;

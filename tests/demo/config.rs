@@ -1,0 +1,44 @@
+//! `ssync config show` tells what counts, and where it comes from.
+
+use std::process::Command;
+
+use anyhow::Result;
+use ssync_tests::{Cluster, ssync_binary};
+
+#[test]
+fn tells_each_value_and_its_source() -> Result<()> {
+    let cluster = Cluster::of(1).setting("object-replicator", "concurrency", "3").build()?;
+    let conf = cluster.node(1).conf().display().to_string();
+    let shown = Command::new(ssync_binary()?)
+        .args(["config", "show", "--conf", &conf, "--set", "client_timeout=7"])
+        .env("SSYNC_INLINE_BYTES_MAX", "4096")
+        .output()?;
+    let said = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.status.success(), "{said}{}", String::from_utf8_lossy(&shown.stderr));
+    let line = |name: &str, value: &str| {
+        let found = said.lines().find(|line| line.contains(name) && line.contains(value));
+        found.unwrap_or_else(|| panic!("no line with {name} and {value}:\n{said}")).to_owned()
+    };
+    assert!(line("bind_ip", &cluster.node(1).address().ip().to_string()).contains("1.conf"), "{said}");
+    assert!(line("concurrency", "3").contains("object-replicator"), "{said}");
+    assert!(line("inline_bytes_max", "4096").contains("SSYNC_INLINE_BYTES_MAX"), "{said}");
+    assert!(line("client_timeout", "7").contains("set"), "{said}");
+    line("mb_per_sync", "512");
+    Ok(())
+}
+
+#[test]
+fn names_every_mistake_at_once() -> Result<()> {
+    let cluster = Cluster::of(1)
+        .setting("object-replicator", "concurrency", "many")
+        .setting("app:object-server", "client_timeout", "soon")
+        .build()?;
+    let conf = cluster.node(1).conf().display().to_string();
+    let shown = Command::new(ssync_binary()?).args(["config", "show", "--conf", &conf]).output()?;
+    let said = String::from_utf8_lossy(&shown.stderr).into_owned();
+    assert!(!shown.status.success(), "mistakes were taken");
+    for word in ["concurrency", "many", "client_timeout", "soon"] {
+        assert!(said.contains(word), "{word} is not in: {said}");
+    }
+    Ok(())
+}
