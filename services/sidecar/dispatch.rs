@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use tracing::Instrument as _;
+
 use crate::{
     Sidecar,
     access_log::AccessLog,
@@ -10,6 +12,7 @@ use crate::{
     placement::Path,
     replicate, ssync_verb,
     status::{HTML, PLAIN, plain_page},
+    trace,
 };
 
 const METHODS: [&str; 8] = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "REPLICATE", "SSYNC"];
@@ -27,7 +30,10 @@ impl Sidecar {
         let log = AccessLog::begin(exchange.peer(), &exchange.head, path.quoted());
         let method = String::from_utf8_lossy(&exchange.head.method).into_owned();
         let answer = match self.check(&method, &path) {
-            Ok(()) => self.answer(&method, &path, exchange).await,
+            Ok(()) => {
+                let span = trace::span(&exchange.head, &path.quoted());
+                self.answer(&method, &path, exchange).instrument(span).await
+            }
             Err(refused) => Answer::Response(*refused),
         };
         let (status, length) = match &answer {

@@ -15,6 +15,7 @@ mod ssync_verb;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use config::{Constraints, SidecarConfig};
 pub use policies::{Policies, PolicyKind};

@@ -122,11 +122,11 @@ impl Connection {
 
     /// Answers outside of any request, and says that the connection ends.
     pub(crate) async fn refuse(&mut self, response: &Response) -> Result<(), HttpError> {
-        let (length, body) = match &response.body {
-            ResponseBody::Full(bytes) => (bytes.len().to_string(), bytes.as_ref()),
-            _ => ("0".to_owned(), &b""[..]),
+        let body = match &response.body {
+            ResponseBody::Full(bytes) => bytes.as_ref(),
+            _ => &b""[..],
         };
-        self.write(&response.head(&[("Content-Length", &length), ("Connection", "close")])).await?;
+        self.write(&response.head(Some(body.len() as u64), &[("Connection", "close")])).await?;
         self.write(body).await
     }
 

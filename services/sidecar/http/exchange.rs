@@ -97,12 +97,8 @@ impl<'c> Exchange<'c> {
             ResponseBody::Full(bytes) => Some(bytes.len() as u64),
             ResponseBody::LengthOnly(length) | ResponseBody::Stream(length, _) => Some(*length),
         };
-        let length = length.map(|length| length.to_string());
         self.settle_keep_alive();
-        let mut framing: Vec<(&str, &str)> =
-            length.iter().map(|length| ("Content-Length", length.as_str())).collect();
-        framing.extend(self.connection_header());
-        self.connection.write(&response.head(&framing)).await?;
+        self.connection.write(&response.head(length, self.connection_header())).await?;
         match response.body {
             ResponseBody::Full(bytes) if !is_head => self.connection.write(&bytes).await?,
             ResponseBody::Stream(length, body) if !is_head => self.stream(length, body).await?,
@@ -132,8 +128,8 @@ impl<'c> Exchange<'c> {
     /// Begins an answer in chunks, which may go on while the request's body is read.
     pub(crate) async fn begin(&mut self, response: &Response) -> Result<(), HttpError> {
         let mut framing = vec![("Transfer-Encoding", "chunked")];
-        framing.extend((!self.head.keep_alive).then_some(("Connection", "close")));
-        self.connection.write(&response.head(&framing)).await
+        framing.extend(self.connection_header());
+        self.connection.write(&response.head(None, &framing)).await
     }
 
     /// Adds one chunk.
@@ -177,8 +173,8 @@ impl<'c> Exchange<'c> {
         }
     }
 
-    fn connection_header(&self) -> Option<(&'static str, &'static str)> {
-        (!self.head.keep_alive).then_some(("Connection", "close"))
+    fn connection_header(&self) -> &'static [(&'static str, &'static str)] {
+        if self.head.keep_alive { &[] } else { &[("Connection", "close")] }
     }
 
     /// Reads what is left of the body. Whether the connection can serve another request.

@@ -65,8 +65,8 @@ impl Response {
         }
     }
 
-    /// The head, as it is sent. `framing` are the headers that delimit the body or end the connection.
-    pub(super) fn head(&self, framing: &[(&str, &str)]) -> Vec<u8> {
+    /// The head, as it is sent. `connection` are the headers that have to do with the connection alone.
+    pub(super) fn head(&self, length: Option<u64>, connection: &[(&str, &str)]) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status)).into_bytes();
         let mut field = |name: &[u8], value: &[u8]| {
             for part in [name, b": ", value, b"\r\n"] {
@@ -79,9 +79,12 @@ impl Response {
                 field(name, value);
             }
         }
+        if let Some(length) = length {
+            field(b"Content-Length", length.to_string().as_bytes());
+        }
         let now = Timestamp::from_system_time(SystemTime::now()).seconds();
         field(b"Date", http_date(now).as_bytes());
-        for (name, value) in framing {
+        for (name, value) in connection {
             field(name.as_bytes(), value.as_bytes());
         }
         head.extend_from_slice(b"\r\n");

@@ -1,0 +1,362 @@
+//! A store in memory: newest wins, and no more than the tests need.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use md5::{Digest as _, Md5};
+use ssync_protocol::{LocalState, LocalVersion, want};
+use ssync_store::{Body, CheckAnswer, CheckAnswers, Release, SESSION_QUEUE_MAX, Session, Store, StoreResult};
+use ssync_types::{
+    Accepted, BodyEnd, BodyEvent, ByteRange, Deleted, Durability, HashPathConfig, Metadata, ObjectDelete,
+    ObjectHash, ObjectInfo, ObjectPath, ObjectPost, ObjectPut, ObjectRef, Offer, Outcome, PartitionRef,
+    ReadOptions, Reason, Refusal, ReleaseItem, SessionEvent, SessionOpen, Stored, Suffix, SuffixHash,
+    SuffixHashes, Summary, Timestamp, UpdateMessage, UpdateOp, UpdateResult,
+};
+use tokio::sync::mpsc;
+
+/// One object.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) version: LocalVersion,
+    pub(super) metadata: Metadata,
+    pub(super) body: Bytes,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) objects: BTreeMap<ObjectHash, Kept>,
+    /// Sessions asked for.
+    pub(super) opened: Vec<SessionOpen>,
+    pub(super) invalidated: Vec<Suffix>,
+    /// Refuses a session at once.
+    pub(super) refuse: Option<Refusal>,
+    /// Refuses a session after it was opened.
+    pub(super) refuse_later: Option<Refusal>,
+    /// Cuts a body on its way out.
+    pub(super) cut_body: bool,
+    /// Leaves offers unanswered.
+    pub(super) forget_offers: bool,
+    /// Says no to each PUT at once.
+    pub(super) refuse_put: Option<Refusal>,
+}
+
+/// The store.
+#[derive(Debug, Default)]
+pub(super) struct FakeStore(std::sync::Arc<Mutex<State>>);
+
+impl FakeStore {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub(super) fn kept(&self, path: &str) -> Option<Kept> {
+        let path = ObjectPath::parse(path.to_owned()).unwrap();
+        self.state().objects.get(&hash(&path)).cloned()
+    }
+}
+
+pub(super) fn hash(path: &ObjectPath) -> ObjectHash {
+    HashPathConfig::new("changeme", "changeme").unwrap().hash(path)
+}
+
+fn md5(body: &[u8]) -> String {
+    Md5::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn refuse<T>(reason: Reason) -> StoreResult<T> {
+    Err(Refusal::new(reason, format!("the fake store says {}", reason.name())))
+}
+
+impl State {
+    fn time(&self, path: &ObjectPath) -> Timestamp {
+        self.objects.get(&hash(path)).map_or(Timestamp::ZERO, |kept| kept.version.time())
+    }
+
+    fn put(
+        &mut self,
+        path: ObjectPath,
+        at: Timestamp,
+        mut metadata: Metadata,
+        body: Bytes,
+        etag: Option<String>,
+    ) -> StoreResult<String> {
+        if self.time(&path) >= at {
+            return Err(Refusal::new(Reason::Conflict, "newer").at(self.time(&path)));
+        }
+        let md5 = md5(&body);
+        if etag.is_some_and(|etag| etag != md5) {
+            return refuse(Reason::EtagMismatch);
+        }
+        metadata.set("ETag", md5.clone());
+        let version = LocalVersion::Data { data: at, metadata: at, content_type: at };
+        self.objects.insert(hash(&path), Kept { version, metadata, body });
+        Ok(md5)
+    }
+
+    fn post(
+        &mut self,
+        path: &ObjectPath,
+        at: Timestamp,
+        new: Metadata,
+        type_at: Option<Timestamp>,
+    ) -> StoreResult<Kept> {
+        let Some(kept) = self.objects.get_mut(&hash(path)) else { return refuse(Reason::NotFound) };
+        let LocalVersion::Data { data, metadata, content_type } = kept.version else {
+            return refuse(Reason::NotFound);
+        };
+        if metadata >= at {
+            return Err(Refusal::new(Reason::Conflict, "newer").at(metadata));
+        }
+        let stays = |name: &str| kept.metadata.get(name).cloned().unwrap_or_default();
+        let (etag, old_type) = (stays("ETag"), stays("Content-Type"));
+        kept.metadata = new;
+        kept.metadata.set("ETag", etag);
+        if type_at.is_none() {
+            kept.metadata.set("Content-Type", old_type);
+        }
+        kept.version =
+            LocalVersion::Data { data, metadata: at, content_type: type_at.unwrap_or(content_type) };
+        Ok(kept.clone())
+    }
+
+    fn delete(&mut self, path: ObjectPath, at: Timestamp) -> StoreResult<Option<Kept>> {
+        if self.time(&path) >= at {
+            return Err(Refusal::new(Reason::Conflict, "newer").at(self.time(&path)));
+        }
+        let (version, metadata, body) = (LocalVersion::Tombstone(at), Metadata::new(), Bytes::new());
+        let before = self.objects.insert(hash(&path), Kept { version, metadata, body });
+        Ok(before.filter(|kept| matches!(kept.version, LocalVersion::Data { .. })))
+    }
+
+    fn info(&self, path: &ObjectPath) -> StoreResult<(ObjectInfo, Bytes)> {
+        match self.objects.get(&hash(path)) {
+            Some(kept) => match info_of(kept) {
+                Ok(info) => Ok((info, kept.body.clone())),
+                Err(at) => Err(Refusal::new(Reason::NotFound, "deleted").at(at)),
+            },
+            None => refuse(Reason::NotFound),
+        }
+    }
+}
+
+fn info_of(kept: &Kept) -> Result<ObjectInfo, Timestamp> {
+    match kept.version {
+        LocalVersion::Tombstone(at) => Err(at),
+        LocalVersion::Data { data, metadata, content_type } => Ok(ObjectInfo {
+            metadata: kept.metadata.clone(),
+            timestamp: metadata,
+            data,
+            content_type,
+            durable: Some(data),
+            content_length: kept.body.len() as u64,
+            fragments: Vec::new(),
+        }),
+    }
+}
+
+/// Carries a session out.
+async fn session(
+    state: std::sync::Arc<Mutex<State>>,
+    mut messages: mpsc::Receiver<UpdateMessage>,
+    events: mpsc::Sender<Result<SessionEvent, Refusal>>,
+) -> Option<()> {
+    events.send(Ok(SessionEvent::Opened { ring_differs: false })).await.ok()?;
+    let refusal = state.lock().unwrap().refuse_later.clone();
+    if let Some(refusal) = refusal {
+        return events.send(Err(refusal)).await.ok();
+    }
+    let accepted = Accepted {
+        non_durable: true,
+        inline_bytes_max: 1024,
+        outstanding_updates_max: 2,
+        durability: Durability::Object,
+        session_updates_max: 0,
+    };
+    events.send(Ok(SessionEvent::Accepted(accepted))).await.ok()?;
+    while let Some(message) = messages.recv().await {
+        let UpdateMessage::Update(update) = message else { panic!("{message:?}") };
+        let (path, done) = match update.op {
+            UpdateOp::Put(mut put) => {
+                let body = match put.inline_body.take() {
+                    Some(inline) => Some((inline.data, inline.etag)),
+                    None => body(&mut messages).await,
+                };
+                let put_it = |(data, etag): (Bytes, _)| {
+                    assert_eq!(data.len() as u64, put.content_length);
+                    state.lock().unwrap().put(
+                        put.path.clone(),
+                        put.timestamp,
+                        put.metadata.clone(),
+                        data,
+                        etag,
+                    )
+                };
+                let done = body.map_or(refuse(Reason::BodyLength), put_it);
+                (put.path, done.map(|_| ()))
+            }
+            UpdateOp::Post { path, timestamp, metadata, content_type } => {
+                let done = state.lock().unwrap().post(&path, timestamp, metadata, content_type);
+                (path, done.map(|_| ()))
+            }
+            UpdateOp::Delete { path, timestamp } => {
+                let done = state.lock().unwrap().delete(path.clone(), timestamp);
+                (path, done.map(|_| ()))
+            }
+            other => panic!("{other:?}"),
+        };
+        let outcome = match done {
+            Ok(()) => Outcome::Applied,
+            Err(Refusal { reason: Reason::Conflict, timestamp: Some(at), .. }) => Outcome::Superseded(at),
+            Err(Refusal { reason: Reason::NotFound, .. }) => Outcome::NotFound,
+            Err(refusal) => Outcome::Failed(refusal),
+        };
+        let result = UpdateResult { update_id: update.id, hash: hash(&path), outcome };
+        events.send(Ok(SessionEvent::Results(vec![result]))).await.ok()?;
+    }
+    events.send(Ok(SessionEvent::Summary(Summary::default()))).await.ok()
+}
+
+async fn body(messages: &mut mpsc::Receiver<UpdateMessage>) -> Option<(Bytes, Option<String>)> {
+    let mut data = BytesMut::new();
+    loop {
+        match messages.recv().await? {
+            UpdateMessage::Chunk(chunk) => data.extend_from_slice(&chunk),
+            UpdateMessage::End(BodyEnd::Complete { etag, .. }) => return Some((data.freeze(), etag)),
+            UpdateMessage::End(BodyEnd::Abort(_)) => return None,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn missing_check(
+        &self,
+        _: PartitionRef,
+        mut offers: mpsc::Receiver<Vec<Offer>>,
+    ) -> StoreResult<CheckAnswers> {
+        let (answers, receiver) = mpsc::channel(1);
+        let state = self.0.clone();
+        tokio::spawn(async move {
+            let mut answered_offers = 0;
+            while let Some(batch) = offers.recv().await {
+                let wants = {
+                    let state = state.lock().unwrap();
+                    if !state.forget_offers {
+                        answered_offers += batch.len() as u64;
+                    }
+                    let local = |offer: &Offer| {
+                        let version = state.objects.get(&offer.hash).map(|kept| kept.version);
+                        version.map_or_else(LocalState::nothing, LocalState::of)
+                    };
+                    batch.iter().filter_map(|offer| want(&local(offer), offer)).collect()
+                };
+                if answers.send(Ok(CheckAnswer { wants, answered_offers })).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn updates(&self, open: SessionOpen) -> StoreResult<Session> {
+        if let Some(refusal) = self.state().refuse.clone() {
+            return Err(refusal);
+        }
+        self.state().opened.push(open);
+        let (messages, received) = mpsc::channel(SESSION_QUEUE_MAX);
+        let (said, events) = mpsc::channel(SESSION_QUEUE_MAX);
+        tokio::spawn(session(self.0.clone(), received, said));
+        Ok(Session { messages, events })
+    }
+
+    async fn release(&self, _: PartitionRef) -> StoreResult<Release> {
+        let _: Option<ReleaseItem> = None;
+        refuse(Reason::NotLocal)
+    }
+
+    async fn suffix_hashes(&self, partition: PartitionRef, _: Vec<Suffix>) -> StoreResult<SuffixHashes> {
+        match partition.device.as_str() {
+            "sdb1" => Ok([(
+                "11d".parse().unwrap(),
+                SuffixHash::Replicated("801c19033e79de694c4a24c293d6f5be".into()),
+            )]
+            .into_iter()
+            .collect()),
+            _ => refuse(Reason::DeviceUnmounted),
+        }
+    }
+
+    async fn invalidate_suffixes(&self, _: PartitionRef, suffixes: Vec<Suffix>) -> StoreResult<()> {
+        self.state().invalidated.extend(suffixes);
+        Ok(())
+    }
+
+    async fn put_object(&self, put: ObjectPut, mut body: mpsc::Receiver<BodyEvent>) -> StoreResult<Stored> {
+        if let Some(refusal) = self.state().refuse_put.clone() {
+            return Err(refusal);
+        }
+        let previous = self.state().info(&put.object.path).ok().map(|(info, _)| info.metadata);
+        let etag =
+            previous.as_ref().and_then(|metadata| metadata.get_str("ETag")).unwrap_or_default().to_owned();
+        let matches = |wanted: &String| wanted == "*" || *wanted == etag;
+        if previous.is_some() && put.if_none_match.iter().any(matches) {
+            return refuse(Reason::PreconditionFailed);
+        }
+        let mut data = BytesMut::new();
+        loop {
+            match body.recv().await {
+                Some(BodyEvent::Chunk(chunk)) => data.extend_from_slice(&chunk),
+                Some(BodyEvent::End(BodyEnd::Complete { etag, .. })) => {
+                    let content_length = data.len() as u64;
+                    let path = put.object.path.clone();
+                    let etag = self.state().put(path, put.timestamp, put.metadata, data.freeze(), etag)?;
+                    return Ok(Stored { etag, content_length, previous });
+                }
+                Some(BodyEvent::End(BodyEnd::Abort(_))) | None => return refuse(Reason::BodyLength),
+            }
+        }
+    }
+
+    async fn get_object(
+        &self,
+        object: ObjectRef,
+        _: Option<ByteRange>,
+        _: ReadOptions,
+    ) -> StoreResult<(ObjectInfo, Body)> {
+        let (info, data) = self.state().info(&object.path)?;
+        let (pieces, body) = mpsc::channel(4);
+        let cut = self.state().cut_body;
+        tokio::spawn(async move {
+            for piece in data.chunks(3) {
+                if cut {
+                    let _ = pieces.send(refuse(Reason::ObjectIo)).await;
+                    return;
+                }
+                if pieces.send(Ok(Bytes::copy_from_slice(piece))).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok((info, body))
+    }
+
+    async fn head_object(&self, object: ObjectRef, _: ReadOptions) -> StoreResult<ObjectInfo> {
+        self.state().info(&object.path).map(|(info, _)| info)
+    }
+
+    async fn post_object(&self, post: ObjectPost) -> StoreResult<ObjectInfo> {
+        let kept = self.state().post(&post.object.path, post.timestamp, post.metadata, post.content_type)?;
+        info_of(&kept).map_err(|_| Refusal::new(Reason::NotFound, "deleted"))
+    }
+
+    async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted> {
+        let before = self.state().delete(delete.object.path, delete.timestamp)?;
+        let previous = before.map(|kept| kept.metadata);
+        Ok(Deleted { existed: previous.is_some(), timestamp: delete.timestamp, previous })
+    }
+}
