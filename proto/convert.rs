@@ -21,6 +21,7 @@ mod verdict;
 pub use body::chunk;
 pub use hashes::{rehash_suffixes, stale_suffixes, suffix_hashes, suffixes, to_suffix_hashes};
 pub use offer::{offers, wants};
+pub use partition::partition;
 pub use release::{release_items, release_results};
 
 /// Most offers in one message.

@@ -32,8 +32,8 @@ impl TryFrom<v1::PartitionRef> for PartitionRef {
     }
 }
 
-/// The partition that every first message must have.
-pub(super) fn required_partition(partition: Option<v1::PartitionRef>) -> Result<PartitionRef, Invalid> {
+/// The field `partition` of a request, or of a stream's first message.
+pub fn partition(partition: Option<v1::PartitionRef>) -> Result<PartitionRef, Invalid> {
     PartitionRef::try_from(required(partition, "partition")?).map_err(|invalid| invalid.within("partition"))
 }
 
@@ -47,7 +47,7 @@ impl TryFrom<v1::ObjectRef> for ObjectRef {
     type Error = Invalid;
 
     fn try_from(object: v1::ObjectRef) -> Result<Self, Invalid> {
-        Ok(Self { partition: required_partition(object.partition)?, path: ObjectPath::parse(object.path)? })
+        Ok(Self { partition: partition(object.partition)?, path: ObjectPath::parse(object.path)? })
     }
 }
 

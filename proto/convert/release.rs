@@ -4,10 +4,7 @@ use ssync_types::{
     Invalid, PartitionRef, Reason, Refusal, ReleaseFile, ReleaseItem, ReleaseOutcome, ReleaseResult,
 };
 
-use super::{
-    RELEASE_FILES_MAX, RELEASE_ITEMS_MAX, RESULTS_MAX, at_most, partition::required_partition, required,
-    verdict::unknown_outcome,
-};
+use super::{RELEASE_FILES_MAX, RELEASE_ITEMS_MAX, RESULTS_MAX, at_most, required, verdict::unknown_outcome};
 use crate::{
     status::{from_rpc_status, to_rpc_status},
     v1::{self, release_request::Message},
@@ -28,7 +25,7 @@ impl TryFrom<v1::ReleaseRequest> for PartitionRef {
 
     fn try_from(request: v1::ReleaseRequest) -> Result<Self, Refusal> {
         match required(request.message, "message")? {
-            Message::Open(open) => Ok(required_partition(open.partition).map_err(|i| i.within("open"))?),
+            Message::Open(open) => Ok(super::partition(open.partition).map_err(|i| i.within("open"))?),
             _ => Err(Refusal::new(Reason::ProtocolOrder, "the first message must be `open`")),
         }
     }

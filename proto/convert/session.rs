@@ -5,9 +5,7 @@ use ssync_types::{
     Summary,
 };
 
-use super::{
-    FEATURES_MAX, RING_DIGEST_BYTES_MAX, at_most, partition::required_partition, required, text, verdict,
-};
+use super::{FEATURES_MAX, RING_DIGEST_BYTES_MAX, at_most, required, text, verdict};
 use crate::v1::{self, updates_response::Message};
 
 impl From<SessionOpen> for v1::UpdatesRequest {
@@ -50,7 +48,7 @@ impl TryFrom<v1::UpdatesOpen> for SessionOpen {
         let digest = open.ring_digest.as_deref().unwrap_or_default();
         at_most(digest.len(), RING_DIGEST_BYTES_MAX, "ring_digest")?;
         Ok(Self {
-            partition: required_partition(open.partition)?,
+            partition: super::partition(open.partition)?,
             sender: required(open.sender, "sender")?.try_into().map_err(|i: Invalid| i.within("sender"))?,
             non_durable: has_non_durable(&open.features)?,
             ring_digest: open.ring_digest.map(Into::into),

@@ -267,9 +267,9 @@ fn partitions_are_refused_by_field() {
         assert_eq!(refused(v1::PartitionRef { device: device.into(), ..good.clone() }), "device");
     }
     assert_eq!(refused(v1::PartitionRef { fragment_index: Some(65_536), ..good.clone() }), "fragment_index");
-    assert_eq!(field(partition::required_partition(None)), "partition");
+    assert_eq!(field(super::partition(None)), "partition");
     let bad = v1::PartitionRef { device: "../x".into(), ..good };
-    assert_eq!(field(partition::required_partition(Some(bad))), "partition.device");
+    assert_eq!(field(super::partition(Some(bad))), "partition.device");
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod body;
 mod connect;
 mod remote;
 mod store;
-pub mod trace;
+mod trace;
 
 pub use address::StoreAddress;
 pub use body::Body;

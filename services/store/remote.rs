@@ -41,8 +41,10 @@ pub struct RemoteStore {
 struct Inner {
     faults: Faults,
     settings: RemoteSettings,
-    /// Questions with small answers. Bodies never get in their way.
+    /// Calls with small answers. Bodies never get in their way.
     control: Pool,
+    /// Checks and releases.
+    checks: Pool,
     /// Sessions. Each has a connection to itself as long as there are enough.
     sessions: Pool,
     /// Bodies of single objects.
@@ -52,18 +54,17 @@ struct Inner {
 impl RemoteStore {
     /// The store at `address`. Does not connect yet.
     pub fn new(address: StoreAddress, settings: RemoteSettings) -> Result<Self, Invalid> {
-        let control = Pool::new(settings.endpoint(&address, settings.stream_window_bytes)?, 1);
-        let sessions = settings.endpoint(&address, settings.stream_window_bytes)?;
-        let objects = settings.endpoint(&address, settings.object_window_bytes)?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                faults: Faults::new(address),
-                control,
-                sessions: Pool::new(sessions, settings.session_connections_max),
-                objects: Pool::new(objects, settings.object_connections_max),
-                settings,
-            }),
-        })
+        let small = settings.endpoint(&address, settings.stream_window_bytes)?;
+        let bodies = settings.endpoint(&address, settings.object_window_bytes)?;
+        let inner = Inner {
+            faults: Faults::new(address),
+            control: Pool::new(small.clone(), settings.control_connections_max),
+            checks: Pool::new(small.clone(), settings.check_connections_max),
+            sessions: Pool::new(small, settings.session_connections_max),
+            objects: Pool::new(bodies, settings.object_connections_max),
+            settings,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Where the store is.

@@ -27,7 +27,7 @@ pub(super) async fn missing_check(
     offers: mpsc::Receiver<Vec<Offer>>,
 ) -> StoreResult<CheckAnswers> {
     let settings = &inner.settings;
-    let lease = inner.control.lease();
+    let lease = inner.checks.lease();
     let ledger = Arc::new(Ledger::new(settings.progress_timeout));
     let credit = Arc::new(Credit::new());
     let source = Offers { offers, batch: Vec::new(), credit: Arc::clone(&credit) };

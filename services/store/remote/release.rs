@@ -20,7 +20,7 @@ use crate::{CHECK_QUEUE_MAX, Release, StoreResult};
 
 pub(super) async fn release(inner: &Arc<Inner>, partition: PartitionRef) -> StoreResult<Release> {
     let settings = &inner.settings;
-    let lease = inner.control.lease();
+    let lease = inner.checks.lease();
     let ledger = Arc::new(Ledger::new(settings.progress_timeout));
     let (items, queue) = mpsc::channel(CHECK_QUEUE_MAX);
     let source = Items { queue, batch: Vec::new() };

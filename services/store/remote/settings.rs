@@ -32,6 +32,10 @@ pub struct RemoteSettings {
     pub connection_window_bytes: u32,
     /// Largest HTTP/2 frame that we take.
     pub frame_bytes_max: u32,
+    /// Most connections for calls with small answers. A server takes only so many calls at a time on each.
+    pub control_connections_max: usize,
+    /// Most connections for checks and releases, which are long and never wait for a body.
+    pub check_connections_max: usize,
     /// Most connections for sessions. Further sessions share; three stalled ones fill less than a connection's window.
     pub session_connections_max: usize,
     /// Most connections for objects' bodies.
@@ -53,6 +57,8 @@ impl Default for RemoteSettings {
             object_window_bytes: MIB / 2,
             connection_window_bytes: 32 * MIB,
             frame_bytes_max: 64 * 1024,
+            control_connections_max: 4,
+            check_connections_max: 4,
             session_connections_max: 8,
             object_connections_max: 16,
         }

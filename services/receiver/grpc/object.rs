@@ -1,0 +1,96 @@
+//! `ssync.v1.ObjectService`.
+
+use std::sync::Arc;
+
+use ssync_api::v1::{self, object_service_server::ObjectService};
+use ssync_store::Store;
+use ssync_types::{BodyEvent, ObjectDelete, ObjectPost, ObjectPut, Refusal, Stored};
+use tokio::sync::mpsc;
+use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
+
+use super::{GrpcSettings, batch::Pieces, malformed, refused, requests::Requests, responses::responses};
+
+/// Most pieces of a body that wait for the disk.
+const BODY_QUEUE_MAX: usize = 4;
+
+/// Single objects over a store.
+pub struct ObjectGrpc {
+    store: Arc<dyn Store>,
+    settings: GrpcSettings,
+}
+
+impl std::fmt::Debug for ObjectGrpc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ObjectGrpc").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl ObjectGrpc {
+    pub(super) fn new(store: Arc<dyn Store>, settings: GrpcSettings) -> Self {
+        Self { store, settings }
+    }
+
+    async fn put(&self, request: Request<Streaming<v1::PutObjectRequest>>) -> Result<Stored, Refusal> {
+        let mut requests = Requests::new(request, &self.settings);
+        let put = ObjectPut::try_from(requests.first("`head`").await?)?;
+        let (taker, body) = mpsc::channel(BODY_QUEUE_MAX);
+        let convert = |request| BodyEvent::try_from(request).map(Some);
+        let is_last = |event: &BodyEvent| matches!(event, BodyEvent::End(_));
+        let mut pumped = requests.pump(None, taker, convert, is_last);
+        let stored = self.store.put_object(put, body).await;
+        // All that the store can say of a body that breaks off is that it did.
+        stored.map_err(|refusal| pumped.fault.try_recv().unwrap_or(refusal))
+    }
+}
+
+#[tonic::async_trait]
+impl ObjectService for ObjectGrpc {
+    type GetObjectStream = BoxStream<v1::GetObjectResponse>;
+
+    async fn put_object(
+        &self,
+        request: Request<Streaming<v1::PutObjectRequest>>,
+    ) -> Result<Response<v1::PutObjectResponse>, Status> {
+        let stored = self.put(request).await.map_err(|refusal| refused(&refusal))?;
+        Ok(Response::new(stored.into()))
+    }
+
+    async fn get_object(
+        &self,
+        request: Request<v1::GetObjectRequest>,
+    ) -> Result<Response<Self::GetObjectStream>, Status> {
+        let (object, range, options) = request.into_inner().try_into().map_err(malformed)?;
+        let found = self.store.get_object(object, range, options).await;
+        let (info, body) = found.map_err(|refusal| refused(&refusal))?;
+        let head = v1::get_object_response::Message::Head(info.into());
+        let head = v1::GetObjectResponse { message: Some(head) };
+        Ok(Response::new(responses::<Pieces>(Some(head), body, None, self.settings.heartbeat_interval)))
+    }
+
+    async fn head_object(
+        &self,
+        request: Request<v1::HeadObjectRequest>,
+    ) -> Result<Response<v1::HeadObjectResponse>, Status> {
+        let (object, options) = request.into_inner().try_into().map_err(malformed)?;
+        let info = self.store.head_object(object, options).await.map_err(|refusal| refused(&refusal))?;
+        Ok(Response::new(v1::HeadObjectResponse { head: Some(info.into()) }))
+    }
+
+    async fn post_object(
+        &self,
+        request: Request<v1::PostObjectRequest>,
+    ) -> Result<Response<v1::PostObjectResponse>, Status> {
+        let post = ObjectPost::try_from(request.into_inner()).map_err(malformed)?;
+        let info = self.store.post_object(post).await.map_err(|refusal| refused(&refusal))?;
+        Ok(Response::new(v1::PostObjectResponse { head: Some(info.into()) }))
+    }
+
+    async fn delete_object(
+        &self,
+        request: Request<v1::DeleteObjectRequest>,
+    ) -> Result<Response<v1::DeleteObjectResponse>, Status> {
+        let delete = ObjectDelete::try_from(request.into_inner()).map_err(malformed)?;
+        let deleted = self.store.delete_object(delete).await.map_err(|refusal| refused(&refusal))?;
+        Ok(Response::new(deleted.into()))
+    }
+}
