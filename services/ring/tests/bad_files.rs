@@ -163,6 +163,17 @@ fn refuses_what_does_not_fit_together() {
     assert!(matches!(Ring::load(&scratch.file.with_file_name("none")), Err(RingError::Io { .. })));
 }
 
+/// A replica of 0.3 of the one partition.
+#[test]
+fn a_replica_may_be_too_small_for_a_row() {
+    let device = r#"{"id":0,"region":1,"zone":1,"ip":"::1","port":1,"device":"d"}"#;
+    let json = |replicas: u32| format!(r#"{{"devs":[{device}],"part_shift":32,"replica_count":{replicas}}}"#);
+    let scratch = Scratch::new();
+    assert_eq!(scratch.load_content(&v1(&json(2), &[0, 0])).unwrap().replica_count(), 1.0);
+    assert!(scratch.load_content(&v1(&json(3), &[0, 0])).is_err());
+    assert!(scratch.load_content(&v1(&json(1), &[])).is_err());
+}
+
 #[test]
 fn reads_the_byte_order_that_the_file_names() {
     let scratch = Scratch::new();
