@@ -29,10 +29,14 @@ fn of_stock_into_our_primaries() -> Result<()> {
     drained(Server::Stock, Replicator::Stock, [ours, ours])
 }
 
-/// Node 1 is no primary and holds a tree; nodes 2 and 3 are the primaries, and node 3 comes up late.
 fn drained(handoff: Server, replicator: Replicator, primaries: [Server; 2]) -> Result<()> {
+    drained_of(20, handoff, replicator, primaries)
+}
+
+/// Node 1 is no primary and holds a tree; nodes 2 and 3 are the primaries, and node 3 comes up late.
+fn drained_of(small: u32, handoff: Server, replicator: Replicator, primaries: [Server; 2]) -> Result<()> {
     let cluster = Cluster::of(3).handoff(1).build()?;
-    cluster.node(1).write_tree(20)?;
+    cluster.node(1).write_tree(small)?;
     let tree = cluster.node(1).read_tree()?;
     let _first = cluster.node(1).serve(handoff)?;
     let _second = cluster.node(2).serve(primaries[0])?;
@@ -71,4 +75,11 @@ fn what_a_primary_lost_in_secret_is_not_let_go_of() -> Result<()> {
     before.assert_unchanged(&cluster.node(1).snapshot()?.objects(), "a pass without one device");
     tree.assert_same(&cluster.node(2).read_tree()?);
     Ok(())
+}
+
+#[test]
+#[ignore = "long: run tests/run --full"]
+fn of_thousands_of_objects() -> Result<()> {
+    let ours = Server::Ssync(Shape::OneProcess);
+    drained_of(5000, ours, Replicator::Ssync, [ours, Server::Stock])
 }

@@ -138,3 +138,16 @@ fn one_partition_of_one_policy_on_demand() -> Result<()> {
     assert!(cluster.node(2).read_tree_of(1)?.objects.is_empty(), "more than policy 0 was pushed");
     Ok(())
 }
+
+/// Many objects, so that sessions, batches and windows all turn over.
+#[test]
+#[ignore = "long: run tests/run --full"]
+fn thousands_of_objects_in_two_processes() -> Result<()> {
+    let cluster = Cluster::of(2).part_power(1).setting("ssync", "session_updates_max", "500").build()?;
+    cluster.node(1).write_tree(5000)?;
+    let _source = cluster.node(1).serve(Server::Ssync(Shape::TwoOverUnix))?;
+    let _peer = cluster.node(2).serve(Server::Ssync(Shape::TwoOverTcp))?;
+    cluster.node(1).replicate(Replicator::Ssync)?.assert_success();
+    cluster.node(1).read_tree()?.assert_same(&cluster.node(2).read_tree()?);
+    Ok(())
+}
