@@ -78,14 +78,14 @@ impl State {
 
     fn put(
         &mut self,
-        path: ObjectPath,
+        path: &ObjectPath,
         at: Timestamp,
         mut metadata: Metadata,
         body: Bytes,
         etag: Option<String>,
     ) -> StoreResult<String> {
-        if self.time(&path) >= at {
-            return Err(Refusal::new(Reason::Conflict, "newer").at(self.time(&path)));
+        if self.time(path) >= at {
+            return Err(Refusal::new(Reason::Conflict, "newer").at(self.time(path)));
         }
         let md5 = md5(&body);
         if etag.is_some_and(|etag| etag != md5) {
@@ -93,7 +93,7 @@ impl State {
         }
         metadata.set("ETag", md5.clone());
         let version = LocalVersion::Data { data: at, metadata: at, content_type: at };
-        self.objects.insert(hash(&path), Kept { version, metadata, body });
+        self.objects.insert(hash(path), Kept { version, metadata, body });
         Ok(md5)
     }
 
@@ -123,12 +123,12 @@ impl State {
         Ok(kept.clone())
     }
 
-    fn delete(&mut self, path: ObjectPath, at: Timestamp) -> StoreResult<Option<Kept>> {
-        if self.time(&path) >= at {
-            return Err(Refusal::new(Reason::Conflict, "newer").at(self.time(&path)));
+    fn delete(&mut self, path: &ObjectPath, at: Timestamp) -> StoreResult<Option<Kept>> {
+        if self.time(path) >= at {
+            return Err(Refusal::new(Reason::Conflict, "newer").at(self.time(path)));
         }
         let (version, metadata, body) = (LocalVersion::Tombstone(at), Metadata::new(), Bytes::new());
-        let before = self.objects.insert(hash(&path), Kept { version, metadata, body });
+        let before = self.objects.insert(hash(path), Kept { version, metadata, body });
         Ok(before.filter(|kept| matches!(kept.version, LocalVersion::Data { .. })))
     }
 
@@ -187,13 +187,7 @@ async fn session(
                 };
                 let put_it = |(data, etag): (Bytes, _)| {
                     assert_eq!(data.len() as u64, put.content_length);
-                    state.lock().unwrap().put(
-                        put.path.clone(),
-                        put.timestamp,
-                        put.metadata.clone(),
-                        data,
-                        etag,
-                    )
+                    state.lock().unwrap().put(&put.path, put.timestamp, put.metadata.clone(), data, etag)
                 };
                 let done = body.map_or(refuse(Reason::BodyLength), put_it);
                 (put.path, done.map(|_| ()))
@@ -203,7 +197,7 @@ async fn session(
                 (path, done.map(|_| ()))
             }
             UpdateOp::Delete { path, timestamp } => {
-                let done = state.lock().unwrap().delete(path.clone(), timestamp);
+                let done = state.lock().unwrap().delete(&path, timestamp);
                 (path, done.map(|_| ()))
             }
             other => panic!("{other:?}"),
@@ -313,8 +307,8 @@ impl Store for FakeStore {
                 Some(BodyEvent::Chunk(chunk)) => data.extend_from_slice(&chunk),
                 Some(BodyEvent::End(BodyEnd::Complete { etag, .. })) => {
                     let content_length = data.len() as u64;
-                    let path = put.object.path.clone();
-                    let etag = self.state().put(path, put.timestamp, put.metadata, data.freeze(), etag)?;
+                    let path = put.object.path;
+                    let etag = self.state().put(&path, put.timestamp, put.metadata, data.freeze(), etag)?;
                     return Ok(Stored { etag, content_length, previous });
                 }
                 Some(BodyEvent::End(BodyEnd::Abort(_))) | None => return refuse(Reason::BodyLength),
@@ -355,7 +349,7 @@ impl Store for FakeStore {
     }
 
     async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted> {
-        let before = self.state().delete(delete.object.path, delete.timestamp)?;
+        let before = self.state().delete(&delete.object.path, delete.timestamp)?;
         let previous = before.map(|kept| kept.metadata);
         Ok(Deleted { existed: previous.is_some(), timestamp: delete.timestamp, previous })
     }

@@ -9,7 +9,7 @@ const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=UTF-8\r\
 async fn answers_with_the_pickle_that_swift_sends() {
     let lab = Lab::new();
     let answer = lab.say(&request("REPLICATE /sdb1/839", "Content-Length: 0\r\n")).await;
-    let pickle = "\u{80}\u{2}}q\0X\u{3}\0\0\011dq\u{1}X \0\0\0801c19033e79de694c4a24c293d6f5beq\u{2}s.";
+    let pickle = "\u{80}\u{2}}q\0X\u{3}\0\0\u{0}11dq\u{1}X \0\0\0801c19033e79de694c4a24c293d6f5beq\u{2}s.";
     assert_eq!(answer, format!("{PAGE}Content-Length: 56\r\n\r\n{pickle}"));
     let answer = lab.say(&request("REPLICATE /sdb9/839", "")).await;
     assert!(
