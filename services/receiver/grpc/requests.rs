@@ -25,10 +25,17 @@ pub(super) struct Requests<W> {
 /// The other end of a [`pump`](Requests::pump), for those who answer.
 #[derive(Debug)]
 pub(super) struct Pumped {
-    /// What was wrong with the requests, before the store's queue is closed.
-    pub(super) fault: oneshot::Receiver<Refusal>,
+    /// What was wrong with the requests, before the store's queue is closed; `None` once it is known that nothing was.
+    pub(super) fault: Option<oneshot::Receiver<Refusal>>,
     /// Ends the pump when it is dropped.
     pub(super) _guard: DropGuard,
+}
+
+impl Pumped {
+    /// What is known by now to have been wrong with the requests.
+    pub(super) fn fault_by_now(mut self) -> Option<Refusal> {
+        self.fault.as_mut()?.try_recv().ok()
+    }
 }
 
 impl<W: Send + 'static> Requests<W> {
@@ -92,7 +99,7 @@ impl<W: Send + 'static> Requests<W> {
             }
             drop(taker);
         });
-        Pumped { fault, _guard: guard }
+        Pumped { fault: Some(fault), _guard: guard }
     }
 
     async fn copy<T>(

@@ -88,10 +88,14 @@ impl<B: Batch> Responses<B> {
 
 /// What was wrong with the requests. Waits for ever when nothing was.
 async fn fault(pumped: &mut Option<Pumped>) -> Refusal {
-    if let Some(pumped) = pumped
-        && let Ok(refusal) = (&mut pumped.fault).await
+    if let Some(fault) = pumped.as_mut().and_then(|pumped| pumped.fault.as_mut())
+        && let Ok(refusal) = fault.await
     {
         return refusal;
+    }
+    // The requests have come to their orderly end.
+    if let Some(pumped) = pumped {
+        pumped.fault = None;
     }
     std::future::pending().await
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::stream;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -142,16 +142,4 @@ async fn dropping_the_answers_ends_every_kind_of_stream() {
     .await;
     soon(offers.closed()).await;
     soon(release.items.closed()).await;
-}
-
-#[tokio::test]
-async fn a_connection_that_breaks_abandons_its_sessions() {
-    let node = Node::start(Fake::default()).await;
-    let mut client = node.replication().await;
-    let requests = stream::iter([v1::UpdatesRequest::from(open())]).chain(stream::pending());
-    let mut responses = client.updates(requests).await.unwrap().into_inner();
-    soon(responses.message()).await.unwrap();
-    assert_eq!(node.store.sessions.load(SeqCst), 1);
-    drop((responses, client));
-    eventually("the session is over", || node.store.sessions.load(SeqCst) == 0).await;
 }
