@@ -72,8 +72,12 @@ impl WriteBody<'_> {
             let (pieces, end) = match self.gather(&mut came).await {
                 Ok(gathered) => gathered,
                 Err(refusal) => {
-                    // Letting go of a large file is disk work as well.
-                    self.handle.push(move || drop(writer));
+                    // Letting go of a large file is disk work as well. It is gone before anybody hears of it.
+                    let gone = self.handle.run(self.lane, move |_| {
+                        drop(writer);
+                        Ok(())
+                    });
+                    let _ = gone.await;
                     return Err(refusal);
                 }
             };

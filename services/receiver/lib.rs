@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
 mod admission;
 mod body;
 mod check;
@@ -12,6 +13,7 @@ mod config;
 mod core;
 mod counters;
 mod devices;
+mod grpc;
 mod object;
 mod placement;
 mod pool;
@@ -20,11 +22,18 @@ mod read;
 mod receiver;
 mod registry;
 mod release;
+mod ring_placement;
 mod session;
 
+pub use admin::AdminGrpc;
 pub use config::ReceiverConfig;
 pub use counters::CountersSnapshot;
 pub use devices::DeviceStatus;
+pub use grpc::{GrpcSettings, IsLocal, ObjectGrpc, ReplicationGrpc, is_local_connection, services};
 pub use placement::Placement;
 pub use receiver::{LimitStatus, Receiver};
 pub use registry::SessionInfo;
+pub use ring_placement::RingPlacement;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! What an operator asks a running receiver: the admin service of the contract.
+
+use std::sync::Arc;
+
+use ssync_api::admin::{
+    Device, DrainRequest, DrainResponse, GetLimitsRequest, GetLimitsResponse, GetServerInfoRequest,
+    GetServerInfoResponse, Limit, ListDevicesRequest, ListDevicesResponse, ListSessionsRequest,
+    ListSessionsResponse, Session,
+    admin_service_server::{AdminService, AdminServiceServer},
+};
+use ssync_types::SessionProtocol;
+use tonic::{Request, Response, Status};
+
+use crate::{Receiver, SessionInfo};
+
+/// Packages of the contract that a receiver serves.
+const PACKAGES: [&str; 2] = ["ssync.v1", "ssync.admin.v1"];
+
+/// The admin service over a receiver.
+#[derive(Debug, Clone)]
+pub struct AdminGrpc {
+    receiver: Arc<Receiver>,
+}
+
+impl AdminGrpc {
+    /// The service, ready to be added to a server.
+    #[must_use]
+    pub fn server(receiver: Arc<Receiver>) -> AdminServiceServer<Self> {
+        AdminServiceServer::new(Self { receiver })
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for AdminGrpc {
+    async fn get_server_info(
+        &self,
+        _request: Request<GetServerInfoRequest>,
+    ) -> Result<Response<GetServerInfoResponse>, Status> {
+        Ok(Response::new(GetServerInfoResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            packages: PACKAGES.map(str::to_owned).to_vec(),
+            uptime_seconds: self.receiver.uptime().as_secs(),
+            draining: self.receiver.is_draining(),
+        }))
+    }
+
+    async fn list_sessions(
+        &self,
+        _request: Request<ListSessionsRequest>,
+    ) -> Result<Response<ListSessionsResponse>, Status> {
+        let sessions = self.receiver.sessions().into_iter().map(session).collect();
+        Ok(Response::new(ListSessionsResponse { sessions }))
+    }
+
+    async fn get_limits(
+        &self,
+        _request: Request<GetLimitsRequest>,
+    ) -> Result<Response<GetLimitsResponse>, Status> {
+        let limits = self.receiver.limits().into_iter().map(|limit| Limit {
+            name: limit.name.to_owned(),
+            maximum: limit.maximum,
+            used: limit.used,
+        });
+        Ok(Response::new(GetLimitsResponse { limits: limits.collect() }))
+    }
+
+    async fn list_devices(
+        &self,
+        _request: Request<ListDevicesRequest>,
+    ) -> Result<Response<ListDevicesResponse>, Status> {
+        let devices = self.receiver.devices().await.into_iter().map(|status| Device {
+            name: status.name.to_string(),
+            mounted: status.space.is_ok(),
+            free_bytes: status.space.as_ref().map_or(0, |space| space.free),
+            total_bytes: status.space.as_ref().map_or(0, |space| space.total),
+        });
+        Ok(Response::new(ListDevicesResponse { devices: devices.collect() }))
+    }
+
+    async fn drain(&self, _request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
+        let sessions = u32::try_from(self.receiver.drain()).unwrap_or(u32::MAX);
+        Ok(Response::new(DrainResponse { sessions }))
+    }
+}
+
+fn session(info: SessionInfo) -> Session {
+    Session {
+        session_id: info.id,
+        peer: info.peer,
+        protocol: match info.protocol {
+            SessionProtocol::Grpc => "grpc".to_owned(),
+            SessionProtocol::Ssync => "ssync".to_owned(),
+        },
+        device: info.partition.device.to_string(),
+        partition: info.partition.partition.get(),
+        policy_index: info.partition.policy.get(),
+        age_seconds: info.age.as_secs(),
+        applied: info.summary.applied,
+        failed: info.summary.failed,
+    }
+}

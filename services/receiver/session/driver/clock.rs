@@ -1,0 +1,91 @@
+//! What time does to a session: heartbeats, silence, the drain.
+
+use std::time::Duration;
+
+use ssync_types::{Reason, Refusal, SessionEvent};
+use tokio::time::Instant;
+
+use super::{Driver, Input, RESULTS_WAIT};
+use crate::session::draining;
+
+/// How long nothing is said at most.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+/// How many silences a peer may fill with heartbeats alone.
+const HEARTBEAT_ONLY_FACTOR: u32 = 10;
+/// How long senders have to see that this node drains, and to close.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+
+impl Driver {
+    pub(super) fn begin_drain(&mut self) {
+        self.drains_since = Some(Instant::now());
+        self.notices.push_back(SessionEvent::Draining("this node is shutting down".to_owned()));
+    }
+
+    /// When to look at the clock next.
+    pub(super) fn next_look(&self) -> Instant {
+        let config = &self.context.core.config;
+        let mut next = self.spoke + HEARTBEAT_EVERY.min(config.client_timeout / 2);
+        if let Some(since) = self.results_since {
+            let due = since + RESULTS_WAIT;
+            // Once they are due, the peer is what is waited for.
+            next = next.min(if due > Instant::now() { due } else { since + config.client_timeout });
+        }
+        if let Some(since) = self.drains_since {
+            next = next.min(since + if self.grace_is_over() { config.drain_timeout } else { self.grace() });
+        }
+        next.min(self.heard + config.client_timeout).max(Instant::now() + Duration::from_millis(1))
+    }
+
+    fn grace_is_over(&self) -> bool {
+        self.drains_since.is_some_and(|since| since.elapsed() >= self.grace())
+    }
+
+    fn grace(&self) -> Duration {
+        DRAIN_GRACE.min(self.context.core.config.drain_timeout)
+    }
+
+    /// Looks at the clock: false when the peer does not read any more.
+    pub(super) fn look(&mut self) -> bool {
+        let config = &self.context.core.config;
+        let unread = self.results_since.is_some_and(|since| since.elapsed() >= config.client_timeout);
+        if unread && self.events.capacity() == 0 {
+            return false;
+        }
+        if self.spoke.elapsed() >= HEARTBEAT_EVERY.min(config.client_timeout / 2) {
+            // No room: the peer has something to read as it is.
+            let _ = self.events.try_send(Ok(SessionEvent::Heartbeat));
+            self.spoke = Instant::now();
+        }
+        self.look_at_drain();
+        self.look_at_silence();
+        true
+    }
+
+    fn look_at_drain(&mut self) {
+        let Some(since) = self.drains_since.filter(|_| self.grace_is_over()) else { return };
+        let in_body = matches!(self.input, Input::Body(_)) || self.stalled.is_some();
+        let late = since.elapsed() >= self.context.core.config.drain_timeout;
+        if !matches!(self.input, Input::Ended) && (!in_body || late) {
+            self.end(Some(draining()));
+        }
+    }
+
+    fn look_at_silence(&mut self) {
+        if !self.wants_messages() || (self.outstanding > 0 && !matches!(self.input, Input::Body(_))) {
+            // The next word is this node's.
+            self.heard = Instant::now();
+            self.progress = self.heard;
+            return;
+        }
+        let limit = self.context.core.config.client_timeout;
+        let checked = Instant::from_std(self.context.registered.last_checked());
+        let silent = self.heard.max(checked).elapsed() >= limit;
+        let stuck = self.progress.max(checked).elapsed() >= limit * HEARTBEAT_ONLY_FACTOR;
+        if silent || stuck {
+            let message = format!("nothing came for {limit:?} (client_timeout)");
+            self.end(Some(Refusal::new(Reason::IdleTimeout, message)));
+        } else if checked > self.heard {
+            self.heard = checked;
+        }
+    }
+}

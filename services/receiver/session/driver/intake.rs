@@ -1,0 +1,206 @@
+//! Messages of the sender, and the work that they begin.
+
+use std::{future::pending, sync::Arc};
+
+use ssync_protocol::may_go_on;
+use ssync_types::{
+    BodyEvent, ObjectHash, Offer, Outcome, PutUpdate, Reason, Refusal, SessionEvent, Update, UpdateMessage,
+    UpdateOp, UpdateResult,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, TryAcquireError, mpsc},
+    time::Instant,
+};
+
+use super::{CONFIRM_OFFERS_MAX, Driver, Input, Passed, Task, verdict::Verdict};
+use crate::session::{
+    apply::{Whole, apply},
+    streamed::{self, BODY_QUEUE_MAX},
+};
+
+/// Bytes of one piece of a body.
+const CHUNK_BYTES_MAX: usize = 1024 * 1024;
+/// What an update costs beside its body, in the budget of waiting bytes.
+const UPDATE_BYTES: usize = 1024;
+
+impl Driver {
+    pub(super) fn take(&mut self, message: Option<UpdateMessage>) {
+        self.heard = Instant::now();
+        if !matches!(message, Some(UpdateMessage::Heartbeat)) {
+            self.progress = self.heard;
+        }
+        match (message, &self.input) {
+            (None, _) => self.end(None),
+            (Some(UpdateMessage::Heartbeat), _) => {}
+            (Some(UpdateMessage::Update(update)), Input::Updates) => self.take_update(update),
+            (Some(UpdateMessage::Chunk(bytes)), Input::Body(_)) if bytes.len() > CHUNK_BYTES_MAX => {
+                let message =
+                    format!("a chunk has {} bytes, at most {CHUNK_BYTES_MAX} are taken", bytes.len());
+                self.end(Some(Refusal::new(Reason::InvalidArgument, message)));
+            }
+            (Some(UpdateMessage::Chunk(bytes)), Input::Body(_)) => self.pass(BodyEvent::Chunk(bytes)),
+            (Some(UpdateMessage::End(end)), Input::Body(_)) => {
+                self.pass(BodyEvent::End(end));
+                self.input = Input::Updates;
+                self.check_updates_max();
+            }
+            (Some(UpdateMessage::Update(_)), _) => self.out_of_order("an update inside another one's body"),
+            (Some(UpdateMessage::Chunk(_) | UpdateMessage::End(_)), _) => {
+                self.out_of_order("a piece of a body that was not announced");
+            }
+        }
+    }
+
+    fn out_of_order(&mut self, what: &str) {
+        self.end(Some(Refusal::new(
+            Reason::ProtocolOrder,
+            format!("{what}: finish one update before the next"),
+        )));
+    }
+
+    /// Hands a piece to the body's writer; when the writer is behind, nothing more is taken until it has caught up.
+    fn pass(&mut self, event: BodyEvent) {
+        let Input::Body(writer) = &mut self.input else { return };
+        let Some(pieces) = writer else { return };
+        match pieces.try_send(event) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Closed(_)) => *writer = None,
+            Err(mpsc::error::TrySendError::Full(event)) => {
+                let pieces = pieces.clone();
+                self.stalled = Some(Box::pin(async move {
+                    // Closed: the verdict is on its way.
+                    let _ = pieces.send(event).await;
+                    Passed::Piece
+                }));
+            }
+        }
+    }
+
+    fn take_update(&mut self, update: Update) {
+        self.updates += 1;
+        let bytes = match self.cost(&update.op) {
+            Ok(bytes) => bytes,
+            Err(refusal) => return self.end(Some(refusal)),
+        };
+        let budget = Arc::clone(&self.context.core.waiting_bytes);
+        match Arc::clone(&budget).try_acquire_many_owned(bytes) {
+            Ok(permit) => self.start(update, Some(permit)),
+            Err(TryAcquireError::NoPermits) => {
+                self.stalled = Some(Box::pin(async move {
+                    match budget.acquire_many_owned(bytes).await {
+                        Ok(permit) => Passed::Update(update, permit),
+                        // The budget is never closed.
+                        Err(_) => pending().await,
+                    }
+                }));
+            }
+            Err(TryAcquireError::Closed) => self.start(update, None),
+        }
+    }
+
+    /// Bytes to take out of the budget; a message beyond its limits ends the session.
+    fn cost(&self, op: &UpdateOp) -> Result<u32, Refusal> {
+        let too_many = |what: &str, count: usize, limit: usize| {
+            Refusal::new(Reason::InvalidArgument, format!("{what}: {count} are more than {limit}"))
+        };
+        let body = match op {
+            UpdateOp::Put(PutUpdate { inline_body: Some(body), .. }) => body.data.len(),
+            UpdateOp::Confirm(offers) if offers.len() > CONFIRM_OFFERS_MAX => {
+                return Err(too_many("offers to confirm", offers.len(), CONFIRM_OFFERS_MAX));
+            }
+            _ => 0,
+        };
+        let limit = self.accepted.inline_bytes_max as usize;
+        if body > limit {
+            return Err(too_many("bytes of an inline body", body, limit));
+        }
+        Ok(u32::try_from(body + UPDATE_BYTES)
+            .unwrap_or(u32::MAX)
+            .min(self.context.core.config.waiting_bytes_max))
+    }
+
+    pub(super) fn start(&mut self, update: Update, bytes: Option<OwnedSemaphorePermit>) {
+        let Update { id, op } = update;
+        let (hash, whole) = match op {
+            UpdateOp::Confirm(offers) => return self.start_confirms(id, offers),
+            UpdateOp::Put(mut put) => {
+                let hash = self.context.hash(&put.path);
+                match put.inline_body.take() {
+                    Some(body) => (hash, Whole::Put(put, body)),
+                    None => return self.start_body(id, hash, put),
+                }
+            }
+            UpdateOp::Post { path, timestamp, metadata, content_type } => {
+                (self.context.hash(&path), Whole::Post { path, timestamp, metadata, content_type })
+            }
+            UpdateOp::Delete { path, timestamp } => {
+                (self.context.hash(&path), Whole::Delete { path, timestamp })
+            }
+            UpdateOp::Commit { hash, timestamp } => (hash, Whole::Commit { timestamp }),
+        };
+        self.queue(id, hash, Task::Whole { id, update: whole, bytes });
+        self.check_updates_max();
+    }
+
+    fn start_confirms(&mut self, id: u64, offers: Vec<Offer>) {
+        for offer in offers {
+            let update = Whole::Confirm(offer);
+            let Whole::Confirm(Offer { hash, .. }) = update else { continue };
+            self.queue(id, hash, Task::Whole { id, update, bytes: None });
+        }
+        self.check_updates_max();
+    }
+
+    fn start_body(&mut self, id: u64, hash: ObjectHash, put: PutUpdate) {
+        let (sender, pieces) = mpsc::channel(BODY_QUEUE_MAX);
+        self.input = Input::Body(Some(sender));
+        self.queue(id, hash, Task::Streamed { id, put, pieces });
+    }
+
+    fn check_updates_max(&mut self) {
+        if matches!(self.input, Input::Updates) && !may_go_on(self.updates, self.accepted.session_updates_max)
+        {
+            let limit = self.accepted.session_updates_max;
+            self.notices
+                .push_back(SessionEvent::Draining(format!("a session has {limit} updates; open the next")));
+            self.end(None);
+        }
+    }
+
+    /// Begins an update, or puts it behind another one of the same object.
+    fn queue(&mut self, id: u64, hash: ObjectHash, task: Task) {
+        if let Err(refusal) = self.context.check_hash(&hash) {
+            // It touches nothing, so it waits for nothing. The pieces of its body are dropped with it.
+            return self.answer(UpdateResult { update_id: id, hash, outcome: Outcome::Failed(refusal) });
+        }
+        self.outstanding += 1;
+        if let Some(task) = self.lanes.begin(hash, task) {
+            self.spawn(hash, task);
+        }
+    }
+
+    pub(super) fn spawn(&self, hash: ObjectHash, task: Task) {
+        let (context, done) = (Arc::clone(&self.context), self.done.clone());
+        match task {
+            Task::Whole { id, update, bytes } => {
+                let handle = context.handle.clone();
+                handle.push(move || {
+                    // Also when the work panics there is a verdict. Who has it finds slot and locks free: the session's
+                    // context goes first.
+                    let mut verdict = Verdict::new(done, id, hash);
+                    let outcome = (!context.is_abandoned()).then(|| apply(&context, hash, update));
+                    drop((context, bytes));
+                    verdict.settle(outcome);
+                });
+            }
+            Task::Streamed { id, put, pieces } => {
+                tokio::spawn(async move {
+                    let mut verdict = Verdict::new(done, id, hash);
+                    let outcome = streamed::put(&context, hash, put, pieces).await;
+                    drop(context);
+                    verdict.settle(Some(outcome));
+                });
+            }
+        }
+    }
+}

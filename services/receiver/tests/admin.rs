@@ -1,0 +1,35 @@
+//! The admin service.
+
+use ssync_api::admin::{
+    DrainRequest, GetLimitsRequest, GetServerInfoRequest, ListDevicesRequest, ListSessionsRequest,
+    admin_service_client::AdminServiceClient,
+};
+
+use super::support::{Node, at, put, ssync};
+use crate::AdminGrpc;
+
+#[tokio::test]
+async fn shows_what_runs_and_drains() {
+    let node = Node::new();
+    let server = AdminGrpc::server(node.receiver.clone());
+    // The service is called as its clients call it, without a network between.
+    let mut admin = AdminServiceClient::new(server);
+    let mut talk = node.open(ssync(0)).await;
+    talk.outcome(put(&node.object(0), at(1), b"x")).await;
+    let sessions = admin.list_sessions(ListSessionsRequest {}).await.unwrap().into_inner().sessions;
+    let shown: Vec<_> = sessions
+        .iter()
+        .map(|session| (session.protocol.as_str(), session.device.as_str(), session.applied, session.failed))
+        .collect();
+    assert_eq!(shown, [("ssync", "d1", 1, 0)]);
+    assert_eq!(sessions[0].peer, "10.0.0.7:6200");
+    let limits = admin.get_limits(GetLimitsRequest {}).await.unwrap().into_inner().limits;
+    let slots = limits.iter().find(|limit| limit.name == "replication_concurrency").unwrap();
+    assert_eq!((slots.maximum, slots.used), (4, 1));
+    let devices = admin.list_devices(ListDevicesRequest {}).await.unwrap().into_inner().devices;
+    assert!(devices.len() == 2 && devices.iter().all(|device| device.mounted && device.total_bytes > 0));
+    assert!(!admin.get_server_info(GetServerInfoRequest {}).await.unwrap().into_inner().draining);
+    assert_eq!(admin.drain(DrainRequest {}).await.unwrap().into_inner().sessions, 1);
+    assert!(admin.get_server_info(GetServerInfoRequest {}).await.unwrap().into_inner().draining);
+    assert!(talk.close().await.drained);
+}

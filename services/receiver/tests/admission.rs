@@ -1,0 +1,176 @@
+//! Who may replicate into the node, and until when.
+
+use std::{
+    fs::{self, File},
+    time::{Duration, Instant},
+};
+
+use ssync_store::Store as _;
+use ssync_types::{DeviceName, Outcome, PartitionRef, PolicyIndex, Reason, SessionOpen};
+
+use super::support::{Node, at, grpc, partition, put, ssync};
+
+fn lock(node: &Node, name: &str) -> File {
+    let path = node.device().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let file = File::create(path).unwrap();
+    file.lock().unwrap();
+    file
+}
+
+fn on(device: &str, number: u32) -> SessionOpen {
+    let device: DeviceName = device.parse().unwrap();
+    SessionOpen { partition: PartitionRef { device, ..partition(number) }, ..grpc(number) }
+}
+
+#[tokio::test]
+async fn the_node_admits_so_many_sessions_of_all_protocols() {
+    let node = Node::with(|config| config.replication_concurrency = 2);
+    let one = node.open(grpc(0)).await;
+    let two = node.open(ssync(1)).await;
+    for open in [grpc(2), ssync(2), on("d2", 0)] {
+        let refusal = node.refused(open).await;
+        assert_eq!(refusal.reason, Reason::ReceiverBusy);
+        assert!(refusal.retry_after.is_some());
+    }
+    let limits = node.receiver.limits();
+    assert!(limits.iter().any(|limit| limit.name == "replication_concurrency" && limit.used == 2));
+    one.close().await;
+    // Who has seen the summary finds the slot free.
+    let three = node.open(grpc(2)).await;
+    two.close().await;
+    three.close().await;
+    assert_eq!(node.receiver.limits()[0].used, 0);
+}
+
+#[tokio::test]
+async fn without_a_limit_there_is_none() {
+    let node = Node::with(|config| {
+        config.replication_concurrency = 0;
+        config.grpc_sessions_per_device = 0;
+    });
+    let mut talks = Vec::new();
+    for number in 0..4 {
+        talks.push(node.open(grpc(number)).await);
+        talks.push(node.open(on("d2", number)).await);
+    }
+    assert_eq!(node.receiver.sessions().len(), 8);
+}
+
+#[tokio::test]
+async fn a_partition_has_one_session() {
+    let node = Node::with(|config| config.replication_lock_timeout = Duration::from_millis(150));
+    let one = node.open(grpc(0)).await;
+    let began = Instant::now();
+    assert_eq!(node.refused(grpc(0)).await.reason, Reason::PartitionLocked);
+    assert!(began.elapsed() < Duration::from_millis(100), "gRPC does not wait");
+    let began = Instant::now();
+    assert_eq!(node.refused(ssync(0)).await.reason, Reason::PartitionLocked);
+    assert!(began.elapsed() >= Duration::from_millis(150), "SSYNC waits");
+    one.close().await;
+    node.open(grpc(0)).await.close().await;
+}
+
+#[tokio::test]
+async fn ssync_waits_for_a_lock_of_another_daemon() {
+    let node = Node::new();
+    let held = lock(&node, "objects/0/.lock-replication");
+    let free = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        drop(held);
+    });
+    node.open(ssync(0)).await.close().await;
+    free.await.unwrap();
+}
+
+#[tokio::test]
+async fn ssync_takes_a_lock_of_the_device_and_grpc_a_permit() {
+    let node = Node::with(|config| {
+        config.replication_lock_timeout = Duration::from_millis(50);
+        config.grpc_sessions_per_device = 1;
+    });
+    let held = lock(&node, ".lock");
+    assert_eq!(node.refused(ssync(0)).await.reason, Reason::DeviceLocked);
+    let one = node.open(grpc(0)).await;
+    let refusal = node.refused(grpc(1)).await;
+    assert_eq!(refusal.reason, Reason::DeviceLocked);
+    assert!(refusal.retry_after.is_some());
+    drop(held);
+    // A refused session holds nothing.
+    let two = node.open(ssync(1)).await;
+    assert_eq!(node.refused(ssync(2)).await.reason, Reason::DeviceLocked);
+    one.close().await;
+    two.close().await;
+
+    let node = Node::with(|config| config.grpc_device_lock = true);
+    let _held = lock(&node, ".lock");
+    assert_eq!(node.refused(grpc(0)).await.reason, Reason::DeviceLocked);
+}
+
+#[tokio::test]
+async fn slot_and_lock_are_held_until_the_last_write_has_ended() {
+    let node = Node::with(|config| config.replication_concurrency = 1);
+    let path = node.object(0);
+    let mut talk = node.open(grpc(0)).await;
+    assert_eq!(talk.outcome(put(&node.object(1), at(1), b"x")).await, Outcome::Applied);
+    // The write stops at the lock of the partition's hashes; meanwhile the sender goes away.
+    let held = lock(&node, "objects/0/.lock");
+    talk.send(put(&path, at(1), b"late")).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(talk);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(node.refused(grpc(1)).await.reason, Reason::ReceiverBusy);
+    assert_eq!(node.receiver.sessions().len(), 1);
+    drop(held);
+    let until = Instant::now() + Duration::from_secs(5);
+    while node.receiver.limits()[0].used > 0 {
+        assert!(Instant::now() < until, "the slot is never free");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(node.files(&path).len(), 1, "what was begun is finished");
+    assert!(node.receiver.sessions().is_empty());
+}
+
+#[tokio::test]
+async fn a_request_for_what_does_not_exist_is_refused_at_once() {
+    let node = Node::new();
+    let unknown = PartitionRef { policy: PolicyIndex::new(7), ..partition(0) };
+    let table = [
+        (grpc(4), Reason::RingMismatch),
+        (SessionOpen { partition: unknown, ..grpc(0) }, Reason::PolicyUnknown),
+        (on("d9", 0), Reason::DeviceUnmounted),
+    ];
+    for (open, expected) in table {
+        assert_eq!(node.receiver.updates(open).await.unwrap_err().reason, expected);
+    }
+    node.ring.set(None);
+    assert_eq!(node.receiver.updates(grpc(0)).await.unwrap_err().reason, Reason::RingMismatch);
+    assert_eq!(fs::read_dir(node.device()).unwrap().count(), 0, "nothing changed on the disk");
+}
+
+#[tokio::test]
+async fn a_different_ring_is_reported_and_not_refused() {
+    let node = Node::new();
+    for (digest, differs) in [(None, false), (Some(vec![1, 2, 3]), false), (Some(vec![9]), true)] {
+        let mut session =
+            node.receiver.updates(SessionOpen { ring_digest: digest, ..grpc(0) }).await.unwrap();
+        let opened = session.events.recv().await.unwrap().unwrap();
+        assert_eq!(opened, ssync_types::SessionEvent::Opened { ring_differs: differs });
+        drop(session.messages);
+        while session.events.recv().await.is_some() {}
+    }
+}
+
+#[tokio::test]
+async fn devices_say_how_they_are() {
+    let node = Node::new();
+    let talk = node.open(grpc(0)).await;
+    let devices = node.receiver.devices().await;
+    let names: Vec<_> = devices.iter().map(|device| device.name.as_str()).collect();
+    assert_eq!(names, ["d1", "d2"]);
+    assert_eq!((devices[0].sessions, devices[1].sessions), (1, 0));
+    assert!(devices[0].space.as_ref().unwrap().total > 0);
+    let absent = node.receiver.device_status(vec!["d9".parse().unwrap()]).await;
+    assert!(absent[0].space.is_err());
+    talk.close().await;
+}

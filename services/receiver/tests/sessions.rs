@@ -1,0 +1,349 @@
+//! What a session stores, and what it answers.
+
+use bytes::Bytes;
+use ssync_store::Store as _;
+use ssync_types::{
+    BodyEnd, InlineBody, ObjectKind, Offer, Outcome, PutUpdate, Reason, SessionOpen, UpdateMessage, UpdateOp,
+};
+
+use super::support::{Node, at, complete, delete, grpc, head, md5, post, put, revert};
+
+fn reason(outcome: &Outcome) -> Reason {
+    match outcome {
+        Outcome::Failed(refusal) => refusal.reason,
+        other => panic!("{other:?} is no failure"),
+    }
+}
+
+#[tokio::test]
+async fn stores_bodies_metadata_and_tombstones() {
+    let node = Node::new();
+    let (small, large, gone) = (node.object(0), node.object(1), node.object(2));
+    let bytes: Vec<u8> = (0..700_000_u32).map(|n| (n % 251) as u8).collect();
+    let mut talk = node.open(grpc(0)).await;
+    assert_eq!(talk.outcome(put(&small, at(1), b"hello")).await, Outcome::Applied);
+    talk.stream(head(&large, at(1), 700_000), &bytes, complete(&md5(&bytes))).await;
+    assert_eq!(talk.outcomes(1).await, [Outcome::Applied]);
+    assert_eq!(talk.outcome(post(&small, at(2))).await, Outcome::Applied);
+    assert_eq!(talk.outcome(delete(&gone, at(3))).await, Outcome::Applied);
+    let ended = talk.close().await;
+    let summary = ended.summary.unwrap();
+    assert_eq!((summary.applied, summary.failed, ended.error), (4, 0, None));
+
+    assert_eq!(node.read(&small).await.unwrap(), b"hello");
+    assert_eq!(node.read(&large).await.unwrap(), bytes);
+    let info = node.receiver.head_object(node.reference(&small), Default::default()).await.unwrap();
+    assert_eq!(info.metadata.get_str("x-object-meta-colour"), Some("blue"));
+    assert_eq!(info.metadata.get_str("content-type"), Some("text/plain"));
+    assert_eq!((info.data, info.timestamp), (at(1), at(2)));
+    assert_eq!(node.files(&gone), [format!("{}.ts", at(3))]);
+    assert_eq!(node.receiver.counters().updates_applied, 4);
+}
+
+#[tokio::test]
+async fn what_is_as_new_here_is_confirmed_or_wins() {
+    let node = Node::new();
+    let (path, dead) = (node.object(0), node.object(1));
+    let mut talk = node.open(grpc(0)).await;
+    talk.outcome(put(&path, at(5), b"five")).await;
+    talk.outcome(delete(&dead, at(5))).await;
+    assert_eq!(talk.outcome(put(&path, at(5), b"five")).await, Outcome::Confirmed);
+    assert_eq!(talk.outcome(put(&path, at(4), b"four")).await, Outcome::Superseded(at(5)));
+    assert_eq!(talk.outcome(delete(&path, at(4))).await, Outcome::Superseded(at(5)));
+    assert_eq!(talk.outcome(delete(&dead, at(5))).await, Outcome::Confirmed);
+    // A tombstone beats a body of its time, whichever came first.
+    assert_eq!(talk.outcome(put(&dead, at(5), b"late")).await, Outcome::Superseded(at(5)));
+    assert_eq!(talk.outcome(delete(&path, at(5))).await, Outcome::Applied);
+    assert_eq!(node.files(&path), [format!("{}.ts", at(5))]);
+    assert_eq!(talk.outcome(put(&path, at(6), b"six")).await, Outcome::Applied);
+    assert_eq!(talk.outcome(post(&path, at(8))).await, Outcome::Applied);
+    assert_eq!(talk.outcome(post(&path, at(8))).await, Outcome::Confirmed);
+    assert_eq!(talk.outcome(post(&path, at(7))).await, Outcome::Superseded(at(8)));
+    // A newer body under newer metadata is taken.
+    assert_eq!(talk.outcome(put(&path, at(7), b"seven")).await, Outcome::Applied);
+    assert_eq!(node.read(&path).await.unwrap(), b"seven");
+}
+
+#[tokio::test]
+async fn metadata_and_content_type_each_have_their_time() {
+    let node = Node::new();
+    let path = node.object(0);
+    let typed = |time, colour: &str, kind: &str, kind_time| UpdateOp::Post {
+        path: path.clone(),
+        timestamp: at(time),
+        metadata: super::support::metadata(&[("X-Object-Meta-Colour", colour), ("Content-Type", kind)]),
+        content_type: Some(at(kind_time)),
+    };
+    let mut talk = node.open(grpc(0)).await;
+    talk.outcome(put(&path, at(1), b"x")).await;
+    assert_eq!(talk.outcome(typed(5, "green", "image/gif", 3)).await, Outcome::Applied);
+    // Older metadata with a newer content type: only the content type is taken.
+    assert_eq!(talk.outcome(typed(4, "grey", "image/png", 4)).await, Outcome::Applied);
+    let info = node.receiver.head_object(node.reference(&path), Default::default()).await.unwrap();
+    assert_eq!(info.metadata.get_str("x-object-meta-colour"), Some("green"));
+    assert_eq!(info.metadata.get_str("content-type"), Some("image/png"));
+    assert_eq!((info.timestamp, info.content_type), (at(5), at(4)));
+    // Newer metadata without a content type keeps it.
+    assert_eq!(talk.outcome(post(&path, at(6))).await, Outcome::Applied);
+    let info = node.receiver.head_object(node.reference(&path), Default::default()).await.unwrap();
+    assert_eq!(info.metadata.get_str("x-object-meta-colour"), Some("blue"));
+    assert_eq!((info.metadata.get_str("content-type"), info.content_type), (Some("image/png"), at(4)));
+}
+
+#[tokio::test]
+async fn a_post_without_a_body_finds_nothing() {
+    let node = Node::new();
+    let path = node.object(0);
+    let mut talk = node.open(grpc(0)).await;
+    assert_eq!(talk.outcome(post(&path, at(1))).await, Outcome::NotFound);
+    talk.outcome(delete(&path, at(2))).await;
+    assert_eq!(talk.outcome(post(&path, at(3))).await, Outcome::NotFound);
+    let summary = talk.close().await.summary.unwrap();
+    assert_eq!((summary.applied, summary.failed), (1, 0));
+}
+
+#[tokio::test]
+async fn a_bad_body_costs_its_object_and_nothing_else() {
+    let node = Node::new();
+    let path = node.object(0);
+    let inline = |length, etag: &str| {
+        let inline_body =
+            Some(InlineBody { data: Bytes::from_static(b"12345"), etag: Some(etag.to_owned()) });
+        UpdateOp::Put(PutUpdate { inline_body, ..head(&path, at(1), length) })
+    };
+    let right = md5(b"12345");
+    let mut talk = node.open(grpc(0)).await;
+    assert_eq!(reason(&talk.outcome(inline(4, &right)).await), Reason::BodyLength);
+    assert_eq!(reason(&talk.outcome(inline(6, &right)).await), Reason::BodyLength);
+    assert_eq!(reason(&talk.outcome(inline(5, &md5(b"other"))).await), Reason::EtagMismatch);
+
+    let bytes = vec![7; 200_000];
+    let right = md5(&bytes);
+    let table = [
+        (head(&path, at(1), 200_001), complete(&right), Reason::BodyLength),
+        (head(&path, at(1), 199_999), complete(&right), Reason::BodyLength),
+        (head(&path, at(1), 10), complete(&right), Reason::BodyLength),
+        (head(&path, at(1), 200_000), complete(&md5(b"other")), Reason::EtagMismatch),
+        (head(&path, at(1), 200_000), BodyEnd::Abort("bit rot".to_owned()), Reason::BodyLength),
+        (head(&path, at(1), u64::MAX), complete(&right), Reason::InvalidArgument),
+    ];
+    for (put, end, expected) in table {
+        talk.stream(put, &bytes, end).await;
+        assert_eq!(reason(&talk.outcomes(1).await[0]), expected);
+    }
+    let elsewhere = node.objects(1).next().unwrap();
+    assert_eq!(reason(&talk.outcome(put(&elsewhere, at(1), b"x")).await), Reason::RingMismatch);
+    talk.stream(head(&elsewhere, at(1), 200_000), &bytes, complete(&right)).await;
+    assert_eq!(reason(&talk.outcomes(1).await[0]), Reason::RingMismatch);
+    assert_eq!(node.all_files(), Vec::<std::path::PathBuf>::new(), "nothing changed on the disk");
+
+    assert_eq!(talk.outcome(put(&path, at(1), b"good")).await, Outcome::Applied);
+    let summary = talk.close().await.summary.unwrap();
+    assert_eq!((summary.applied, summary.failed), (1, 11));
+    assert_eq!(node.all_files().len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_is_broken_off_is_not_stored() {
+    let node = Node::new();
+    let mut talk = node.open(grpc(0)).await;
+    talk.send(UpdateOp::Put(head(&node.object(0), at(1), 100_000))).await;
+    talk.chunk(&[1; 50_000]).await;
+    let ended = talk.close().await;
+    assert_eq!(reason(&ended.results[0].outcome), Reason::BodyLength);
+    assert!(node.all_files().is_empty());
+}
+
+#[tokio::test]
+async fn messages_out_of_order_or_over_a_limit_end_the_session() {
+    let node = Node::new();
+    let path = node.object(0);
+    let offer = Offer::of_one_time(node.hash_of(&path), at(1), None);
+    let table = [
+        (vec![UpdateMessage::Chunk(Bytes::from_static(b"x"))], Reason::ProtocolOrder),
+        (vec![UpdateMessage::End(complete("x"))], Reason::ProtocolOrder),
+        (
+            vec![update(UpdateOp::Put(head(&path, at(1), 5))), update(delete(&path, at(2)))],
+            Reason::ProtocolOrder,
+        ),
+        (vec![update(put(&path, at(1), &[0; 70_000]))], Reason::InvalidArgument),
+        (vec![update(UpdateOp::Confirm(vec![offer; 1001]))], Reason::InvalidArgument),
+        (
+            vec![
+                update(UpdateOp::Put(head(&path, at(1), 5_000_000))),
+                UpdateMessage::Chunk(Bytes::from(vec![0; 2_000_000])),
+            ],
+            Reason::InvalidArgument,
+        ),
+    ];
+    for (messages, expected) in table {
+        let mut talk = node.open(grpc(0)).await;
+        for message in messages {
+            talk.message(message).await;
+        }
+        let ended = talk.rest(false).await;
+        assert_eq!(ended.error.unwrap().reason, expected);
+        assert!(ended.summary.is_some());
+        assert!(node.all_files().is_empty());
+    }
+    // The slots and the lock are free again.
+    node.open(grpc(0)).await.close().await;
+}
+
+fn update(op: UpdateOp) -> UpdateMessage {
+    UpdateMessage::Update(ssync_types::Update { id: 1, op })
+}
+
+#[tokio::test]
+async fn updates_of_one_object_are_applied_in_order() {
+    let node = Node::new();
+    let paths: Vec<_> = node.objects(0).take(150).collect();
+    let mut talk = node.open(grpc(0)).await;
+    let mut sent = 0;
+    for path in &paths {
+        for op in
+            [put(path, at(1), b"one"), post(path, at(2)), delete(path, at(3)), put(path, at(4), b"four")]
+        {
+            talk.send(op).await;
+            sent += 1;
+        }
+        talk.stream(head(path, at(5), 4), b"five", complete(&md5(b"five"))).await;
+        talk.send(post(path, at(6))).await;
+        sent += 2;
+    }
+    let outcomes = talk.outcomes(sent).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Applied), "{outcomes:?}");
+    for path in &paths {
+        assert_eq!(node.files(path), [format!("{}.data", at(5)), format!("{}.meta", at(6))]);
+    }
+}
+
+#[tokio::test]
+async fn confirms_what_is_here_and_whole() {
+    let node = Node::new();
+    let (path, dead, lacking) = (node.object(0), node.object(1), node.object(2));
+    let offer = |path, time, kind| Offer::of_one_time(node.hash_of(path), at(time), Some(kind));
+    let mut talk = node.open(revert(0)).await;
+    talk.outcome(put(&path, at(5), b"five")).await;
+    talk.outcome(delete(&dead, at(5))).await;
+    let offers = vec![
+        offer(&path, 5, ObjectKind::Data),
+        offer(&dead, 5, ObjectKind::Tombstone),
+        offer(&lacking, 5, ObjectKind::Data),
+    ];
+    talk.send(UpdateOp::Confirm(offers.clone())).await;
+    let mut outcomes = talk.outcomes(3).await;
+    outcomes.sort_by_key(|outcome| *outcome == Outcome::NotFound);
+    assert_eq!(outcomes, [Outcome::Confirmed, Outcome::Confirmed, Outcome::NotFound]);
+    assert_eq!(
+        talk.outcome(UpdateOp::Confirm(vec![offer(&path, 4, ObjectKind::Data)])).await,
+        Outcome::Superseded(at(5))
+    );
+    assert_eq!(
+        talk.outcome(UpdateOp::Confirm(vec![offer(&path, 6, ObjectKind::Data)])).await,
+        Outcome::NotFound
+    );
+
+    // A body cut short is not whole.
+    let file = node.all_files().into_iter().find(|file| file.extension().unwrap() == "data").unwrap();
+    std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(2).unwrap();
+    let outcome = talk.outcome(UpdateOp::Confirm(vec![offer(&path, 5, ObjectKind::Data)])).await;
+    assert_eq!(outcome, Outcome::NotFound);
+}
+
+#[tokio::test]
+async fn who_is_no_primary_licenses_no_removal_but_takes_what_is_new() {
+    let node = Node::new();
+    let path = node.object(0);
+    let confirm =
+        || UpdateOp::Confirm(vec![Offer::of_one_time(node.hash_of(&path), at(5), Some(ObjectKind::Data))]);
+    let mut talk = node.open(revert(0)).await;
+    node.ring.set(Some(false));
+    assert_eq!(talk.outcome(put(&path, at(5), b"five")).await, Outcome::Applied);
+    assert_eq!(talk.outcome(confirm()).await, Outcome::NotPrimary);
+    assert_eq!(talk.outcome(put(&path, at(5), b"five")).await, Outcome::NotPrimary);
+    assert_eq!(talk.outcome(put(&path, at(4), b"four")).await, Outcome::NotPrimary);
+    node.ring.set(Some(true));
+    assert_eq!(talk.outcome(confirm()).await, Outcome::Confirmed);
+    talk.close().await;
+
+    node.ring.set(Some(false));
+    let mut talk = node.open(grpc(0)).await;
+    assert_eq!(talk.outcome(put(&path, at(5), b"five")).await, Outcome::Confirmed, "a sync removes nothing");
+    assert_eq!(talk.outcome(confirm()).await, Outcome::NotPrimary);
+}
+
+#[tokio::test]
+async fn too_many_failures_end_the_session() {
+    let node = Node::with(|config| config.replication_failure_threshold = 3);
+    let path = node.object(0);
+    let bad = || {
+        let inline_body = Some(InlineBody { data: Bytes::new(), etag: None });
+        UpdateOp::Put(PutUpdate { inline_body, ..head(&path, at(1), 1) })
+    };
+    let mut talk = node.open(grpc(0)).await;
+    for _ in 0..3 {
+        talk.outcome(bad()).await;
+    }
+    let ended = talk.rest(false).await;
+    assert_eq!(ended.error.unwrap().reason, Reason::FailureRatio);
+    assert_eq!(ended.summary.unwrap().failed, 3);
+
+    let mut talk = node.open(SessionOpen { failures_unlimited: true, ..grpc(0) }).await;
+    for _ in 0..4 {
+        talk.outcome(bad()).await;
+    }
+    assert_eq!(talk.outcome(put(&path, at(1), b"good")).await, Outcome::Applied);
+    assert_eq!(talk.close().await.error, None);
+}
+
+#[tokio::test]
+async fn a_session_has_a_last_update_and_all_before_it_are_answered() {
+    let node = Node::with(|config| config.session_updates_max = 3);
+    let mut talk = node.open(grpc(0)).await;
+    for path in node.objects(0).take(2) {
+        talk.send(put(&path, at(1), b"x")).await;
+    }
+    let bytes = vec![1; 300_000];
+    talk.stream(head(&node.object(2), at(1), 300_000), &bytes, complete(&md5(&bytes))).await;
+    let ended = talk.rest(false).await;
+    assert!(ended.drained);
+    assert_eq!(ended.error, None);
+    assert_eq!(ended.results.iter().filter(|result| result.outcome == Outcome::Applied).count(), 3);
+}
+
+#[tokio::test]
+async fn a_body_does_not_wait_for_its_own_result() {
+    let node = Node::with(|config| config.outstanding_updates_max = 1);
+    let bytes = vec![1; 300_000];
+    let mut talk = node.open(grpc(0)).await;
+    for path in node.objects(0).take(3) {
+        talk.stream(head(&path, at(1), 300_000), &bytes, complete(&md5(&bytes))).await;
+    }
+    assert_eq!(talk.outcomes(3).await, [Outcome::Applied, Outcome::Applied, Outcome::Applied]);
+}
+
+#[tokio::test]
+async fn a_flood_is_answered_in_full() {
+    let node = Node::with(|config| {
+        config.outstanding_updates_max = 16;
+        config.waiting_bytes_max = 70_000;
+    });
+    let paths: Vec<_> = node.objects(0).take(400).collect();
+    let mut talk = node.open(grpc(0)).await;
+    let bodies = vec![3; 30_000];
+    let session = node.receiver.sessions();
+    assert_eq!((session.len(), session[0].partition.partition.get()), (1, 0));
+    // More than all queues hold: the sender must read while it writes.
+    let mut results = 0;
+    for (number, path) in paths.iter().enumerate() {
+        talk.send(put(path, at(1), &bodies)).await;
+        if number % 8 == 7 {
+            results += talk.outcomes(1).await.len();
+        }
+    }
+    let ended = talk.close().await;
+    assert_eq!(ended.summary.unwrap().applied, 400);
+    assert!(results + ended.results.len() <= 400);
+    assert!(node.receiver.sessions().is_empty());
+}

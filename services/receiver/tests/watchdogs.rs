@@ -1,0 +1,118 @@
+//! Peers that fall silent, and a node that shuts down.
+
+use std::time::{Duration, Instant};
+
+use ssync_store::Store as _;
+use ssync_types::{Outcome, Reason, SessionEvent, UpdateMessage, UpdateOp};
+use tokio::sync::mpsc;
+
+use super::support::{Node, at, body, complete, grpc, head, md5, partition, put};
+
+fn quick() -> Node {
+    Node::with(|config| {
+        config.client_timeout = Duration::from_millis(300);
+        config.drain_timeout = Duration::from_millis(300);
+        config.replication_concurrency = 1;
+    })
+}
+
+#[tokio::test]
+async fn a_silent_sender_loses_its_session() {
+    let node = quick();
+    let began = Instant::now();
+    let ended = node.open(grpc(0)).await.rest(false).await;
+    assert_eq!(ended.error.unwrap().reason, Reason::IdleTimeout);
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    // And in the middle of a body.
+    let mut talk = node.open(grpc(0)).await;
+    talk.send(UpdateOp::Put(head(&node.object(0), at(1), 10))).await;
+    talk.chunk(b"12345").await;
+    let ended = talk.rest(false).await;
+    assert_eq!(ended.error.unwrap().reason, Reason::IdleTimeout);
+    assert!(node.all_files().is_empty());
+    node.open(grpc(0)).await.close().await;
+}
+
+#[tokio::test]
+async fn heartbeats_and_checks_of_the_partition_keep_a_session() {
+    let node = quick();
+    let mut talk = node.open(grpc(0)).await;
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        talk.message(UpdateMessage::Heartbeat).await;
+    }
+    let (offers, batches) = mpsc::channel(1);
+    let mut answers = node.receiver.missing_check(partition(0), batches).await.unwrap();
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        offers.send(Vec::new()).await.unwrap();
+        answers.recv().await.unwrap().unwrap();
+    }
+    assert_eq!(talk.outcome(put(&node.object(0), at(1), b"x")).await, Outcome::Applied);
+    assert_eq!(talk.close().await.error, None);
+}
+
+#[tokio::test]
+async fn a_session_says_that_it_lives() {
+    let node = quick();
+    let mut talk = node.open(grpc(0)).await;
+    talk.message(UpdateMessage::Heartbeat).await;
+    assert_eq!(talk.event().await.unwrap().unwrap(), SessionEvent::Heartbeat);
+}
+
+#[tokio::test]
+async fn silent_checks_and_bodies_end() {
+    let node = quick();
+    let (_offers, batches) = mpsc::channel(1);
+    let mut answers = node.receiver.missing_check(partition(0), batches).await.unwrap();
+    assert_eq!(answers.recv().await.unwrap().unwrap_err().reason, Reason::IdleTimeout);
+    assert!(answers.recv().await.is_none());
+
+    let put = ssync_types::ObjectPut {
+        object: node.reference(&node.object(0)),
+        timestamp: at(1),
+        content_length: Some(5),
+        metadata: Default::default(),
+        if_none_match: Vec::new(),
+        durable: true,
+        next_part_power: None,
+    };
+    let (_sender, events) = mpsc::channel(1);
+    let refusal = node.receiver.put_object(put.clone(), events).await.unwrap_err();
+    assert_eq!(refusal.reason, Reason::IdleTimeout);
+    assert!(node.all_files().is_empty());
+    node.receiver.put_object(put, body(b"12345", complete(&md5(b"12345")))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_draining_node_tells_its_sessions_and_takes_no_more() {
+    let node = quick();
+    let mut talk = node.open(grpc(0)).await;
+    assert_eq!(node.receiver.drain(), 1);
+    assert!(node.drain.is_cancelled());
+    assert!(matches!(talk.event().await, Some(Ok(SessionEvent::Draining(_)))));
+    // What was on its way is taken; a sender that closes ends in order.
+    assert_eq!(talk.outcome(put(&node.object(0), at(1), b"x")).await, Outcome::Applied);
+    let ended = talk.close().await;
+    assert_eq!((ended.error, ended.summary.unwrap().applied), (None, 1));
+    assert_eq!(node.receiver.updates(grpc(0)).await.unwrap_err().reason, Reason::Draining);
+    assert_eq!(node.receiver.release(partition(0)).await.unwrap_err().reason, Reason::Draining);
+}
+
+#[tokio::test]
+async fn a_drain_has_an_end() {
+    let node = Node::with(|config| config.drain_timeout = Duration::from_millis(300));
+    let idle = node.open(grpc(0)).await;
+    let mut busy = node.open(grpc(1)).await;
+    let path = node.objects(1).next().unwrap();
+    busy.send(UpdateOp::Put(head(&path, at(1), 10))).await;
+    node.receiver.drain();
+    let began = Instant::now();
+    for ended in [idle.rest(false).await, busy.rest(false).await] {
+        assert!(ended.drained);
+        assert_eq!(ended.error.unwrap().reason, Reason::Draining);
+        assert!(ended.summary.is_some());
+    }
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(node.receiver.sessions().is_empty());
+}
