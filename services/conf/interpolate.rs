@@ -44,7 +44,12 @@ fn fill<'a>(
                 .ok_or("without a `%` that is neither `%%` nor `%(name)s`")?;
             let value =
                 lookup(name).ok_or_else(|| format!("without %({name})s, or {name} set in this section"))?;
-            fill(filled, value, lookup, depth + 1)?;
+            // What holds no name is no level of its own.
+            if value.contains('%') {
+                fill(filled, value, lookup, depth + 1)?;
+            } else {
+                filled.push_str(value);
+            }
             after
         };
         if filled.len() > VALUE_BYTES_MAX {
@@ -64,6 +69,15 @@ mod tests {
             "a" => Some("1"),
             "b" => Some("<%(a)s>"),
             "loop" => Some("%(loop)s"),
+            "9" => Some("%(8)s"),
+            "8" => Some("%(7)s"),
+            "7" => Some("%(6)s"),
+            "6" => Some("%(5)s"),
+            "5" => Some("%(4)s"),
+            "4" => Some("%(3)s"),
+            "3" => Some("%(2)s"),
+            "2" => Some("%(b)s"),
+            "10" => Some("%(9)s"),
             "ten" => Some("%(a)s%(a)s%(a)s%(a)s%(a)s%(a)s%(a)s%(a)s%(a)s%(a)s"),
             "hundred" => Some("%(ten)s%(ten)s%(ten)s%(ten)s%(ten)s%(ten)s%(ten)s%(ten)s%(ten)s%(ten)s"),
             "many" => Some(
@@ -80,6 +94,13 @@ mod tests {
         {
             assert_eq!(interpolate(value, Dialect::Service, &lookup).unwrap(), filled, "{value}");
         }
+    }
+
+    /// As deep as Python goes, and one deeper.
+    #[test]
+    fn names_lead_ten_deep() {
+        assert_eq!(interpolate("%(9)s", Dialect::Service, &lookup).unwrap(), "<1>");
+        assert!(interpolate("%(10)s", Dialect::Service, &lookup).is_err());
     }
 
     #[test]

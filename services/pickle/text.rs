@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn text_is_utf8_and_surrogates() {
-        for good in [&b""[..], b"a\xc3\xa9", b"\xed\xb2\x80", b"\xed\xa0\xbd\xed\xb8\x80x"] {
+        for good in [&b""[..], b"a\xc3\xa9", b"\xed\xb2\x80", b"\xed\xbf\xbf", b"\xed\xa0\xbd\xed\xb8\x80x"] {
             assert!(is_text(good), "{good:?}");
         }
         for bad in [&b"\xff"[..], b"\xc3", b"\xed\xb2", b"\xc0\x80", b"\xf5\x80\x80\x80", b"\xed\xb2\x80\xff"]

