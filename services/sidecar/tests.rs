@@ -81,7 +81,8 @@ impl Lab {
         let mut client = self.connect();
         client.write_all(request).await.unwrap();
         let mut answer = Vec::new();
-        client.read_to_end(&mut answer).await.unwrap();
+        let closed = tokio::time::timeout(Duration::from_secs(5), client.read_to_end(&mut answer)).await;
+        closed.expect("the server closes").unwrap();
         without_date(&answer)
     }
 }

@@ -133,6 +133,16 @@ async fn a_post_or_delete_of_nothing_is_a_success() {
 }
 
 #[tokio::test]
+async fn a_body_that_nobody_wants_is_no_update() {
+    let lab = Lab::new();
+    let hidden = "DELETE /a/c/hidden\r\nX-Timestamp: 7\r\n\r\n";
+    let refused = format!("PUT /a/c/o\r\nContent-Length: {}\r\n\r\n{hidden}", hidden.len());
+    let answer = lab.say(&updates(&format!("{refused}DELETE /a/c/p\r\nX-Timestamp: 8\r\n\r\n"))).await;
+    assert!(answer.ends_with(&error("500 b'ERROR: With :UPDATES: 1 failures to 1 successes'")), "{answer}");
+    assert!(lab.store.kept("/a/c/hidden").is_none() && lab.store.kept("/a/c/p").is_some());
+}
+
+#[tokio::test]
 async fn too_many_failures_end_the_conversation() {
     let lab = Lab::new();
     let many = "DELETE /a/c/o\r\n\r\n".repeat(150);

@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) refuse_later: Option<Refusal>,
     /// Cuts a body on its way out.
     pub(super) cut_body: bool,
+    /// Ends a body on its way out too early, and says nothing.
+    pub(super) shorten_body: bool,
     /// Leaves offers unanswered.
     pub(super) forget_offers: bool,
     /// Says no to each PUT at once.
@@ -325,6 +327,7 @@ impl Store for FakeStore {
         let (info, data) = self.state().info(&object.path)?;
         let (pieces, body) = mpsc::channel(4);
         let cut = self.state().cut_body;
+        let data = if self.state().shorten_body { data.slice(1..) } else { data };
         tokio::spawn(async move {
             for piece in data.chunks(3) {
                 if cut {
