@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use ssync_types::{DeviceName, HashPathConfig, PolicyIndex};
@@ -13,9 +13,12 @@ use crate::{Device, DiskConfig, DiskError, PolicyKind, device::Settings};
 #[derive(Debug)]
 pub struct Devices {
     settings: Arc<Settings>,
-    /// Weak: a device that nobody uses is closed, so that it can be unmounted.
-    open: Mutex<BTreeMap<DeviceName, Weak<Device>>>,
+    /// One slot for each device: a disk that hangs while it is opened holds up nobody but its own callers.
+    slots: Mutex<BTreeMap<DeviceName, Arc<Slot>>>,
 }
+
+/// Weak: a device that nobody uses is closed, so that it can be unmounted.
+type Slot = Mutex<Weak<Device>>;
 
 impl Devices {
     /// The devices below `config.devices`. Nothing is opened yet.
@@ -25,7 +28,7 @@ impl Devices {
         hash: HashPathConfig,
         policies: BTreeMap<PolicyIndex, PolicyKind>,
     ) -> Self {
-        Self { settings: Arc::new(Settings { config, hash, policies }), open: Mutex::default() }
+        Self { settings: Arc::new(Settings { config, hash, policies }), slots: Mutex::default() }
     }
 
     /// The cluster's salt of object hashes.
@@ -48,17 +51,32 @@ impl Devices {
 
     /// Opens a device if it is usable. What was opened before is used again while it is still what is mounted there.
     pub fn open(&self, name: &DeviceName) -> Result<Arc<Device>, DiskError> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(device) = open.get(name).and_then(Weak::upgrade)
+        let slot = Arc::clone(self.slots().entry(name.clone()).or_default());
+        let opened = self.open_in(&slot, name);
+        if opened.is_err() {
+            // Made-up names leave nothing. The map's own reference and this one: nobody else is opening it.
+            let mut slots = self.slots();
+            if Arc::strong_count(&slot) == 2 {
+                slots.remove(name);
+            }
+        }
+        opened
+    }
+
+    fn open_in(&self, slot: &Slot, name: &DeviceName) -> Result<Arc<Device>, DiskError> {
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = slot.upgrade()
             && device.check_mounted().is_ok()
         {
             return Ok(device);
         }
-        open.remove(name);
-        // Only what is there gets an entry, so that made-up names cannot fill the map.
         let device = Arc::new(Device::open(name, Arc::clone(&self.settings))?);
-        open.insert(name.clone(), Arc::downgrade(&device));
+        *slot = Arc::downgrade(&device);
         Ok(device)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<DeviceName, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,5 +127,15 @@ mod tests {
         let devices = devices(root.path(), false);
         let weak = Arc::downgrade(&devices.open(&"sda".parse().unwrap()).unwrap());
         assert!(weak.upgrade().is_none());
+    }
+
+    #[test]
+    fn made_up_names_leave_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let devices = devices(root.path(), false);
+        for number in 0..100 {
+            assert!(devices.open(&format!("no{number}").parse().unwrap()).is_err());
+        }
+        assert!(devices.slots().is_empty());
     }
 }

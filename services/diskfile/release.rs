@@ -1,20 +1,27 @@
 //! A handoff lets go of exactly what was confirmed (rule S2).
 
-use std::{collections::BTreeSet, io, path::Path};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+};
 
 use rustix::io::Errno;
 use ssync_types::{Invalid, ObjectHash, ReleaseFile, ReleaseOutcome, Suffix};
 
 use crate::{
     Device, DiskError, Location, PartitionLock,
-    directory::{is, release_files},
+    directory::{is, make_all, release_files},
+    disk::Entry,
     layout,
+    quarantine::random_name,
 };
 
 impl Device {
     /// Removes exactly `files`, if the object's directory holds exactly these. Nothing else of this program publishes in
-    /// between. A Swift daemon on the same device could: between this listing and its removal it may add a file, which then
-    /// stays, but a POST of that moment finds its body gone.
+    /// between. A Swift daemon on the same device may: what it added before the directories were flushed is seen, and the
+    /// object is put back. A POST that it publishes later, having found the body before, is lost, as it is between any two
+    /// of Swift's own daemons.
     pub fn release(
         &self,
         lock: &PartitionLock,
@@ -26,10 +33,10 @@ impl Device {
         let at = Location { policy: lock.policy, partition: lock.partition, hash: *hash };
         let directory = layout::object(&at);
         let _exclusive = self.exclusive(hash);
-        let entries = match self.disk.list(&directory) {
-            Err(error) if is(&error, Errno::NOENT) => Vec::new(),
-            other => other.map_err(|error| self.io("list", &directory, error))?,
-        };
+        let entries = self
+            .list_if_there(&directory)
+            .map_err(|error| self.io("list", &directory, error))?
+            .unwrap_or_default();
         let confirmed: BTreeSet<_> = files.iter().cloned().collect();
         // A name that is not text can be no name of a confirmed file; spelled as text it might look like one.
         let all_text = entries.iter().all(|entry| entry.name.to_str().is_some());
@@ -37,30 +44,19 @@ impl Device {
             return Ok(ReleaseOutcome::Changed);
         }
         self.invalidate(&layout::partition(at.policy, at.partition), &[hash.suffix()])?;
-        match self.remove_files(&directory, &confirmed) {
-            Ok(()) => Ok(ReleaseOutcome::Released),
+        let mut held = Held { device: self, at: &at, links: Vec::new() };
+        match held.take_away(&directory, &confirmed) {
+            Ok(true) => Ok(ReleaseOutcome::Released),
+            Ok(false) => Ok(ReleaseOutcome::Changed),
             Err(error) => Ok(ReleaseOutcome::Failed(self.io("remove files of", &directory, error).into())),
         }
     }
 
-    fn remove_files(&self, directory: &Path, files: &BTreeSet<ReleaseFile>) -> io::Result<()> {
-        // Metadata first: if this ends halfway, what is left is a whole object, only an older one.
-        let is_meta = |file: &&ReleaseFile| file.name.ends_with(".meta");
-        for file in files.iter().filter(is_meta).chain(files.iter().filter(|file| !is_meta(file))) {
-            self.disk.unlink(&directory.join(&file.name))?;
+    fn list_if_there(&self, directory: &Path) -> io::Result<Option<Vec<Entry>>> {
+        match self.disk.list(directory) {
+            Err(error) if is(&error, Errno::NOENT) => Ok(None),
+            other => other.map(Some),
         }
-        for emptied in directory.ancestors().take(2) {
-            match self.disk.remove_dir(emptied) {
-                Ok(()) => {}
-                // Something else came into it.
-                Err(error) if is(&error, Errno::NOTEMPTY) || is(&error, Errno::EXIST) => {
-                    return self.sync_names(emptied, 0);
-                }
-                Err(error) if is(&error, Errno::NOENT) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        directory.ancestors().nth(2).map_or(Ok(()), |partition| self.sync_names(partition, 0))
     }
 
     /// Removes a partition that holds nothing but empty suffix directories and Swift's bookkeeping; says whether it is gone.
@@ -123,6 +119,86 @@ impl Device {
         }
         Err(Invalid::new("partition", "the lock is of another device; release under the lock of this one")
             .into())
+    }
+}
+
+/// Files that are being let go of, held in `tmp` until it is certain that they may go.
+struct Held<'a> {
+    device: &'a Device,
+    at: &'a Location,
+    /// Where each is held, and its name.
+    links: Vec<(PathBuf, String)>,
+}
+
+impl Held<'_> {
+    /// Takes an object's files away; false if something came to them meanwhile, and they were put back.
+    fn take_away(&mut self, directory: &Path, files: &BTreeSet<ReleaseFile>) -> io::Result<bool> {
+        let disk = &self.device.disk;
+        let place = layout::temporary(self.at.policy);
+        make_all(&**disk, &place)?;
+        for file in files {
+            let link = place.join(random_name());
+            disk.hard_link(&directory.join(&file.name), &link)?;
+            self.links.push((link, file.name.clone()));
+        }
+        let taken = self.remove(directory, files);
+        // The second look: whatever came while the directories were being flushed is in a directory made anew.
+        if matches!(taken, Ok(true)) && self.device.list_if_there(directory)?.is_none() {
+            return Ok(true);
+        }
+        if let Err(error) = self.put_back(directory) {
+            let kept: Vec<_> = std::mem::take(&mut self.links).into_iter().map(|(link, _)| link).collect();
+            tracing::error!(object = %directory.display(), ?kept, %error,
+                "an object that must stay could not be put back; link the kept files into its directory");
+            return Err(error);
+        }
+        taken.map(|_| false)
+    }
+
+    /// Removes files and emptied directories, and flushes; false if the object's directory is not empty then.
+    fn remove(&self, directory: &Path, files: &BTreeSet<ReleaseFile>) -> io::Result<bool> {
+        let disk = &self.device.disk;
+        // Metadata first: cut off halfway, this leaves a whole object, only an older one.
+        let is_meta = |file: &&ReleaseFile| file.name.ends_with(".meta");
+        for file in files.iter().filter(is_meta).chain(files.iter().filter(|file| !is_meta(file))) {
+            disk.unlink(&directory.join(&file.name))?;
+        }
+        let removed = |directory: &Path| match disk.remove_dir(directory) {
+            Ok(()) => Ok(true),
+            Err(error) if is(&error, Errno::NOENT) => Ok(true),
+            Err(error) if is(&error, Errno::NOTEMPTY) || is(&error, Errno::EXIST) => Ok(false),
+            Err(error) => Err(error),
+        };
+        if !removed(directory)? {
+            return Ok(false);
+        }
+        for parent in directory.ancestors().skip(1) {
+            if parent == layout::partition(self.at.policy, self.at.partition) || !removed(parent)? {
+                self.device.sync_names(parent, 0)?;
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    fn put_back(&self, directory: &Path) -> io::Result<()> {
+        let made = make_all(&*self.device.disk, directory)?;
+        for (link, name) in &self.links {
+            match self.device.disk.hard_link(link, &directory.join(name)) {
+                Err(error) if is(&error, Errno::EXIST) => {}
+                other => other?,
+            }
+        }
+        self.device.sync_names(directory, made)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        for (link, _) in &self.links {
+            // What stays is swept from `tmp` when it is old.
+            let _ = self.device.disk.unlink(link);
+        }
     }
 }
 

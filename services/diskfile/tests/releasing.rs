@@ -110,6 +110,50 @@ fn no_post_is_ever_lost_to_a_release() {
 }
 
 #[test]
+fn what_another_program_adds_meanwhile_brings_the_object_back() {
+    // While the directory is there still, and when it is gone already.
+    for moment in ["remove_dir objects/312/e31/4e27", "sync_dir objects/312"] {
+        let bed = Bed::new();
+        bed.put("o", b"x", at(1));
+        let files = confirmed(&bed);
+        let directory = bed.object_dir("o");
+        bed.watch.before(moment, move || {
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("0000000002.00000.meta"), "").unwrap();
+        });
+        assert_eq!(release(&bed, &files), ReleaseOutcome::Changed, "{moment}");
+        assert_eq!(bed.files("o"), ["0000000001.00000.data", "0000000002.00000.meta"], "{moment}");
+        assert!(bed.names("tmp").is_empty());
+    }
+}
+
+#[test]
+fn a_failure_leaves_the_object_whole() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    let files = confirmed(&bed);
+    for operation in ["hard_link tmp", "unlink objects", "remove_dir objects", "sync_dir objects/312"] {
+        bed.watch.fail(operation, rustix::io::Errno::IO);
+        assert!(matches!(release(&bed, &files), ReleaseOutcome::Failed(_)), "{operation}");
+        bed.watch.heal();
+        assert_eq!(bed.body("o").unwrap(), b"x", "{operation}");
+        assert!(bed.names("tmp").is_empty());
+    }
+}
+
+#[test]
+fn what_cannot_be_put_back_is_kept() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    let files = confirmed(&bed);
+    for operation in ["remove_dir objects/312/e31/4e27", "hard_link objects"] {
+        bed.watch.fail(operation, rustix::io::Errno::IO);
+    }
+    assert!(matches!(release(&bed, &files), ReleaseOutcome::Failed(_)));
+    assert_eq!(bed.names("tmp").len(), 1);
+}
+
+#[test]
 fn an_empty_partition_goes_with_its_bookkeeping_and_only_an_empty_one() {
     let bed = Bed::new();
     bed.put("o", b"x", at(1));
