@@ -372,7 +372,7 @@ impl FakeSession {
             },
             UpdateOp::Post { .. } => self.result(id, hash(id), Outcome::NotFound).await,
             UpdateOp::Delete { timestamp, .. } => {
-                self.result(id, hash(id), Outcome::Superseded(timestamp)).await
+                self.result(id, hash(id), Outcome::Superseded(timestamp)).await;
             }
             UpdateOp::Commit { hash, .. } => self.result(id, hash, Outcome::NotPrimary).await,
             UpdateOp::Confirm(offers) => {
