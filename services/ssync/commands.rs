@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod config;
+pub(crate) mod daemon;
 pub(crate) mod dev;
 pub(crate) mod node;
 pub(crate) mod receiver;

@@ -152,8 +152,9 @@ impl DemoFolder {
                 .keep(),
             Some(path) => {
                 let path = std::path::absolute(path)?;
-                fs::create_dir(&path)
-                    .with_context(|| format!("cannot make {}; name a folder that is not there yet", path.display()))?;
+                fs::create_dir(&path).with_context(|| {
+                    format!("cannot make {}; name a folder that is not there yet", path.display())
+                })?;
                 path
             }
         };

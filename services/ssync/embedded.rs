@@ -45,7 +45,9 @@ impl Cluster {
     /// Starts every node and waits until all answer. No replicator runs by itself.
     pub(crate) async fn start(folder: &ClusterFolder, split: Option<Split>) -> anyhow::Result<Self> {
         Ok(match split {
-            None => Self::InProcess(in_process::Nodes::start(folder, in_process::Replicator::OnDemand).await?),
+            None => {
+                Self::InProcess(in_process::Nodes::start(folder, in_process::Replicator::OnDemand).await?)
+            }
             Some(_) => Self::Processes(processes::Nodes::start(folder).await?),
         })
     }

@@ -41,7 +41,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("ssync: {error:#}");
-    match error.downcast_ref::<ssync_runtime::config::ConfigError>() {
+    match error.downcast_ref::<ssync_runtime::ConfigError>() {
         Some(_) => ExitCode::from(EXIT_CONFIG),
         None => ExitCode::FAILURE,
     }

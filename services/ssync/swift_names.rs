@@ -6,7 +6,8 @@ use std::{ffi::OsString, path::Path};
 /// Turns Swift's way of calling (`swift-object-server CONF [-v]`, `swift-object-replicator CONF [once] [-v]
 /// [--devices=...]`) into ours; what was called otherwise comes back as it is.
 pub(crate) fn translate(args: Vec<OsString>) -> Vec<OsString> {
-    let name = args.first().map(Path::new).and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let name =
+        args.first().map(Path::new).and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     match name.as_deref() {
         Some("swift-object-server") => daemon(&args, &["node", "--no-replicator"]),
         Some("swift-object-replicator") => daemon(&args, &["replicator"]),

@@ -31,7 +31,8 @@ fn addresses(base_port: u16) -> anyhow::Result<Vec<NodeAddresses>> {
     (0..NODES)
         .map(|i| {
             let port = base_port.checked_add(10 * i).filter(|port| *port < u16::MAX - 2);
-            let port = port.ok_or_else(|| anyhow::anyhow!("--base-port {base_port} leaves no room for {NODES} nodes"))?;
+            let port = port
+                .ok_or_else(|| anyhow::anyhow!("--base-port {base_port} leaves no room for {NODES} nodes"))?;
             Ok(NodeAddresses { data: at(port), admin: at(port + 1), receiver: at(port + 2) })
         })
         .collect()
@@ -49,7 +50,10 @@ fn welcome(folder: &ClusterFolder) -> anyhow::Result<String> {
     }
     let example = Example::of(folder)?;
     lines.push(String::new());
-    lines.push("Store an object at one of its primaries; within seconds the replicators bring it to the others:".to_owned());
+    lines.push(
+        "Store an object at one of its primaries; within seconds the replicators bring it to the others:"
+            .to_owned(),
+    );
     lines.push(format!("  {}", example.curl_put()));
     lines.push("Read it there, and at the next primary:".to_owned());
     lines.extend(example.curl_get().into_iter().map(|line| format!("  {line}")));
@@ -72,15 +76,22 @@ impl Example {
     fn of(folder: &ClusterFolder) -> anyhow::Result<Self> {
         let ring = Ring::load(&folder.root.join("object.ring.gz"))?;
         let [account, container, object] = EXAMPLE;
-        let hash = SwiftConf::load(&folder.root)?.hash_path().hash(&ObjectPath::of(account, container, object)?);
+        let hash =
+            SwiftConf::load(&folder.root)?.hash_path().hash(&ObjectPath::of(account, container, object)?);
         let partition = hash.partition(ring.part_power());
         let address_of = |device: &str| {
-            folder.nodes.iter().find(|node| node.device_names.iter().any(|name| name == device)).map(|node| node.address)
+            folder
+                .nodes
+                .iter()
+                .find(|node| node.device_names.iter().any(|name| name == device))
+                .map(|node| node.address)
         };
         let primaries = ring
             .primaries(partition)
             .iter()
-            .filter_map(|primary| Some((address_of(&primary.device.device)?, primary.device.device.to_string())))
+            .filter_map(|primary| {
+                Some((address_of(primary.device.device.as_str())?, primary.device.device.to_string()))
+            })
             .collect();
         Ok(Self { hash: hash.to_string(), partition: partition.get(), primaries })
     }
@@ -91,7 +102,9 @@ impl Example {
 
     fn curl_put(&self) -> String {
         let url = self.primaries.first().map(|primary| self.url(primary)).unwrap_or_default();
-        format!("curl -i -X PUT -H 'X-Timestamp: 1700000000.00000' -H 'Content-Type: text/plain' -d 'Hello, Swift' {url}")
+        format!(
+            "curl -i -X PUT -H 'X-Timestamp: 1700000000.00000' -H 'Content-Type: text/plain' -d 'Hello, Swift' {url}"
+        )
     }
 
     fn curl_get(&self) -> Vec<String> {
@@ -99,7 +112,8 @@ impl Example {
     }
 
     fn grpcurl_missing_check(&self) -> String {
-        let (address, device) = self.primaries.first().cloned().unwrap_or_else(|| ((([127, 0, 0, 1], 0)).into(), String::new()));
+        let (address, device) =
+            self.primaries.first().cloned().unwrap_or_else(|| ((([127, 0, 0, 1], 0)).into(), String::new()));
         format!(
             "grpcurl -plaintext -d '{{\"partition\":{{\"device\":\"{device}\",\"partition\":{}}},\
              \"offers\":[{{\"objectHash\":\"{}\",\"dataTimestamp\":{{\"ticks\":\"170000000000000\"}}}}]}}' \

@@ -37,12 +37,19 @@ impl Client {
     }
 
     /// Stores an object at a device of this node.
-    pub(crate) async fn put(&mut self, device: &str, partition: u32, object: &DemoObject) -> anyhow::Result<()> {
+    pub(crate) async fn put(
+        &mut self,
+        device: &str,
+        partition: u32,
+        object: &DemoObject,
+    ) -> anyhow::Result<()> {
         let mut request = Request::builder()
             .method(Method::PUT)
             .uri(object_uri(device, partition, &object.path))
             .header("X-Timestamp", object.timestamp.internal())
             .header("Content-Type", "application/octet-stream")
+            // hyper leaves it out of a request without a body, and Swift asks for it.
+            .header("Content-Length", object.size)
             .header("ETag", object.etag());
         for (name, value) in object.metadata() {
             request = request.header(name, value.as_bytes());
@@ -55,7 +62,12 @@ impl Client {
     }
 
     /// Reads an object from a device of this node.
-    pub(crate) async fn get(&mut self, device: &str, partition: u32, path: &ObjectPath) -> anyhow::Result<Answer> {
+    pub(crate) async fn get(
+        &mut self,
+        device: &str,
+        partition: u32,
+        path: &ObjectPath,
+    ) -> anyhow::Result<Answer> {
         self.send(Request::get(object_uri(device, partition, path)).body(Full::default())?).await
     }
 

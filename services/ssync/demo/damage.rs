@@ -57,7 +57,10 @@ pub(crate) fn misplaced_partitions(placement: &Placement) -> anyhow::Result<Vec<
 fn neighbours<'a>(placement: &'a Placement, wiped: &DemoDevice) -> Option<(&'a DemoDevice, &'a DemoDevice)> {
     let elsewhere = |device: &&DemoDevice| device.address != wiped.address;
     let emptied = placement.devices.iter().find(elsewhere)?;
-    let target = placement.devices.iter().find(|device| device.address == emptied.address && device.id != emptied.id)?;
+    let target = placement
+        .devices
+        .iter()
+        .find(|device| device.address == emptied.address && device.id != emptied.id)?;
     Some((emptied, target))
 }
 

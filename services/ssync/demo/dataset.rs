@@ -38,7 +38,10 @@ impl DemoObject {
     pub(crate) fn metadata(&self) -> Vec<(String, String)> {
         vec![
             ("X-Object-Meta-Number".to_owned(), self.seed.to_string()),
-            ("X-Object-Meta-Colour".to_owned(), ["gr\u{fc}n", "\u{85cd}\u{8272}", "red"][self.seed as usize % 3].to_owned()),
+            (
+                "X-Object-Meta-Colour".to_owned(),
+                ["gr\u{fc}n", "\u{85cd}\u{8272}", "red"][self.seed as usize % 3].to_owned(),
+            ),
             ("X-Object-Meta-Empty".to_owned(), String::new()),
         ]
     }

@@ -31,7 +31,8 @@ pub(crate) struct Placement {
 
 impl Placement {
     pub(crate) fn of(cluster: &ClusterFolder) -> anyhow::Result<Self> {
-        let ring = Ring::load(&cluster.root.join("object.ring.gz")).context("cannot read the ring just written")?;
+        let ring =
+            Ring::load(&cluster.root.join("object.ring.gz")).context("cannot read the ring just written")?;
         let hash_path = SwiftConf::load(&cluster.root)?.hash_path().clone();
         let devices = cluster
             .nodes
@@ -61,13 +62,19 @@ impl Placement {
 
     /// The devices that must hold a partition.
     pub(crate) fn primaries(&self, partition: Partition) -> Vec<&DemoDevice> {
-        self.ring.primaries(partition).iter().filter_map(|primary| self.devices.get(primary.device.id as usize)).collect()
+        self.ring
+            .primaries(partition)
+            .iter()
+            .filter_map(|primary| self.devices.get(primary.device.id as usize))
+            .collect()
     }
 
     /// The partitions that a device must hold.
     pub(crate) fn partitions_of(&self, device: &DemoDevice) -> BTreeSet<u32> {
         (0..self.partitions())
-            .filter(|&number| self.primaries(Partition::new(number)).iter().any(|primary| primary.id == device.id))
+            .filter(|&number| {
+                self.primaries(Partition::new(number)).iter().any(|primary| primary.id == device.id)
+            })
             .collect()
     }
 }

@@ -56,7 +56,7 @@ impl Report {
     /// The table, and the sentences.
     pub(crate) fn table(&self) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         table.set_header(["phase", "replicas", "MB", "seconds", "replicas/s", "MB/s"]);
         for phase in &self.phases {
             table.add_row(phase.row());
@@ -103,7 +103,8 @@ mod tests {
         let table = report.table();
         assert!(table.contains("10 objects"), "{table}");
         assert!(table.contains("replicate"), "{table}");
-        let row: Vec<_> = table.lines().find(|line| line.contains("replicate ")).unwrap().split_whitespace().collect();
+        let row: Vec<_> =
+            table.lines().find(|line| line.contains("replicate ")).unwrap().split_whitespace().collect();
         assert_eq!(row, ["replicate", "20", "4.0", "2.00", "10", "2"], "{table}");
     }
 }

@@ -59,7 +59,8 @@ pub(crate) async fn verify(
     for object in objects {
         let (_, partition) = placement.locate(&object.path);
         for device in placement.primaries(partition) {
-            let client = clients.get_mut(&device.id).ok_or_else(|| anyhow::anyhow!("no client of {}", device.name))?;
+            let client =
+                clients.get_mut(&device.id).ok_or_else(|| anyhow::anyhow!("no client of {}", device.name))?;
             let answer = client.get(&device.name, partition.get(), &object.path).await?;
             match difference(object, &answer) {
                 None => {

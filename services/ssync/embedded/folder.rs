@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use ssync_ring::{RingDevice, write_ring_v1};
+use ssync_ring::{Ring, RingDevice};
 
 use crate::cli::{NodeAddresses, Split};
 
@@ -47,10 +47,17 @@ pub(crate) struct ClusterFolder {
 impl ClusterFolder {
     /// Makes (or makes again) the folder of a cluster whose nodes listen at `addresses`. Objects that a former cluster
     /// left there stay; with the same number of nodes they are where the ring looks for them.
-    pub(crate) fn make(root: &Path, addresses: &[NodeAddresses], split: Option<Split>) -> anyhow::Result<Self> {
+    pub(crate) fn make(
+        root: &Path,
+        addresses: &[NodeAddresses],
+        split: Option<Split>,
+    ) -> anyhow::Result<Self> {
         fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
-        let nodes: Vec<NodeFolder> =
-            addresses.iter().enumerate().map(|(i, addresses)| NodeFolder::at(root, i + 1, addresses)).collect();
+        let nodes: Vec<NodeFolder> = addresses
+            .iter()
+            .enumerate()
+            .map(|(i, addresses)| NodeFolder::at(root, i + 1, addresses))
+            .collect();
         let cluster = Self { root: root.to_owned(), nodes };
         cluster.write_swift_conf()?;
         cluster.write_ring()?;
@@ -70,11 +77,16 @@ impl ClusterFolder {
         let mut devices = Vec::new();
         for node in &self.nodes {
             for name in &node.device_names {
-                devices.push(RingDevice::local(devices.len() as u32, node.number as u32, node.address, name));
+                devices.push(RingDevice::local(
+                    devices.len() as u32,
+                    node.number as u32,
+                    node.address,
+                    name,
+                )?);
             }
         }
-        let ring = write_ring_v1(&devices, PART_POWER, REPLICAS)?;
-        write(&self.root.join("object.ring.gz"), &ring)
+        let ring = Ring::balanced(devices, PART_POWER, REPLICAS)?;
+        write(&self.root.join("object.ring.gz"), &ring.to_v1()?)
     }
 }
 
@@ -87,7 +99,9 @@ impl NodeFolder {
             admin: addresses.admin,
             conf: home.join("object-server.conf"),
             devices: home.join("devices"),
-            device_names: (0..DEVICES_PER_NODE).map(|i| format!("d{}", (number - 1) * DEVICES_PER_NODE + i + 1)).collect(),
+            device_names: (0..DEVICES_PER_NODE)
+                .map(|i| format!("d{}", (number - 1) * DEVICES_PER_NODE + i + 1))
+                .collect(),
         }
     }
 

@@ -81,7 +81,9 @@ async fn replicate_node(node: &NodeFolder) -> anyhow::Result<PassTotals> {
         .context("cannot start a replicator")?;
     let stats: serde_json::Value = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("the replicator of node {} ended with {}", node.number, output.status))?;
-    let figure = |name: &str| stats[name].as_u64().with_context(|| format!("the replicator printed no {name}: {stats}"));
+    let figure = |name: &str| {
+        stats[name].as_u64().with_context(|| format!("the replicator printed no {name}: {stats}"))
+    };
     Ok(PassTotals { objects: figure("objects")?, bytes: figure("bytes")?, failures: figure("failures")? })
 }
 

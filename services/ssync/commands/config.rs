@@ -1,0 +1,28 @@
+//! `ssync config`: what is set, and by whom.
+
+use std::process::ExitCode;
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::{cli::ConfigCommand, commands::daemon};
+
+/// Prints the configuration, or a sample of one.
+pub(crate) fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        ConfigCommand::Sample => print!("{}", ssync_runtime::sample()),
+        ConfigCommand::Show(args) => {
+            let config = daemon::config(args)?;
+            let mut table = Table::new();
+            table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+            table.set_header(["section", "option", "value", "from"]);
+            for row in &config.rows {
+                table.add_row([row.section, row.name, &row.value, &row.origin.to_string()]);
+            }
+            println!("{table}");
+            for warning in &config.warnings {
+                eprintln!("ssync: {warning}");
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

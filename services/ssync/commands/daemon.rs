@@ -1,0 +1,58 @@
+//! What every daemon does: read its configuration, start telemetry and its parts, serve until told to stop.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use ssync_runtime::{Config, ConfigError, Drained, FlagSetting, Layers, Telemetry, TelemetryOptions, notify};
+
+use crate::{
+    cli::DaemonArgs,
+    node::{Node, Parts},
+};
+
+/// The configuration: file, then `SSYNC_*` variables, then flags.
+pub(crate) fn config(args: &DaemonArgs) -> anyhow::Result<Config> {
+    let mut flags = Vec::new();
+    for text in &args.overrides {
+        flags.push(FlagSetting::parse("--set", text).with_context(|| format!("--set {text} has no ="))?);
+    }
+    if args.verbose {
+        flags.push(FlagSetting {
+            option: "log_level".to_owned(),
+            value: "DEBUG".to_owned(),
+            flag: "--verbose".to_owned(),
+        });
+    }
+    Ok(resolve(args, flags)?)
+}
+
+fn resolve(args: &DaemonArgs, flags: Vec<FlagSetting>) -> Result<Config, ConfigError> {
+    Config::resolve(&Layers::from_environment().with_file(&args.conf)?.with_flags(flags))
+}
+
+/// Logging, traces and metrics of a process.
+pub(crate) fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
+    let options = TelemetryOptions {
+        service_name: "ssync",
+        version: env!("CARGO_PKG_VERSION"),
+        log_format: config.ssync.log_format,
+        log_level: config.node.log_level,
+    };
+    let telemetry = Telemetry::start(&options)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(telemetry)
+}
+
+/// Serves until a signal comes and everything has drained.
+pub(crate) async fn run(args: &DaemonArgs, parts: Parts) -> anyhow::Result<ExitCode> {
+    let config = config(args)?;
+    let telemetry = telemetry(&config)?;
+    let node = Node::start(config, parts, telemetry.metrics()).await?;
+    node.run_replicator();
+    notify::ready("serving");
+    let drained = node.until_signal().await?;
+    telemetry.shutdown().await;
+    Ok(if drained == Drained::Clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

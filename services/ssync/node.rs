@@ -1,0 +1,314 @@
+//! One node in this process: the parts of it that were asked for, joined and listening.
+
+mod rings;
+mod settings;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use ssync_api::FILE_DESCRIPTOR_SET;
+use ssync_diskfile::{Devices, DiskConfig};
+use ssync_receiver::{AdminGrpc, GrpcSettings, Receiver, RingPlacement, services};
+use ssync_replicator::Replicator;
+use ssync_ring::{LocalAddresses, SwiftConf};
+use ssync_runtime::{
+    Admin, BindAddress, Config, Drain, Drained, GrpcServer, Health, Incoming, Listener, Metrics, PeerInfo,
+    Port, Route, Shutdown, connection_queue,
+};
+use ssync_sidecar::Sidecar;
+use ssync_store::Store;
+
+use rings::ReplicationRings;
+
+/// Names by which the health service answers, beside the whole server.
+const SERVICES: [&str; 2] = ["ssync.v1.ReplicationService", "ssync.v1.ObjectService"];
+
+/// Which parts of a node run in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parts {
+    /// Receiver and sidecar; and the replicator, where `with_replicator` says so.
+    Node {
+        /// Push, too.
+        with_replicator: bool,
+    },
+    /// The disks, by gRPC.
+    Receiver,
+    /// HTTP, over a receiver elsewhere.
+    Sidecar,
+    /// The push, over a receiver elsewhere.
+    Replicator,
+}
+
+impl Parts {
+    fn receiver(self) -> bool {
+        matches!(self, Self::Node { .. } | Self::Receiver)
+    }
+
+    fn sidecar(self) -> bool {
+        matches!(self, Self::Node { .. } | Self::Sidecar)
+    }
+
+    fn replicator(self) -> bool {
+        matches!(self, Self::Node { with_replicator: true } | Self::Replicator)
+    }
+
+    /// Where its metrics, health and admin service are.
+    fn admin(self, config: &Config) -> Option<&BindAddress> {
+        match self {
+            Self::Node { .. } | Self::Receiver => config.ssync.admin_bind.as_ref(),
+            Self::Sidecar => config.ssync.sidecar_admin_bind.as_ref(),
+            Self::Replicator => config.ssync.replicator_admin_bind.as_ref(),
+        }
+    }
+}
+
+/// A running node.
+pub(crate) struct Node {
+    config: Config,
+    drain: Drain,
+    health: Health,
+    replicator: Option<Arc<Replicator>>,
+}
+
+impl Node {
+    /// Reads rings and policies, opens the disks, binds every address, and serves.
+    pub(crate) async fn start(config: Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
+        let plan = Plan::make(config, parts, metrics).await?;
+        plan.listen().await?;
+        plan.health.set_ready().await;
+        Ok(Self { config: plan.config, drain: plan.drain, health: plan.health, replicator: plan.replicator })
+    }
+
+    /// Its replicator.
+    pub(crate) fn replicator(&self) -> Option<&Arc<Replicator>> {
+        self.replicator.as_ref()
+    }
+
+    /// Lets the replicator push by itself from now on.
+    pub(crate) fn run_replicator(&self) {
+        if let Some(replicator) = self.replicator.clone() {
+            let token = self.drain.token();
+            self.drain.spawn(async move { replicator.run_forever(token).await });
+        }
+    }
+
+    /// Ends when the node is told to drain.
+    pub(crate) fn drain(&self) -> &Drain {
+        &self.drain
+    }
+
+    /// Serves until a signal comes, then drains.
+    pub(crate) async fn until_signal(self) -> std::io::Result<Drained> {
+        self.shutdown().on_signal().await
+    }
+
+    /// Drains now.
+    pub(crate) async fn stop(self) -> Drained {
+        self.shutdown().run().await
+    }
+
+    fn shutdown(self) -> Shutdown {
+        Shutdown {
+            drain: self.drain,
+            health: self.health,
+            notice: self.config.ssync.drain_notice,
+            deadline: self.config.ssync.drain_timeout,
+        }
+    }
+}
+
+/// The parts of a node, made but not listening.
+struct Plan {
+    config: Config,
+    parts: Parts,
+    metrics: Metrics,
+    drain: Drain,
+    health: Health,
+    swift: SwiftConf,
+    /// What sidecar and replicator ask: the receiver here, or one elsewhere.
+    store: Arc<dyn Store>,
+    receiver: Option<Arc<Receiver>>,
+    replicator: Option<Arc<Replicator>>,
+}
+
+impl Plan {
+    async fn make(config: Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
+        let drain = Drain::new();
+        let health = Health::new(SERVICES).await;
+        let swift = SwiftConf::load(&config.node.swift_dir).context("swift.conf cannot be used")?;
+        let placement = Arc::new(placement(&config, &swift)?);
+        let receiver = if parts.receiver() {
+            let devices = Arc::new(devices(settings::disk(&config.node, &config), &swift));
+            Some(Receiver::new(
+                settings::receiver(&config, &swift),
+                devices,
+                placement.clone(),
+                drain.token(),
+            ))
+        } else {
+            None
+        };
+        let store: Arc<dyn Store> = match &receiver {
+            Some(receiver) => Arc::clone(receiver) as Arc<dyn Store>,
+            None => Arc::new(settings::remote_store(&config, parts)?),
+        };
+        drain.spawn(Arc::clone(&placement).follow(drain.token()));
+        let replicator = if parts.replicator() {
+            let devices = Arc::new(devices(settings::disk(&config.replicator_node, &config), &swift));
+            let rings = Arc::new(ReplicationRings::new(placement.clone(), &swift));
+            let options = settings::replicator(&config);
+            Some(Arc::new(Replicator::new(
+                options,
+                rings,
+                devices,
+                Arc::clone(&store),
+                settings::remote(&config),
+            )))
+        } else {
+            None
+        };
+        Ok(Self {
+            config,
+            parts,
+            metrics: metrics.clone(),
+            drain,
+            health,
+            swift,
+            store,
+            receiver,
+            replicator,
+        })
+    }
+
+    /// Binds every address before any of them is served, so that a node either starts whole or not at all.
+    async fn listen(&self) -> anyhow::Result<()> {
+        let mut ports = Vec::new();
+        let mut servers = Vec::new();
+        if self.receiver.is_some() {
+            let (queue, incoming) = connection_queue();
+            servers.push((self.data_server()?, incoming));
+            for (address, takes_forwarded) in self.grpc_addresses() {
+                let options = settings::port(&self.config, takes_forwarded);
+                ports.push(Port::new(
+                    self.bind(&address).await?,
+                    options,
+                    Route::Queue(queue.clone()),
+                    self.http_route(),
+                ));
+            }
+        } else if self.parts.sidecar() {
+            let receiver = settings::receiver_address(&self.config);
+            let listener = self.bind(&settings::data_address(&self.config)).await?;
+            let options = settings::port(&self.config, false);
+            ports.push(Port::new(listener, options, Route::Forward(receiver), self.http_route()));
+        }
+        if let Some(address) = self.parts.admin(&self.config) {
+            let (queue, incoming) = connection_queue();
+            servers.push((self.admin_server()?, incoming));
+            let options = settings::port(&self.config, false);
+            let route = Route::Queue(queue);
+            ports.push(Port::new(self.bind(address).await?, options, route.clone(), route));
+        }
+        for (server, incoming) in servers {
+            self.serve(server, incoming);
+        }
+        for port in ports {
+            tracing::info!(address = %port.address(), parts = ?self.parts, "listening");
+            self.drain.spawn(port.serve(self.drain.clone()));
+        }
+        Ok(())
+    }
+
+    /// Where gRPC is served, and whether a sidecar of ours passes connections on to it.
+    fn grpc_addresses(&self) -> Vec<(BindAddress, bool)> {
+        let options = &self.config.ssync;
+        if self.parts == Parts::Receiver {
+            let socket = BindAddress::Unix(options.receiver_socket.clone());
+            return std::iter::once(socket)
+                .chain(options.receiver_bind.clone())
+                .map(|address| (address, true))
+                .collect();
+        }
+        let own_port =
+            options.grpc_port.map(|port| BindAddress::Tcp((self.config.node.bind_ip, port).into()));
+        std::iter::once(settings::data_address(&self.config))
+            .chain(own_port)
+            .map(|address| (address, false))
+            .collect()
+    }
+
+    fn http_route(&self) -> Route {
+        if !self.parts.sidecar() {
+            return Route::Close("HTTP is the sidecar's; this address serves gRPC");
+        }
+        let policies = settings::sidecar_policies(&self.swift);
+        let config = settings::sidecar(&self.config, &self.swift);
+        let sidecar = Sidecar::new(config, Arc::clone(&self.store), policies, self.drain.token());
+        Route::handle(move |connection| {
+            let sidecar = sidecar.clone();
+            async move {
+                // A Unix socket has no address of its own; its clients are on this host.
+                let peer = connection.peer().remote.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
+                sidecar.serve_connection(connection, peer).await;
+            }
+        })
+    }
+
+    fn data_server(&self) -> anyhow::Result<GrpcServer> {
+        let mut grpc = GrpcSettings::new(is_local, self.drain.token());
+        grpc.heartbeat_interval = self.config.ssync.heartbeat_interval;
+        grpc.silence_timeout = self.config.server.client_timeout;
+        let server = GrpcServer::new(
+            settings::grpc(&self.config),
+            &[FILE_DESCRIPTOR_SET],
+            &self.health,
+            &self.metrics,
+        )?;
+        let (replication, object) = services(Arc::clone(&self.store), grpc);
+        Ok(server.add_service(replication).add_service(object))
+    }
+
+    fn admin_server(&self) -> anyhow::Result<GrpcServer> {
+        let mut options = settings::grpc(&self.config);
+        options.http1 = true;
+        options.reflection = true;
+        let mut server = GrpcServer::new(options, &[FILE_DESCRIPTOR_SET], &self.health, &self.metrics)?;
+        if let Some(receiver) = &self.receiver {
+            server = server.add_service(AdminGrpc::server(Arc::clone(receiver)));
+        }
+        let metrics = self.config.ssync.metrics.then(|| self.metrics.clone());
+        let admin = Admin { health: self.health.clone(), metrics, config: self.config.rows.clone().into() };
+        Ok(admin.routes_on(server))
+    }
+
+    async fn bind(&self, address: &BindAddress) -> anyhow::Result<Listener> {
+        Ok(Listener::bind(address, &settings::listen(&self.config)).await?)
+    }
+
+    fn serve(&self, server: GrpcServer, incoming: Incoming) {
+        let drain = self.drain.clone();
+        self.drain.spawn(async move {
+            if let Err(error) = server.serve(incoming, &drain).await {
+                tracing::error!(%error, "the daemon cannot go on and drains");
+                drain.begin();
+            }
+        });
+    }
+}
+
+/// Who may let go of this node's objects: a caller on this node, whose connection nobody passed on.
+fn is_local(extensions: &tonic::Extensions) -> bool {
+    extensions.get::<PeerInfo>().is_some_and(PeerInfo::is_local)
+}
+
+fn devices(config: DiskConfig, swift: &SwiftConf) -> Devices {
+    Devices::new(config, swift.hash_path().clone(), settings::disk_policies(swift))
+}
+
+fn placement(config: &Config, swift: &SwiftConf) -> anyhow::Result<RingPlacement> {
+    let node = &config.node;
+    let ip = node.ring_ip.unwrap_or(node.bind_ip).to_string();
+    let port = (node.servers_per_port == 0).then_some(node.bind_port);
+    let local = LocalAddresses::new(Some(&ip), port).context("this node's own addresses are not known")?;
+    Ok(RingPlacement::load(&node.swift_dir, swift.policies(), local, config.replicator.ring_check_interval))
+}

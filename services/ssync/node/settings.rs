@@ -1,0 +1,235 @@
+//! What the configuration says, as each part wants to be told.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use anyhow::Context as _;
+use ssync_diskfile::DiskConfig;
+use ssync_protocol::FailureLimits;
+use ssync_receiver::ReceiverConfig;
+use ssync_replicator::ReplicatorConfig;
+use ssync_ring::{PolicyKind, SwiftConf};
+use ssync_runtime::{
+    BindAddress, Config, DurabilityOption, GrpcOptions, ListenOptions, NodeOptions, PortOptions, Reserve,
+};
+use ssync_sidecar::{Constraints, Policies, SidecarConfig};
+use ssync_store::{RemoteSettings, RemoteStore, StoreAddress};
+use ssync_types::{Durability, PolicyIndex};
+
+use crate::node::Parts;
+
+/// The disk layer, for a receiver or for the replicator's own reading.
+pub(super) fn disk(node: &NodeOptions, config: &Config) -> DiskConfig {
+    DiskConfig {
+        devices: node.devices.clone(),
+        mount_check: node.mount_check,
+        reclaim_age: node.reclaim_age,
+        commit_window: node.commit_window,
+        fallocate_reserve: match node.fallocate_reserve {
+            Reserve::Bytes(bytes) => ssync_diskfile::Reserve::Bytes(bytes),
+            Reserve::Percent(percent) => ssync_diskfile::Reserve::Percent(percent),
+        },
+        disable_fallocate: node.disable_fallocate,
+        disk_chunk_size: node.disk_chunk_size as usize,
+        mb_per_sync: u64::from(node.mb_per_sync),
+        keep_cache_size: config.server.keep_cache_size,
+        replication_lock_timeout: node.replication_lock_timeout,
+        durability: match config.ssync.durability {
+            DurabilityOption::Object | DurabilityOption::Batch => Durability::Object,
+            DurabilityOption::None => Durability::None,
+        },
+    }
+}
+
+/// How each policy keeps its objects.
+pub(super) fn disk_policies(swift: &SwiftConf) -> BTreeMap<PolicyIndex, ssync_diskfile::PolicyKind> {
+    let kind = |kind: &PolicyKind| match kind {
+        PolicyKind::Replication => ssync_diskfile::PolicyKind::Replication,
+        PolicyKind::ErasureCoding { data, parity, .. } => {
+            ssync_diskfile::PolicyKind::ErasureCoding { fragments: data + parity }
+        }
+    };
+    swift.policies().iter().map(|policy| (policy.index, kind(&policy.kind))).collect()
+}
+
+/// The receiver.
+pub(super) fn receiver(config: &Config, swift: &SwiftConf) -> ReceiverConfig {
+    let server = &config.server;
+    ReceiverConfig {
+        replication_concurrency: server.replication_concurrency,
+        replication_concurrency_per_device: match server.replication_one_per_device {
+            Some(one)
+                if config
+                    .row("app:object-server", "replication_concurrency_per_device")
+                    .is_none_or(is_default) =>
+            {
+                u32::from(one)
+            }
+            _ => server.replication_concurrency_per_device,
+        },
+        grpc_sessions_per_device: config.ssync.grpc_sessions_per_device,
+        grpc_device_lock: config.ssync.grpc_device_lock,
+        replication_lock_timeout: config.node.replication_lock_timeout,
+        replication_failure_threshold: server.replication_failure_threshold,
+        replication_failure_ratio: server.replication_failure_ratio,
+        client_timeout: server.client_timeout,
+        drain_timeout: config.ssync.drain_timeout,
+        session_updates_max: config.ssync.session_updates_max,
+        inline_bytes_max: config.ssync.inline_bytes_max,
+        max_file_size: swift.constraints().max_file_size,
+        ..ReceiverConfig::default()
+    }
+}
+
+fn is_default(row: &ssync_runtime::Row) -> bool {
+    row.origin == ssync_runtime::Origin::Default
+}
+
+/// The sidecar.
+pub(super) fn sidecar(config: &Config, swift: &SwiftConf) -> SidecarConfig {
+    let server = &config.server;
+    let limits = swift.constraints();
+    SidecarConfig {
+        client_timeout: server.client_timeout,
+        max_clients: config.node.max_clients as usize,
+        max_upload_time: server.max_upload_time,
+        network_chunk_size: config.node.network_chunk_size as usize,
+        allowed_headers: server.allowed_headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
+        replication_server: server.replication_server,
+        failure_limits: FailureLimits {
+            threshold: server.replication_failure_threshold,
+            ratio: server.replication_failure_ratio,
+        },
+        log_requests: server.log_requests,
+        disable_path: config.healthcheck.disable_path.clone(),
+        constraints: Constraints {
+            max_file_size: limits.max_file_size,
+            max_object_name_length: size(limits.max_object_name_length),
+            max_meta_name_length: size(limits.max_meta_name_length),
+            max_meta_value_length: size(limits.max_meta_value_length),
+            max_meta_count: size(limits.max_meta_count),
+            max_meta_overall_size: size(limits.max_meta_overall_size),
+            max_header_size: size(limits.max_header_size),
+        },
+        ..SidecarConfig::default()
+    }
+}
+
+/// A limit on what is held in memory.
+fn size(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// The policies, as the sidecar wants them.
+pub(super) fn sidecar_policies(swift: &SwiftConf) -> Policies {
+    let kind = |kind: &PolicyKind| match kind {
+        PolicyKind::Replication => ssync_sidecar::PolicyKind::Replication,
+        PolicyKind::ErasureCoding { .. } => ssync_sidecar::PolicyKind::ErasureCoding,
+    };
+    swift.policies().iter().map(|policy| (policy.index, kind(&policy.kind))).collect()
+}
+
+/// The replicator.
+pub(super) fn replicator(config: &Config) -> ReplicatorConfig {
+    let node = &config.replicator_node;
+    let options = &config.replicator;
+    let recon_is_set = config.rows.iter().any(|row| row.name == "recon_cache_path" && !is_default(row));
+    ReplicatorConfig {
+        bind_ip: node.bind_ip,
+        bind_port: node.bind_port,
+        ring_ip: node.ring_ip,
+        servers_per_port: node.servers_per_port,
+        concurrency: (options.concurrency.max(1) * options.replicator_workers.max(1)) as usize,
+        interval: options.interval,
+        stats_interval: options.stats_interval,
+        conn_timeout: node.conn_timeout,
+        node_timeout: options.node_timeout,
+        http_timeout: options.http_timeout,
+        ring_check_interval: options.ring_check_interval,
+        recon_cache_path: (recon_is_set || node.recon_cache_path.is_dir())
+            .then(|| node.recon_cache_path.clone()),
+        handoffs_first: options.handoffs_first,
+        handoff_delete: options.handoff_delete.map(|copies| copies as usize),
+        network_chunk_size: node.network_chunk_size as usize,
+        ..ReplicatorConfig::default()
+    }
+}
+
+/// The gRPC server.
+pub(super) fn grpc(config: &Config) -> GrpcOptions {
+    GrpcOptions {
+        stream_window: config.ssync.grpc_stream_window,
+        connection_window: config.ssync.grpc_connection_window,
+        keepalive_interval: config.ssync.grpc_keepalive_interval,
+        keepalive_timeout: config.ssync.grpc_keepalive_timeout,
+        reflection: config.ssync.grpc_reflection,
+        http1: false,
+    }
+}
+
+/// Listening addresses.
+pub(super) fn listen(config: &Config) -> ListenOptions {
+    ListenOptions {
+        backlog: config.node.backlog,
+        keep_idle: config.node.keep_idle,
+        bind_timeout: config.node.bind_timeout,
+        unix_mode: config.ssync.receiver_socket_mode.0,
+        trust_loopback: config.ssync.trust_loopback,
+    }
+}
+
+/// A listening port; `takes_forwarded` where a sidecar of ours passes connections on to it.
+pub(super) fn port(config: &Config, takes_forwarded: bool) -> PortOptions {
+    PortOptions {
+        connections_max: config.node.max_clients as usize,
+        sniff_timeout: config.server.client_timeout,
+        takes_forwarded,
+    }
+}
+
+/// The address of the ring.
+pub(super) fn data_address(config: &Config) -> BindAddress {
+    BindAddress::Tcp(SocketAddr::new(config.node.bind_ip, config.node.bind_port))
+}
+
+/// Where a receiver that is a process of its own is found.
+pub(super) fn receiver_address(config: &Config) -> BindAddress {
+    config
+        .ssync
+        .receiver_address
+        .clone()
+        .unwrap_or_else(|| BindAddress::Unix(config.ssync.receiver_socket.clone()))
+}
+
+/// The receiver of this node, for a part that runs without it. A replicator finds it at the node's own port where no
+/// receiver is a process of its own.
+pub(super) fn remote_store(config: &Config, parts: Parts) -> anyhow::Result<RemoteStore> {
+    let no_receiver_alone = config.ssync.receiver_address.is_none() && !config.ssync.receiver_socket.exists();
+    let address = match receiver_address(config) {
+        _ if parts == Parts::Replicator && no_receiver_alone => own_address(config),
+        BindAddress::Tcp(address) => StoreAddress::Tcp(address.to_string()),
+        BindAddress::Unix(path) => StoreAddress::Unix(path),
+    };
+    RemoteStore::new(address, remote(config)).context("receiver_address cannot be used")
+}
+
+fn own_address(config: &Config) -> StoreAddress {
+    let node = &config.replicator_node;
+    let ip = match node.ring_ip.unwrap_or(node.bind_ip) {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    StoreAddress::of_node(&ip.to_string(), node.bind_port)
+}
+
+/// How other nodes are called.
+pub(super) fn remote(config: &Config) -> RemoteSettings {
+    RemoteSettings {
+        connect_timeout: config.node.conn_timeout,
+        heartbeat_interval: config.ssync.heartbeat_interval,
+        ..RemoteSettings::default()
+    }
+}
