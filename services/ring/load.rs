@@ -22,11 +22,11 @@ impl Ring {
     /// Reads a ring file.
     pub fn load(path: &Path) -> Result<Self, RingError> {
         let failed = |source| RingError::Io { path: path.to_owned(), source };
-        Self::read(path, &File::open(path).map_err(failed)?)
+        Self::read(path, File::open(path).map_err(failed)?)
     }
 
-    /// Reads an open ring file; `path` stands for it in errors.
-    pub(crate) fn read(path: &Path, file: &File) -> Result<Self, RingError> {
+    /// Reads the content of a ring file; `path` stands for it in errors.
+    pub(crate) fn read(path: &Path, file: impl io::Read) -> Result<Self, RingError> {
         let bad = |problem| RingError::File { path: path.to_owned(), problem };
         let mut bytes = Vec::new();
         match GzDecoder::new(file).take(RING_BYTES_MAX + 1).read_to_end(&mut bytes) {

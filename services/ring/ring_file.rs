@@ -104,7 +104,7 @@ fn load(path: &Path) -> Result<(Ring, SystemTime), RingError> {
     let failed = |source: io::Error| RingError::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let modified = file.metadata().and_then(|metadata| metadata.modified()).map_err(failed)?;
-    Ok((Ring::read(path, &file)?, modified))
+    Ok((Ring::read(path, file)?, modified))
 }
 
 fn check_replicas(path: &Path, ring: &Ring, required: Option<u32>) -> Result<(), RingError> {
