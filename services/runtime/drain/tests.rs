@@ -42,7 +42,7 @@ async fn work_that_does_not_end_is_dropped_at_the_deadline() {
         std::future::pending::<()>().await;
     });
     assert_eq!(shutdown.run().await, Drained::TimedOut { tasks: 1 });
-    stuck.await.unwrap();
+    timeout(Duration::from_secs(1), stuck).await.unwrap().unwrap();
     assert_eq!(Arc::strong_count(&held), 1);
 }
 

@@ -66,6 +66,17 @@ async fn it_decides_without_a_byte_more_than_it_needs() {
     drop(client);
 }
 
+/// What is looked at is held in memory for each connection.
+#[tokio::test(start_paused = true)]
+async fn it_never_looks_at_more_than_the_preface_or_a_line() {
+    for (head, most) in [("GET /", PREFACE.len()), ("SSYNC-PEER 1 unix\r\nGET /", PREAMBLE_MAX)] {
+        let (mut client, server) = duplex(4096);
+        client.write_all(&[head.as_bytes(), &[b'x'; 2048]].concat()).await.unwrap();
+        let sniffed = sniff(server, true, PATIENCE).await.unwrap();
+        assert!(sniffed.stream.pending().len() <= most, "{} bytes", sniffed.stream.pending().len());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_client_is_given_up_after_its_time_however_it_trickles() {
     let (mut client, server) = duplex(64);
