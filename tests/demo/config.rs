@@ -1,16 +1,14 @@
 //! `ssync config show` tells what counts, and where it comes from.
 
-use std::process::Command;
-
 use anyhow::Result;
-use ssync_tests::{Cluster, ssync_binary};
+use ssync_tests::{Cluster, as_own_group, ssync_binary};
 
 #[test]
 fn tells_each_value_and_its_source() -> Result<()> {
     let cluster = Cluster::of(1).setting("object-replicator", "concurrency", "3").build()?;
     let conf = cluster.node(1).conf().display().to_string();
-    let shown = Command::new(ssync_binary()?)
-        .args(["config", "show", "--conf", &conf, "--set", "client_timeout=7"])
+    let shown = as_own_group(&ssync_binary()?)
+        .args(["config", "show", "--conf", &conf, "--set", "server.client_timeout=7"])
         .env("SSYNC_INLINE_BYTES_MAX", "4096")
         .output()?;
     let said = String::from_utf8_lossy(&shown.stdout).into_owned();
@@ -34,7 +32,7 @@ fn names_every_mistake_at_once() -> Result<()> {
         .setting("app:object-server", "client_timeout", "soon")
         .build()?;
     let conf = cluster.node(1).conf().display().to_string();
-    let shown = Command::new(ssync_binary()?).args(["config", "show", "--conf", &conf]).output()?;
+    let shown = as_own_group(&ssync_binary()?).args(["config", "show", "--conf", &conf]).output()?;
     let said = String::from_utf8_lossy(&shown.stderr).into_owned();
     assert!(!shown.status.success(), "mistakes were taken");
     for word in ["concurrency", "many", "client_timeout", "soon"] {

@@ -1,19 +1,16 @@
 //! `ssync demo` does the main job on data of its own, says so in a table, and leaves nothing behind.
 
-use std::{
-    fs,
-    process::{Command, Output},
-};
+use std::{fs, process::Output};
 
 use anyhow::Result;
-use ssync_tests::ssync_binary;
+use ssync_tests::{as_own_group, ssync_binary};
 use tempfile::TempDir;
 
 /// Fewer than by default, enough for every phase.
 const OBJECTS: &str = "400";
 
 fn demo(folder: &TempDir, more: &[&str]) -> Result<Output> {
-    let mut command = Command::new(ssync_binary()?);
+    let mut command = as_own_group(&ssync_binary()?);
     command.args(["demo", "--objects", OBJECTS]).args(more).env("TMPDIR", folder.path());
     Ok(command.output()?)
 }

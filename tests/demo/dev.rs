@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use ssync_tests::{repository, ssync_binary, venv_program};
+use ssync_tests::{as_own_group, repository, ssync_binary, venv_program};
 use tempfile::TempDir;
 
 /// The last line of the greeting starts so.
@@ -34,9 +34,7 @@ impl Dev {
     fn start() -> Result<Self> {
         let folder = TempDir::new()?;
         let base_port = free_ports()?;
-        let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(ssync_binary()?)
+        let mut child = as_own_group(&ssync_binary()?)
             .args(["dev", "--base-port", &base_port.to_string(), "--dir"])
             .arg(folder.path().join("dev"))
             .stdout(Stdio::piped())
@@ -136,7 +134,7 @@ fn what_the_readme_says_to_ask_is_answered() -> Result<()> {
         let rest = text.split(mark).nth(1).with_context(|| format!("no {mark} in {text}"))?;
         Ok(rest.trim_start_matches('"').chars().take_while(char::is_ascii_alphanumeric).collect())
     };
-    let (partition, hash) = (after(check, "\"partition\":")?, after(check, "\"objectHash\":")?);
+    let (partition, hash) = (after(check, ",\"partition\":")?, after(check, "\"objectHash\":")?);
     let device = after(check, "\"device\":")?;
     let address = after(check, "127.0.0.1:").map(|port| format!("127.0.0.1:{port}"))?;
 

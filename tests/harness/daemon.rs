@@ -38,9 +38,11 @@ pub struct Daemon {
 
 /// `program` in a process group of its own, killed by the kernel when the thread that starts it ends: a test that is
 /// killed leaves nothing behind.
-pub(crate) fn as_own_group(program: &Path) -> Command {
+pub fn as_own_group(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program).process_group(0);
+    // Variables of this name are options to the binary under test; those that steer the tests are none.
+    command.env_remove("SSYNC_BIN").env_remove("SSYNC_TEST_DISK");
     command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1").env("RUST_BACKTRACE", "1");
     command
 }

@@ -42,7 +42,7 @@ mod tools;
 mod tree;
 
 pub use cluster::{Builder, Cluster};
-pub use daemon::Daemon;
+pub use daemon::{Daemon, as_own_group};
 pub use http::{Answer, Connection, dechunk, exchange};
 pub use node::{DEVICE, Node, Server, Serving, Shape};
 pub use replicate::{Pass, Replicator};

@@ -7,7 +7,7 @@ use ssync_api::{
     status::{from_rpc_status, from_status},
     v1::{
         BodyChunk, BodyComplete, BodyEnd, MissingCheckRequest, MissingCheckResponse, ObjectOffer,
-        PartitionRef, PutUpdate, SwiftTimestamp, Update, UpdateOutcome, UpdatesOpen, UpdatesRequest,
+        PartitionRef, PutUpdate, Sender, SwiftTimestamp, Update, UpdateOutcome, UpdatesOpen, UpdatesRequest,
         UpdatesResponse, body_end, replication_service_client::ReplicationServiceClient, update,
         updates_request::Message, updates_response::Message as Answer,
     },
@@ -167,7 +167,9 @@ impl Went {
 
 /// The message that opens a session.
 pub(crate) fn open(partition: PartitionRef) -> UpdatesRequest {
-    say(Message::Open(UpdatesOpen { partition: Some(partition), ..Default::default() }))
+    let sender =
+        Sender { address: "127.0.0.1:1".to_owned(), device: "sdb1".to_owned(), ..Default::default() };
+    say(Message::Open(UpdatesOpen { partition: Some(partition), sender: Some(sender), ..Default::default() }))
 }
 
 pub(crate) fn say(message: Message) -> UpdatesRequest {

@@ -7,7 +7,7 @@ use serde_json::json;
 use ssync_tests::{Answer, Cluster, Connection, Server, Shape, helper, repository};
 
 /// The recordings are of one day; no tombstone in them may be too old on the day of the test.
-const RECLAIM_AGE: &str = "3153600000";
+const RECLAIM_AGE: &str = "315360000";
 /// Of the ring that was in force.
 const PART_POWER: u8 = 2;
 

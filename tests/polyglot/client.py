@@ -7,21 +7,24 @@ Out: {"lacking": [...], "accepted": {...}, "results": {id: [outcome, hash]}, "su
 """
 import hashlib
 import json
+import os
 import queue
 import sys
 import tempfile
 import time
 
 import grpc
+import grpc_tools
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from grpc_tools import protoc
 
 args = json.load(sys.stdin)
+well_known = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
 stubs = tempfile.TemporaryDirectory()
 files = ["ssync/v1/types.proto", "ssync/v1/replication_service.proto"]
 failed = protoc.main(
-    ["protoc", "-I" + args["proto"], "--python_out=" + stubs.name, "--grpc_python_out=" + stubs.name] + files)
+    ["protoc", "-I" + args["proto"], "-I" + well_known, "--python_out=" + stubs.name, "--grpc_python_out=" + stubs.name] + files)
 assert not failed, "protoc refuses the contract"
 sys.path.insert(0, stubs.name)
 from ssync.v1 import replication_service_pb2 as messages  # noqa: E402
