@@ -10,13 +10,15 @@ mod input;
 mod tally;
 mod updates;
 
-use std::net::SocketAddr;
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use ssync_protocol::Marker;
 use ssync_store::Session;
 use ssync_types::{
     Accepted, Job, PartitionRef, Reason, Refusal, Sender, SessionEvent, SessionOpen, SessionProtocol,
+    UpdateMessage,
 };
+use tokio::sync::mpsc;
 
 use crate::{
     dispatch::Answer,
@@ -29,6 +31,9 @@ use crate::{
 use fault::Fault;
 use input::Input;
 use tally::Tally;
+
+/// How often in `client_timeout` each side hears that the other is alive.
+const SIGNS_OF_LIFE: u32 = 4;
 
 /// Answers `SSYNC /device/partition`.
 pub(crate) async fn serve(shared: &Shared, exchange: &mut Exchange<'_>, path: &Path) -> Answer {
@@ -136,10 +141,11 @@ async fn conversation(
     let Session { messages, mut events } = session;
     let accepted = accepted(&mut events).await?;
     let tally = Tally::new(&accepted, shared.config.failure_limits);
+    let follow = tally.follow(&mut events);
+    tokio::pin!(follow);
     {
-        let follow = tally.follow(&mut events);
+        let beat = beat(&tally, messages.clone(), exchange.read_limit() / SIGNS_OF_LIFE);
         let talk = talk(shared, exchange, partition, &accepted, &tally, messages);
-        tokio::pin!(follow);
         tokio::pin!(talk);
         tokio::select! {
             // Whatever it is, it is the reason why the talk cannot go on.
@@ -148,19 +154,48 @@ async fn conversation(
                 Err(fault) => fault,
             }),
             talked = &mut talk => talked?,
+            never = beat => match never {},
         }
-        follow.await?;
     }
+    reassure(exchange, follow).await?;
     tally.verdict()?;
     exchange.send_chunk(Marker::UpdatesStart.line()).await?;
     exchange.send_chunk(Marker::UpdatesEnd.line()).await?;
     Ok(())
 }
 
+/// Tells the session that its sender is alive, who says nothing in the first phase, or says it slowly.
+async fn beat(tally: &Tally, messages: mpsc::Sender<UpdateMessage>, every: Duration) -> Infallible {
+    loop {
+        tokio::time::sleep(every).await;
+        if !tally.is_in_body() {
+            // A full channel is a sign of life as well.
+            let _ = messages.try_send(UpdateMessage::Heartbeat);
+        }
+    }
+}
+
+/// Sends an empty line now and then while something is waited for: the sender passes over it, and gives up on a
+/// silent receiver after a minute (Swift: ssync_sender.py missing_check, updates; http_timeout).
+async fn reassure<T>(
+    exchange: &mut Exchange<'_>,
+    awaited: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let every = exchange.read_limit() / SIGNS_OF_LIFE;
+    tokio::pin!(awaited);
+    loop {
+        tokio::select! {
+            done = &mut awaited => return done,
+            () = tokio::time::sleep(every) => {
+                exchange.send_chunk(b"\r\n").await?;
+                exchange.flush().await?;
+            }
+        }
+    }
+}
+
 /// Waits for slot and locks.
-async fn accepted(
-    events: &mut tokio::sync::mpsc::Receiver<Result<SessionEvent, Refusal>>,
-) -> Result<Accepted, Fault> {
+async fn accepted(events: &mut mpsc::Receiver<Result<SessionEvent, Refusal>>) -> Result<Accepted, Fault> {
     loop {
         match events.recv().await {
             Some(Ok(SessionEvent::Accepted(accepted))) => return Ok(accepted),
@@ -178,7 +213,7 @@ async fn talk(
     partition: &PartitionRef,
     accepted: &Accepted,
     tally: &Tally,
-    messages: tokio::sync::mpsc::Sender<ssync_types::UpdateMessage>,
+    messages: mpsc::Sender<UpdateMessage>,
 ) -> Result<(), Fault> {
     let mut input = Input::new(exchange);
     let wants = check::missing_check(shared, &mut input, partition).await?;

@@ -5,7 +5,7 @@ use ssync_store::{CHECK_QUEUE_MAX, CheckAnswers};
 use ssync_types::{Offer, PartitionRef, Want};
 use tokio::sync::mpsc;
 
-use super::{fault::Fault, input::Input};
+use super::{fault::Fault, input::Input, reassure};
 use crate::{http::Exchange, sidecar::Shared};
 
 /// Offers of one batch to the store.
@@ -56,8 +56,15 @@ pub(super) async fn missing_check(
     input.expect(Marker::MissingCheckStart, "missing_check start").await?;
     let (offers, checked) = mpsc::channel(CHECK_QUEUE_MAX);
     let answers = shared.store.missing_check(partition.clone(), checked).await.map_err(Fault::Refused)?;
-    // The answers first: where both fail, they know why.
-    let (wants, offered) = tokio::try_join!(collect(answers, WANTS_MAX), send_offers(input, offers))?;
+    let collect = collect(answers, WANTS_MAX);
+    tokio::pin!(collect);
+    let offered = tokio::select! {
+        // The answers first: where both fail, they know why.
+        biased;
+        early = &mut collect => return Err(early.err().unwrap_or_else(|| Fault::text(0, "the check ended too early"))),
+        offered = send_offers(input, offers) => offered?,
+    };
+    let wants = reassure(input.exchange(), collect).await?;
     if wants.answered_offers != offered {
         let answered = wants.answered_offers;
         return Err(Fault::text(0, format!("the check answered {answered} of {offered} offers")));

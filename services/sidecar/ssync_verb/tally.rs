@@ -32,6 +32,7 @@ struct State {
     failures: u64,
     withheld: u64,
     draining: bool,
+    in_body: bool,
 }
 
 impl Tally {
@@ -67,6 +68,16 @@ impl Tally {
     /// So many objects are lacking that were not asked for.
     pub(super) fn withhold(&self, wants: u64) {
         self.state().withheld = wants;
+    }
+
+    /// Whether the session is within a body, where nothing else may be said.
+    pub(super) fn is_in_body(&self) -> bool {
+        self.state().in_body
+    }
+
+    /// A body begins, or has ended.
+    pub(super) fn set_in_body(&self, in_body: bool) {
+        self.state().in_body = in_body;
     }
 
     /// The daemon is shutting down: an error when no further update should be begun.

@@ -99,11 +99,13 @@ impl Outbox<'_> {
             }
         }
         self.tally.begin(id, context.clone()).await;
+        self.tally.set_in_body(streams);
         self.send(UpdateMessage::Update(Update { id, op })).await?;
-        match streams {
-            true => self.body(input, length, etag, &context).await,
-            false => Ok(()),
+        if streams {
+            self.body(input, length, etag, &context).await?;
+            self.tally.set_in_body(false);
         }
+        Ok(())
     }
 
     async fn body(

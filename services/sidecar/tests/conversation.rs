@@ -1,5 +1,7 @@
 //! SSYNC conversations: recorded ones between stock servers, and all that can go wrong in one.
 
+use std::time::Duration;
+
 use ssync_protocol::LocalVersion;
 use ssync_types::{Reason, Refusal, SessionProtocol};
 
@@ -242,4 +244,18 @@ async fn a_line_has_a_bound() {
     let lab = Lab::new();
     let answer = lab.say(&says(&[&"x".repeat(70_000)], true)).await;
     assert_eq!(answer, OPENED);
+}
+
+#[tokio::test]
+async fn nobody_is_left_in_doubt_while_something_takes_its_time() {
+    let lab = Lab::impatient();
+    lab.store.state().slowness = Duration::from_millis(300);
+    let answer = lab.say(FULL.0).await;
+    let line = chunk("\r\n");
+    assert!(
+        answer.starts_with(&format!("{OPENED}{}17\r\n:MISSING_CHECK: START", line.repeat(2))),
+        "{answer}"
+    );
+    assert!(answer.ends_with(&format!("{line}{line}{DONE}")), "{answer}");
+    assert!(lab.store.state().heartbeats >= 4);
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -40,6 +41,10 @@ pub(super) struct State {
     pub(super) cut_body: bool,
     /// Ends a body on its way out too early, and says nothing.
     pub(super) shorten_body: bool,
+    /// How long a check, and the end of a session, take.
+    pub(super) slowness: Duration,
+    /// Heartbeats that sessions have got.
+    pub(super) heartbeats: usize,
     /// Leaves offers unanswered.
     pub(super) forget_offers: bool,
     /// Says no to each PUT at once.
@@ -180,7 +185,14 @@ async fn session(
     };
     events.send(Ok(SessionEvent::Accepted(accepted))).await.ok()?;
     while let Some(message) = messages.recv().await {
-        let UpdateMessage::Update(update) = message else { panic!("{message:?}") };
+        let update = match message {
+            UpdateMessage::Update(update) => update,
+            UpdateMessage::Heartbeat => {
+                state.lock().unwrap().heartbeats += 1;
+                continue;
+            }
+            other => panic!("{other:?}"),
+        };
         let (path, done) = match update.op {
             UpdateOp::Put(mut put) => {
                 let body = match put.inline_body.take() {
@@ -213,6 +225,8 @@ async fn session(
         let result = UpdateResult { update_id: update.id, hash: hash(&path), outcome };
         events.send(Ok(SessionEvent::Results(vec![result]))).await.ok()?;
     }
+    let slowness = state.lock().unwrap().slowness;
+    tokio::time::sleep(slowness).await;
     events.send(Ok(SessionEvent::Summary(Summary::default()))).await.ok()
 }
 
@@ -239,6 +253,8 @@ impl Store for FakeStore {
         let state = self.0.clone();
         tokio::spawn(async move {
             let mut answered_offers = 0;
+            let slowness = state.lock().unwrap().slowness;
+            tokio::time::sleep(slowness).await;
             while let Some(batch) = offers.recv().await {
                 let wants = {
                     let state = state.lock().unwrap();
