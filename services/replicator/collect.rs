@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ssync_diskfile::{Devices, DiskError};
-use ssync_types::{DeviceName, Refusal};
+use ssync_diskfile::Devices;
+use ssync_ring::RingDevice;
+use ssync_types::DeviceName;
 
 use crate::{
     config::{Overrides, ReplicatorConfig},
     job::{Job, Kind},
-    places::{Ours, Places, PolicyPlaces, RingDevice, Role},
+    places::{Places, PolicyPlaces, Role, local_addresses},
     progress::Meter,
     shuffle::Shuffle,
     source::LocalDevice,
@@ -31,7 +32,7 @@ pub(crate) async fn collect(
 ) -> Collected {
     let mut collected = Collected::default();
     // A device that several policies use has one share of threads.
-    let mut opened: BTreeMap<DeviceName, Option<LocalDevice>> = BTreeMap::new();
+    let mut opened: BTreeMap<DeviceName, LocalDevice> = BTreeMap::new();
     for policy in policies.into_iter().filter(|policy| overrides.policy(policy.policy)) {
         if policy.ring.next_part_power().is_some() {
             tracing::warn!("next_part_power set in policy '{}'. Skipping", policy.name);
@@ -43,14 +44,11 @@ pub(crate) async fn collect(
             continue;
         }
         let places = Arc::new(Places(policy));
-        for device in local.into_iter().filter(|device| overrides.device(&device.target.device)) {
-            let name = &device.target.device;
-            if !opened.contains_key(name) {
-                opened.insert(name.clone(), open(devices, name, &places, meter).await);
-            }
-            if let Some(Some(local)) = opened.get(name) {
-                collect_device(local.clone(), &device, &places, overrides, meter, &mut collected).await;
-            }
+        for device in local.into_iter().filter(|device| overrides.device(&device.device)) {
+            let name = device.device.clone();
+            let new = || LocalDevice::new(Arc::clone(devices), name.clone());
+            let local = opened.entry(name.clone()).or_insert_with(new).clone();
+            collect_device(local, &device, &places, overrides, meter, &mut collected).await;
         }
     }
     let mut shuffle = Shuffle::new();
@@ -62,41 +60,24 @@ pub(crate) async fn collect(
 }
 
 async fn local_devices(config: &ReplicatorConfig, policy: &PolicyPlaces) -> Vec<RingDevice> {
-    let (ours, devices) = (Ours::new(config), policy.ring.devices());
-    let ask = move || devices.into_iter().filter(|device| ours.has(&device.target)).collect();
-    tokio::task::spawn_blocking(ask).await.unwrap_or_default()
-}
-
-async fn open(
-    devices: &Arc<Devices>,
-    name: &DeviceName,
-    places: &Places,
-    meter: &Meter,
-) -> Option<LocalDevice> {
-    let (all, wanted) = (Arc::clone(devices), name.clone());
-    let opened = tokio::task::spawn_blocking(move || all.open(&wanted)).await;
-    match opened {
-        Ok(Ok(device)) => Some(LocalDevice::new(device)),
-        Ok(Err(error)) => {
-            tracing::warn!("{error}");
-            device_failed(places, meter);
-            None
+    let (config, ring) = (config.clone(), Arc::clone(&policy.ring));
+    // Host names in the ring are looked up.
+    let look = move || match local_addresses(&config) {
+        Ok(addresses) => ring.local_devices(&addresses).cloned().collect(),
+        Err(error) => {
+            tracing::error!(%error, "the addresses of this machine are not to be had; set ring_ip");
+            Vec::new()
         }
-        Err(_) => {
-            tracing::warn!("opening device {name} was stopped");
-            device_failed(places, meter);
-            None
-        }
-    }
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
 /// As Swift does: every device of the ring counts as a failure, since this one tells none of them anything.
 fn device_failed(places: &Places, meter: &Meter) {
-    let devices = places.0.ring.devices();
     meter.count(|stats| {
         stats.devices_failed += 1;
-        for device in &devices {
-            stats.fail(&device.target.ip, &device.target.device);
+        for device in places.0.ring.devices() {
+            stats.fail(&device.replication_ip, &device.device);
         }
     });
 }
@@ -111,7 +92,7 @@ async fn collect_device(
 ) {
     let policy = places.0.policy;
     let listing = local.run(move |device| device.partitions(policy)).await;
-    let listing = match listing.and_then(|listing| listing.map_err(|error: DiskError| Refusal::from(error))) {
+    let listing = match listing {
         Ok(listing) => listing,
         Err(refusal) => {
             tracing::warn!("{refusal}");
@@ -119,7 +100,7 @@ async fn collect_device(
         }
     };
     for name in listing.unexpected {
-        tracing::warn!(device = %device.target.device, %policy, "{name:?} is no partition; it is left alone");
+        tracing::warn!(device = %device.device, %policy, "{name:?} is no partition; it is left alone");
     }
     for partition in listing.partitions.into_iter().filter(|partition| overrides.partition(*partition)) {
         let (kind, targets) = match places.role(partition, device.id) {
@@ -127,7 +108,7 @@ async fn collect_device(
             Role::Handoff(targets) => (Kind::Handoff, targets),
             Role::Outside => {
                 tracing::error!(
-                    device = %device.target.device, %policy,
+                    device = %device.device, %policy,
                     "partition {partition} has no place in the ring; it is left alone. Compare the ring file with those of other nodes"
                 );
                 meter.count(|stats| stats.partitions_outside += 1);
@@ -139,9 +120,9 @@ async fn collect_device(
         jobs.push(Job {
             policy,
             partition,
-            device: device.target.device.clone(),
+            device: device.device.clone(),
             local: local.clone(),
-            region: device.target.region,
+            region: device.region,
             kind,
             targets,
             places: Arc::clone(places),

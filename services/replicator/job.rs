@@ -132,7 +132,7 @@ impl Job {
                 job,
                 agent: context.config.agent.clone(),
             },
-            ring_digest: self.places.digest(),
+            ring_digest: Some(self.places.digest()),
             source: self.source(),
         }
     }

@@ -12,6 +12,8 @@ mod grpc;
 mod job;
 mod ledger;
 mod listing;
+#[cfg(test)]
+mod passes;
 mod peer;
 mod places;
 mod progress;
@@ -30,7 +32,7 @@ mod ways;
 
 pub use config::{Overrides, ReplicatorConfig};
 pub use peer::{Errand, OfferBatch, Peer, Peers, PushMode, PushSession, Pushed, Target, Verdict, Verdicts};
-pub use places::{PolicyPlaces, PolicyRing, RingDevice, Rings};
+pub use places::{PolicyPlaces, Rings};
 pub use progress::Progress;
 pub use replicator::Replicator;
 pub use source::Source;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ssync_diskfile::Devices;
-use ssync_store::Store;
+use ssync_store::{RemoteSettings, Store};
 use ssync_types::DeviceName;
 use tokio::{
     sync::watch,
@@ -27,6 +27,7 @@ use crate::{
     recon,
     schedule::{Next, Schedule},
     stats::{Abort, PassStats},
+    ways::Nodes,
 };
 
 /// A wait without a reason of its own.
@@ -35,7 +36,6 @@ const LONG: Duration = Duration::from_secs(3600);
 /// Pushes what its peers lack, and lets go of what does not belong here.
 pub struct Replicator {
     config: ReplicatorConfig,
-    overrides: Overrides,
     rings: Arc<dyn Rings>,
     devices: Arc<Devices>,
     local: Arc<dyn Store>,
@@ -53,23 +53,29 @@ type Ended = Result<(Id, (Job, JobEnd, Duration)), JoinError>;
 
 impl Replicator {
     /// A replicator of the devices that the rings have for this node. `local` is this node's own receiver: it knows the
-    /// suffix hashes, and removes what may go.
+    /// suffix hashes, and removes what may go. Other nodes are called with `settings`.
     #[must_use]
     pub fn new(
         config: ReplicatorConfig,
         rings: Arc<dyn Rings>,
         devices: Arc<Devices>,
         local: Arc<dyn Store>,
-        peers: Arc<dyn Peers>,
+        settings: RemoteSettings,
     ) -> Self {
-        Self { config, overrides: Overrides::default(), rings, devices, local, peers, meter: Meter::new() }
+        let peers = Arc::new(Nodes::new(&config, settings));
+        Self::with_peers(config, rings, devices, local, peers)
     }
 
-    /// Limits every pass.
+    /// The same, with peers that are reached in another way.
     #[must_use]
-    pub fn with_overrides(mut self, overrides: Overrides) -> Self {
-        self.overrides = overrides;
-        self
+    pub fn with_peers(
+        config: ReplicatorConfig,
+        rings: Arc<dyn Rings>,
+        devices: Arc<Devices>,
+        local: Arc<dyn Store>,
+        peers: Arc<dyn Peers>,
+    ) -> Self {
+        Self { config, rings, devices, local, peers, meter: Meter::new() }
     }
 
     /// How far it is, now and from now on.
@@ -78,10 +84,10 @@ impl Replicator {
         self.meter.watch()
     }
 
-    /// One pass (`--once`). Ends early, at the next boundary of an object, when `drain` is cancelled.
-    pub async fn run_once(&self, drain: CancellationToken) -> PassStats {
+    /// One pass (`--once`), limited by `overrides`. Ends early, at the next boundary of an object, when `drain` is cancelled.
+    pub async fn run_once(&self, overrides: &Overrides, drain: CancellationToken) -> PassStats {
         tracing::info!("Running object replicator in script mode.");
-        let stats = self.pass(drain).await;
+        let stats = self.pass(overrides, drain).await;
         tracing::info!(
             "Object replication complete (once). ({:.02} minutes)",
             stats.elapsed.as_secs_f64() / 60.0
@@ -94,7 +100,7 @@ impl Replicator {
         tracing::info!("Starting object replicator in daemon mode.");
         while !drain.is_cancelled() {
             tracing::info!("Starting object replication pass.");
-            let stats = self.pass(drain.clone()).await;
+            let stats = self.pass(&Overrides::default(), drain.clone()).await;
             let minutes = stats.elapsed.as_secs_f64() / 60.0;
             tracing::info!("Object replication complete. ({minutes:.02} minutes)");
             tracing::debug!("Replication sleeping for {:?}.", self.config.interval);
@@ -102,11 +108,11 @@ impl Replicator {
         }
     }
 
-    async fn pass(&self, drain: CancellationToken) -> PassStats {
+    async fn pass(&self, overrides: &Overrides, drain: CancellationToken) -> PassStats {
         let begin = Instant::now();
         self.meter.begin();
         let aborted = tokio::select! {
-            aborted = self.work(drain) => aborted,
+            aborted = self.work(overrides, drain) => aborted,
             () = self.report(begin) => None,
         };
         let elapsed = begin.elapsed();
@@ -116,7 +122,9 @@ impl Replicator {
         });
         let stats = self.meter.end();
         stats.lines(0, elapsed).iter().for_each(|line| tracing::info!("{line}"));
-        self.write_recon(&stats).await;
+        if !overrides.any() {
+            self.write_recon(&stats).await;
+        }
         stats
     }
 
@@ -133,13 +141,13 @@ impl Replicator {
         }
     }
 
-    async fn work(&self, drain: CancellationToken) -> Option<Abort> {
+    async fn work(&self, overrides: &Overrides, drain: CancellationToken) -> Option<Abort> {
         let rings = Arc::clone(&self.rings);
         let policies = tokio::task::spawn_blocking(move || rings.current()).await.unwrap_or_default();
-        let replicas: Vec<usize> = policies.iter().map(|policy| policy.ring.replica_count()).collect();
+        let replicas: Vec<usize> = policies.iter().map(|policy| policy.ring.replica_count().ceil() as usize).collect();
         let handoff_delete = self.config.effective_handoff_delete(&replicas);
         self.warn(handoff_delete);
-        let collected = collect(&self.config, policies, &self.devices, &self.overrides, &self.meter).await;
+        let collected = collect(&self.config, policies, &self.devices, overrides, &self.meter).await;
         let context = Arc::new(Context {
             config: self.config.clone(),
             local: Arc::clone(&self.local),
@@ -261,9 +269,6 @@ impl Replicator {
 
     async fn write_recon(&self, stats: &PassStats) {
         let Some(folder) = self.config.recon_cache_path.clone() else { return };
-        if self.overrides.any() {
-            return;
-        }
         let entries = recon::entries(stats, SystemTime::now());
         match tokio::task::spawn_blocking(move || recon::dump(&folder, entries)).await {
             Ok(Ok(())) => {}

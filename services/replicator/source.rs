@@ -2,41 +2,40 @@
 
 use std::sync::Arc;
 
-use ssync_diskfile::{Device, DiskError, Found, LocalObject, Location, OpenObject, OpenOptions};
-use ssync_types::{
-    ObjectHash, ObjectKind, ObjectPath, Partition, PolicyIndex, Reason, Refusal, Suffix, Timestamp, Want,
-};
+use ssync_diskfile::{Device, Devices, DiskError, Found, LocalObject, Location, OpenObject, OpenOptions};
+use ssync_types::{DeviceName, ObjectHash, ObjectKind, ObjectPath, Partition, PolicyIndex, Reason, Refusal, ReleaseFile, Suffix, Timestamp, Want};
 use tokio::sync::Semaphore;
 
 /// Most threads that wait for one device at once, so that a dying disk holds up itself alone.
 pub(crate) const DEVICE_CALLS_MAX: usize = 8;
 
-/// A local device and its share of the blocking threads.
+/// A local device and its share of the blocking threads. It is opened for each piece of work, so that its mount is checked
+/// each time (rule S7), and nothing holds it while it is idle.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalDevice {
-    pub(crate) device: Arc<Device>,
+    devices: Arc<Devices>,
+    name: DeviceName,
     calls: Arc<Semaphore>,
 }
 
 impl LocalDevice {
-    pub(crate) fn new(device: Arc<Device>) -> Self {
-        Self { device, calls: Arc::new(Semaphore::new(DEVICE_CALLS_MAX)) }
+    pub(crate) fn new(devices: Arc<Devices>, name: DeviceName) -> Self {
+        Self { devices, name, calls: Arc::new(Semaphore::new(DEVICE_CALLS_MAX)) }
     }
 
     /// Runs disk work on a blocking thread. It goes on to its end even when the caller is dropped.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Arc<Device>) -> T + Send + 'static,
+        work: impl FnOnce(&Arc<Device>) -> Result<T, DiskError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let stopped =
-            || Refusal::new(Reason::Internal, format!("work on device {} was stopped", self.device.name()));
+        let stopped = || Refusal::new(Reason::Internal, format!("work on device {} was stopped", self.name));
         let permit = Arc::clone(&self.calls).acquire_owned().await.map_err(|_| stopped())?;
-        let device = Arc::clone(&self.device);
+        let (devices, name) = (Arc::clone(&self.devices), self.name.clone());
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            work(&device)
+            work(&devices.open(&name)?)
         });
-        task.await.map_err(|_| stopped())
+        Ok(task.await.map_err(|_| stopped())??)
     }
 }
 
@@ -44,6 +43,14 @@ impl LocalDevice {
 #[derive(Debug, Clone)]
 pub struct Source {
     local: LocalDevice,
+    policy: PolicyIndex,
+    partition: Partition,
+}
+
+/// The same, on a blocking thread and with the device open.
+#[derive(Debug)]
+pub(crate) struct OpenSource {
+    device: Arc<Device>,
     policy: PolicyIndex,
     partition: Partition,
 }
@@ -66,53 +73,57 @@ impl Source {
 
     /// The partition's suffixes.
     pub(crate) async fn suffixes(&self) -> Result<Vec<Suffix>, Refusal> {
-        let Self { policy, partition, .. } = *self;
-        Ok(self.local.run(move |device| device.suffixes(policy, partition)).await??)
+        self.run(|source| source.device.suffixes(source.policy, source.partition)).await
     }
 
     /// The objects of a suffix.
     pub(crate) async fn list(&self, suffix: Suffix) -> Result<Vec<LocalObject>, Refusal> {
-        let Self { policy, partition, .. } = *self;
-        Ok(self.local.run(move |device| device.list_suffix(policy, partition, suffix)).await??)
+        self.run(move |source| source.device.list_suffix(source.policy, source.partition, suffix)).await
     }
 
     /// Runs disk work for this partition.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Self) -> T + Send + 'static,
+        work: impl FnOnce(&OpenSource) -> Result<T, DiskError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let this = self.clone();
-        self.local.run(move |_| work(&this)).await
-    }
-
-    /// Opens an object as replication does: expired ones too. Blocks.
-    pub(crate) fn open(&self, hash: ObjectHash) -> Result<Opened, DiskError> {
-        let at = Location { policy: self.policy, partition: self.partition, hash };
-        let options = OpenOptions { open_expired: true, ..OpenOptions::default() };
-        match self.local.device.open_object(&at, &options)? {
-            Found::Object(object) | Found::Expired(object) => Ok(Opened::Object(object)),
-            Found::Tombstone(_) | Found::Nothing => Ok(Opened::Gone),
-        }
+        let Self { policy, partition, .. } = *self;
+        self.local
+            .run(move |device| work(&OpenSource { device: Arc::clone(device), policy, partition }))
+            .await
     }
 
     /// Reads a whole body and checks it; a damaged one goes to quarantine on the way. Says whether it was sound.
     pub(crate) async fn verify(&self, hash: ObjectHash) -> Result<bool, Refusal> {
-        self.run(move |source| match source.open(hash)? {
-            Opened::Object(object) => {
-                let mut reader = object.into_reader();
-                loop {
-                    match reader.next_chunk() {
-                        Ok(Some(_)) => {}
-                        Ok(None) => return Ok(true),
-                        Err(DiskError::Damaged { .. }) => return Ok(false),
-                        Err(error) => return Err(error),
-                    }
-                }
+        self.run(move |source| source.verify(hash)).await
+    }
+}
+
+impl OpenSource {
+    /// Opens an object as replication does: expired ones too. Blocks.
+    pub(crate) fn open(&self, hash: ObjectHash) -> Result<Opened, DiskError> {
+        let at = Location { policy: self.policy, partition: self.partition, hash };
+        let options = OpenOptions { open_expired: true, ..OpenOptions::default() };
+        match self.device.open_object(&at, &options)? {
+            Found::Object(object) | Found::Expired(object) => Ok(Opened::Object(object)),
+            Found::Tombstone(_) => {
+                let deleted = self.device.deleted_object(&at)?;
+                Ok(deleted.map_or(Opened::Gone, |(name, timestamp)| Opened::Tombstone(name, timestamp)))
             }
-            Opened::Tombstone(..) | Opened::Gone => Ok(true),
-        })
-        .await?
-        .map_err(Refusal::from)
+            Found::Nothing => Ok(Opened::Gone),
+        }
+    }
+
+    fn verify(&self, hash: ObjectHash) -> Result<bool, DiskError> {
+        let Opened::Object(object) = self.open(hash)? else { return Ok(true) };
+        let mut reader = object.into_reader();
+        loop {
+            match reader.next_chunk() {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(true),
+                Err(DiskError::Damaged { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
@@ -163,7 +174,7 @@ impl Plan {
     }
 }
 
-fn same_files(opened: &[ssync_types::ReleaseFile], listed: &[ssync_types::ReleaseFile]) -> bool {
+fn same_files(opened: &[ReleaseFile], listed: &[ReleaseFile]) -> bool {
     opened.len() == listed.len() && listed.iter().all(|file| opened.contains(file))
 }
 

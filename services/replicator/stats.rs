@@ -68,7 +68,7 @@ pub struct PassStats {
     pub aborted: Option<Abort>,
     /// How long it took.
     pub elapsed: Duration,
-    times: Vec<f32>,
+    pub(crate) times: Vec<f32>,
 }
 
 impl PassStats {

@@ -1,91 +1,39 @@
-//! What this crate's tests share: a ring in memory.
+//! What this crate's tests share: rings in memory, nodes with real disks and receivers, and a store that misbehaves.
+
+mod faulty;
+mod nodes;
 
 use std::sync::Arc;
 
-use ssync_types::{Partition, PolicyIndex};
+use ssync_ring::{Ring, RingDevice};
+use ssync_types::PolicyIndex;
 
-use crate::{
-    peer::Target,
-    places::{PolicyPlaces, PolicyRing, RingDevice, Rings},
-};
+pub(crate) use faulty::Faulty;
+pub(crate) use nodes::Cluster;
 
-/// Device `id`, alone on its node `10.0.0.<id>`.
-pub(crate) fn ring_device(id: u32) -> RingDevice {
-    let target = Target {
-        ip: format!("10.0.0.{id}"),
-        port: 6200,
-        device: format!("d{id}").parse().unwrap(),
-        region: 1,
-        meta: String::new(),
-    };
-    RingDevice { id, target }
+use crate::places::{PolicyPlaces, Rings};
+
+/// Device `d<id>`, alone on its node `10.0.0.<id>`.
+pub(crate) fn ring_device(id: u32, region: u32) -> RingDevice {
+    let address = ([10, 0, 0, u8::try_from(id).unwrap()], 6200).into();
+    RingDevice { region, ..RingDevice::local(id, 1, address, &format!("d{id}")).unwrap() }
 }
 
-/// A ring of given rows of device numbers.
-#[derive(Debug, Clone)]
-pub(crate) struct FakeRing {
-    pub(crate) devices: Vec<RingDevice>,
-    pub(crate) rows: Vec<Vec<u32>>,
-    pub(crate) next_part_power: Option<u32>,
+/// Policy 0, with a ring of given rows of device numbers; devices from `remote_from` on are in region 2.
+pub(crate) fn policy_of_regions(devices: u32, remote_from: u32, rows: &[&[u16]]) -> PolicyPlaces {
+    let devices = (0..devices).map(|id| Some(ring_device(id, 1 + u32::from(id >= remote_from)))).collect();
+    let part_power = rows[0].len().trailing_zeros();
+    let ring = Ring::new(devices, part_power, rows.iter().map(|row| row.to_vec()).collect()).unwrap();
+    PolicyPlaces { policy: PolicyIndex::new(0), name: "gold".into(), ring: Arc::new(ring) }
 }
 
-impl FakeRing {
-    pub(crate) fn new(devices: u32, rows: &[&[u32]]) -> Self {
-        let rows = rows.iter().map(|row| row.to_vec()).collect();
-        Self { devices: (0..devices).map(ring_device).collect(), rows, next_part_power: None }
-    }
-
-    pub(crate) fn into_policy(self, index: u32) -> PolicyPlaces {
-        PolicyPlaces {
-            policy: PolicyIndex::new(index),
-            name: format!("policy-{index}"),
-            ring: Arc::new(self),
-        }
-    }
-
-    fn device(&self, id: u32) -> RingDevice {
-        self.devices.iter().find(|device| device.id == id).unwrap().clone()
-    }
-}
-
-impl PolicyRing for FakeRing {
-    fn partition_count(&self) -> u64 {
-        self.rows.iter().map(Vec::len).max().unwrap_or(0) as u64
-    }
-
-    fn replica_count(&self) -> usize {
-        self.rows.len()
-    }
-
-    fn devices(&self) -> Vec<RingDevice> {
-        self.devices.clone()
-    }
-
-    fn primaries(&self, partition: Partition) -> Vec<RingDevice> {
-        let mut ids: Vec<u32> = Vec::new();
-        for id in self.rows.iter().filter_map(|row| row.get(partition.get() as usize)) {
-            if !ids.contains(id) {
-                ids.push(*id);
-            }
-        }
-        ids.into_iter().map(|id| self.device(id)).collect()
-    }
-
-    fn handoffs(&self, partition: Partition) -> Box<dyn Iterator<Item = RingDevice> + '_> {
-        let primaries = self.primaries(partition);
-        Box::new(self.devices.iter().filter(move |device| !primaries.contains(device)).cloned())
-    }
-
-    fn next_part_power(&self) -> Option<u32> {
-        self.next_part_power
-    }
-
-    fn digest(&self) -> Option<Vec<u8>> {
-        None
-    }
+/// The same in one region.
+pub(crate) fn policy(devices: u32, rows: &[&[u16]]) -> PolicyPlaces {
+    policy_of_regions(devices, u32::MAX, rows)
 }
 
 /// Rings that never change.
+#[derive(Debug)]
 pub(crate) struct FixedRings(pub(crate) Vec<PolicyPlaces>);
 
 impl Rings for FixedRings {

@@ -8,7 +8,7 @@ use ssync_types::{InlineBody, Metadata, ObjectPath, PutUpdate, Refusal, Timestam
 
 use crate::{
     peer::OfferBatch,
-    source::{Opened, Plan, Source},
+    source::{OpenSource, Opened, Plan},
 };
 
 /// An offered object, without a copy of it.
@@ -41,7 +41,7 @@ pub(super) struct Prepared {
 
 /// Opens and reads wanted objects; an error stands for an object that could not be read. Blocks.
 pub(super) fn prepare(
-    source: &Source,
+    source: &OpenSource,
     wanted: Vec<(Listed, Want)>,
     inline_bytes_max: u64,
 ) -> Vec<Result<Prepared, (Listed, Refusal)>> {
@@ -53,7 +53,7 @@ pub(super) fn prepare(
         .collect()
 }
 
-fn one(source: &Source, listed: &Listed, want: Want, inline_bytes_max: u64) -> Result<Prepared, Refusal> {
+fn one(source: &OpenSource, listed: &Listed, want: Want, inline_bytes_max: u64) -> Result<Prepared, Refusal> {
     let opened = source.open(listed.offer.hash)?;
     let plan = Plan::of(&opened, want, listed);
     let mut prepared = Prepared { listed: listed.clone(), plan, ops: Vec::new(), body: None, bytes: 0 };

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     listing::BATCH_OFFERS_MAX,
     peer::{OfferBatch, PushMode, Pushed, Verdict, Verdicts},
+    source::{OpenSource, Source},
 };
 
 /// Wanted objects that one thread opens and reads at a time.
@@ -254,7 +255,7 @@ impl Push {
         match work {
             Work::Confirm(listed) => Ok(Ready::Confirm(listed)),
             Work::Send(wanted) => {
-                let read = move |source: &_| prepare(source, wanted, inline_bytes_max);
+                let read = move |source: &OpenSource| Ok(prepare(source, wanted, inline_bytes_max));
                 Ok(Ready::Objects(self.opener.errand.source.run(read).await?.into()))
             }
         }
@@ -381,7 +382,7 @@ impl Push {
         self.mode.confirms()
     }
 
-    pub(super) fn source(&self) -> &crate::source::Source {
+    pub(super) fn source(&self) -> &Source {
         &self.opener.errand.source
     }
 

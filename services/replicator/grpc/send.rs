@@ -198,7 +198,10 @@ impl<'a> Outgoing<'a> {
     async fn send_body(&self, object: Arc<OpenObject>) -> Result<(), Refusal> {
         let (pieces, mut read) = mpsc::channel(READS_AHEAD_MAX);
         let stored = etag(&object);
-        let reading = self.push.source().run(move |_| read_pieces(&object, &pieces));
+        let reading = self.push.source().run(move |_| {
+            read_pieces(&object, &pieces);
+            Ok(())
+        });
         let sending = async {
             let mut failure = None;
             while let Some(piece) = read.recv().await {

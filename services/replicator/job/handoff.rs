@@ -8,7 +8,6 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use ssync_diskfile::DiskError;
 use ssync_store::{Release, StoreResult};
 use ssync_types::{Job as Purpose, Reason, Refusal, ReleaseItem, ReleaseResult};
 use tokio::sync::mpsc;
@@ -296,21 +295,17 @@ async fn remove_partition(job: &Job) -> bool {
     let (policy, partition) = (job.policy, job.partition);
     let removed = job
         .local
-        .run(move |device| -> Result<bool, DiskError> {
+        .run(move |device| {
             let lock = device.lock_partition(policy, partition, LOCK_WAIT)?;
             device.remove_empty_partition(lock)
         })
         .await;
     match removed {
-        Ok(Ok(gone)) => {
+        Ok(gone) => {
             if gone {
                 tracing::info!("Removing partition: {}", job.at(&job.device));
             }
             gone
-        }
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "an emptied partition was not removed");
-            false
         }
         Err(refusal) => {
             tracing::warn!(%refusal, "an emptied partition was not removed");

@@ -106,7 +106,10 @@ impl Conversation {
         sent.pushed.wanted = wanted.len() as u64;
         if !wanted.is_empty() {
             let (pieces, handed_over) = mpsc::channel(PIECES_AHEAD_MAX);
-            let reading = source.run(move |source| read_all(source, &wanted, &pieces));
+            let reading = source.run(move |source| {
+                read_all(source, &wanted, &pieces);
+                Ok(())
+            });
             tokio::try_join!(reading, self.send_pieces(handed_over, &mut sent))?;
         }
         self.connection.send(Marker::UpdatesEnd.line()).await?;

@@ -6,7 +6,7 @@ use ssync_protocol::{HeaderField, SubMethod, SubRequest};
 use ssync_types::{Metadata, ObjectHash, Refusal, Want};
 use tokio::sync::mpsc;
 
-use crate::source::{Opened, Plan, Source};
+use crate::source::{OpenSource, Opened, Plan};
 
 /// Pieces read ahead of the connection.
 pub(super) const PIECES_AHEAD_MAX: usize = 16;
@@ -30,7 +30,7 @@ pub(super) enum Piece {
 }
 
 /// Reads all wanted objects one after the other, until the connection is gone. Blocks.
-pub(super) fn read_all(source: &Source, wanted: &[(LocalObject, Want)], pieces: &mpsc::Sender<Piece>) {
+pub(super) fn read_all(source: &OpenSource, wanted: &[(LocalObject, Want)], pieces: &mpsc::Sender<Piece>) {
     for (listed, want) in wanted {
         let last = match read_one(source, listed, *want, pieces) {
             Ok(done) => done,
@@ -50,7 +50,7 @@ enum Stop {
 }
 
 fn read_one(
-    source: &Source,
+    source: &OpenSource,
     listed: &LocalObject,
     want: Want,
     pieces: &mpsc::Sender<Piece>,

@@ -1,0 +1,4 @@
+//! Whole passes between nodes with real disks and receivers.
+
+mod handoffs;
+mod primaries;

@@ -1,0 +1,244 @@
+//! A primary brings the others up to date.
+
+use std::{fs, time::Duration};
+
+use ssync_receiver::ReceiverConfig;
+use ssync_types::{Outcome, Partition, Reason, Refusal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Abort, Overrides,
+    testing::{Cluster, policy},
+};
+
+/// Two nodes, each a primary of all four partitions.
+fn pair() -> Cluster {
+    Cluster::new(policy(2, &[&[0, 0, 0, 0], &[1, 1, 1, 1]]))
+}
+
+/// Objects of every kind on node 0.
+fn fill(cluster: &Cluster) {
+    for number in 0..40 {
+        cluster.put(0, &format!("small-{number}"), number, format!("body {number}").as_bytes());
+    }
+    cluster.put(0, "empty", 1, b"");
+    cluster.put(0, "large", 2, &vec![7; 300_000]);
+    cluster.put(0, "posted", 3, b"posted");
+    cluster.post(0, "posted", 4, "red");
+    cluster.put(0, "deleted", 5, b"gone");
+    cluster.delete(0, "deleted", 6);
+    cluster.delete(0, "ghost", 7);
+    cluster.put(0, "snow\u{2603}man%20", 8, b"unicode");
+}
+
+#[tokio::test]
+async fn an_empty_peer_gets_everything_and_a_second_pass_finds_nothing_to_do() {
+    let cluster = pair();
+    fill(&cluster);
+    let stats = cluster.pass(0).await;
+    assert!(stats.complete(), "{stats:?}");
+    assert_eq!((stats.attempted, stats.success, stats.rsync), (4, 4, 4));
+    assert_eq!(stats.objects, 46);
+    assert!(stats.bytes > 300_000);
+    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+    let asked = cluster.node(1).store.take_asked();
+    assert_eq!(asked.operations.iter().filter(|op| **op == "delete").count(), 2);
+    assert_eq!(asked.operations.iter().filter(|op| **op == "chunk").count(), 5, "300,000 bytes in 64 KiB");
+    assert!(!asked.operations.contains(&"confirm"), "a primary asks for no verdicts");
+    for name in ["large", "posted"] {
+        for entry in fs::read_dir(cluster.directory(0, name)).unwrap().map(Result::unwrap) {
+            let there = cluster.directory(1, name).join(entry.file_name());
+            assert_eq!(fs::read(entry.path()).unwrap(), fs::read(there).unwrap());
+        }
+    }
+    let again = cluster.pass(0).await;
+    assert!(again.complete());
+    assert_eq!((again.hashmatch, again.rsync, again.objects), (4, 0, 0));
+    assert_eq!(cluster.node(1).store.take_asked().sessions, 0);
+}
+
+#[tokio::test]
+async fn only_suffixes_that_differ_are_offered() {
+    let cluster = pair();
+    fill(&cluster);
+    cluster.pass(0).await;
+    cluster.node(1).store.take_asked();
+    cluster.put(0, "small-7", 100, b"newer");
+    let stats = cluster.pass(0).await;
+    assert_eq!((stats.hashmatch, stats.suffix_sync, stats.objects), (3, 1, 1));
+    let asked = cluster.node(1).store.take_asked();
+    assert_eq!((asked.sessions, asked.offers.len()), (1, 1));
+    assert_eq!(asked.operations, ["put"]);
+    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+}
+
+#[tokio::test]
+async fn new_metadata_goes_without_the_body() {
+    let cluster = pair();
+    fill(&cluster);
+    cluster.pass(0).await;
+    cluster.node(1).store.take_asked();
+    cluster.post(0, "large", 100, "blue");
+    let stats = cluster.pass(0).await;
+    assert!(stats.complete());
+    assert_eq!(cluster.node(1).store.take_asked().operations, ["post"]);
+    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+}
+
+#[tokio::test]
+async fn nothing_is_pulled_and_nothing_is_removed_at_the_peer() {
+    let cluster = pair();
+    cluster.put(0, "ours", 1, b"x");
+    cluster.put(1, "theirs", 1, b"y");
+    cluster.put(1, "ours", 2, b"newer there");
+    let before = cluster.node(0).files();
+    cluster.pass(0).await;
+    assert_eq!(cluster.node(0).files(), before);
+    assert_eq!(cluster.node(1).files().len(), 2);
+}
+
+#[tokio::test]
+async fn a_busy_peer_is_asked_again() {
+    let cluster = pair();
+    fill(&cluster);
+    let busy = |reason| Refusal::new(reason, "not now").retry_after(Duration::from_millis(10));
+    cluster.node(1).store.fault.lock().unwrap().sessions =
+        [Reason::ReceiverBusy, Reason::PartitionLocked, Reason::DeviceLocked].map(busy).into();
+    let stats = cluster.pass(0).await;
+    assert!(stats.complete(), "{stats:?}");
+    assert_eq!((stats.put_back, stats.attempted), (3, 4));
+    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+}
+
+#[tokio::test]
+async fn a_session_that_had_enough_is_opened_again() {
+    let cluster = pair();
+    fill(&cluster);
+    cluster.node(1).store.fault.lock().unwrap().session_updates_max = Some(3);
+    let stats = cluster.pass(0).await;
+    assert!(stats.complete(), "{stats:?}");
+    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+    assert!(cluster.node(1).store.take_asked().sessions >= 46 / 3);
+}
+
+#[tokio::test]
+async fn few_outstanding_updates_and_no_inline_bodies_are_enough() {
+    let config = ReceiverConfig { outstanding_updates_max: 1, inline_bytes_max: 4, ..ReceiverConfig::default() };
+    let cluster = Cluster::with_receiver(policy(2, &[&[0, 0, 0, 0], &[1, 1, 1, 1]]), config);
+    fill(&cluster);
+    assert!(cluster.pass(0).await.complete());
+    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+}
+
+#[tokio::test]
+async fn a_session_that_breaks_off_is_a_failure() {
+    let cluster = pair();
+    fill(&cluster);
+    cluster.node(1).store.fault.lock().unwrap().cut_after_events = Some(2);
+    let stats = cluster.pass(0).await;
+    assert_eq!((stats.failure, stats.success), (4, 0));
+    assert_eq!(stats.failure_nodes["10.0.0.1"]["d1"], 4);
+}
+
+#[tokio::test]
+async fn what_a_peer_could_not_store_is_a_failure() {
+    let cluster = pair();
+    fill(&cluster);
+    cluster.node(1).store.fault.lock().unwrap().verdict =
+        Some(Outcome::Failed(Refusal::new(Reason::ObjectIo, "broken disk")));
+    let stats = cluster.pass(0).await;
+    assert_eq!((stats.failure, stats.objects), (4, 0));
+}
+
+#[tokio::test]
+async fn a_handoff_gets_the_copy_of_an_unmounted_device_and_of_no_other() {
+    let rows: &[&[u16]] = &[&[0, 0, 0, 0], &[1, 1, 1, 1]];
+    for (reason, stands_in) in [(Reason::DeviceUnmounted, true), (Reason::Unreachable, false)] {
+        // A fractional third replica gives device 2 a place in the ring, so that it can stand in.
+        let cluster = Cluster::new(policy(3, &[rows[0], rows[1], &[2]]));
+        let name = (0..).map(|n| format!("o-{n}")).find(|name| cluster.partition(name).get() == 3).unwrap();
+        cluster.put(0, &name, 1, b"x");
+        cluster.node(1).store.fault.lock().unwrap().hashes = Some(Refusal::new(reason, "no disk"));
+        let stats = cluster.pass(0).await;
+        assert_eq!((stats.failure, stats.success), (1, u64::from(stands_in)), "{reason:?}");
+        assert_eq!(cluster.node(2).files() == cluster.node(0).files(), stands_in);
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_costs_itself_alone() {
+    let cluster = pair();
+    fill(&cluster);
+    // Shorter on disk than its metadata says, as after a crash without a flush.
+    let folder = cluster.directory(0, "large");
+    let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    fs::OpenOptions::new().write(true).open(file).unwrap().set_len(1000).unwrap();
+    let stats = cluster.pass(0).await;
+    assert_eq!(stats.objects, 45);
+    assert_eq!(stats.failure, 1);
+    assert!(!cluster.directory(1, "large").join("x").exists());
+    assert_eq!(cluster.node(1).files().len(), cluster.node(0).files().len());
+}
+
+#[tokio::test]
+async fn rot_here_is_found_by_the_peer_and_goes_to_quarantine() {
+    let cluster = pair();
+    cluster.put(0, "large", 1, &vec![7; 300_000]);
+    cluster.put(0, "small", 1, b"sound");
+    for (name, length) in [("large", 300_000), ("small", 5)] {
+        let file = fs::read_dir(cluster.directory(0, name)).unwrap().next().unwrap().unwrap().path();
+        let data = vec![b'r'; length];
+        use std::io::Write as _;
+        fs::OpenOptions::new().write(true).open(file).unwrap().write_all(&data).unwrap();
+    }
+    let stats = cluster.pass(0).await;
+    assert_eq!(stats.objects, 0);
+    assert!(stats.failure > 0);
+    assert!(cluster.node(1).files().is_empty(), "the stored MD5 is announced, not that of the bytes");
+    assert!(cluster.node(0).files().is_empty(), "both are in quarantine");
+}
+
+#[tokio::test]
+async fn overrides_limit_a_pass() {
+    let cluster = pair();
+    fill(&cluster);
+    let overrides = Overrides { partitions: [Partition::new(2)].into(), ..Overrides::default() };
+    let stats = cluster.replicator(0).run_once(&overrides, CancellationToken::new()).await;
+    assert_eq!(stats.attempted, 1);
+    assert_eq!(cluster.node(1).partitions(), ["2".to_owned()].into());
+}
+
+#[tokio::test]
+async fn a_drained_replicator_begins_nothing() {
+    let cluster = pair();
+    fill(&cluster);
+    let drain = CancellationToken::new();
+    drain.cancel();
+    let stats = cluster.replicator(0).run_once(&Overrides::default(), drain).await;
+    assert_eq!((stats.aborted, stats.attempted), (Some(Abort::Draining), 0));
+    assert!(cluster.node(1).files().is_empty());
+}
+
+#[tokio::test]
+async fn progress_is_seen_while_it_is_made() {
+    let cluster = pair();
+    fill(&cluster);
+    let replicator = cluster.replicator(0);
+    let watch = replicator.progress();
+    replicator.run_once(&Overrides::default(), CancellationToken::new()).await;
+    let seen = *watch.borrow();
+    assert_eq!((seen.partitions_done, seen.partitions_total, seen.objects), (4, 4, 46));
+    assert!(!seen.running);
+}
+
+#[tokio::test]
+async fn the_recon_cache_is_written_but_for_passes_with_overrides() {
+    let mut cluster = pair();
+    let folder = tempfile::tempdir().unwrap();
+    cluster.config.recon_cache_path = Some(folder.path().to_owned());
+    let overrides = Overrides { partitions: [Partition::new(2)].into(), ..Overrides::default() };
+    cluster.replicator(0).run_once(&overrides, CancellationToken::new()).await;
+    assert!(!folder.path().join("object.recon").exists());
+    cluster.pass(0).await;
+    assert!(folder.path().join("object.recon").exists());
+}

@@ -1,0 +1,180 @@
+//! A store that does as it should, but for what a test tells it to do wrong; and it remembers what it was asked.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult};
+use ssync_types::{
+    BodyEvent, ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer, Outcome,
+    PartitionRef, ReadOptions, Refusal, SessionEvent, SessionOpen, Stored, Suffix, SuffixHashes, UpdateMessage,
+    UpdateOp,
+};
+use tokio::sync::mpsc;
+
+/// What goes wrong.
+#[derive(Default)]
+pub(crate) struct Fault {
+    /// Refusals of the next sessions, in order.
+    pub(crate) sessions: VecDeque<Refusal>,
+    /// Every session is refused.
+    pub(crate) all_sessions: Option<Refusal>,
+    /// Hashes are refused.
+    pub(crate) hashes: Option<Refusal>,
+    /// Every verdict becomes this one.
+    pub(crate) verdict: Option<Outcome>,
+    /// Runs once, when the first offers arrive.
+    pub(crate) at_offers: Option<Box<dyn FnOnce() + Send>>,
+    /// The terms of sessions get this limit.
+    pub(crate) session_updates_max: Option<u64>,
+    /// The session ends without a word after so many events.
+    pub(crate) cut_after_events: Option<usize>,
+}
+
+/// What it was asked.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Asked {
+    pub(crate) sessions: usize,
+    pub(crate) offers: Vec<Offer>,
+    /// `put`, `post`, `delete`, `confirm`, `chunk`, `abort`, in order.
+    pub(crate) operations: Vec<&'static str>,
+}
+
+/// The store.
+pub(crate) struct Faulty {
+    inner: Arc<dyn Store>,
+    pub(crate) fault: Mutex<Fault>,
+    asked: Arc<Mutex<Asked>>,
+}
+
+impl Faulty {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { inner, fault: Mutex::default(), asked: Arc::default() })
+    }
+
+    /// What it was asked since the last time.
+    pub(crate) fn take_asked(&self) -> Asked {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+fn operation(message: &UpdateMessage) -> Option<&'static str> {
+    match message {
+        UpdateMessage::Update(update) => Some(match update.op {
+            UpdateOp::Put(_) => "put",
+            UpdateOp::Post { .. } => "post",
+            UpdateOp::Delete { .. } => "delete",
+            UpdateOp::Commit { .. } => "commit",
+            UpdateOp::Confirm(_) => "confirm",
+        }),
+        UpdateMessage::Chunk(_) => Some("chunk"),
+        UpdateMessage::End(ssync_types::BodyEnd::Abort(_)) => Some("abort"),
+        UpdateMessage::End(_) | UpdateMessage::Heartbeat => None,
+    }
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn missing_check(
+        &self,
+        partition: PartitionRef,
+        mut offers: mpsc::Receiver<Vec<Offer>>,
+    ) -> StoreResult<CheckAnswers> {
+        let (to, passed_on) = mpsc::channel(1);
+        let asked = Arc::clone(&self.asked);
+        let mut at_offers = self.fault.lock().unwrap().at_offers.take();
+        tokio::spawn(async move {
+            while let Some(batch) = offers.recv().await {
+                asked.lock().unwrap().offers.extend(batch.iter().cloned());
+                if let Some(run) = at_offers.take() {
+                    run();
+                }
+                if to.send(batch).await.is_err() {
+                    break;
+                }
+            }
+        });
+        self.inner.missing_check(partition, passed_on).await
+    }
+
+    async fn updates(&self, open: SessionOpen) -> StoreResult<Session> {
+        let (verdict, limit, cut) = {
+            let mut fault = self.fault.lock().unwrap();
+            if let Some(refusal) = fault.sessions.pop_front().or_else(|| fault.all_sessions.clone()) {
+                return Err(refusal);
+            }
+            (fault.verdict.clone(), fault.session_updates_max, fault.cut_after_events)
+        };
+        self.asked.lock().unwrap().sessions += 1;
+        let mut session = self.inner.updates(open).await?;
+        let (messages, mut sent) = mpsc::channel(1);
+        let (results, events) = mpsc::channel(1);
+        let asked = Arc::clone(&self.asked);
+        tokio::spawn(async move {
+            while let Some(message) = sent.recv().await {
+                asked.lock().unwrap().operations.extend(operation(&message));
+                if session.messages.send(message).await.is_err() {
+                    break;
+                }
+            }
+        });
+        tokio::spawn(async move {
+            let mut count = 0;
+            while let Some(mut event) = session.events.recv().await {
+                if let (Ok(SessionEvent::Accepted(accepted)), Some(limit)) = (&mut event, limit) {
+                    accepted.session_updates_max = limit;
+                }
+                if let (Ok(SessionEvent::Results(results)), Some(verdict)) = (&mut event, &verdict) {
+                    results.iter_mut().for_each(|result| result.outcome = verdict.clone());
+                }
+                count += 1;
+                if cut.is_some_and(|cut| count > cut) || results.send(event).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Session { messages, events })
+    }
+
+    async fn release(&self, partition: PartitionRef) -> StoreResult<Release> {
+        self.inner.release(partition).await
+    }
+
+    async fn suffix_hashes(&self, partition: PartitionRef, rehash: Vec<Suffix>) -> StoreResult<SuffixHashes> {
+        if let Some(refusal) = self.fault.lock().unwrap().hashes.clone() {
+            return Err(refusal);
+        }
+        self.inner.suffix_hashes(partition, rehash).await
+    }
+
+    async fn invalidate_suffixes(&self, partition: PartitionRef, suffixes: Vec<Suffix>) -> StoreResult<()> {
+        self.inner.invalidate_suffixes(partition, suffixes).await
+    }
+
+    async fn put_object(&self, put: ObjectPut, body: mpsc::Receiver<BodyEvent>) -> StoreResult<Stored> {
+        self.inner.put_object(put, body).await
+    }
+
+    async fn get_object(
+        &self,
+        object: ObjectRef,
+        range: Option<ByteRange>,
+        options: ReadOptions,
+    ) -> StoreResult<(ObjectInfo, Body)> {
+        self.inner.get_object(object, range, options).await
+    }
+
+    async fn head_object(&self, object: ObjectRef, options: ReadOptions) -> StoreResult<ObjectInfo> {
+        self.inner.head_object(object, options).await
+    }
+
+    async fn post_object(&self, post: ObjectPost) -> StoreResult<ObjectInfo> {
+        self.inner.post_object(post).await
+    }
+
+    async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted> {
+        self.inner.delete_object(delete).await
+    }
+}
