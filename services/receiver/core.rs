@@ -15,6 +15,17 @@ use crate::{
 /// Largest part power (Swift: ring/builder.py).
 const PART_POWER_MAX: u32 = 32;
 
+/// One limit, and how much of it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitStatus {
+    /// The option that sets it.
+    pub name: &'static str,
+    /// The most; 0 for no limit.
+    pub maximum: u64,
+    /// In use.
+    pub used: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) config: ReceiverConfig,
@@ -46,6 +57,23 @@ impl Core {
             counters: Counters::default(),
             config,
         }
+    }
+
+    /// The limits of the node, and how far they are used.
+    pub(crate) fn limits(&self) -> Vec<LimitStatus> {
+        let waiting = u64::from(self.config.waiting_bytes_max.max(self.config.inline_bytes_max));
+        vec![
+            LimitStatus {
+                name: "replication_concurrency",
+                maximum: u64::from(self.config.replication_concurrency),
+                used: self.admission.used(),
+            },
+            LimitStatus {
+                name: "waiting_bytes_max",
+                maximum: waiting,
+                used: waiting.saturating_sub(self.waiting_bytes.available_permits() as u64),
+            },
+        ]
     }
 
     /// Refuses an unknown policy, and a partition that the policy's ring does not have.

@@ -14,6 +14,7 @@ mod core;
 mod counters;
 mod devices;
 mod grpc;
+mod metrics;
 mod object;
 mod placement;
 mod pool;
@@ -25,13 +26,14 @@ mod release;
 mod ring_placement;
 mod session;
 
+pub use crate::core::LimitStatus;
 pub use admin::AdminGrpc;
 pub use config::ReceiverConfig;
 pub use counters::CountersSnapshot;
 pub use devices::DeviceStatus;
 pub use grpc::{GrpcSettings, IsLocal, ObjectGrpc, ReplicationGrpc, is_local_connection, services};
 pub use placement::Placement;
-pub use receiver::{LimitStatus, Receiver};
+pub use receiver::Receiver;
 pub use registry::SessionInfo;
 pub use ring_placement::RingPlacement;
 

@@ -13,20 +13,18 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    check, config::ReceiverConfig, core::Core, counters::CountersSnapshot, devices::DeviceStatus, object,
-    placement::Placement, pool::Lane, read, registry::SessionInfo, release, session,
+    check,
+    config::ReceiverConfig,
+    core::{Core, LimitStatus},
+    counters::CountersSnapshot,
+    devices::DeviceStatus,
+    object,
+    placement::Placement,
+    pool::Lane,
+    read,
+    registry::SessionInfo,
+    release, session,
 };
-
-/// One limit, and how much of it is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LimitStatus {
-    /// The option that sets it.
-    pub name: &'static str,
-    /// The most; 0 for no limit.
-    pub maximum: u64,
-    /// In use.
-    pub used: u64,
-}
 
 /// A storage node.
 #[derive(Debug)]
@@ -55,20 +53,11 @@ impl Receiver {
     /// The limits in force. (Those of devices are in their status.)
     #[must_use]
     pub fn limits(&self) -> Vec<LimitStatus> {
-        let core = &self.core;
-        let waiting = u64::from(core.config.waiting_bytes_max.max(core.config.inline_bytes_max));
-        vec![
-            LimitStatus {
-                name: "replication_concurrency",
-                maximum: u64::from(core.config.replication_concurrency),
-                used: core.admission.used(),
-            },
-            LimitStatus {
-                name: "waiting_bytes_max",
-                maximum: waiting,
-                used: waiting.saturating_sub(core.waiting_bytes.available_permits() as u64),
-            },
-        ]
+        self.core.limits()
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// How devices are, in the order asked. A device that hangs says so after a few seconds.

@@ -1,4 +1,4 @@
-//! The admin service.
+//! What operators see: the admin service, and metrics.
 
 use ssync_api::admin::{
     DrainRequest, GetLimitsRequest, GetServerInfoRequest, ListDevicesRequest, ListSessionsRequest,
@@ -32,4 +32,23 @@ async fn shows_what_runs_and_drains() {
     assert_eq!(admin.drain(DrainRequest {}).await.unwrap().into_inner().sessions, 1);
     assert!(admin.get_server_info(GetServerInfoRequest {}).await.unwrap().into_inner().draining);
     assert!(talk.close().await.drained);
+}
+
+#[tokio::test]
+async fn metrics_show_what_was_done_and_what_is_in_use() {
+    let node = Node::new();
+    let metrics = ssync_runtime::Metrics::new("0").unwrap();
+    node.receiver.observe(&metrics.meter());
+    let mut talk = node.open(ssync(0)).await;
+    talk.outcome(put(&node.object(0), at(1), b"x")).await;
+    let text = metrics.text().unwrap();
+    let lines = [
+        "ssync_receiver_updates_applied_total 1",
+        "ssync_receiver_sessions 1",
+        "ssync_receiver_limit_used{limit=\"replication_concurrency\"} 1",
+    ];
+    for line in lines {
+        assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+    }
+    talk.close().await;
 }
