@@ -146,13 +146,20 @@ impl Held<'_> {
         if matches!(taken, Ok(true)) && self.device.list_if_there(directory)?.is_none() {
             return Ok(true);
         }
-        if let Err(error) = self.put_back(directory) {
-            let kept: Vec<_> = std::mem::take(&mut self.links).into_iter().map(|(link, _)| link).collect();
-            tracing::error!(object = %directory.display(), ?kept, %error,
-                "an object that must stay could not be put back; link the kept files into its directory");
-            return Err(error);
-        }
+        let made = match self.put_back(directory) {
+            Ok(made) => made,
+            Err(error) => return Err(self.keep(directory, error)),
+        };
+        self.device.sync_names(directory, made)?;
         taken.map(|_| false)
+    }
+
+    /// Leaves what could not be put back where it is held.
+    fn keep(&mut self, directory: &Path, error: io::Error) -> io::Error {
+        let kept: Vec<_> = std::mem::take(&mut self.links).into_iter().map(|(link, _)| link).collect();
+        tracing::error!(object = %directory.display(), ?kept, %error,
+            "an object that must stay could not be put back; link the kept files into its directory");
+        error
     }
 
     /// Removes files and emptied directories, and flushes; false if the object's directory is not empty then.
@@ -181,7 +188,8 @@ impl Held<'_> {
         Ok(true)
     }
 
-    fn put_back(&self, directory: &Path) -> io::Result<()> {
+    /// Gives the files their names again. Says how many directories had to be made.
+    fn put_back(&self, directory: &Path) -> io::Result<usize> {
         let made = make_all(&*self.device.disk, directory)?;
         for (link, name) in &self.links {
             match self.device.disk.hard_link(link, &directory.join(name)) {
@@ -189,7 +197,7 @@ impl Held<'_> {
                 other => other?,
             }
         }
-        self.device.sync_names(directory, made)
+        Ok(made)
     }
 }
 

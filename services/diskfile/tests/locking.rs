@@ -56,14 +56,13 @@ fn a_device_has_as_many_locks_as_slots() {
 }
 
 #[test]
-fn a_lock_file_that_lost_its_name_holds_nothing() {
+fn a_lock_file_that_loses_its_name_while_it_is_locked_does_not_do() {
     let bed = Bed::new();
     let partition = bed.location("o").partition;
-    let old = bed.device.lock_partition(WHOLE, partition, NOW).unwrap();
-    fs::remove_file(bed.partition_dir("o").join(".lock-replication")).unwrap();
-    let new = bed.device.lock_partition(WHOLE, partition, NOW).unwrap();
-    assert_eq!(reason(bed.device.lock_partition(WHOLE, partition, NOW)), Reason::PartitionLocked);
-    drop((old, new));
+    let file = bed.partition_dir("o").join(".lock-replication");
+    bed.watch.before("try_lock", move || fs::remove_file(file).unwrap());
+    let _lock = bed.device.lock_partition(WHOLE, partition, Duration::from_secs(5)).unwrap();
+    assert_eq!(reason(bed.other_process().lock_partition(WHOLE, partition, NOW)), Reason::PartitionLocked);
 }
 
 #[test]

@@ -91,6 +91,24 @@ fn a_lock_of_another_device_does_not_do() {
 }
 
 #[test]
+fn nobody_publishes_while_files_are_let_go_of() {
+    let bed = std::sync::Arc::new(Bed::new());
+    bed.put("o", b"x", at(1));
+    let files = confirmed(&bed);
+    let slot = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let (inner, result) = (std::sync::Arc::clone(&bed), std::sync::Arc::clone(&slot));
+    bed.watch.before("unlink objects", move || {
+        let thread = thread::spawn(move || inner.post("o", at(2)).is_ok());
+        thread::sleep(Duration::from_millis(200));
+        assert!(!thread.is_finished());
+        *result.lock().unwrap() = Some(thread);
+    });
+    assert_eq!(release(&bed, &files), ReleaseOutcome::Released);
+    let posting = slot.lock().unwrap().take().unwrap();
+    assert!(!posting.join().unwrap(), "the POST is told that the body is gone");
+}
+
+#[test]
 fn no_post_is_ever_lost_to_a_release() {
     // Either the POST is there with its body, or the POST was told that the body is gone.
     for _ in 0..20 {

@@ -197,6 +197,7 @@ impl DiskFile for WatchedFile {
         self.inner.set_attribute(name, value)
     }
     fn try_lock(&self) -> io::Result<bool> {
+        self.note("try_lock")?;
         self.inner.try_lock()
     }
     fn link(&self, to: &Path) -> io::Result<()> {
