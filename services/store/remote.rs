@@ -15,6 +15,7 @@ use crate::{Body, CheckAnswers, Release, Session, Store, StoreAddress, StoreResu
 
 mod check;
 mod faults;
+mod guard;
 mod incoming;
 mod ledger;
 mod object;

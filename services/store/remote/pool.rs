@@ -9,7 +9,9 @@ use ssync_api::{
     convert::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX},
     v1::{object_service_client::ObjectServiceClient, replication_service_client::ReplicationServiceClient},
 };
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
+
+use super::guard::Guarded;
 
 /// At most so many connections, the least used first.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub(super) struct Pool {
 /// The use of a connection, for as long as it is held.
 #[derive(Debug, Clone)]
 pub(super) struct Lease {
-    channel: Channel,
+    channel: Guarded,
     /// Its holders are counted by the references to this: one is the pool's.
     users: Arc<()>,
 }
@@ -40,7 +42,7 @@ impl Pool {
             // Two references: the pool's and the clone's.
             Some(lease) if lease.users() <= 2 || connections.len() >= self.connections_max => lease,
             _ => {
-                let lease = Lease { channel: self.endpoint.connect_lazy(), users: Arc::default() };
+                let lease = Lease { channel: Guarded(self.endpoint.connect_lazy()), users: Arc::default() };
                 connections.push(lease.clone());
                 lease
             }
@@ -53,13 +55,13 @@ impl Lease {
         Arc::strong_count(&self.users)
     }
 
-    pub(super) fn replication(&self) -> ReplicationServiceClient<Channel> {
+    pub(super) fn replication(&self) -> ReplicationServiceClient<Guarded> {
         ReplicationServiceClient::new(self.channel.clone())
             .max_encoding_message_size(REQUEST_BYTES_MAX)
             .max_decoding_message_size(RESPONSE_BYTES_MAX)
     }
 
-    pub(super) fn objects(&self) -> ObjectServiceClient<Channel> {
+    pub(super) fn objects(&self) -> ObjectServiceClient<Guarded> {
         ObjectServiceClient::new(self.channel.clone())
             .max_encoding_message_size(REQUEST_BYTES_MAX)
             .max_decoding_message_size(RESPONSE_BYTES_MAX)

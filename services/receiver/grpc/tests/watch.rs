@@ -97,6 +97,48 @@ async fn heartbeats_are_no_progress() {
 }
 
 #[tokio::test]
+async fn who_has_answered_owes_nothing() {
+    let settings = GrpcSettings { heartbeat_interval: SHORT / 10, ..settings() };
+    let node = Node::start_with(Fake::default(), settings, Server::builder()).await;
+    let remote = node.remote_with(RemoteSettings { progress_timeout: SHORT, ..impatient() });
+    let (offers, queue) = mpsc::channel(1);
+    let mut answers = remote.missing_check(partition(), queue).await.unwrap();
+    let mut release = remote.release(partition()).await.unwrap();
+    let mut session = remote.updates(open()).await.unwrap();
+    accepted(&mut session).await;
+
+    let confirm = UpdateOp::Confirm((0..10).map(offer).collect());
+    let messages = [
+        put(1, "o", 3, None),
+        UpdateMessage::Chunk("abc".into()),
+        UpdateMessage::End(complete()),
+        put(2, "p", 3, Some(b"abc")),
+        UpdateMessage::Update(Update { id: 3, op: confirm }),
+    ];
+    for message in messages {
+        session.messages.send(message).await.unwrap();
+    }
+    assert_eq!(results(&mut session, 12).await.len(), 12);
+    offers.send(vec![offer(1), offer(2)]).await.unwrap();
+    assert_eq!(soon(answers.recv()).await.unwrap().unwrap().answered_offers, 2);
+    let item = ReleaseItem { hash: hash(5), files: vec![ReleaseFile { name: "x".into(), inode: 5 }] };
+    release.items.send(vec![item]).await.unwrap();
+    assert_eq!(soon(release.results.recv()).await.unwrap().unwrap().len(), 1);
+
+    tokio::time::sleep(4 * SHORT).await;
+    assert_eq!(session.events.try_recv(), Ok(Ok(SessionEvent::Heartbeat)));
+    assert_eq!(answers.try_recv(), Err(mpsc::error::TryRecvError::Empty));
+    assert_eq!(release.results.try_recv(), Err(mpsc::error::TryRecvError::Empty));
+}
+
+#[tokio::test]
+async fn a_server_of_ours_is_found_to_speak_grpc() {
+    let node = Node::start(Fake::default()).await;
+    let book = ssync_store::PeerBook::default();
+    assert_eq!(book.kind(&node.address.to_string()).await, Ok(ssync_store::PeerKind::Grpc));
+}
+
+#[tokio::test]
 async fn nobody_there_and_nobody_answering_are_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mute = listener.local_addr().unwrap().to_string();
