@@ -80,6 +80,9 @@ pub struct GrpcServer {
     options: GrpcOptions,
     layer: RpcLayer,
     routes: Routes,
+    /// For reflection: encoded descriptor sets, and the services that are really here.
+    descriptors: Vec<Vec<u8>>,
+    services: Vec<&'static str>,
 }
 
 impl GrpcServer {
@@ -91,20 +94,17 @@ impl GrpcServer {
         health: &Health,
         metrics: &Metrics,
     ) -> Result<Self, GrpcServerError> {
-        let mut sets = vec![tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET];
-        sets.extend_from_slice(descriptors);
-        let mut routes = Routes::default().add_service(health.service());
-        if options.reflection {
-            routes = routes
-                .add_service(reflection(&sets).build_v1()?)
-                .add_service(reflection(&sets).build_v1alpha()?);
-        }
-        sets.extend([
+        let mut sets: Vec<&[u8]> = vec![
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_types::pb::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-        ]);
-        let layer = RpcLayer::new(metrics, RpcMethods::from_descriptors(sets)?);
-        Ok(Self { options, layer, routes })
+        ];
+        sets.extend(descriptors);
+        let layer = RpcLayer::new(metrics, RpcMethods::from_descriptors(sets.iter().copied())?);
+        let descriptors = sets.into_iter().map(<[u8]>::to_vec).collect();
+        let server = Self { options, layer, routes: Routes::default(), descriptors, services: Vec::new() };
+        Ok(server.add_service(health.service()))
     }
 
     /// With a service.
@@ -116,6 +116,7 @@ impl GrpcServer {
         S::Future: Send + 'static,
     {
         self.routes = self.routes.add_service(service);
+        self.services.push(S::NAME);
         self
     }
 
@@ -130,9 +131,14 @@ impl GrpcServer {
     /// Serves what comes in until the drain begins, then sends GOAWAY and returns when the last call has ended. Streams do not
     /// end by themselves: their handlers watch the drain. To be started by [`Drain::spawn`], which sets the deadline.
     pub async fn serve(self, incoming: Incoming, drain: &Drain) -> Result<(), GrpcServerError> {
+        let mut routes = self.routes;
+        if self.options.reflection {
+            let reflection = || reflection(&self.descriptors, &self.services);
+            routes = routes.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+        }
         Ok(configured(&self.options)
             .layer(self.layer)
-            .add_routes(self.routes)
+            .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, drain.draining())
             .await?)
     }
@@ -153,10 +159,16 @@ fn configured(options: &GrpcOptions) -> Server {
         .http2_keepalive_timeout(Some(options.keepalive_timeout))
 }
 
-fn reflection<'a>(sets: &[&'a [u8]]) -> tonic_reflection::server::Builder<'a> {
-    sets.iter().fold(tonic_reflection::server::Builder::configure(), |builder, set| {
+/// Knows every description, lists only what is served: a client must not be sent to a service of another port.
+fn reflection<'a>(descriptors: &'a [Vec<u8>], services: &[&str]) -> tonic_reflection::server::Builder<'a> {
+    let builder = descriptors.iter().fold(tonic_reflection::server::Builder::configure(), |builder, set| {
         builder.register_encoded_file_descriptor_set(set)
-    })
+    });
+    let itself = [
+        tonic_reflection::pb::v1::server_reflection_server::SERVICE_NAME,
+        tonic_reflection::pb::v1alpha::server_reflection_server::SERVICE_NAME,
+    ];
+    services.iter().chain(&itself).fold(builder, |builder, name| builder.with_service_name(*name))
 }
 
 #[cfg(test)]
