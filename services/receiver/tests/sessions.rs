@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use ssync_store::Store as _;
 use ssync_types::{
-    BodyEnd, InlineBody, ObjectKind, Offer, Outcome, PutUpdate, Reason, SessionOpen, UpdateMessage, UpdateOp,
+    BodyEnd, FragmentIndex, InlineBody, ObjectKind, Offer, Outcome, PartitionRef, PolicyIndex, PutUpdate,
+    Reason, SessionOpen, UpdateMessage, UpdateOp,
 };
 
-use super::support::{Node, at, complete, delete, grpc, head, md5, post, put, revert};
+use super::support::{Node, at, complete, delete, grpc, head, md5, partition, post, put, revert};
 
 fn reason(outcome: &Outcome) -> Reason {
     match outcome {
@@ -141,6 +142,21 @@ async fn a_bad_body_costs_its_object_and_nothing_else() {
     let summary = talk.close().await.summary.unwrap();
     assert_eq!((summary.applied, summary.failed), (1, 11));
     assert_eq!(node.all_files().len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_overruns_is_dropped_before_its_end() {
+    let node = Node::new();
+    let mut talk = node.open(grpc(0)).await;
+    talk.send(UpdateOp::Put(head(&node.object(0), at(1), 10))).await;
+    talk.chunk(&[1; 60_000]).await;
+    assert_eq!(reason(&talk.outcomes(1).await[0]), Reason::BodyLength);
+    // The rest is passed over; the stream goes on behind its end.
+    for _ in 0..40 {
+        talk.chunk(&[1; 60_000]).await;
+    }
+    talk.message(UpdateMessage::End(complete("x"))).await;
+    assert_eq!(talk.outcome(put(&node.object(0), at(1), b"good")).await, Outcome::Applied);
 }
 
 #[tokio::test]
@@ -346,4 +362,38 @@ async fn a_flood_is_answered_in_full() {
     assert_eq!(ended.summary.unwrap().applied, 400);
     assert!(results + ended.results.len() <= 400);
     assert!(node.receiver.sessions().is_empty());
+}
+
+#[tokio::test]
+async fn a_fragment_is_stored_without_its_mark_and_marked_later() {
+    let node = Node::new();
+    let path = node.object(0);
+    let coded =
+        PartitionRef { policy: PolicyIndex::new(1), fragment: Some(FragmentIndex::new(2)), ..partition(0) };
+    let hash = node.hash_of(&path);
+    let offer = Offer::of_one_time(hash, at(1), Some(ObjectKind::Data));
+    let wants = async || {
+        let (offers, batches) = tokio::sync::mpsc::channel(1);
+        offers.send(vec![offer.clone()]).await.unwrap();
+        drop(offers);
+        let mut answers = node.receiver.missing_check(coded.clone(), batches).await.unwrap();
+        answers.recv().await.unwrap().unwrap().wants
+    };
+    assert!(wants().await[0].data);
+    let mut talk = node.open(SessionOpen { partition: coded.clone(), ..grpc(0) }).await;
+    let UpdateOp::Put(fragment) = put(&path, at(1), b"fragment") else { unreachable!() };
+    let put = UpdateOp::Put(PutUpdate { durable: false, ..fragment });
+    assert_eq!(talk.outcome(put.clone()).await, Outcome::Applied);
+    let want = wants().await[0];
+    assert_eq!((want.data, want.durable_mark), (false, true));
+    assert_eq!(talk.outcome(UpdateOp::Commit { hash, timestamp: at(1) }).await, Outcome::Applied);
+    assert!(wants().await.is_empty());
+    assert_eq!(talk.outcome(put).await, Outcome::Superseded(at(1)));
+    assert_eq!(talk.outcome(UpdateOp::Confirm(vec![offer.clone()])).await, Outcome::NotFound);
+    talk.close().await;
+    // A session without a fragment has nothing to mark.
+    let unnamed = PartitionRef { fragment: None, ..coded.clone() };
+    let mut talk = node.open(SessionOpen { partition: unnamed, ..grpc(0) }).await;
+    let outcome = talk.outcome(UpdateOp::Commit { hash, timestamp: at(1) }).await;
+    assert_eq!(reason(&outcome), Reason::InvalidArgument);
 }
