@@ -41,7 +41,7 @@ pub enum DiskError {
         problem: String,
     },
     /// No space, or no room for metadata.
-    #[error("device {device}: {problem} for {}; free some space, or lower fallocate_reserve", .path.display())]
+    #[error("device {device}: {}: {problem}; free some space, or lower fallocate_reserve", .path.display())]
     Full {
         /// The device.
         device: DeviceName,
@@ -130,7 +130,7 @@ impl DiskError {
         let device = device.clone();
         match source.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::NOSPC | Errno::DQUOT) => {
-                Self::Full { device, path, problem: format!("no space to {op}") }
+                Self::Full { device, path, problem: format!("no space left to {op} it") }
             }
             _ => Self::Io { device, op, path, source },
         }
@@ -154,5 +154,59 @@ impl From<DiskError> for Refusal {
             DiskError::Io { .. } => Reason::ObjectIo,
         };
         Self::new(reason, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_reason_and_names_device_and_path() {
+        let device: DeviceName = "sdb1".parse().unwrap();
+        let path = PathBuf::from("objects/1/abc");
+        let io = |error: rustix::io::Errno| DiskError::io(&device, "flush", &path, error.into());
+        let locked = |kind| DiskError::Locked {
+            device: device.clone(),
+            kind,
+            path: path.clone(),
+            waited: Duration::ZERO,
+        };
+        let name = |name| ObjectPath::of("a", "c", name).unwrap();
+        let (wanted, found) = (name("o"), name("p"));
+        let table = [
+            (io(rustix::io::Errno::IO), Reason::ObjectIo),
+            (io(rustix::io::Errno::NOSPC), Reason::DeviceFull),
+            (io(rustix::io::Errno::DQUOT), Reason::DeviceFull),
+            (locked(LockKind::Partition), Reason::PartitionLocked),
+            (locked(LockKind::Hashes), Reason::PartitionLocked),
+            (locked(LockKind::Device), Reason::DeviceLocked),
+            (
+                DiskError::Collision { device: device.clone(), path: path.clone(), wanted, found },
+                Reason::Collision,
+            ),
+            (
+                DiskError::Damaged {
+                    device: device.clone(),
+                    path: path.clone(),
+                    problem: "is bad".to_owned(),
+                },
+                Reason::ObjectDamaged,
+            ),
+            (DiskError::StateChanged { device: device.clone(), path: path.clone() }, Reason::StateChanged),
+            (DiskError::NotFound { device: device.clone(), path: path.clone() }, Reason::NotFound),
+        ];
+        for (error, reason) in table {
+            let refusal = Refusal::from(error);
+            assert_eq!(refusal.reason, reason, "{refusal}");
+            assert!(
+                refusal.message.contains("sdb1") && refusal.message.contains("objects/1/abc"),
+                "{refusal}"
+            );
+        }
+        let unmounted = DiskError::Unmounted { device, problem: "is not there".to_owned() };
+        assert_eq!(Refusal::from(unmounted).reason, Reason::DeviceUnmounted);
+        let invalid = Refusal::from(DiskError::from(Invalid::new("path", "is bad")));
+        assert_eq!((invalid.reason, invalid.field.as_deref()), (Reason::InvalidArgument, Some("path")));
     }
 }

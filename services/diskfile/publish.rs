@@ -1,5 +1,7 @@
 //! Publishing a file in the order of rule S1 (Swift: diskfile.py BaseDiskFileWriter._finalize_put).
 
+use std::path::Path;
+
 use ssync_types::Durability;
 
 use crate::{
@@ -35,7 +37,7 @@ impl Device {
         let directory = layout::object(at);
         let target = directory.join(&publication.name);
         attributes::write(&*file.file, publication.attributes)
-            .map_err(|error| self.io("store the metadata of", &target, error))?;
+            .map_err(|error| self.unstorable(&target, error))?;
         if self.settings.config.durability != Durability::None {
             file.file.sync().map_err(|error| self.io("flush", &target, error))?;
         }
@@ -65,13 +67,25 @@ impl Device {
         Ok(())
     }
 
+    /// ext4 answers metadata of more than one block as it answers a full disk.
+    fn unstorable(&self, target: &Path, error: std::io::Error) -> DiskError {
+        match self.io("store the metadata of", target, error) {
+            DiskError::Full { device, path, .. } => {
+                let problem =
+                    "its metadata does not fit (ext4 takes about 4 KiB for each file, XFS any size)";
+                DiskError::Full { device, path, problem: problem.to_owned() }
+            }
+            other => other,
+        }
+    }
+
     /// The note goes first, so that no crash can leave a file that no hash knows of. If somebody calculated hashes between
     /// note and name, the note is made again.
     fn name_and_invalidate(
         &self,
         file: &mut Temporary,
         at: &Location,
-        target: &std::path::Path,
+        target: &Path,
     ) -> Result<(), DiskError> {
         let partition = layout::partition(at.policy, at.partition);
         let stale = [at.hash.suffix()];
