@@ -167,3 +167,41 @@ fn a_peer_cannot_send_us_away_for_ever() {
     };
     assert_eq!(from_rpc_status(&status).retry_after, None);
 }
+
+/// What people read is what programs do.
+#[test]
+fn the_table_in_the_documentation_is_this_one() {
+    let documented: Vec<(&str, &str)> = include_str!("../../docs/protocol.md")
+        .lines()
+        .skip_while(|line| *line != "## Refusals")
+        .filter_map(|line| {
+            let mut cells = line.split('|').map(|cell| cell.trim().trim_matches('`'));
+            (cells.next() == Some("")).then(|| Some((cells.next()?, cells.next()?)))?
+        })
+        .filter(|(reason, _)| Reason::from_name(reason).is_some())
+        .collect();
+    let table = Reason::ALL.map(|reason| (reason.name(), code_name(code(reason))));
+    assert_eq!(documented, table);
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
