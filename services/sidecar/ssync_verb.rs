@@ -125,8 +125,11 @@ async fn converse(
 fn report(fault: &Fault, peer: SocketAddr, partition: &PartitionRef) {
     let remote = peer.ip();
     match fault {
-        // A lock that is held, or a full node: the sender comes back (Swift: debug).
-        Fault::Refused(_) => tracing::debug!(%remote, %partition, %fault, "ssync session refused"),
+        // A lock that is held, or a full node: the sender comes back (Swift: debug). One that leaves after the check
+        // has learned what it wanted to know.
+        Fault::Refused(_) | Fault::Left(_) => {
+            tracing::debug!(%remote, %partition, %fault, "ssync session ended early")
+        }
         fault => tracing::error!(%remote, %partition, %fault, "ssync session failed"),
     }
 }

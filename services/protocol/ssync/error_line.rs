@@ -1,5 +1,7 @@
 //! The line by which a receiver ends a conversation that went wrong.
 
+use std::fmt;
+
 use super::py_repr::{parse_repr, repr_bytes, repr_str};
 
 const PREFIX: &str = ":ERROR: ";
@@ -58,6 +60,16 @@ impl ErrorLine {
     }
 }
 
+/// Code and text, for a log.
+impl fmt::Display for ErrorLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.text {
+            ErrorText::Text(text) => write!(f, "{} {text}", self.code),
+            ErrorText::Body(body) => write!(f, "{} {}", self.code, String::from_utf8_lossy(body)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +91,12 @@ mod tests {
             assert_eq!(line.encode(), wire);
             assert_eq!(ErrorLine::decode(wire), Some(line));
         }
+    }
+
+    #[test]
+    fn is_read_by_people_too() {
+        assert_eq!(ErrorLine::body(503, "busy").to_string(), "503 busy");
+        assert_eq!(ErrorLine::text(0, "no").to_string(), "0 no");
     }
 
     #[test]

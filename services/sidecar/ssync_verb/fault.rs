@@ -11,6 +11,10 @@ use crate::{
 /// Why a conversation ended early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
+    /// The sender ended the request where a phase should have begun: it had nothing more to say, or only wanted to know
+    /// what is here. Nothing more is said.
+    #[error("client disconnected before {0}")]
+    Left(&'static str),
     /// The sender went away, or what it sent cannot be read any further. Nothing more is said.
     #[error("read failed: {0}")]
     Unreadable(String),
@@ -21,7 +25,7 @@ pub(super) enum Fault {
     #[error("{0}")]
     Refused(Refusal),
     /// Anything else, in the words that the sender gets.
-    #[error("{0:?}")]
+    #[error("{0}")]
     Said(ErrorLine),
 }
 
@@ -39,7 +43,7 @@ impl Fault {
     /// The line for the sender; `None` when it cannot be reached.
     pub(super) fn line(&self, drive: &str) -> Option<ErrorLine> {
         match self {
-            Self::Unreadable(_) => None,
+            Self::Left(_) | Self::Unreadable(_) => None,
             Self::Silent(text) => Some(ErrorLine::text(408, text)),
             Self::Refused(refusal) => Some(refused_line(refusal, drive)),
             Self::Said(line) => Some(line.clone()),

@@ -92,8 +92,8 @@ impl<'e, 'c> Input<'e, 'c> {
     /// The line that must stand here.
     pub(super) async fn expect(&mut self, marker: Marker, context: &str) -> Result<(), Fault> {
         match self.line(context).await? {
-            // The sender had nothing more to say, or only wanted to know (Swift: SsyncClientDisconnected).
-            None => Err(Fault::Unreadable("client disconnected".to_owned())),
+            // Swift: SsyncClientDisconnected.
+            None => Err(Fault::Left(marker.text())),
             Some(line) if Marker::of(&line) == Some(marker) => Ok(()),
             Some(line) => {
                 let quoted = repr_bytes(&line[..line.len().min(QUOTED_BYTES_MAX)]);
