@@ -96,7 +96,7 @@ async fn store(placement: &Placement, objects: &[DemoObject]) -> anyhow::Result<
             let (mut stored, mut bytes) = (0, 0);
             for object in objects {
                 let (_, partition) = placement.locate(&object.path);
-                if placement.primaries(partition).iter().any(|primary| primary.id == device.id) {
+                if placement.is_primary(device, partition) {
                     client.put(&device.name, partition.get(), object).await?;
                     stored += 1;
                     bytes += object.size as u64;

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
+use anyhow::Context as _;
 use ssync_ring::{Ring, SwiftConf};
 use ssync_types::ObjectPath;
 
@@ -68,8 +69,10 @@ fn welcome(folder: &ClusterFolder) -> anyhow::Result<String> {
 struct Example {
     hash: String,
     partition: u32,
-    /// Address and device of each primary.
-    primaries: Vec<(SocketAddr, String)>,
+    /// Address and device of its first primary.
+    first: (SocketAddr, String),
+    /// Those of the next.
+    next: (SocketAddr, String),
 }
 
 impl Example {
@@ -86,14 +89,11 @@ impl Example {
                 .find(|node| node.device_names.iter().any(|name| name == device))
                 .map(|node| node.address)
         };
-        let primaries = ring
-            .primaries(partition)
-            .iter()
-            .filter_map(|primary| {
-                Some((address_of(primary.device.device.as_str())?, primary.device.device.to_string()))
-            })
-            .collect();
-        Ok(Self { hash: hash.to_string(), partition: partition.get(), primaries })
+        let mut primaries = ring.primaries(partition).into_iter().filter_map(|primary| {
+            Some((address_of(primary.device.device.as_str())?, primary.device.device.to_string()))
+        });
+        let mut primary = || primaries.next().context("the ring places the example on too few devices");
+        Ok(Self { hash: hash.to_string(), partition: partition.get(), first: primary()?, next: primary()? })
     }
 
     fn url(&self, (address, device): &(SocketAddr, String)) -> String {
@@ -101,19 +101,18 @@ impl Example {
     }
 
     fn curl_put(&self) -> String {
-        let url = self.primaries.first().map(|primary| self.url(primary)).unwrap_or_default();
+        let url = self.url(&self.first);
         format!(
             "curl -i -X PUT -H 'X-Timestamp: 1700000000.00000' -H 'Content-Type: text/plain' -d 'Hello, Swift' {url}"
         )
     }
 
-    fn curl_get(&self) -> Vec<String> {
-        self.primaries.iter().take(2).map(|primary| format!("curl -i {}", self.url(primary))).collect()
+    fn curl_get(&self) -> [String; 2] {
+        [&self.first, &self.next].map(|primary| format!("curl -i {}", self.url(primary)))
     }
 
     fn grpcurl_missing_check(&self) -> String {
-        let (address, device) =
-            self.primaries.first().cloned().unwrap_or_else(|| ((([127, 0, 0, 1], 0)).into(), String::new()));
+        let (address, device) = &self.first;
         format!(
             "grpcurl -plaintext -d '{{\"partition\":{{\"device\":\"{device}\",\"partition\":{}}},\
              \"offers\":[{{\"objectHash\":\"{}\",\"dataTimestamp\":{{\"ticks\":\"170000000000000\"}}}}]}}' \

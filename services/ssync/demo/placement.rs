@@ -69,12 +69,13 @@ impl Placement {
             .collect()
     }
 
+    /// Whether a device must hold a partition.
+    pub(crate) fn is_primary(&self, device: &DemoDevice, partition: Partition) -> bool {
+        self.ring.is_primary(device.id, partition)
+    }
+
     /// The partitions that a device must hold.
     pub(crate) fn partitions_of(&self, device: &DemoDevice) -> BTreeSet<u32> {
-        (0..self.partitions())
-            .filter(|&number| {
-                self.primaries(Partition::new(number)).iter().any(|primary| primary.id == device.id)
-            })
-            .collect()
+        (0..self.partitions()).filter(|&number| self.is_primary(device, Partition::new(number))).collect()
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use indicatif::ProgressBar;
 use ssync_types::Partition;
 
@@ -39,6 +40,13 @@ impl Comparison {
         lines
     }
 
+    fn add(&mut self, other: Self) {
+        self.replicas += other.replicas;
+        self.bytes += other.bytes;
+        self.unnamed += other.unnamed;
+        other.differences.into_iter().for_each(|what| self.differs(what));
+    }
+
     fn differs(&mut self, what: String) {
         if self.differences.len() < NAMED_MAX {
             self.differences.push(what);
@@ -54,37 +62,42 @@ pub(crate) async fn verify(
     objects: &[DemoObject],
     progress: &ProgressBar,
 ) -> anyhow::Result<Comparison> {
+    let devices = placement.devices.iter().map(|device| compare_device(placement, device, objects, progress));
     let mut comparison = Comparison::default();
-    let mut clients = connect(placement).await?;
-    for object in objects {
-        let (_, partition) = placement.locate(&object.path);
-        for device in placement.primaries(partition) {
-            let client =
-                clients.get_mut(&device.id).ok_or_else(|| anyhow::anyhow!("no client of {}", device.name))?;
-            let answer = client.get(&device.name, partition.get(), &object.path).await?;
-            match difference(object, &answer) {
-                None => {
-                    comparison.replicas += 1;
-                    comparison.bytes += object.size as u64;
-                }
-                Some(what) => comparison.differs(format!("{} at {}: {what}", object.path, device.name)),
-            }
-            progress.inc(1);
-        }
+    for of_device in futures_util::future::try_join_all(devices).await? {
+        comparison.add(of_device);
     }
-    compare_hashes(placement, &mut clients, &mut comparison).await?;
+    compare_hashes(placement, &mut comparison).await?;
     for place in misplaced_partitions(placement)? {
         comparison.differs(format!("partition {place} lies where it does not belong"));
     }
     Ok(comparison)
 }
 
-async fn connect(placement: &Placement) -> anyhow::Result<BTreeMap<u32, Client>> {
-    let mut clients = BTreeMap::new();
-    for device in &placement.devices {
-        clients.insert(device.id, Client::connect(device.address).await?);
+async fn compare_device(
+    placement: &Placement,
+    device: &DemoDevice,
+    objects: &[DemoObject],
+    progress: &ProgressBar,
+) -> anyhow::Result<Comparison> {
+    let mut comparison = Comparison::default();
+    let mut client = Client::connect(device.address).await?;
+    for object in objects {
+        let (_, partition) = placement.locate(&object.path);
+        if !placement.is_primary(device, partition) {
+            continue;
+        }
+        let answer = client.get(&device.name, partition.get(), &object.path).await?;
+        match difference(object, &answer) {
+            None => {
+                comparison.replicas += 1;
+                comparison.bytes += object.size as u64;
+            }
+            Some(what) => comparison.differs(format!("{} at {}: {what}", object.path, device.name)),
+        }
+        progress.inc(1);
     }
-    Ok(clients)
+    Ok(comparison)
 }
 
 fn difference(object: &DemoObject, answer: &Answer) -> Option<String> {
@@ -99,17 +112,17 @@ fn difference(object: &DemoObject, answer: &Answer) -> Option<String> {
     expected.push(("ETag".to_owned(), format!("\"{}\"", object.etag())));
     expected.push(("X-Backend-Timestamp".to_owned(), object.timestamp.internal()));
     expected.into_iter().find_map(|(name, value)| {
-        let found = answer.headers.get(&name).map(|found| found.as_bytes());
+        let found = answer.headers.get(&name).map(HeaderValue::as_bytes);
         (found != Some(value.as_bytes()))
             .then(|| format!("{name} is {:?}, not {value:?}", found.map(String::from_utf8_lossy)))
     })
 }
 
-async fn compare_hashes(
-    placement: &Placement,
-    clients: &mut BTreeMap<u32, Client>,
-    comparison: &mut Comparison,
-) -> anyhow::Result<()> {
+async fn compare_hashes(placement: &Placement, comparison: &mut Comparison) -> anyhow::Result<()> {
+    let mut clients = BTreeMap::new();
+    for device in &placement.devices {
+        clients.insert(device.id, Client::connect(device.address).await?);
+    }
     for number in 0..placement.partitions() {
         let mut answers: Vec<(&DemoDevice, Bytes)> = Vec::new();
         for device in placement.primaries(Partition::new(number)) {
@@ -117,8 +130,7 @@ async fn compare_hashes(
                 answers.push((device, client.suffix_hashes(&device.name, number).await?));
             }
         }
-        let odd = answers.windows(2).find(|pair| pair[0].1 != pair[1].1);
-        match odd {
+        match answers.windows(2).find(|pair| pair[0].1 != pair[1].1) {
             None => comparison.partitions += 1,
             Some(pair) => comparison.differs(format!(
                 "suffix hashes of partition {number} differ between {} and {}",
