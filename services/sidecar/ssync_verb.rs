@@ -128,7 +128,7 @@ fn report(fault: &Fault, peer: SocketAddr, partition: &PartitionRef) {
         // A lock that is held, or a full node: the sender comes back (Swift: debug). One that leaves after the check
         // has learned what it wanted to know.
         Fault::Refused(_) | Fault::Left(_) => {
-            tracing::debug!(%remote, %partition, %fault, "ssync session ended early")
+            tracing::debug!(%remote, %partition, %fault, "ssync session ended early");
         }
         fault => tracing::error!(%remote, %partition, %fault, "ssync session failed"),
     }
