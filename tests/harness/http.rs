@@ -134,6 +134,9 @@ impl Connection {
         let Some(end) = find(&self.received, b"\r\n\r\n") else { return false };
         let head = String::from_utf8_lossy(&self.received[..end]).to_ascii_lowercase();
         let body = &self.received[end + 4..];
+        if head.starts_with("http/1.1 204") || head.starts_with("http/1.1 304") {
+            return true;
+        }
         if head.contains("transfer-encoding: chunked") {
             return body == b"0\r\n\r\n" || body.ends_with(b"\r\n0\r\n\r\n");
         }

@@ -9,12 +9,14 @@ import hashlib
 import os
 
 from lab import answer, arguments, policy_and_manager, text
-from swift.common.exceptions import DiskFileDeleted
-from swift.common.storage_policy import get_policy_string
-from swift.obj.diskfile import read_metadata
 
 args = arguments()
 policy, manager = policy_and_manager(args)
+# Only now: policies are read from swift.conf when this is imported.
+from swift.common.exceptions import DiskFileDeleted  # noqa: E402
+from swift.common.storage_policy import get_policy_string  # noqa: E402
+from swift.obj.diskfile import read_metadata  # noqa: E402
+
 device = args["device"]
 datadir = os.path.join(args["devices"], device, get_policy_string("objects", policy))
 
