@@ -42,6 +42,22 @@ fn tells_tombstones_from_nothing() {
 }
 
 #[test]
+fn a_tombstone_tells_its_name_to_a_sender() {
+    let bed = Bed::new();
+    let deleted = || bed.device.deleted_object(&bed.location("o")).unwrap();
+    assert_eq!(deleted(), None);
+    bed.put("o", b"abc", at(1));
+    assert_eq!(deleted(), None);
+    bed.delete("o", at(2));
+    assert_eq!(deleted(), Some((path("o"), at(2))));
+    // One that lies where its name does not belong tells nobody.
+    let other = bed.object_dir("p");
+    fs::create_dir_all(other.parent().unwrap()).unwrap();
+    fs::rename(bed.object_dir("o"), other).unwrap();
+    assert_eq!(bed.device.deleted_object(&bed.location("p")).unwrap(), None);
+}
+
+#[test]
 fn a_collision_moves_nothing() {
     let bed = Bed::new();
     bed.put("o", b"abc", at(1));
