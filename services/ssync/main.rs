@@ -19,6 +19,9 @@ use cli::{Cli, Command};
 const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
+    // As Swift's daemons have it, so that files have the same modes whoever wrote them (Swift: common/utils
+    // clean_up_daemon_hygiene).
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     let cli = Cli::parse_from(swift_names::translate(std::env::args_os().collect()));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
