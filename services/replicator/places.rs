@@ -110,7 +110,11 @@ mod tests {
         let places = Places(policy(4, &[&[0, 1, 2, 3]]));
         assert_eq!(places.role(Partition::new(4), 0), Role::Outside);
         assert_eq!(places.role(Partition::new(u32::MAX), 0), Role::Outside);
-        assert_eq!(places.role(Partition::new(0), 0), Role::Primary(Vec::new()), "one copy has nobody to ask");
+        assert_eq!(
+            places.role(Partition::new(0), 0),
+            Role::Primary(Vec::new()),
+            "one copy has nobody to ask"
+        );
     }
 
     #[test]
@@ -120,7 +124,8 @@ mod tests {
             bind_port: 6200,
             ..ReplicatorConfig::default()
         };
-        let has = |config: &ReplicatorConfig, id| local_addresses(config).unwrap().replicates(&ring_device(id, 1));
+        let has =
+            |config: &ReplicatorConfig, id| local_addresses(config).unwrap().replicates(&ring_device(id, 1));
         assert!(has(&config, 1) && !has(&config, 2));
         config.bind_port = 6201;
         assert!(!has(&config, 1));

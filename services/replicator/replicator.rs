@@ -144,7 +144,8 @@ impl Replicator {
     async fn work(&self, overrides: &Overrides, drain: CancellationToken) -> Option<Abort> {
         let rings = Arc::clone(&self.rings);
         let policies = tokio::task::spawn_blocking(move || rings.current()).await.unwrap_or_default();
-        let replicas: Vec<usize> = policies.iter().map(|policy| policy.ring.replica_count().ceil() as usize).collect();
+        let replicas: Vec<usize> =
+            policies.iter().map(|policy| policy.ring.replica_count().ceil() as usize).collect();
         let handoff_delete = self.config.effective_handoff_delete(&replicas);
         self.warn(handoff_delete);
         let collected = collect(&self.config, policies, &self.devices, overrides, &self.meter).await;

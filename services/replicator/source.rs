@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use ssync_diskfile::{Device, Devices, DiskError, Found, LocalObject, Location, OpenObject, OpenOptions};
-use ssync_types::{DeviceName, ObjectHash, ObjectKind, ObjectPath, Partition, PolicyIndex, Reason, Refusal, ReleaseFile, Suffix, Timestamp, Want};
+use ssync_types::{
+    DeviceName, ObjectHash, ObjectKind, ObjectPath, Partition, PolicyIndex, Reason, Refusal, ReleaseFile,
+    Suffix, Timestamp, Want,
+};
 use tokio::sync::Semaphore;
 
 /// Most threads that wait for one device at once, so that a dying disk holds up itself alone.

@@ -6,5 +6,7 @@ mod connection;
 mod conversation;
 mod peer;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use peer::{SsyncPeer, Timeouts};

@@ -4,7 +4,7 @@ use std::fs;
 
 use ssync_types::{Durability, Outcome, Reason, Refusal};
 
-use crate::testing::{Cluster, policy, policy_of_regions};
+use crate::testing::{Cluster, at, policy, policy_of_regions};
 
 /// Nodes 0 and 1 are the primaries of everything; node 2 is a handoff with some objects.
 fn cluster() -> Cluster {
@@ -119,8 +119,9 @@ async fn an_object_that_changed_after_its_offer_stays() {
 }
 
 fn holds_newer(cluster: &Cluster, node: u32) -> bool {
-    fs::read_dir(cluster.directory(node, "o-7"))
-        .is_ok_and(|mut entries| entries.any(|entry| entry.unwrap().file_name().to_string_lossy().contains("1700000500")))
+    fs::read_dir(cluster.directory(node, "o-7")).is_ok_and(|mut entries| {
+        entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with(&at(500).internal()))
+    })
 }
 
 #[tokio::test]
@@ -175,7 +176,8 @@ async fn handoff_delete_of_all_replicas_means_all() {
 #[tokio::test]
 async fn a_busy_primary_is_asked_again_and_then_all_goes() {
     let cluster = cluster();
-    let busy = Refusal::new(Reason::ReceiverBusy, "not now").retry_after(std::time::Duration::from_millis(10));
+    let busy =
+        Refusal::new(Reason::ReceiverBusy, "not now").retry_after(std::time::Duration::from_millis(10));
     cluster.node(1).store.fault.lock().unwrap().sessions = [busy.clone(), busy].into();
     let stats = cluster.pass(2).await;
     assert!(stats.complete(), "{stats:?}");

@@ -123,11 +123,16 @@ async fn a_session_that_had_enough_is_opened_again() {
 
 #[tokio::test]
 async fn few_outstanding_updates_and_no_inline_bodies_are_enough() {
-    let config = ReceiverConfig { outstanding_updates_max: 1, inline_bytes_max: 4, ..ReceiverConfig::default() };
-    let cluster = Cluster::with_receiver(policy(2, &[&[0, 0, 0, 0], &[1, 1, 1, 1]]), config);
-    fill(&cluster);
-    assert!(cluster.pass(0).await.complete());
-    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+    for (outstanding_updates_max, inline_bytes_max) in [(1, 65_536), (1024, 4), (1, 4)] {
+        let config =
+            ReceiverConfig { outstanding_updates_max, inline_bytes_max, ..ReceiverConfig::default() };
+        let cluster = Cluster::with_receiver(policy(2, &[&[0, 0, 0, 0], &[1, 1, 1, 1]]), config);
+        fill(&cluster);
+        let pass = tokio::time::timeout(Duration::from_secs(30), cluster.pass(0)).await;
+        let done = pass.is_ok_and(|stats| stats.complete());
+        assert!(done, "{outstanding_updates_max} outstanding, {inline_bytes_max} inline");
+        assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+    }
 }
 
 #[tokio::test]
@@ -155,7 +160,7 @@ async fn a_handoff_gets_the_copy_of_an_unmounted_device_and_of_no_other() {
     let rows: &[&[u16]] = &[&[0, 0, 0, 0], &[1, 1, 1, 1]];
     for (reason, stands_in) in [(Reason::DeviceUnmounted, true), (Reason::Unreachable, false)] {
         // A fractional third replica gives device 2 a place in the ring, so that it can stand in.
-        let cluster = Cluster::new(policy(3, &[rows[0], rows[1], &[2]]));
+        let cluster = Cluster::new(policy(3, &[rows[0], rows[1], &[2, 2]]));
         let name = (0..).map(|n| format!("o-{n}")).find(|name| cluster.partition(name).get() == 3).unwrap();
         cluster.put(0, &name, 1, b"x");
         cluster.node(1).store.fault.lock().unwrap().hashes = Some(Refusal::new(reason, "no disk"));

@@ -8,9 +8,9 @@ use std::{
 use async_trait::async_trait;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult};
 use ssync_types::{
-    BodyEvent, ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer, Outcome,
-    PartitionRef, ReadOptions, Refusal, SessionEvent, SessionOpen, Stored, Suffix, SuffixHashes, UpdateMessage,
-    UpdateOp,
+    BodyEvent, ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
+    Outcome, PartitionRef, ReadOptions, Refusal, SessionEvent, SessionOpen, Stored, Suffix, SuffixHashes,
+    UpdateMessage, UpdateOp,
 };
 use tokio::sync::mpsc;
 

@@ -4,7 +4,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -12,7 +13,8 @@ use bytes::Bytes;
 use ssync_diskfile::{DataFile, Devices, DiskConfig, Location, MetaFile, PolicyKind};
 use ssync_receiver::{Placement, Receiver, ReceiverConfig};
 use ssync_types::{
-    DeviceName, Durability, HashPathConfig, Metadata, ObjectPath, Partition, PolicyIndex, Reason, Refusal, Timestamp,
+    DeviceName, Durability, HashPathConfig, Metadata, ObjectPath, Partition, PolicyIndex, Reason, Refusal,
+    Timestamp,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -77,8 +79,11 @@ pub(crate) fn path(name: &str) -> ObjectPath {
     ObjectPath::of("AUTH_test", "c", name).unwrap()
 }
 
+/// Seconds after some hour of late: older tombstones would be reclaimed.
 pub(crate) fn at(seconds: u64) -> Timestamp {
-    Timestamp::from_seconds(1_700_000_000 + seconds)
+    static BASE: LazyLock<u64> =
+        LazyLock::new(|| Timestamp::from_system_time(SystemTime::now()).seconds() - 3600);
+    Timestamp::from_seconds(*BASE + seconds)
 }
 
 impl Cluster {
@@ -94,7 +99,8 @@ impl Cluster {
             .devices()
             .map(|device| Node::new(root.path(), device.id, device.device.clone(), &policy, config.clone()))
             .collect();
-        let config = ReplicatorConfig { bind_port: 6200, recon_cache_path: None, ..ReplicatorConfig::default() };
+        let config =
+            ReplicatorConfig { bind_port: 6200, recon_cache_path: None, ..ReplicatorConfig::default() };
         Self { _root: root, nodes, policy, config }
     }
 
@@ -106,10 +112,8 @@ impl Cluster {
     pub(crate) fn replicator(&self, id: u32) -> Replicator {
         let stores = self.nodes.iter().map(|node| (node.name.clone(), Arc::clone(&node.store))).collect();
         let node = self.node(id);
-        let config = ReplicatorConfig {
-            bind_ip: format!("10.0.0.{id}").parse().unwrap(),
-            ..self.config.clone()
-        };
+        let config =
+            ReplicatorConfig { bind_ip: format!("10.0.0.{id}").parse().unwrap(), ..self.config.clone() };
         let rings = Arc::new(FixedRings(vec![self.policy.clone()]));
         Replicator::with_peers(
             config,
@@ -140,10 +144,16 @@ impl Cluster {
     }
 
     /// A closure that stores an object later.
-    pub(crate) fn later_put(&self, node: u32, name: &'static str, seconds: u64) -> impl FnOnce() + Send + 'static {
+    pub(crate) fn later_put(
+        &self,
+        node: u32,
+        name: &'static str,
+        seconds: u64,
+    ) -> impl FnOnce() + Send + 'static {
         let at = self.location(name);
         let node = self.node(node);
-        let (devices, device, id, root) = (Arc::clone(&node.devices), node.name.clone(), node.id, node.path.clone());
+        let (devices, device, id, root) =
+            (Arc::clone(&node.devices), node.name.clone(), node.id, node.path.clone());
         let store = Arc::clone(&node.store);
         move || Node { id, name: device, devices, store, path: root }.put(&at, name, seconds, b"newer")
     }
@@ -166,7 +176,12 @@ impl Cluster {
     pub(crate) fn directory(&self, node: u32, name: &str) -> PathBuf {
         let at = self.location(name);
         let suffix = at.hash.suffix().to_string();
-        self.node(node).path.join("objects").join(at.partition.to_string()).join(suffix).join(at.hash.to_string())
+        self.node(node)
+            .path
+            .join("objects")
+            .join(at.partition.to_string())
+            .join(suffix)
+            .join(at.hash.to_string())
     }
 }
 
@@ -180,6 +195,8 @@ impl Node {
             mount_check: false,
             fallocate_reserve: ssync_diskfile::Reserve::Bytes(0),
             durability: Durability::Object,
+            // Recorded tombstones grow old.
+            reclaim_age: Duration::from_secs(u64::from(u32::MAX)),
             ..DiskConfig::default()
         };
         let hash = HashPathConfig::new("changeme", "changeme").unwrap();
@@ -190,16 +207,27 @@ impl Node {
         Self { id, name, devices, store: Faulty::new(receiver), path }
     }
 
-    fn put(&self, at_: &Location, name: &str, seconds: u64, body: &[u8]) {
-        let device = self.devices.open(&self.name).unwrap();
-        let mut writer = device.create(at_, &path(name), Some(body.len() as u64)).unwrap();
-        writer.write(body).unwrap();
+    fn put(&self, location: &Location, name: &str, seconds: u64, body: &[u8]) {
         let mut metadata = Metadata::new();
         metadata.set("Content-Type", "text/plain");
         metadata.set("X-Object-Meta-Empty", Bytes::new());
         metadata.set("X-Object-Meta-Raw", Bytes::from_static(b"\xe2\x98\x83"));
-        let file = DataFile { timestamp: at(seconds), metadata, fragment: None, next_part_power: None };
-        writer.commit(file).unwrap();
+        self.put_with(location, &path(name), at(seconds), body, metadata);
+    }
+
+    /// Stores an object with all that is known of it.
+    pub(crate) fn put_with(
+        &self,
+        location: &Location,
+        path: &ObjectPath,
+        timestamp: Timestamp,
+        body: &[u8],
+        metadata: Metadata,
+    ) {
+        let device = self.devices.open(&self.name).unwrap();
+        let mut writer = device.create(location, path, Some(body.len() as u64)).unwrap();
+        writer.write(body).unwrap();
+        writer.commit(DataFile { timestamp, metadata, fragment: None, next_part_power: None }).unwrap();
     }
 
     /// All object files below the device, as paths from `objects`.
