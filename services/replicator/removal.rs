@@ -235,7 +235,7 @@ mod tests {
                                 let good = |(_, (o, outcome)): &&(usize, &(Offer, Outcome))| {
                                     outcome.is_safe() && *o == offer(100)
                                 };
-                                !said.is_empty() && said.iter().all(|one| good(one))
+                                !said.is_empty() && said.iter().all(good)
                             };
                             (0..3).filter(|&peer| safe(peer)).count() >= needed
                         });

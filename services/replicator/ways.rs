@@ -82,7 +82,7 @@ impl Nodes {
             known.grpc.retain(|_, (since, _)| since.elapsed() < REMEMBERED_FOR);
         }
         let at = StoreAddress::of_node(&target.ip, target.port);
-        let store: Arc<dyn Store> = Arc::new(RemoteStore::new(at, self.settings.clone())?);
+        let store: Arc<dyn Store> = Arc::new(RemoteStore::new(at, self.settings)?);
         known.grpc.insert(address.to_owned(), (Instant::now(), Arc::clone(&store)));
         Ok(store)
     }

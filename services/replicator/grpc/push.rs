@@ -392,13 +392,13 @@ impl Push {
         for hash in suspects {
             match self.opener.errand.source.verify(hash).await {
                 Ok(true) => {
-                    tracing::warn!(object = %hash, "the peer found another MD5, but the copy here is sound")
+                    tracing::warn!(object = %hash, "the peer found another MD5, but the copy here is sound");
                 }
                 Ok(false) => {
-                    tracing::error!(object = %hash, "the copy here was damaged and is in quarantine")
+                    tracing::error!(object = %hash, "the copy here was damaged and is in quarantine");
                 }
                 Err(refusal) => {
-                    tracing::error!(object = %hash, %refusal, "a suspect object could not be read again")
+                    tracing::error!(object = %hash, %refusal, "a suspect object could not be read again");
                 }
             }
         }

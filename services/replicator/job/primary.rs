@@ -55,12 +55,11 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
     }
     let delay = visit_all(job, context, &mut round).await;
     round.took += begin.elapsed();
-    if let Some(delay) = delay.filter(|_| !context.drain.is_cancelled()) {
-        if let Some(delay) = job.come_back(delay) {
-            round.queue.extend(std::mem::take(&mut round.busy));
-            job.kind = Kind::Primary(round);
-            return JobEnd::ComeBack(delay);
-        }
+    let delay = delay.filter(|_| !context.drain.is_cancelled());
+    if let Some(delay) = delay.and_then(|asked| job.come_back(asked)) {
+        round.queue.extend(std::mem::take(&mut round.busy));
+        job.kind = Kind::Primary(round);
+        return JobEnd::ComeBack(delay);
     }
     for target in &round.busy {
         tracing::error!("Error syncing with node: {target}: it stayed busy");

@@ -126,7 +126,7 @@ async fn few_outstanding_updates_and_no_inline_bodies_are_enough() {
     for (outstanding_updates_max, inline_bytes_max) in [(1, 65_536), (1024, 4), (1, 4)] {
         let config =
             ReceiverConfig { outstanding_updates_max, inline_bytes_max, ..ReceiverConfig::default() };
-        let cluster = Cluster::with_receiver(policy(2, &[&[0, 0, 0, 0], &[1, 1, 1, 1]]), config);
+        let cluster = Cluster::with_receiver(policy(2, &[&[0, 0, 0, 0], &[1, 1, 1, 1]]), &config);
         fill(&cluster);
         let pass = tokio::time::timeout(Duration::from_secs(30), cluster.pass(0)).await;
         let done = pass.is_ok_and(|stats| stats.complete());

@@ -89,10 +89,10 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
 impl Cluster {
     /// A node for each device of the ring, all of them agreeing on it.
     pub(crate) fn new(policy: PolicyPlaces) -> Self {
-        Self::with_receiver(policy, ReceiverConfig::default())
+        Self::with_receiver(policy, &ReceiverConfig::default())
     }
 
-    pub(crate) fn with_receiver(policy: PolicyPlaces, config: ReceiverConfig) -> Self {
+    pub(crate) fn with_receiver(policy: PolicyPlaces, config: &ReceiverConfig) -> Self {
         let root = tempfile::tempdir().unwrap();
         let nodes = policy
             .ring
