@@ -38,7 +38,7 @@ pub struct ReplicatorConfig {
     pub handoffs_first: bool,
     /// So many primaries suffice to let go of a handoff's object; `None` (Swift's `auto`): all of them.
     pub handoff_delete: Option<usize>,
-    /// The longest line of a peer that speaks SSYNC, and the size of the pieces in which bodies go there.
+    /// The longest line taken from a peer that speaks SSYNC.
     pub network_chunk_size: usize,
     /// Who this is, for peers' logs.
     pub agent: String,

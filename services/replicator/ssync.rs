@@ -9,4 +9,4 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use peer::{SsyncPeer, Timeouts};
+pub(crate) use peer::{Limits, SsyncPeer};

@@ -16,7 +16,7 @@ use crate::{
     config::ReplicatorConfig,
     grpc::GrpcPeer,
     peer::{Peer, Peers, Target},
-    ssync::{SsyncPeer, Timeouts},
+    ssync::{Limits, SsyncPeer},
 };
 
 /// How long a node is taken for what it was: a node may be put back to stock Swift.
@@ -25,7 +25,7 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(300);
 /// The nodes of the rings, each reached by gRPC where it speaks that, else by SSYNC.
 pub struct Nodes {
     agent: String,
-    timeouts: Timeouts,
+    limits: Limits,
     settings: RemoteSettings,
     book: PeerBook,
     known: Mutex<Known>,
@@ -39,7 +39,7 @@ struct Known {
 
 impl fmt::Debug for Nodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nodes").field("timeouts", &self.timeouts).finish_non_exhaustive()
+        f.debug_struct("Nodes").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
@@ -47,11 +47,15 @@ impl Nodes {
     /// Nodes reached with these settings.
     #[must_use]
     pub fn new(config: &ReplicatorConfig, settings: RemoteSettings) -> Self {
-        let timeouts =
-            Timeouts { connect: config.conn_timeout, node: config.node_timeout, http: config.http_timeout };
+        let limits = Limits {
+            connect: config.conn_timeout,
+            node: config.node_timeout,
+            http: config.http_timeout,
+            line_bytes_max: config.network_chunk_size,
+        };
         Self {
             agent: config.agent.clone(),
-            timeouts,
+            limits,
             settings,
             book: PeerBook::default(),
             known: Mutex::default(),
@@ -103,14 +107,14 @@ impl Peers for Nodes {
     async fn find(&self, target: &Target) -> Result<Arc<dyn Peer>, Refusal> {
         let address = target.address();
         if let Some(store) = self.remembered(&address) {
-            return Ok(Arc::new(GrpcPeer::new(store, self.timeouts.http)));
+            return Ok(Arc::new(GrpcPeer::new(store, self.limits.http)));
         }
         match self.book.kind(&address).await? {
-            PeerKind::Grpc => Ok(Arc::new(GrpcPeer::new(self.store(&address, target)?, self.timeouts.http))),
+            PeerKind::Grpc => Ok(Arc::new(GrpcPeer::new(self.store(&address, target)?, self.limits.http))),
             PeerKind::StockSwift => {
                 self.known().grpc.remove(&address);
                 let slot = self.slot(address, target.device.clone());
-                Ok(Arc::new(SsyncPeer::new(target.clone(), self.timeouts, self.agent.clone(), slot)))
+                Ok(Arc::new(SsyncPeer::new(target.clone(), self.limits, self.agent.clone(), slot)))
             }
         }
     }

@@ -110,18 +110,19 @@ impl Push {
         mut offers: mpsc::Receiver<OfferBatch>,
     ) -> Result<Pushed, Refusal> {
         let (work, waiting) = mpsc::channel(WORK_QUEUE_MAX);
+        // The session is kept alive from the beginning, however long the first offer takes to be found.
         let deliver = self.deliver(first, waiting);
-        if self.mode.updates() {
-            // The check is not begun before there is something to ask.
-            if let Some(batch) = offers.recv().await {
-                tokio::try_join!(self.check(batch, offers, work), deliver)?;
-            } else {
-                drop(work);
-                deliver.await?;
+        let find_out = async {
+            match self.mode.updates() {
+                // The check is not begun before there is something to ask.
+                true => match offers.recv().await {
+                    Some(batch) => self.check(batch, offers, work).await,
+                    None => Ok(()),
+                },
+                false => self.ask_only(offers, work).await,
             }
-        } else {
-            tokio::try_join!(self.ask_only(offers, work), deliver)?;
-        }
+        };
+        tokio::try_join!(find_out, deliver)?;
         self.look_at_suspects().await;
         Ok(lock(&self.ledger).pushed)
     }

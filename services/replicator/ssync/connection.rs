@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     answer,
     body::{ChunkState, Decoded, Framing, skip},
-    peer::Timeouts,
+    peer::Limits,
 };
 
 /// Most bytes of a response's head.
@@ -30,7 +30,7 @@ const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    timeouts: Timeouts,
+    limits: Limits,
     out: BytesMut,
     input: BytesMut,
     framing: Framing,
@@ -57,17 +57,17 @@ async fn within<T>(
 
 impl Connection {
     /// Connects and sends the request's head.
-    pub(super) async fn open(address: &str, head: &[u8], timeouts: Timeouts) -> Result<Self, Refusal> {
+    pub(super) async fn open(address: &str, head: &[u8], limits: Limits) -> Result<Self, Refusal> {
         let connect = async {
             let mut stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             stream.write_all(head).await?;
             Ok(stream)
         };
-        let stream = within(timeouts.connect, &format!("connect send to {address}"), connect).await?;
+        let stream = within(limits.connect, &format!("connect send to {address}"), connect).await?;
         Ok(Self {
             stream,
-            timeouts,
+            limits,
             out: BytesMut::new(),
             input: BytesMut::new(),
             framing: Framing::Ended,
@@ -134,7 +134,7 @@ impl Connection {
             match self.framing.decode(&mut self.input)? {
                 Decoded::Piece(piece) => return Ok(Some(piece)),
                 Decoded::End => return Ok(None),
-                Decoded::NeedMore => self.fill(self.timeouts.http, what).await?,
+                Decoded::NeedMore => self.fill(self.limits.http, what).await?,
             }
         }
     }
@@ -170,10 +170,13 @@ impl Connection {
     pub(super) async fn line(&mut self, what: &str) -> Result<Bytes, Refusal> {
         loop {
             let line = self.lines.line();
-            if let Some(line) =
-                line.map_err(|error| Refusal::new(Reason::ProtocolOrder, error.to_string()))?
-            {
-                return Ok(line);
+            match line.map_err(|error| Refusal::new(Reason::ProtocolOrder, error.to_string()))? {
+                Some(line) if line.len() > self.limits.line_bytes_max => {
+                    let problem = "the peer's line is longer than network_chunk_size";
+                    return Err(Refusal::new(Reason::ProtocolOrder, problem));
+                }
+                Some(line) => return Ok(line),
+                None => {}
             }
             match self.piece(what).await? {
                 Some(piece) => self.lines.push(piece),
@@ -197,7 +200,7 @@ impl Connection {
     /// Sends what was gathered.
     pub(super) async fn flush(&mut self) -> Result<(), Refusal> {
         let out = self.out.split();
-        let written = within(self.timeouts.node, "send", self.stream.write_all(&out)).await;
+        let written = within(self.limits.node, "send", self.stream.write_all(&out)).await;
         match written {
             Ok(()) => Ok(()),
             Err(refusal) => Err(self.last_words().await.unwrap_or(refusal)),

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{
     answer,
     connection::Connection,
-    peer::Timeouts,
+    peer::Limits,
     read::{PIECES_AHEAD_MAX, Piece, read_all},
 };
 use crate::{
@@ -37,15 +37,15 @@ impl Conversation {
     pub(super) async fn open(
         address: &str,
         partition: &PartitionRef,
-        timeouts: Timeouts,
+        limits: Limits,
     ) -> Result<Self, Refusal> {
         let head = format!(
             "SSYNC /{}/{} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\
              X-Backend-Storage-Policy-Index: {}\r\n\r\n",
             partition.device, partition.partition, partition.policy
         );
-        let mut connection = Connection::open(address, head.as_bytes(), timeouts).await?;
-        let head = connection.head(timeouts.node).await?;
+        let mut connection = Connection::open(address, head.as_bytes(), limits).await?;
+        let head = connection.head(limits.node).await?;
         if head.status != 200 {
             let body = connection.error_body().await;
             return Err(answer::of_status(head.status, &body));

@@ -20,30 +20,32 @@ const TAKEN_RETRY: Duration = Duration::from_millis(100);
 /// Verdicts handed over at a time.
 const VERDICTS_MAX: usize = 1_000;
 
-/// Swift's three time-outs of a sender (spec: conn_timeout, node_timeout, http_timeout).
+/// Swift's limits of a sender: three time-outs and a length.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
+pub(crate) struct Limits {
     /// To connect and send a request's head.
     pub(crate) connect: Duration,
     /// For a response's head, and for each piece to be sent.
     pub(crate) node: Duration,
     /// For each line, or piece of a body, to be read.
     pub(crate) http: Duration,
+    /// Bytes of a line, its end included.
+    pub(crate) line_bytes_max: usize,
 }
 
 /// A device of a Swift node.
 #[derive(Debug)]
 pub(crate) struct SsyncPeer {
     target: Target,
-    timeouts: Timeouts,
+    limits: Limits,
     agent: String,
     /// Swift admits one session a device, and makes others wait for it until they fail.
     slot: Arc<Semaphore>,
 }
 
 impl SsyncPeer {
-    pub(crate) fn new(target: Target, timeouts: Timeouts, agent: String, slot: Arc<Semaphore>) -> Self {
-        Self { target, timeouts, agent, slot }
+    pub(crate) fn new(target: Target, limits: Limits, agent: String, slot: Arc<Semaphore>) -> Self {
+        Self { target, limits, agent, slot }
     }
 }
 
@@ -56,9 +58,9 @@ impl Peer for SsyncPeer {
              User-Agent: {}\r\nX-Backend-Storage-Policy-Index: {}\r\nConnection: close\r\n\r\n",
             partition.device, partition.partition, self.agent, partition.policy
         );
-        let mut connection = Connection::open(&address, head.as_bytes(), self.timeouts).await?;
+        let mut connection = Connection::open(&address, head.as_bytes(), self.limits).await?;
         // The peer may have to hash the whole partition before it answers.
-        let head = connection.head(self.timeouts.http).await?;
+        let head = connection.head(self.limits.http).await?;
         if head.status != 200 {
             let body = connection.error_body().await;
             return Err(answer::of_status(head.status, &body));
@@ -72,10 +74,9 @@ impl Peer for SsyncPeer {
             Refusal::new(Reason::DeviceLocked, format!("another job is talking to {}", self.target))
                 .retry_after(TAKEN_RETRY)
         })?;
-        let conversation =
-            Conversation::open(&self.target.address(), &errand.partition, self.timeouts).await?;
-        let (address, timeouts) = (self.target.address(), self.timeouts);
-        Ok(Box::new(SsyncSession { address, timeouts, errand, conversation, _slot: slot }))
+        let conversation = Conversation::open(&self.target.address(), &errand.partition, self.limits).await?;
+        let (address, limits) = (self.target.address(), self.limits);
+        Ok(Box::new(SsyncSession { address, limits, errand, conversation, _slot: slot }))
     }
 }
 
@@ -83,7 +84,7 @@ impl Peer for SsyncPeer {
 #[derive(Debug)]
 struct SsyncSession {
     address: String,
-    timeouts: Timeouts,
+    limits: Limits,
     errand: Errand,
     conversation: Conversation,
     _slot: OwnedSemaphorePermit,
@@ -97,7 +98,7 @@ impl PushSession for SsyncSession {
         mut offers: mpsc::Receiver<OfferBatch>,
         verdicts: Verdicts,
     ) -> Result<Pushed, Refusal> {
-        let Self { address, timeouts, errand, mut conversation, _slot } = *self;
+        let Self { address, limits, errand, mut conversation, _slot } = *self;
         let mut offered: Vec<OfferBatch> = Vec::new();
         conversation.begin_offers().await?;
         while let Some(batch) = offers.recv().await {
@@ -120,7 +121,7 @@ impl PushSession for SsyncSession {
         if !mode.confirms() {
             return Ok(pushed);
         }
-        let mut lacking = ask_again(&address, &errand, timeouts, &offered, count).await?;
+        let mut lacking = ask_again(&address, &errand, limits, &offered, count).await?;
         lacking.extend(sent.doubtful);
         Ok(judge(&offered, &lacking, &verdicts, pushed).await)
     }
@@ -130,11 +131,11 @@ impl PushSession for SsyncSession {
 async fn ask_again(
     address: &str,
     errand: &Errand,
-    timeouts: Timeouts,
+    limits: Limits,
     offered: &[OfferBatch],
     count: u64,
 ) -> Result<HashSet<ObjectHash>, Refusal> {
-    let mut conversation = Conversation::open(address, &errand.partition, timeouts).await?;
+    let mut conversation = Conversation::open(address, &errand.partition, limits).await?;
     conversation.begin_offers().await?;
     for batch in offered {
         conversation.offer(batch).await?;

@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{SsyncPeer, Timeouts};
+use super::{Limits, SsyncPeer};
 use crate::{
     peer::{Errand, Peer as _, PushMode, Pushed, Target, Verdict, Verdicts},
     removal::PeerIndex,
@@ -153,8 +153,8 @@ fn peer(address: SocketAddr) -> SsyncPeer {
         meta: String::new(),
     };
     let short = Duration::from_millis(500);
-    let timeouts = Timeouts { connect: short, node: short, http: short };
-    SsyncPeer::new(target, timeouts, "test".into(), Arc::new(Semaphore::new(1)))
+    let limits = Limits { connect: short, node: short, http: short, line_bytes_max: 1000 };
+    SsyncPeer::new(target, limits, "test".into(), Arc::new(Semaphore::new(1)))
 }
 
 /// The head, without the host, and the chunks of a request in order of their bytes: Swift lists directories in any order.
@@ -258,7 +258,9 @@ async fn refusals_have_their_reasons() {
     let scene = Scene::new().await;
     let locked = ":ERROR: 0 '15 seconds: /srv/node/sdb1/objects/1/.lock-replication'\n";
     let stranger = "00000000000000000000000000000000 d\r\n";
-    let cases: [(Vec<u8>, Reason); 8] = [
+    let long = format!(":MISSING_CHECK: START{}\r\n", " ".repeat(1000));
+    let cases: [(Vec<u8>, Reason); 9] = [
+        (answer(&[&long, NO_WANTS[2], NO_WANTS[3]]), Reason::ProtocolOrder),
         (answer(&[":ERROR: 503 b'<html>busy</html>'\n"]), Reason::ReceiverBusy),
         (answer(&[locked]), Reason::PartitionLocked),
         (
