@@ -21,7 +21,7 @@ fn succeeds_and_leaves_nothing(more: &[&str]) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}\n{said}\n{complaints}", output.status);
-    for word in ["objects", "bytes", "seconds", OBJECTS] {
+    for word in ["objects", "mb", "seconds", OBJECTS] {
         assert!(said.to_lowercase().contains(word), "{word} is not in the table:\n{said}");
     }
     let left: Vec<_> = fs::read_dir(folder.path())?.flatten().map(|entry| entry.path()).collect();

@@ -56,7 +56,8 @@ pub fn helper(name: &str, arguments: &Value) -> Result<Value> {
     input.write_all(arguments.to_string().as_bytes())?;
     drop(input);
     let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "{name}.py: {}", String::from_utf8_lossy(&output.stderr));
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{name}.py: {}: {complaint}", output.status);
     serde_json::from_slice(&output.stdout).with_context(|| format!("{name}.py gave no JSON"))
 }
 
