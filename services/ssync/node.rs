@@ -3,7 +3,7 @@
 mod rings;
 mod settings;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use ssync_api::FILE_DESCRIPTOR_SET;
@@ -22,6 +22,9 @@ use rings::ReplicationRings;
 
 /// Names by which the health service answers, beside the whole server.
 const SERVICES: [&str; 2] = ["ssync.v1.ReplicationService", "ssync.v1.ObjectService"];
+
+/// Time that questions to the admin service get to end, after everything else has.
+const ADMIN_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Which parts of a node run in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,8 @@ impl Parts {
 pub(crate) struct Node {
     config: Config,
     drain: Drain,
+    /// Of the admin address, which tells of the drain until that is over.
+    admin: Drain,
     health: Health,
     replicator: Option<Arc<Replicator>>,
 }
@@ -76,7 +81,8 @@ impl Node {
         let plan = Plan::make(config, parts, metrics).await?;
         plan.listen().await?;
         plan.health.set_ready().await;
-        Ok(Self { config: plan.config, drain: plan.drain, health: plan.health, replicator: plan.replicator })
+        let Plan { config, drain, admin, health, replicator, .. } = plan;
+        Ok(Self { config, drain, admin, health, replicator })
     }
 
     /// Its replicator.
@@ -99,21 +105,30 @@ impl Node {
 
     /// Serves until a signal comes, then drains.
     pub(crate) async fn until_signal(self) -> std::io::Result<Drained> {
-        self.shutdown().on_signal().await
+        let drained = self.shutdown().on_signal().await;
+        self.close_admin().await;
+        drained
     }
 
     /// Drains now.
     pub(crate) async fn stop(self) -> Drained {
-        self.shutdown().run().await
+        let drained = self.shutdown().run().await;
+        self.close_admin().await;
+        drained
     }
 
-    fn shutdown(self) -> Shutdown {
+    fn shutdown(&self) -> Shutdown {
         Shutdown {
-            drain: self.drain,
-            health: self.health,
+            drain: self.drain.clone(),
+            health: self.health.clone(),
             notice: self.config.ssync.drain_notice,
             deadline: self.config.ssync.drain_timeout,
         }
+    }
+
+    async fn close_admin(&self) {
+        self.admin.begin();
+        self.admin.finish(ADMIN_CLOSE_TIMEOUT).await;
     }
 }
 
@@ -123,6 +138,7 @@ struct Plan {
     parts: Parts,
     metrics: Metrics,
     drain: Drain,
+    admin: Drain,
     health: Health,
     swift: SwiftConf,
     /// What sidecar and replicator ask: the receiver here, or one elsewhere.
@@ -172,6 +188,7 @@ impl Plan {
             parts,
             metrics: metrics.clone(),
             drain,
+            admin: Drain::new(),
             health,
             swift,
             store,
@@ -182,41 +199,47 @@ impl Plan {
 
     /// Binds every address before any of them is served, so that a node either starts whole or not at all.
     async fn listen(&self) -> anyhow::Result<()> {
-        let mut ports = Vec::new();
-        let mut servers = Vec::new();
-        if self.receiver.is_some() {
-            let (queue, incoming) = connection_queue();
-            servers.push((self.data_server()?, incoming));
-            for (address, takes_forwarded) in self.grpc_addresses() {
-                let options = settings::port(&self.config, takes_forwarded);
-                ports.push(Port::new(
-                    self.bind(&address).await?,
-                    options,
-                    Route::Queue(queue.clone()),
-                    self.http_route(),
-                ));
+        let data = self.data_addresses().await?;
+        let admin = self.admin_address().await?;
+        for (Serving { server, ports }, drain) in [(data, &self.drain), (admin, &self.admin)] {
+            for port in ports {
+                tracing::info!(address = %port.address(), parts = ?self.parts, "listening");
+                drain.spawn(port.serve(drain.clone()));
             }
-        } else if self.parts.sidecar() {
-            let receiver = settings::receiver_address(&self.config);
-            let listener = self.bind(&settings::data_address(&self.config)).await?;
-            let options = settings::port(&self.config, false);
-            ports.push(Port::new(listener, options, Route::Forward(receiver), self.http_route()));
-        }
-        if let Some(address) = self.parts.admin(&self.config) {
-            let (queue, incoming) = connection_queue();
-            servers.push((self.admin_server()?, incoming));
-            let options = settings::port(&self.config, false);
-            let route = Route::Queue(queue);
-            ports.push(Port::new(self.bind(address).await?, options, route.clone(), route));
-        }
-        for (server, incoming) in servers {
-            self.serve(server, incoming);
-        }
-        for port in ports {
-            tracing::info!(address = %port.address(), parts = ?self.parts, "listening");
-            self.drain.spawn(port.serve(self.drain.clone()));
+            if let Some((server, incoming)) = server {
+                self.serve(server, incoming, drain);
+            }
         }
         Ok(())
+    }
+
+    /// Where objects are served.
+    async fn data_addresses(&self) -> anyhow::Result<Serving> {
+        if self.receiver.is_none() && !self.parts.sidecar() {
+            return Ok(Serving::default());
+        }
+        if self.receiver.is_none() {
+            let receiver = Route::Forward(settings::receiver_address(&self.config));
+            let port =
+                self.port(&settings::data_address(&self.config), false, receiver, self.http_route()).await?;
+            return Ok(Serving { server: None, ports: vec![port] });
+        }
+        let (queue, incoming) = connection_queue();
+        let mut ports = Vec::new();
+        for (address, takes_forwarded) in self.grpc_addresses() {
+            let grpc = Route::Queue(queue.clone());
+            ports.push(self.port(&address, takes_forwarded, grpc, self.http_route()).await?);
+        }
+        Ok(Serving { server: Some((self.data_server()?, incoming)), ports })
+    }
+
+    /// Where the daemon is asked about itself.
+    async fn admin_address(&self) -> anyhow::Result<Serving> {
+        let Some(address) = self.parts.admin(&self.config) else { return Ok(Serving::default()) };
+        let (queue, incoming) = connection_queue();
+        let route = Route::Queue(queue);
+        let port = self.port(address, false, route.clone(), route).await?;
+        Ok(Serving { server: Some((self.admin_server()?, incoming)), ports: vec![port] })
     }
 
     /// Where gRPC is served, and whether a sidecar of ours passes connections on to it.
@@ -281,19 +304,34 @@ impl Plan {
         Ok(admin.routes_on(server))
     }
 
-    async fn bind(&self, address: &BindAddress) -> anyhow::Result<Listener> {
-        Ok(Listener::bind(address, &settings::listen(&self.config)).await?)
+    async fn port(
+        &self,
+        address: &BindAddress,
+        takes_forwarded: bool,
+        grpc: Route,
+        http: Route,
+    ) -> anyhow::Result<Port> {
+        let listener = Listener::bind(address, &settings::listen(&self.config)).await?;
+        Ok(Port::new(listener, settings::port(&self.config, takes_forwarded), grpc, http))
     }
 
-    fn serve(&self, server: GrpcServer, incoming: Incoming) {
-        let drain = self.drain.clone();
-        self.drain.spawn(async move {
-            if let Err(error) = server.serve(incoming, &drain).await {
+    /// A server that cannot go on takes the daemon down.
+    fn serve(&self, server: GrpcServer, incoming: Incoming, until: &Drain) {
+        let (daemon, until) = (self.drain.clone(), until.clone());
+        until.clone().spawn(async move {
+            if let Err(error) = server.serve(incoming, &until).await {
                 tracing::error!(%error, "the daemon cannot go on and drains");
-                drain.begin();
+                daemon.begin();
             }
         });
     }
+}
+
+/// Addresses that are bound, and the gRPC server behind them.
+#[derive(Default)]
+struct Serving {
+    server: Option<(GrpcServer, Incoming)>,
+    ports: Vec<Port>,
 }
 
 /// Who may let go of this node's objects: a caller on this node, whose connection nobody passed on.

@@ -284,9 +284,9 @@ options! {
 
     /// What this program adds.
     struct SsyncOptions in Ssync {
-        /// When a result is sent for a write: after a flush for each object, after a flush shared by several, or
-        /// without one (then nothing is ever removed on a result).
-        durability: DurabilityOption = "batch",
+        /// When a result is sent for a write: after each object was flushed, or without a flush (then nothing is ever
+        /// removed on a result).
+        durability: DurabilityOption = "object",
         /// A port for gRPC alone, beside bind_port, which always serves both protocols. Nothing: no such port.
         grpc_port: Option<u16> = "",
         /// gRPC sessions into one device at a time.

@@ -218,11 +218,9 @@ words! {
 
 words! {
     /// When a result is sent for a write.
-    DurabilityOption ("object, batch or none") {
+    DurabilityOption ("object or none") {
         /// After a flush for each object.
         Object = "object",
-        /// After a flush shared by several objects.
-        Batch = "batch",
         /// Without a flush; nothing is ever removed on such a result.
         None = "none",
     }
@@ -232,7 +230,6 @@ impl From<DurabilityOption> for ssync_types::Durability {
     fn from(option: DurabilityOption) -> Self {
         match option {
             DurabilityOption::Object => Self::Object,
-            DurabilityOption::Batch => Self::Batch,
             DurabilityOption::None => Self::None,
         }
     }

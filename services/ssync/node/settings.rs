@@ -12,11 +12,11 @@ use ssync_receiver::ReceiverConfig;
 use ssync_replicator::ReplicatorConfig;
 use ssync_ring::{PolicyKind, SwiftConf};
 use ssync_runtime::{
-    BindAddress, Config, DurabilityOption, GrpcOptions, ListenOptions, NodeOptions, PortOptions, Reserve,
+    BindAddress, Config, GrpcOptions, ListenOptions, NodeOptions, PortOptions, Reserve,
 };
 use ssync_sidecar::{Constraints, Policies, SidecarConfig};
 use ssync_store::{RemoteSettings, RemoteStore, StoreAddress};
-use ssync_types::{Durability, PolicyIndex};
+use ssync_types::PolicyIndex;
 
 use crate::node::Parts;
 
@@ -36,10 +36,7 @@ pub(super) fn disk(node: &NodeOptions, config: &Config) -> DiskConfig {
         mb_per_sync: u64::from(node.mb_per_sync),
         keep_cache_size: config.server.keep_cache_size,
         replication_lock_timeout: node.replication_lock_timeout,
-        durability: match config.ssync.durability {
-            DurabilityOption::Object | DurabilityOption::Batch => Durability::Object,
-            DurabilityOption::None => Durability::None,
-        },
+        durability: config.ssync.durability.into(),
     }
 }
 
@@ -59,16 +56,7 @@ pub(super) fn receiver(config: &Config, swift: &SwiftConf) -> ReceiverConfig {
     let server = &config.server;
     ReceiverConfig {
         replication_concurrency: server.replication_concurrency,
-        replication_concurrency_per_device: match server.replication_one_per_device {
-            Some(one)
-                if config
-                    .row("app:object-server", "replication_concurrency_per_device")
-                    .is_none_or(is_default) =>
-            {
-                u32::from(one)
-            }
-            _ => server.replication_concurrency_per_device,
-        },
+        replication_concurrency_per_device: server.replication_concurrency_per_device,
         grpc_sessions_per_device: config.ssync.grpc_sessions_per_device,
         grpc_device_lock: config.ssync.grpc_device_lock,
         replication_lock_timeout: config.node.replication_lock_timeout,
