@@ -320,8 +320,9 @@ async fn a_session_has_a_last_update_and_all_before_it_are_answered() {
     for path in node.objects(0).take(2) {
         talk.send(put(&path, at(1), b"x")).await;
     }
-    let bytes = vec![1; 300_000];
-    talk.stream(head(&node.object(2), at(1), 300_000), &bytes, complete(&md5(&bytes))).await;
+    // So large that its writer falls behind, and its end waits with the last pieces.
+    let bytes = vec![1; 6_000_000];
+    talk.stream(head(&node.object(2), at(1), 6_000_000), &bytes, complete(&md5(&bytes))).await;
     let ended = talk.rest(false).await;
     assert!(ended.drained);
     assert_eq!(ended.error, None);
@@ -396,4 +397,23 @@ async fn a_fragment_is_stored_without_its_mark_and_marked_later() {
     let mut talk = node.open(SessionOpen { partition: unnamed, ..grpc(0) }).await;
     let outcome = talk.outcome(UpdateOp::Commit { hash, timestamp: at(1) }).await;
     assert_eq!(reason(&outcome), Reason::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_device_that_goes_away_ends_the_session() {
+    let node = Node::new();
+    let mut talk = node.open(grpc(0)).await;
+    assert_eq!(talk.outcome(put(&node.object(0), at(1), b"x")).await, Outcome::Applied);
+    let gone = node.device().with_extension("gone");
+    std::fs::rename(node.device(), &gone).unwrap();
+    std::fs::create_dir(node.device()).unwrap();
+    talk.send(put(&node.object(1), at(1), b"x")).await;
+    let ended = talk.rest(false).await;
+    assert_eq!(reason(&ended.results[0].outcome), Reason::DeviceUnmounted);
+    assert_eq!(ended.error.unwrap().reason, Reason::DeviceUnmounted);
+    assert_eq!(std::fs::read_dir(node.device()).unwrap().count(), 0, "nothing is written beneath");
+    // The one that is there now is taken for what it is.
+    let mut talk = node.open(grpc(0)).await;
+    assert_eq!(talk.outcome(put(&node.object(1), at(1), b"x")).await, Outcome::Applied);
+    assert_eq!(node.files(&node.object(1)).len(), 1);
 }
