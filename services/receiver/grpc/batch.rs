@@ -161,3 +161,6 @@ impl Batch for Pieces {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

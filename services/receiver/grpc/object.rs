@@ -36,10 +36,10 @@ impl ObjectGrpc {
         let (taker, body) = mpsc::channel(BODY_QUEUE_MAX);
         let convert = |request| BodyEvent::try_from(request).map(Some);
         let is_last = |event: &BodyEvent| matches!(event, BodyEvent::End(_));
-        let pumped = requests.pump(None, taker, convert, is_last);
+        let mut fault = requests.pump(None, taker, convert, is_last);
         let stored = self.store.put_object(put, body).await;
         // All that the store can say of a body that breaks off is that it did.
-        stored.map_err(|refusal| pumped.fault_by_now().unwrap_or(refusal))
+        stored.map_err(|refusal| fault.try_recv().unwrap_or(refusal))
     }
 }
 

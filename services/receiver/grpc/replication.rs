@@ -44,8 +44,8 @@ impl ReplicationGrpc {
         let (partition, offers) = first_offers(requests.first("`partition`").await?)?;
         let (taker, queue) = mpsc::channel(CHECK_QUEUE_MAX);
         let answers = self.store.missing_check(partition, queue).await?;
-        let pumped = requests.pump(offers, taker, more_offers, |_| false);
-        Ok(responses::<Answers>(None, answers, Some(pumped), self.settings.heartbeat_interval))
+        let fault = requests.pump(offers, taker, more_offers, |_| false);
+        Ok(responses::<Answers>(None, answers, Some(fault), self.settings.heartbeat_interval))
     }
 
     async fn session(
@@ -56,8 +56,8 @@ impl ReplicationGrpc {
         let open = SessionOpen::try_from(requests.first("`open`").await?)?;
         let session = self.store.updates(open).await?;
         let convert = |request| UpdateMessage::try_from(request).map(Some);
-        let pumped = requests.pump(None, session.messages, convert, |_| false);
-        Ok(responses::<Events>(None, session.events, Some(pumped), self.settings.heartbeat_interval))
+        let fault = requests.pump(None, session.messages, convert, |_| false);
+        Ok(responses::<Events>(None, session.events, Some(fault), self.settings.heartbeat_interval))
     }
 
     async fn let_go(&self, request: Request<Streaming<v1::ReleaseRequest>>) -> Answered<v1::ReleaseResponse> {
@@ -71,10 +71,10 @@ impl ReplicationGrpc {
         let mut requests = Requests::new(request, &self.settings).ended_by(&self.settings.drain);
         let partition = PartitionRef::try_from(requests.first("`open`").await?)?;
         let release = self.store.release(partition).await?;
-        let pumped = requests.pump(None, release.items, items, |_| false);
+        let fault = requests.pump(None, release.items, items, |_| false);
         let locked = v1::release_response::Message::Locked(v1::ReleaseLocked {});
         let head = Some(v1::ReleaseResponse { message: Some(locked) });
-        Ok(responses::<Released>(head, release.results, Some(pumped), self.settings.heartbeat_interval))
+        Ok(responses::<Released>(head, release.results, Some(fault), self.settings.heartbeat_interval))
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Streaming};
 
 use super::GrpcSettings;
@@ -20,22 +20,6 @@ pub(super) struct Requests<W> {
     silence_timeout: Duration,
     /// Cancelled when the stream has to end for the daemon's sake.
     drain: CancellationToken,
-}
-
-/// The other end of a [`pump`](Requests::pump), for those who answer.
-#[derive(Debug)]
-pub(super) struct Pumped {
-    /// What was wrong with the requests, before the store's queue is closed; `None` once it is known that nothing was.
-    pub(super) fault: Option<oneshot::Receiver<Refusal>>,
-    /// Ends the pump when it is dropped.
-    pub(super) _guard: DropGuard,
-}
-
-impl Pumped {
-    /// What is known by now to have been wrong with the requests.
-    pub(super) fn fault_by_now(mut self) -> Option<Refusal> {
-        self.fault.as_mut()?.try_recv().ok()
-    }
 }
 
 impl<W: Send + 'static> Requests<W> {
@@ -77,29 +61,25 @@ impl<W: Send + 'static> Requests<W> {
     }
 
     /// Hands `first`, then what `convert` makes of the rest (nothing of some) to the store, until the client has said all,
-    /// something is wrong, the store takes no more, `is_last` says so, or nobody waits for the answer.
+    /// something is wrong, `is_last` says so, or the store takes no more, which is what it does when nobody waits for its
+    /// answer. What was wrong is told before the store's queue is closed.
     pub(super) fn pump<T: Send + 'static>(
         self,
         first: Option<T>,
         taker: mpsc::Sender<T>,
         convert: impl FnMut(W) -> Result<Option<T>, Refusal> + Send + 'static,
         is_last: impl Fn(&T) -> bool + Send + 'static,
-    ) -> Pumped {
+    ) -> oneshot::Receiver<Refusal> {
         let (faulty, fault) = oneshot::channel();
-        let abandoned = CancellationToken::new();
-        let guard = abandoned.clone().drop_guard();
         tokio::spawn(async move {
-            let copied = tokio::select! {
-                copied = self.copy(first, &taker, convert, is_last) => copied,
-                () = abandoned.cancelled() => Ok(()),
-            };
-            if let Err(refusal) = copied {
-                // Before `taker` is dropped, so that who sees the store end for want of messages finds the cause.
+            if let Err(refusal) = self.copy(first, &taker, convert, is_last).await {
+                // Nobody hears it when the client is gone.
                 let _ = faulty.send(refusal);
             }
+            // Only now, so that who sees the store end for want of messages finds the cause.
             drop(taker);
         });
-        Pumped { fault: Some(fault), _guard: guard }
+        fault
     }
 
     async fn copy<T>(

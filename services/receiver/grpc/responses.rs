@@ -4,10 +4,13 @@ use std::{collections::VecDeque, time::Duration};
 
 use futures_util::stream;
 use ssync_types::Refusal;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
 use tonic::{Status, codegen::BoxStream};
 
-use super::{batch::Batch, refused, requests::Pumped};
+use super::{batch::Batch, refused};
 
 /// A response stream: `head`, then what comes out of `source`. It ends with the source, with the source's first error, or
 /// with what was wrong with the requests. Polled only when the transport has room, so a client that does not read slows
@@ -15,7 +18,7 @@ use super::{batch::Batch, refused, requests::Pumped};
 pub(super) fn responses<B: Batch + Default>(
     head: Option<B::Wire>,
     source: mpsc::Receiver<Result<B::Item, Refusal>>,
-    pumped: Option<Pumped>,
+    fault: Option<oneshot::Receiver<Refusal>>,
     heartbeat_interval: Duration,
 ) -> BoxStream<B::Wire> {
     let responses = Responses {
@@ -23,7 +26,7 @@ pub(super) fn responses<B: Batch + Default>(
         batch: B::default(),
         source,
         gathered: Vec::new(),
-        pumped,
+        fault,
         heartbeat_interval,
         end: None,
     };
@@ -38,7 +41,8 @@ struct Responses<B: Batch> {
     batch: B,
     source: mpsc::Receiver<Result<B::Item, Refusal>>,
     gathered: Vec<Result<B::Item, Refusal>>,
-    pumped: Option<Pumped>,
+    /// What was wrong with the requests; `None` once it is known that nothing was.
+    fault: Option<oneshot::Receiver<Refusal>>,
     heartbeat_interval: Duration,
     /// How it ends, once that is known and `ready` is empty; `Some(None)` for the orderly end.
     end: Option<Option<Refusal>>,
@@ -61,7 +65,7 @@ impl<B: Batch> Responses<B> {
     async fn gather(&mut self) {
         tokio::select! {
             biased;
-            fault = fault(&mut self.pumped) => self.end = Some(Some(fault)),
+            refusal = wrong(&mut self.fault) => self.end = Some(Some(refusal)),
             count = self.source.recv_many(&mut self.gathered, B::ITEMS_MAX) => {
                 self.take_gathered();
                 if count == 0 {
@@ -87,15 +91,12 @@ impl<B: Batch> Responses<B> {
 }
 
 /// What was wrong with the requests. Waits for ever when nothing was.
-async fn fault(pumped: &mut Option<Pumped>) -> Refusal {
-    if let Some(fault) = pumped.as_mut().and_then(|pumped| pumped.fault.as_mut())
-        && let Ok(refusal) = fault.await
+async fn wrong(fault: &mut Option<oneshot::Receiver<Refusal>>) -> Refusal {
+    if let Some(told) = fault
+        && let Ok(refusal) = told.await
     {
         return refusal;
     }
-    // The requests have come to their orderly end.
-    if let Some(pumped) = pumped {
-        pumped.fault = None;
-    }
+    *fault = None;
     std::future::pending().await
 }
