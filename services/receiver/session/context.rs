@@ -7,8 +7,7 @@ use std::sync::{
 
 use ssync_diskfile::{Location, PolicyKind};
 use ssync_types::{
-    FragmentIndex, Job, ObjectHash, ObjectPath, Outcome, Reason, Refusal, SessionOpen, SessionProtocol,
-    Summary,
+    FragmentIndex, Job, ObjectHash, ObjectPath, Outcome, Reason, Refusal, SessionOpen, Summary,
 };
 
 use crate::{admission::Admitted, core::Core, devices::DeviceHandle, registry::Registered};
@@ -78,10 +77,10 @@ impl Context {
 
     /// What an update found here already must not license a removal where this node is no primary: with different rings two
     /// handoffs would each count on the other (rule S6). What was stored only now is new to whatever this node removes, so it
-    /// stays an answer. SSYNC has no such answer, and its sender takes neither of them for a success.
+    /// stays an answer. An SSYNC sender does not say whether it means to remove.
     pub(crate) fn license(&self, outcome: Outcome) -> Outcome {
         let found = matches!(outcome, Outcome::Confirmed | Outcome::Superseded(_));
-        let may_remove = self.open.protocol == SessionProtocol::Grpc && self.open.sender.job == Job::Revert;
+        let may_remove = matches!(self.open.sender.job, Job::Revert | Job::Unknown);
         if found && may_remove && !self.is_primary() { Outcome::NotPrimary } else { outcome }
     }
 

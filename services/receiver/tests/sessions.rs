@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use ssync_store::Store as _;
 use ssync_types::{
-    BodyEnd, FragmentIndex, InlineBody, ObjectKind, Offer, Outcome, PartitionRef, PolicyIndex, PutUpdate,
-    Reason, SessionOpen, UpdateMessage, UpdateOp,
+    BodyEnd, FragmentIndex, InlineBody, Job, ObjectKind, Offer, Outcome, PartitionRef, PolicyIndex,
+    PutUpdate, Reason, Sender, SessionOpen, UpdateMessage, UpdateOp,
 };
 
-use super::support::{Node, at, complete, delete, grpc, head, md5, partition, post, put, revert};
+use super::support::{Node, at, complete, delete, grpc, head, md5, partition, post, put, revert, ssync};
 
 fn reason(outcome: &Outcome) -> Reason {
     match outcome {
@@ -284,6 +284,12 @@ async fn who_is_no_primary_licenses_no_removal_but_takes_what_is_new() {
     talk.close().await;
 
     node.ring.set(Some(false));
+    // A Swift sender does not say what it means to do.
+    let unsaid = ssync(0);
+    let mut talk =
+        node.open(SessionOpen { sender: Sender { job: Job::Unknown, ..unsaid.sender }, ..unsaid }).await;
+    assert_eq!(talk.outcome(put(&path, at(5), b"five")).await, Outcome::NotPrimary);
+    talk.close().await;
     let mut talk = node.open(grpc(0)).await;
     assert_eq!(talk.outcome(put(&path, at(5), b"five")).await, Outcome::Confirmed, "a sync removes nothing");
     assert_eq!(talk.outcome(confirm()).await, Outcome::NotPrimary);
