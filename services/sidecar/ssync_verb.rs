@@ -5,6 +5,7 @@
 
 mod change;
 mod check;
+mod confirms;
 mod fault;
 mod input;
 mod tally;
@@ -151,6 +152,8 @@ async fn conversation(
         let talk = talk(shared, exchange, partition, &accepted, &tally, messages);
         tokio::pin!(talk);
         tokio::select! {
+            // The session first: where the talk finds it closed, it has said why.
+            biased;
             // Whatever it is, it is the reason why the talk cannot go on.
             ended = &mut follow => return Err(match ended {
                 Ok(()) => Fault::text(0, "the session ended too early"),
@@ -176,6 +179,11 @@ async fn beat(tally: &Tally, messages: mpsc::Sender<UpdateMessage>, every: Durat
             let _ = messages.try_send(UpdateMessage::Heartbeat);
         }
     }
+}
+
+/// Hands a message to the session.
+async fn hand_on(messages: &mpsc::Sender<UpdateMessage>, message: UpdateMessage) -> Result<(), Fault> {
+    messages.send(message).await.map_err(|_| Fault::text(0, "the session took no more updates"))
 }
 
 /// Sends an empty line now and then while something is waited for: the sender passes over it, and gives up on a
@@ -219,7 +227,8 @@ async fn talk(
     messages: mpsc::Sender<UpdateMessage>,
 ) -> Result<(), Fault> {
     let mut input = Input::new(exchange);
-    let wants = check::missing_check(shared, &mut input, partition).await?;
+    let confirmer = confirms::Confirmer { tally, messages: &messages };
+    let wants = check::missing_check(shared, &mut input, partition, confirmer).await?;
     check::answer(input.exchange(), &wants).await?;
     tally.withhold(wants.withheld());
     updates::updates(shared, &mut input, accepted, tally, messages).await

@@ -1,5 +1,6 @@
 //! The whole sidecar, over raw streams and a store in memory.
 
+mod confirming;
 mod conversation;
 mod fake_store;
 mod objects;

@@ -9,7 +9,7 @@ use ssync_protocol::{ErrorLine, FailureLimits};
 use ssync_types::{Accepted, Durability, Outcome, Reason, Refusal, SessionEvent, UpdateResult};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::fault::Fault;
+use super::{confirms::Confirms, fault::Fault};
 use crate::status::status_of;
 
 /// Most updates that wait for their results, whatever the receiver would allow.
@@ -21,11 +21,13 @@ pub(super) struct Tally {
     limits: FailureLimits,
     durability: Durability,
     room: Semaphore,
+    confirms: Confirms,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    last_id: u64,
     /// Updates without a result, and what they were.
     outstanding: BTreeMap<u64, String>,
     successes: u64,
@@ -42,6 +44,7 @@ impl Tally {
             limits,
             durability: accepted.durability,
             room: Semaphore::new(room as usize),
+            confirms: Confirms::new(accepted),
             state: Mutex::default(),
         }
     }
@@ -50,13 +53,26 @@ impl Tally {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until one more update may be under way.
-    pub(super) async fn begin(&self, id: u64, context: String) {
+    /// For one more message of the session.
+    pub(super) fn next_id(&self) -> u64 {
+        let mut state = self.state();
+        state.last_id += 1;
+        state.last_id
+    }
+
+    pub(super) fn confirms(&self) -> &Confirms {
+        &self.confirms
+    }
+
+    /// Waits until one more update may be under way; returns its number.
+    pub(super) async fn begin(&self, context: String) -> u64 {
         // It is never closed.
         if let Ok(permit) = self.room.acquire().await {
             permit.forget();
         }
+        let id = self.next_id();
         self.state().outstanding.insert(id, context);
+        id
     }
 
     /// An update that did not get as far as the store.
@@ -88,28 +104,33 @@ impl Tally {
         }
     }
 
-    /// Follows the session until its summary.
+    /// Follows the session to its end. An error may come even after the summary: it says why the session ended early.
     pub(super) async fn follow(
         &self,
         events: &mut mpsc::Receiver<Result<SessionEvent, Refusal>>,
     ) -> Result<(), Fault> {
+        let mut summed_up = false;
         loop {
             match events.recv().await {
                 Some(Ok(SessionEvent::Results(results))) => {
                     results.iter().try_for_each(|result| self.settle(result))?;
                 }
                 Some(Ok(SessionEvent::Draining(_))) => self.state().draining = true,
-                Some(Ok(SessionEvent::Summary(_))) => return Ok(()),
+                Some(Ok(SessionEvent::Summary(_))) => summed_up = true,
                 Some(Ok(
                     SessionEvent::Opened { .. } | SessionEvent::Accepted(_) | SessionEvent::Heartbeat,
                 )) => {}
                 Some(Err(refusal)) => return Err(Fault::Refused(refusal)),
+                None if summed_up => return Ok(()),
                 None => return Err(Fault::text(0, "the session ended without a summary")),
             }
         }
     }
 
-    fn settle(&self, result: &UpdateResult) -> Result<(), Fault> {
+    pub(super) fn settle(&self, result: &UpdateResult) -> Result<(), Fault> {
+        if let Some(settled) = self.confirms.settle(result) {
+            return settled;
+        }
         let Some(context) = self.state().outstanding.remove(&result.update_id) else {
             return Err(Fault::text(
                 0,
@@ -192,9 +213,9 @@ mod tests {
     }
 
     async fn settled(tally: &Tally, outcomes: &[Outcome]) -> Result<(), Fault> {
-        for (id, outcome) in outcomes.iter().enumerate() {
-            tally.begin(id as u64, String::new()).await;
-            tally.settle(&result(id as u64, outcome.clone()))?;
+        for outcome in outcomes {
+            let id = tally.begin(String::new()).await;
+            tally.settle(&result(id, outcome.clone()))?;
         }
         tally.verdict()
     }
@@ -232,11 +253,11 @@ mod tests {
     #[tokio::test]
     async fn an_update_without_a_result_is_a_failure() {
         let tally = tally(100, Durability::Batch);
-        tally.begin(7, "PUT /a/c/o".into()).await;
+        let id = tally.begin("PUT /a/c/o".into()).await;
         assert!(line(tally.verdict()).contains("1 failures to 0"));
-        assert!(tally.settle(&result(8, Outcome::Applied)).is_err());
-        assert!(tally.settle(&result(7, Outcome::Applied)).is_ok());
-        assert!(tally.settle(&result(7, Outcome::Applied)).is_err(), "one result for each update");
+        assert!(tally.settle(&result(id + 1, Outcome::Applied)).is_err());
+        assert!(tally.settle(&result(id, Outcome::Applied)).is_ok());
+        assert!(tally.settle(&result(id, Outcome::Applied)).is_err(), "one result for each update");
     }
 
     #[tokio::test]
@@ -251,15 +272,24 @@ mod tests {
     async fn follows_until_the_summary() {
         let tally = tally(100, Durability::Batch);
         let (sender, mut events) = mpsc::channel(8);
-        tally.begin(1, String::new()).await;
+        let id = tally.begin(String::new()).await;
         sender.send(Ok(SessionEvent::Heartbeat)).await.unwrap();
         sender.send(Ok(SessionEvent::Draining(String::new()))).await.unwrap();
-        sender.send(Ok(SessionEvent::Results(vec![result(1, Outcome::Applied)]))).await.unwrap();
+        sender.send(Ok(SessionEvent::Results(vec![result(id, Outcome::Applied)]))).await.unwrap();
         sender.send(Ok(SessionEvent::Summary(Summary::default()))).await.unwrap();
+        drop(sender);
         tally.follow(&mut events).await.unwrap();
         assert!(tally.check_draining().is_err());
         assert!(tally.verdict().is_ok());
-        drop(sender);
         assert!(line(tally.follow(&mut events).await).contains("without a summary"));
+    }
+
+    #[tokio::test]
+    async fn hears_why_a_session_ended_early() {
+        let (sender, mut events) = mpsc::channel(8);
+        sender.send(Ok(SessionEvent::Summary(Summary::default()))).await.unwrap();
+        sender.send(Err(Refusal::new(Reason::DeviceUnmounted, "gone"))).await.unwrap();
+        let followed = tally(100, Durability::Batch).follow(&mut events).await;
+        assert!(line(followed).starts_with(":ERROR: 507 "));
     }
 }

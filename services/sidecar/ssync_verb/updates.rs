@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     change::{self, change},
     fault::Fault,
+    hand_on,
     input::Input,
     tally::Tally,
 };
@@ -27,7 +28,7 @@ pub(super) async fn updates(
     input.expect(Marker::UpdatesStart, "updates start").await?;
     let inline_bytes_max = INLINE_BYTES_MAX.min(accepted.inline_bytes_max.into());
     let piece_bytes_max = shared.config.network_chunk_size as u64;
-    let mut outbox = Outbox { tally, messages, inline_bytes_max, piece_bytes_max, next_id: 1 };
+    let mut outbox = Outbox { tally, messages, inline_bytes_max, piece_bytes_max };
     // The end of the request is the end of the list, as in Swift.
     while let Some(line) = input.line("updates line").await? {
         if Marker::of(&line) == Some(Marker::UpdatesEnd) {
@@ -75,7 +76,6 @@ struct Outbox<'t> {
     messages: mpsc::Sender<UpdateMessage>,
     inline_bytes_max: u64,
     piece_bytes_max: u64,
-    next_id: u64,
 }
 
 impl Outbox<'_> {
@@ -86,8 +86,6 @@ impl Outbox<'_> {
         length: u64,
         context: String,
     ) -> Result<(), Fault> {
-        let id = self.next_id;
-        self.next_id += 1;
         let change::Change { mut op, etag } = change;
         let mut streams = false;
         if let UpdateOp::Put(put) = &mut op {
@@ -98,9 +96,9 @@ impl Outbox<'_> {
                 streams = true;
             }
         }
-        self.tally.begin(id, context.clone()).await;
+        let id = self.tally.begin(context.clone()).await;
         self.tally.set_in_body(streams);
-        self.send(UpdateMessage::Update(Update { id, op })).await?;
+        hand_on(&self.messages, UpdateMessage::Update(Update { id, op })).await?;
         if streams {
             self.body(input, length, etag, &context).await?;
             self.tally.set_in_body(false);
@@ -121,19 +119,16 @@ impl Outbox<'_> {
                 Ok(piece) => piece,
                 Err(fault) => {
                     // Without this the store would wait for the rest until it hears that the session is gone.
-                    let _ = self.send(UpdateMessage::End(BodyEnd::Abort(fault.to_string()))).await;
+                    let _ =
+                        hand_on(&self.messages, UpdateMessage::End(BodyEnd::Abort(fault.to_string()))).await;
                     return Err(fault);
                 }
             };
             left -= piece.len() as u64;
-            self.send(UpdateMessage::Chunk(piece)).await?;
+            hand_on(&self.messages, UpdateMessage::Chunk(piece)).await?;
         }
-        self.send(UpdateMessage::End(BodyEnd::Complete { etag, footers: Metadata::new() })).await
-    }
-
-    async fn send(&self, message: UpdateMessage) -> Result<(), Fault> {
-        // The follower of events knows the reason, or is about to: it is asked first.
-        self.messages.send(message).await.map_err(|_| Fault::text(0, "the session took no more updates"))
+        hand_on(&self.messages, UpdateMessage::End(BodyEnd::Complete { etag, footers: Metadata::new() }))
+            .await
     }
 }
 

@@ -7,22 +7,23 @@ use ssync_types::{Reason, Refusal, SessionProtocol};
 
 use super::{Lab, without_date};
 
-const FULL: (&[u8], &[u8]) = (include_bytes!("../testdata/full.c2s"), include_bytes!("../testdata/full.s2c"));
+pub(super) const FULL: (&[u8], &[u8]) =
+    (include_bytes!("../testdata/full.c2s"), include_bytes!("../testdata/full.s2c"));
 const DELTA: (&[u8], &[u8]) =
     (include_bytes!("../testdata/delta.c2s"), include_bytes!("../testdata/delta.s2c"));
 
-const OPENED: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=UTF-8\r\n\
+pub(super) const OPENED: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=UTF-8\r\n\
     X-Backend-Accept-No-Commit: True\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\r\n\r\n";
-const NOTHING_WANTED: &str =
+pub(super) const NOTHING_WANTED: &str =
     "17\r\n:MISSING_CHECK: START\r\n\r\n2\r\n\r\n\r\n15\r\n:MISSING_CHECK: END\r\n\r\n";
-const DONE: &str = "11\r\n:UPDATES: START\r\n\r\nf\r\n:UPDATES: END\r\n\r\n0\r\n\r\n";
+pub(super) const DONE: &str = "11\r\n:UPDATES: START\r\n\r\nf\r\n:UPDATES: END\r\n\r\n0\r\n\r\n";
 
-fn chunk(text: &str) -> String {
+pub(super) fn chunk(text: &str) -> String {
     format!("{:x}\r\n{text}\r\n", text.len())
 }
 
 /// A conversation of these chunks; with the last chunk, or cut off.
-fn says(chunks: &[&str], ends: bool) -> Vec<u8> {
+pub(super) fn says(chunks: &[&str], ends: bool) -> Vec<u8> {
     let body: String = chunks.iter().map(|text| chunk(text)).collect();
     let end = if ends { "0\r\n\r\n" } else { "" };
     format!("SSYNC /sdb1/839 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}{end}").into_bytes()
@@ -34,7 +35,7 @@ fn updates(text: &str) -> Vec<u8> {
     says(&[":MISSING_CHECK: START\r\n", ":MISSING_CHECK: END\r\n", ":UPDATES: START\r\n", text, end], true)
 }
 
-fn error(line: &str) -> String {
+pub(super) fn error(line: &str) -> String {
     chunk(&format!(":ERROR: {line}\n"))
 }
 

@@ -13,11 +13,14 @@ use ssync_protocol::{LocalState, LocalVersion, want};
 use ssync_store::{Body, CheckAnswer, CheckAnswers, Release, SESSION_QUEUE_MAX, Session, Store, StoreResult};
 use ssync_types::{
     Accepted, BodyEnd, BodyEvent, ByteRange, Deleted, Durability, HashPathConfig, Metadata, ObjectDelete,
-    ObjectHash, ObjectInfo, ObjectPath, ObjectPost, ObjectPut, ObjectRef, Offer, Outcome, PartitionRef,
-    ReadOptions, Reason, Refusal, ReleaseItem, SessionEvent, SessionOpen, Stored, Suffix, SuffixHash,
-    SuffixHashes, Summary, Timestamp, UpdateMessage, UpdateOp, UpdateResult,
+    ObjectHash, ObjectInfo, ObjectKind, ObjectPath, ObjectPost, ObjectPut, ObjectRef, Offer, Outcome,
+    PartitionRef, ReadOptions, Reason, Refusal, ReleaseItem, SessionEvent, SessionOpen, Stored, Suffix,
+    SuffixHash, SuffixHashes, Summary, Timestamp, UpdateMessage, UpdateOp, UpdateResult,
 };
 use tokio::sync::mpsc;
+
+/// What a session lets wait for results.
+const OUTSTANDING_MAX: u32 = 2;
 
 /// One object.
 #[derive(Debug, Clone)]
@@ -49,6 +52,14 @@ pub(super) struct State {
     pub(super) forget_offers: bool,
     /// Says no to each PUT at once.
     pub(super) refuse_put: Option<Refusal>,
+    /// What sessions were asked to confirm.
+    pub(super) confirmed: Vec<Offer>,
+    /// The answer to each offer to confirm, whatever is here.
+    pub(super) confirm_as: Option<Outcome>,
+    /// Answers nothing that is to be confirmed for as long as it is set.
+    pub(super) hold_confirms: bool,
+    /// Ends the session when something is to be confirmed.
+    pub(super) refuse_confirm: Option<Refusal>,
 }
 
 /// The store.
@@ -139,6 +150,23 @@ impl State {
         Ok(before.filter(|kept| matches!(kept.version, LocalVersion::Data { .. })))
     }
 
+    /// As the receiver: what does not say that it is a body may be a tombstone, which a body of its time would outlive.
+    fn confirm(&self, offer: &Offer) -> Outcome {
+        let (body, here) = match self.objects.get(&offer.hash).map(|kept| kept.version) {
+            None => return Outcome::NotFound,
+            Some(LocalVersion::Tombstone(at)) => (false, (at, at)),
+            Some(LocalVersion::Data { data, metadata, .. }) => (true, (data, metadata)),
+        };
+        let unclear = body && here.0 == offer.data && offer.kind != Some(ObjectKind::Data);
+        if unclear || here.0 < offer.data || here.1 < offer.metadata {
+            Outcome::NotFound
+        } else if here == (offer.data, offer.metadata) {
+            Outcome::Confirmed
+        } else {
+            Outcome::Superseded(here.1)
+        }
+    }
+
     fn info(&self, path: &ObjectPath) -> StoreResult<(ObjectInfo, Bytes)> {
         match self.objects.get(&hash(path)) {
             Some(kept) => match info_of(kept) {
@@ -165,6 +193,23 @@ fn info_of(kept: &Kept) -> Result<ObjectInfo, Timestamp> {
     }
 }
 
+/// Answers what is to be confirmed.
+async fn confirm(state: &Mutex<State>, update_id: u64, offers: Vec<Offer>) -> Result<SessionEvent, Refusal> {
+    assert!((1..=OUTSTANDING_MAX as usize).contains(&offers.len()));
+    while state.lock().unwrap().hold_confirms {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let mut state = state.lock().unwrap();
+    if let Some(refusal) = state.refuse_confirm.clone() {
+        return Err(refusal);
+    }
+    let outcome = |offer: &Offer| state.confirm_as.clone().unwrap_or_else(|| state.confirm(offer));
+    let result = |offer: &Offer| UpdateResult { update_id, hash: offer.hash, outcome: outcome(offer) };
+    let results = offers.iter().map(result).collect();
+    state.confirmed.extend(offers);
+    Ok(SessionEvent::Results(results))
+}
+
 /// Carries a session out.
 async fn session(
     state: std::sync::Arc<Mutex<State>>,
@@ -179,7 +224,7 @@ async fn session(
     let accepted = Accepted {
         non_durable: true,
         inline_bytes_max: 1024,
-        outstanding_updates_max: 2,
+        outstanding_updates_max: OUTSTANDING_MAX,
         durability: Durability::Object,
         session_updates_max: 0,
     };
@@ -213,6 +258,15 @@ async fn session(
             UpdateOp::Delete { path, timestamp } => {
                 let done = state.lock().unwrap().delete(&path, timestamp);
                 (path, done.map(|_| ()))
+            }
+            UpdateOp::Confirm(offers) => {
+                let event = confirm(&state, update.id, offers).await;
+                let ends = event.is_err();
+                events.send(event).await.ok()?;
+                if ends {
+                    return None;
+                }
+                continue;
             }
             other => panic!("{other:?}"),
         };
