@@ -155,12 +155,10 @@ impl Plan {
         let placement = Arc::new(placement(&config, &swift)?);
         let receiver = if parts.receiver() {
             let devices = Arc::new(devices(settings::disk(&config.node, &config), &swift));
-            Some(Receiver::new(
-                settings::receiver(&config, &swift),
-                devices,
-                placement.clone(),
-                drain.token(),
-            ))
+            let receiver =
+                Receiver::new(settings::receiver(&config, &swift), devices, placement.clone(), drain.token());
+            receiver.observe(&metrics.meter());
+            Some(receiver)
         } else {
             None
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 use ssync_replicator::{Overrides, PassStats, Progress, Replicator as Pusher};
-use ssync_runtime::Telemetry;
+use ssync_runtime::{Metrics, Telemetry};
 use tokio::sync::watch;
 
 use crate::{
@@ -43,8 +43,9 @@ impl Nodes {
         let telemetry = daemon::telemetry(configs.first().context("a cluster needs a node")?)?;
         let mut nodes = Vec::new();
         for config in configs {
-            let node =
-                Node::start(config, Parts::Node { with_replicator: true }, telemetry.metrics()).await?;
+            // Its own, as if it were a process: nodes do not count into each other's figures.
+            let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
+            let node = Node::start(config, Parts::Node { with_replicator: true }, &metrics).await?;
             if replicator == Replicator::Daemon {
                 node.run_replicator();
             }

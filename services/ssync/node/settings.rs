@@ -11,9 +11,7 @@ use ssync_protocol::FailureLimits;
 use ssync_receiver::ReceiverConfig;
 use ssync_replicator::ReplicatorConfig;
 use ssync_ring::{PolicyKind, SwiftConf};
-use ssync_runtime::{
-    BindAddress, Config, GrpcOptions, ListenOptions, NodeOptions, PortOptions, Reserve,
-};
+use ssync_runtime::{BindAddress, Config, GrpcOptions, ListenOptions, NodeOptions, PortOptions, Reserve};
 use ssync_sidecar::{Constraints, Policies, SidecarConfig};
 use ssync_store::{RemoteSettings, RemoteStore, StoreAddress};
 use ssync_types::PolicyIndex;
