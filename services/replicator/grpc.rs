@@ -1,5 +1,6 @@
 //! A peer that speaks the contract, behind the `Store` trait.
 
+mod check;
 mod in_flight;
 mod peer;
 mod prepare;

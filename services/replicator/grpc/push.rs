@@ -1,8 +1,8 @@
-//! One push: offers go to the check, its wants are read ahead and fed into the session, results become verdicts; all at
-//! once and each part bounded.
+//! One push: offers go to the check (`check`), its wants are read ahead (`prepare`) and fed into the session (`send`),
+//! results become verdicts; all at once and each part bounded.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -11,14 +11,15 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use ssync_store::{CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers, SessionError};
-use ssync_types::{ObjectHash, Offer, Outcome, Reason, Refusal, SessionEvent, UpdateResult, Want};
+use ssync_store::{CHECK_QUEUE_MAX, SessionError};
+use ssync_types::{ObjectHash, Outcome, Reason, Refusal, SessionEvent, UpdateResult, Want};
 use tokio::{
     sync::{Semaphore, mpsc},
     time::timeout,
 };
 
 use super::{
+    check::Pending,
     in_flight::{InFlight, Settled},
     peer::{Admitted, Opener, ended_early, silent},
     prepare::{Listed, Prepared, prepare},
@@ -30,8 +31,6 @@ use crate::{
     source::{OpenSource, Source},
 };
 
-/// Wanted objects that one thread opens and reads at a time.
-const GROUP_OBJECTS_MAX: usize = 32;
 /// Groups of wants, or batches to confirm, that wait to be read.
 const WORK_QUEUE_MAX: usize = 16;
 /// Groups being read ahead of the one being sent.
@@ -43,7 +42,7 @@ const SUSPECTS_MAX: usize = 100;
 
 /// What is to be done, in the order of the answers.
 #[derive(Debug)]
-enum Work {
+pub(super) enum Work {
     Send(Vec<(Listed, Want)>),
     Confirm(Vec<Listed>),
 }
@@ -57,38 +56,24 @@ pub(super) enum Ready {
 
 /// One push to one peer, over as many sessions as it takes.
 pub(super) struct Push {
-    opener: Opener,
-    mode: PushMode,
+    pub(super) opener: Opener,
+    pub(super) mode: PushMode,
     verdicts: Verdicts,
-    pending: Mutex<Pending>,
-    unanswered: Semaphore,
-    ledger: Mutex<Ledger>,
-}
-
-/// Offers that the check has not answered, in their order.
-#[derive(Debug, Default)]
-struct Pending {
-    batches: VecDeque<OfferBatch>,
-    /// Offers of the first batch that are answered.
-    place: usize,
-    /// Offers answered since the check began.
-    answered: u64,
+    pub(super) pending: Mutex<Pending>,
+    pub(super) unanswered: Semaphore,
+    pub(super) ledger: Mutex<Ledger>,
 }
 
 #[derive(Debug, Default)]
-struct Ledger {
+pub(super) struct Ledger {
     in_flight: InFlight,
-    pushed: Pushed,
+    pub(super) pushed: Pushed,
     suspects: Vec<ObjectHash>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it holds one of these.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn disorder(problem: &str) -> Refusal {
-    Refusal::new(Reason::ProtocolOrder, format!("the peer's check {problem}; see its version and log"))
 }
 
 impl Push {
@@ -141,115 +126,6 @@ impl Push {
             }
         }
         Ok(())
-    }
-
-    async fn check(
-        &self,
-        first: OfferBatch,
-        offers: mpsc::Receiver<OfferBatch>,
-        work: mpsc::Sender<Work>,
-    ) -> Result<(), Refusal> {
-        let (questions, asked) = mpsc::channel(CHECK_QUEUE_MAX);
-        let store = &self.opener.store;
-        let answers = async {
-            let answers = store.missing_check(self.opener.errand.partition.clone(), asked).await?;
-            self.take_answers(answers, work).await
-        };
-        tokio::try_join!(self.ask(first, offers, questions), answers)?;
-        Ok(())
-    }
-
-    /// Offers go up, at most so many batches ahead of the answers.
-    async fn ask(
-        &self,
-        first: OfferBatch,
-        mut offers: mpsc::Receiver<OfferBatch>,
-        questions: mpsc::Sender<Vec<Offer>>,
-    ) -> Result<(), Refusal> {
-        let mut next = Some(first);
-        while let Some(batch) = next {
-            match self.unanswered.acquire().await {
-                Ok(permit) => permit.forget(),
-                Err(_) => break,
-            }
-            lock(&self.ledger).pushed.offered += batch.len() as u64;
-            let question = batch.iter().map(|object| object.offer.clone()).collect();
-            lock(&self.pending).batches.push_back(batch);
-            // Why the check has ended is for its answers to say.
-            if questions.send(question).await.is_err() {
-                break;
-            }
-            next = offers.recv().await;
-        }
-        Ok(())
-    }
-
-    async fn take_answers(&self, mut answers: CheckAnswers, work: mpsc::Sender<Work>) -> Result<(), Refusal> {
-        let silence_max = self.opener.silence_max;
-        loop {
-            match timeout(silence_max, answers.recv()).await {
-                // The peer has nothing to say while nothing is asked.
-                Err(_) if lock(&self.pending).batches.is_empty() => {}
-                Err(_) => return Err(silent(silence_max)),
-                Ok(Some(answer)) => {
-                    for item in self.sort_out(answer?)? {
-                        if work.send(item).await.is_err() {
-                            return Ok(());
-                        }
-                    }
-                }
-                Ok(None) if lock(&self.pending).batches.is_empty() => return Ok(()),
-                Ok(None) => return Err(disorder("ended before all offers were answered")),
-            }
-        }
-    }
-
-    /// Splits what is answered now into what to send and what to ask.
-    fn sort_out(&self, answer: CheckAnswer) -> Result<Vec<Work>, Refusal> {
-        let mut wants: HashMap<ObjectHash, Want> =
-            answer.wants.into_iter().map(|want| (want.hash, want)).collect();
-        let (mut send, mut confirm) = (Vec::new(), Vec::new());
-        for listed in self.answered(answer.answered_offers)? {
-            match wants.remove(&listed.offer.hash) {
-                Some(want) => send.push((listed, want)),
-                None if self.mode.confirms() => confirm.push(listed),
-                None => {}
-            }
-        }
-        if !wants.is_empty() {
-            return Err(disorder("wants objects that were not offered"));
-        }
-        lock(&self.ledger).pushed.wanted += send.len() as u64;
-        let mut work = Vec::new();
-        let mut send = send.into_iter().peekable();
-        while send.peek().is_some() {
-            work.push(Work::Send(send.by_ref().take(GROUP_OBJECTS_MAX).collect()));
-        }
-        if !confirm.is_empty() {
-            work.push(Work::Confirm(confirm));
-        }
-        Ok(work)
-    }
-
-    /// The offers that are answered when `total` of them are.
-    fn answered(&self, total: u64) -> Result<Vec<Listed>, Refusal> {
-        let mut pending = lock(&self.pending);
-        let now = total.checked_sub(pending.answered).ok_or_else(|| disorder("counts backwards"))?;
-        let mut listed = Vec::new();
-        for _ in 0..now {
-            let place = pending.place;
-            let batch =
-                pending.batches.front().ok_or_else(|| disorder("answers more than was offered"))?.clone();
-            pending.place += 1;
-            if pending.place >= batch.len() {
-                pending.batches.pop_front();
-                pending.place = 0;
-                self.unanswered.add_permits(1);
-            }
-            listed.push(Listed { batch, place });
-        }
-        pending.answered = total;
-        Ok(listed)
     }
 
     async fn ready(&self, work: Work, inline_bytes_max: u64) -> Result<Ready, Refusal> {

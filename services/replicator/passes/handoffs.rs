@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ssync_types::{Durability, Outcome, Reason, Refusal};
+use ssync_types::{Outcome, Reason, Refusal};
 
 use crate::testing::{Cluster, at, policy, policy_of_regions};
 
@@ -231,11 +231,4 @@ async fn a_remote_region_gets_one_copy_and_all_its_primaries_are_asked() {
     let stats = cluster.pass(3).await;
     assert_eq!((stats.released, stats.handoffs_remaining), (33, 0));
     assert!(cluster.node(3).files().is_empty());
-}
-
-#[test]
-fn an_unflushed_session_says_so() {
-    // What keeps `durability = none` from ever licensing a removal is the outcome that it gives.
-    assert!(!Outcome::AppliedUnflushed.is_safe());
-    assert_ne!(Durability::None, Durability::Object);
 }

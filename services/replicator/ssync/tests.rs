@@ -303,6 +303,25 @@ async fn an_object_that_is_gone_is_skipped_and_not_confirmed() {
     assert!(!skipped.outcome.is_safe(), "not wanted any more, but never sent in the version offered");
 }
 
+/// The body's time is the same, and still it is not what was listed.
+#[tokio::test]
+async fn an_object_that_got_new_metadata_is_not_confirmed_as_it_was() {
+    let scene = Scene::new().await;
+    let node = scene.cluster.node(0);
+    let path = ObjectPath::of("AUTH_cap", "c", "zero-2").unwrap();
+    let hash = node.devices.hash_path().hash(&path);
+    let timestamp = seconds("1795248899.0");
+    let meta = MetaFile { timestamp, metadata: Metadata::new(), content_type: None, next_part_power: None };
+    let location = Location { policy: POLICY, partition: PARTITION, hash };
+    node.devices.open(&node.name).unwrap().write_meta(&location, &path, &meta).unwrap();
+    let (address, _peer) = scripted(vec![DELTA_ANSWER.to_vec(), answer(&NO_WANTS)]).await;
+    let (pushed, verdicts) = scene.push(address, PushMode::UpdateAndConfirm).await;
+    assert_eq!(pushed.unwrap().objects, 3);
+    for verdict in verdicts {
+        assert_eq!(verdict.outcome.is_safe(), verdict.offer.hash != hash, "{verdict:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_device_has_one_conversation_at_a_time() {
     let scene = Scene::new().await;

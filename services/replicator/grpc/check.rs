@@ -1,0 +1,142 @@
+//! The asking half of a push: offers go up, answers become work.
+
+use std::collections::{HashMap, VecDeque};
+
+use ssync_store::{CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers};
+use ssync_types::{ObjectHash, Offer, Reason, Refusal, Want};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    peer::silent,
+    prepare::Listed,
+    push::{Push, Work, lock},
+};
+use crate::peer::OfferBatch;
+
+/// Wanted objects that one thread opens and reads at a time.
+const GROUP_OBJECTS_MAX: usize = 32;
+
+/// Offers that the check has not answered, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    batches: VecDeque<OfferBatch>,
+    /// Offers of the first batch that are answered.
+    place: usize,
+    /// Offers answered since the check began.
+    answered: u64,
+}
+
+fn disorder(problem: &str) -> Refusal {
+    Refusal::new(Reason::ProtocolOrder, format!("the peer's check {problem}; see its version and log"))
+}
+
+impl Push {
+    pub(super) async fn check(
+        &self,
+        first: OfferBatch,
+        offers: mpsc::Receiver<OfferBatch>,
+        work: mpsc::Sender<Work>,
+    ) -> Result<(), Refusal> {
+        let (questions, asked) = mpsc::channel(CHECK_QUEUE_MAX);
+        let store = &self.opener.store;
+        let answers = async {
+            let answers = store.missing_check(self.opener.errand.partition.clone(), asked).await?;
+            self.take_answers(answers, work).await
+        };
+        tokio::try_join!(self.ask(first, offers, questions), answers)?;
+        Ok(())
+    }
+
+    /// Offers go up, at most so many batches ahead of the answers.
+    async fn ask(
+        &self,
+        first: OfferBatch,
+        mut offers: mpsc::Receiver<OfferBatch>,
+        questions: mpsc::Sender<Vec<Offer>>,
+    ) -> Result<(), Refusal> {
+        let mut next = Some(first);
+        while let Some(batch) = next {
+            match self.unanswered.acquire().await {
+                Ok(permit) => permit.forget(),
+                Err(_) => break,
+            }
+            lock(&self.ledger).pushed.offered += batch.len() as u64;
+            let question = batch.iter().map(|object| object.offer.clone()).collect();
+            lock(&self.pending).batches.push_back(batch);
+            // Why the check has ended is for its answers to say.
+            if questions.send(question).await.is_err() {
+                break;
+            }
+            next = offers.recv().await;
+        }
+        Ok(())
+    }
+
+    async fn take_answers(&self, mut answers: CheckAnswers, work: mpsc::Sender<Work>) -> Result<(), Refusal> {
+        let silence_max = self.opener.silence_max;
+        loop {
+            match timeout(silence_max, answers.recv()).await {
+                // The peer has nothing to say while nothing is asked.
+                Err(_) if lock(&self.pending).batches.is_empty() => {}
+                Err(_) => return Err(silent(silence_max)),
+                Ok(Some(answer)) => {
+                    for item in self.sort_out(answer?)? {
+                        if work.send(item).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                }
+                Ok(None) if lock(&self.pending).batches.is_empty() => return Ok(()),
+                Ok(None) => return Err(disorder("ended before all offers were answered")),
+            }
+        }
+    }
+
+    /// Splits what is answered now into what to send and what to ask.
+    fn sort_out(&self, answer: CheckAnswer) -> Result<Vec<Work>, Refusal> {
+        let mut wants: HashMap<ObjectHash, Want> =
+            answer.wants.into_iter().map(|want| (want.hash, want)).collect();
+        let (mut send, mut confirm) = (Vec::new(), Vec::new());
+        for listed in self.answered(answer.answered_offers)? {
+            match wants.remove(&listed.offer.hash) {
+                Some(want) => send.push((listed, want)),
+                None if self.mode.confirms() => confirm.push(listed),
+                None => {}
+            }
+        }
+        if !wants.is_empty() {
+            return Err(disorder("wants objects that were not offered"));
+        }
+        lock(&self.ledger).pushed.wanted += send.len() as u64;
+        let mut work = Vec::new();
+        let mut send = send.into_iter().peekable();
+        while send.peek().is_some() {
+            work.push(Work::Send(send.by_ref().take(GROUP_OBJECTS_MAX).collect()));
+        }
+        if !confirm.is_empty() {
+            work.push(Work::Confirm(confirm));
+        }
+        Ok(work)
+    }
+
+    /// The offers that are answered when `total` of them are.
+    fn answered(&self, total: u64) -> Result<Vec<Listed>, Refusal> {
+        let mut pending = lock(&self.pending);
+        let now = total.checked_sub(pending.answered).ok_or_else(|| disorder("counts backwards"))?;
+        let mut listed = Vec::new();
+        for _ in 0..now {
+            let place = pending.place;
+            let batch =
+                pending.batches.front().ok_or_else(|| disorder("answers more than was offered"))?.clone();
+            pending.place += 1;
+            if pending.place >= batch.len() {
+                pending.batches.pop_front();
+                pending.place = 0;
+                self.unanswered.add_permits(1);
+            }
+            listed.push(Listed { batch, place });
+        }
+        pending.answered = total;
+        Ok(listed)
+    }
+}
