@@ -29,7 +29,7 @@ pub(super) fn apply(context: &Context, hash: ObjectHash, update: Whole) -> Outco
     let device = &context.handle.device;
     let at = context.location(hash);
     let confirms = matches!(update, Whole::Confirm(_));
-    if confirms && !context.is_primary() {
+    if confirms && !context.may_license() {
         return Outcome::NotPrimary;
     }
     let done = device.check_mounted().map_err(Refusal::from).and_then(|()| match update {

@@ -7,7 +7,8 @@ use std::sync::{
 
 use ssync_diskfile::{Location, PolicyKind};
 use ssync_types::{
-    FragmentIndex, Job, ObjectHash, ObjectPath, Outcome, Reason, Refusal, SessionOpen, Summary,
+    FragmentIndex, Job, ObjectHash, ObjectPath, Outcome, Reason, Refusal, SessionOpen, SessionProtocol,
+    Summary,
 };
 
 use crate::{admission::Admitted, core::Core, devices::DeviceHandle, registry::Registered};
@@ -75,13 +76,19 @@ impl Context {
         self.core.placement.is_primary(at.policy, at.partition, &at.device) == Some(true)
     }
 
-    /// What an update found here already must not license a removal where this node is no primary: with different rings two
-    /// handoffs would each count on the other (rule S6). What was stored only now is new to whatever this node removes, so it
-    /// stays an answer. An SSYNC sender does not say whether it means to remove.
+    /// Whether what is found here may license the sender to remove its copy (rule S6): where this node is no primary, two
+    /// handoffs with different rings could each count on the other. In a session by Swift's rules they cannot, for both
+    /// nodes hold their partition locks: this one while the session lasts, the sender until it has removed.
+    pub(crate) fn may_license(&self) -> bool {
+        self.is_primary() || self.open.protocol == SessionProtocol::Ssync
+    }
+
+    /// The outcome of an update, of which what was found here already licenses only what it may. What was stored only now is
+    /// new to whatever this node removes, so it stays an answer.
     pub(crate) fn license(&self, outcome: Outcome) -> Outcome {
         let found = matches!(outcome, Outcome::Confirmed | Outcome::Superseded(_));
         let may_remove = matches!(self.open.sender.job, Job::Revert | Job::Unknown);
-        if found && may_remove && !self.is_primary() { Outcome::NotPrimary } else { outcome }
+        if found && may_remove && !self.may_license() { Outcome::NotPrimary } else { outcome }
     }
 
     /// Counts an outcome.

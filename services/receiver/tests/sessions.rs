@@ -284,11 +284,12 @@ async fn who_is_no_primary_licenses_no_removal_but_takes_what_is_new() {
     talk.close().await;
 
     node.ring.set(Some(false));
-    // A Swift sender does not say what it means to do.
+    // A Swift sender does not say what it means to do, and holds its own lock until it has done it.
     let unsaid = ssync(0);
     let mut talk =
         node.open(SessionOpen { sender: Sender { job: Job::Unknown, ..unsaid.sender }, ..unsaid }).await;
-    assert_eq!(talk.outcome(put(&path, at(5), b"five")).await, Outcome::NotPrimary);
+    assert_eq!(talk.outcome(put(&path, at(5), b"five")).await, Outcome::Confirmed);
+    assert_eq!(talk.outcome(confirm()).await, Outcome::Confirmed);
     talk.close().await;
     let mut talk = node.open(grpc(0)).await;
     assert_eq!(talk.outcome(put(&path, at(5), b"five")).await, Outcome::Confirmed, "a sync removes nothing");

@@ -81,13 +81,9 @@ impl Confirms {
         self.room.add_permits(1);
         match &result.outcome {
             Outcome::Confirmed | Outcome::Superseded(_) => {}
-            // By its own ring this node is a handoff, and has flushed nothing. Both nodes cannot let go of their copies:
-            // this session holds the partition's lock here, which this node's own replicator would need to remove its
-            // copy, and the sender holds its own while it removes (rule S6).
-            Outcome::NotPrimary => {}
             // The check was a hint: it is gone by now, or is found damaged.
             Outcome::NotFound => state.lacking.push(result.hash),
-            outcome @ (Outcome::Applied | Outcome::AppliedUnflushed | Outcome::Failed(_)) => {
+            outcome => {
                 return Some(Err(not_confirmed(result, outcome)));
             }
         }
@@ -221,19 +217,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_found_is_wanted_and_what_is_elsewhere_is_not() {
+    async fn what_is_not_found_is_wanted() {
         let tally = tally(1000);
         let (messages, mut asked) = mpsc::channel(64);
         let confirmer = Confirmer { tally: &tally, messages: &messages };
-        let all = offers(0..4);
+        let all = offers(0..3);
         confirmer.ask(&all).await.unwrap();
         let (id, _) = question(&mut asked).unwrap();
-        let outcomes = [
-            Outcome::Confirmed,
-            Outcome::Superseded(Timestamp::ZERO),
-            Outcome::NotFound,
-            Outcome::NotPrimary,
-        ];
+        let outcomes = [Outcome::Confirmed, Outcome::Superseded(Timestamp::ZERO), Outcome::NotFound];
         for (offer, outcome) in all.iter().zip(outcomes) {
             settle(&tally, id, offer, outcome).unwrap();
         }
@@ -250,6 +241,7 @@ mod tests {
             Outcome::Failed(Refusal::new(Reason::ObjectIo, "flush")),
             Outcome::AppliedUnflushed,
             Outcome::Applied,
+            Outcome::NotPrimary,
         ] {
             let tally = tally(1000);
             let (messages, mut asked) = mpsc::channel(64);

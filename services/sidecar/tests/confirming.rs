@@ -117,13 +117,6 @@ async fn what_is_gone_by_then_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_no_primary_does_not_hinder() {
-    let (lab, request) = in_sync().await;
-    lab.store.state().confirm_as = Some(Outcome::NotPrimary);
-    assert_eq!(lab.say(&request).await, format!("{OPENED}{NOTHING_WANTED}{DONE}"));
-}
-
-#[tokio::test]
 async fn confirms_while_the_list_is_still_coming() {
     let (lab, _) = in_sync().await;
     let kept = lab.store.state().objects.values().next().unwrap().clone();
