@@ -7,10 +7,12 @@ use ssync_types::{Partition, PolicyIndex, Suffix};
 
 use crate::{Device, DiskError, directory::is, disk::OpenMode, layout};
 
-/// A note in `hashes.invalid`, by where it ends.
+/// A note in `hashes.invalid`, by where it ends, and the hashes that had not taken it in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Note {
     end: u64,
+    /// The inode of `hashes.pkl`, which is replaced before notes are cleared.
+    hashes: Option<u64>,
 }
 
 impl Device {
@@ -41,7 +43,7 @@ impl Device {
         let write = || {
             let file = self.disk.open(&path, OpenMode::Append)?;
             file.write_at(lines.as_bytes(), 0)?;
-            Ok(Some(Note { end: file.stat()?.size }))
+            Ok(Some(Note { end: file.stat()?.size, hashes: self.hashes_inode(partition) }))
         };
         match write() {
             Err(error) if is(&error, Errno::NOENT) => Ok(None),
@@ -50,9 +52,14 @@ impl Device {
     }
 
     /// Whether somebody who calculates hashes has taken the note away already, perhaps before the file it speaks of had its
-    /// name.
+    /// name. Its place alone would not tell: others may have made notes since.
     pub(crate) fn is_consumed(&self, partition: &Path, note: Option<Note>) -> bool {
         let Some(note) = note else { return true };
-        self.disk.stat(&partition.join(layout::INVALIDATIONS)).map_or(true, |stat| stat.size < note.end)
+        let notes = self.disk.stat(&partition.join(layout::INVALIDATIONS));
+        notes.map_or(true, |stat| stat.size < note.end) || self.hashes_inode(partition) != note.hashes
+    }
+
+    fn hashes_inode(&self, partition: &Path) -> Option<u64> {
+        self.disk.stat(&partition.join(layout::HASHES)).ok().map(|stat| stat.inode)
     }
 }

@@ -58,7 +58,7 @@ pub struct MetaView {
     pub timestamp: Timestamp,
     /// All it holds but the name: X-Timestamp, and Content-Type with Content-Type-Timestamp where a POST set it.
     pub metadata: Metadata,
-    /// The time of its content type, when its name says one.
+    /// The time of the content type in `metadata`, if it has one.
     pub content_type: Option<Timestamp>,
 }
 

@@ -158,7 +158,9 @@ impl Opening<'_> {
         if let Some(other) = choice.content_type.as_ref().filter(|other| *other != file) {
             merge::content_type(&mut metadata, &self.part(other)?.attributes.metadata, data_time);
         }
-        Ok(Some(MetaView { timestamp: file.timestamp, metadata, content_type: file.content_type }))
+        // Of what the metadata says by now: the newest name knows nothing of the other file's content type.
+        let content_type = merge::content_type_time(&metadata).or(file.content_type);
+        Ok(Some(MetaView { timestamp: file.timestamp, metadata, content_type }))
     }
 
     fn part(&self, file: &FileName) -> Result<Part, DiskError> {

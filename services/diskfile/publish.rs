@@ -79,8 +79,8 @@ impl Device {
         }
     }
 
-    /// The note goes first, so that no crash can leave a file that no hash knows of. If somebody calculated hashes between
-    /// note and name, the note is made again.
+    /// The note goes first, so that a killed program leaves no file that no hash knows of. (A power cut can: the note is not
+    /// flushed, as in Swift.) If somebody calculated hashes between note and name, the note is made again.
     fn name_and_invalidate(
         &self,
         file: &mut Temporary,

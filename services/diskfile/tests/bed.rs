@@ -154,9 +154,21 @@ impl Bed {
     }
 
     pub(super) fn post(&self, name: &str, time: Timestamp) -> Result<(), DiskError> {
+        self.post_with_type(name, time, None)
+    }
+
+    pub(super) fn post_with_type(
+        &self,
+        name: &str,
+        time: Timestamp,
+        content_type: Option<Timestamp>,
+    ) -> Result<(), DiskError> {
         let mut metadata = Metadata::new();
         metadata.set("X-Object-Meta-Posted", "yes");
-        let meta = MetaFile { timestamp: time, metadata, content_type: None, next_part_power: None };
+        if let Some(time) = content_type {
+            metadata.set("Content-Type", format!("text/{}", time.seconds()));
+        }
+        let meta = MetaFile { timestamp: time, metadata, content_type, next_part_power: None };
         self.device.write_meta(&self.location(name), &path(name), &meta)
     }
 

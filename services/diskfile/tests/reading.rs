@@ -177,3 +177,21 @@ fn an_unknown_policy_is_named() {
     assert!(error.to_string().contains("policy 7"));
     assert_eq!(Refusal::from(error).reason, Reason::PolicyUnknown);
 }
+
+/// A sender once passed on what the newest file's name said of the content type, while the metadata beside it had the type of
+/// another file: the receiver stored it under a wrong time, and a handoff let go on that.
+#[test]
+fn the_time_of_a_content_type_is_that_of_the_metadata_beside_it() {
+    for named in [None, Some(at(11))] {
+        let bed = Bed::new();
+        bed.put("o", b"abc", at(10));
+        bed.post_with_type("o", at(12), Some(at(12))).unwrap();
+        bed.post_with_type("o", at(15), named).unwrap();
+        assert_eq!(bed.files("o").len(), 3, "body and two POSTs");
+        let object = bed.object("o");
+        let meta = object.meta.as_ref().unwrap();
+        assert_eq!((meta.timestamp, meta.content_type), (at(15), Some(at(12))), "{named:?}");
+        assert_eq!(meta.metadata.get_str("Content-Type"), Some("text/12"));
+        assert_eq!(object.info.content_type, at(12));
+    }
+}
