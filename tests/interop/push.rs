@@ -139,6 +139,18 @@ fn one_partition_of_one_policy_on_demand() -> Result<()> {
     Ok(())
 }
 
+/// A partition whose offers fill several messages, in sessions that end before it is done.
+#[test]
+fn more_objects_than_one_message_offers() -> Result<()> {
+    let cluster = Cluster::of(2).part_power(0).setting("ssync", "session_updates_max", "500").build()?;
+    cluster.node(1).write_tree(2200)?;
+    let _source = cluster.node(1).serve(Server::Ssync(Shape::OneProcess))?;
+    let _peer = cluster.node(2).serve(Server::Ssync(Shape::OneProcess))?;
+    cluster.node(1).replicate(Replicator::Ssync)?.assert_success();
+    cluster.node(1).read_tree()?.assert_same(&cluster.node(2).read_tree()?);
+    Ok(())
+}
+
 /// Many objects, so that sessions, batches and windows all turn over.
 #[test]
 #[ignore = "long: run tests/run --full"]
