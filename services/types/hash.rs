@@ -126,7 +126,9 @@ mod tests {
     fn takes_only_32_lower_case_hex_digits() {
         let good = "4e2772c453cbe15a19b26fbfbb223e31";
         assert_eq!(good.parse::<ObjectHash>().unwrap().to_string(), good);
-        for bad in ["", "../etc", &good[1..], &format!("{good}0"), &good.to_uppercase(), &format!("+{}", &good[1..])] {
+        for bad in
+            ["", "../etc", &good[1..], &format!("{good}0"), &good.to_uppercase(), &format!("+{}", &good[1..])]
+        {
             assert!(bad.parse::<ObjectHash>().is_err(), "{bad}");
         }
     }

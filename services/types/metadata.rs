@@ -18,7 +18,10 @@ impl HeaderName {
     pub fn new(name: &[u8]) -> Result<Self, Invalid> {
         let sendable = |&b: &u8| b > b' ' && b != b':' && b != 0x7f;
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.iter().all(sendable) {
-            return Err(Invalid::new("metadata.name", format!("{:?} is no header name", String::from_utf8_lossy(name))));
+            return Err(Invalid::new(
+                "metadata.name",
+                format!("{:?} is no header name", String::from_utf8_lossy(name)),
+            ));
         }
         Ok(Self::canonical(name))
     }
@@ -158,7 +161,9 @@ impl IntoIterator for Metadata {
 
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|(name, value)| (name, String::from_utf8_lossy(value)))).finish()
+        f.debug_map()
+            .entries(self.0.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))))
+            .finish()
     }
 }
 

@@ -33,7 +33,10 @@ impl FromStr for DeviceName {
         if text.is_empty() || text.len() > DEVICE_NAME_MAX || !plain || text == "." || text == ".." {
             return Err(Invalid::new(
                 "device",
-                format!("{:?} is no device name (letters, digits, `_`, `.`, `-`, `~`)", text.chars().take(64).collect::<String>()),
+                format!(
+                    "{:?} is no device name (letters, digits, `_`, `.`, `-`, `~`)",
+                    text.chars().take(64).collect::<String>()
+                ),
             ));
         }
         Ok(Self(text.to_owned()))

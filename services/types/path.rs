@@ -31,7 +31,10 @@ impl ObjectPath {
             }
             _ => Err(Invalid::new(
                 "path",
-                format!("{:?} is not /account/container/object", String::from_utf8_lossy(&path[..path.len().min(128)])),
+                format!(
+                    "{:?} is not /account/container/object",
+                    String::from_utf8_lossy(&path[..path.len().min(128)])
+                ),
             )),
         }
     }

@@ -125,10 +125,9 @@ impl Timestamp {
 
     /// Reads any form that Swift reads, from bytes that came over a wire or out of a file.
     pub fn parse(text: &[u8]) -> Result<Self, Invalid> {
-        std::str::from_utf8(text)
-            .ok()
-            .and_then(parse)
-            .ok_or_else(|| Invalid::new("timestamp", format!("{:?} is no Swift timestamp", String::from_utf8_lossy(text))))
+        std::str::from_utf8(text).ok().and_then(parse).ok_or_else(|| {
+            Invalid::new("timestamp", format!("{:?} is no Swift timestamp", String::from_utf8_lossy(text)))
+        })
     }
 }
 
@@ -147,7 +146,8 @@ fn parse(text: &str) -> Option<Timestamp> {
 }
 
 fn parse_offset(hex: &str) -> Option<u64> {
-    let digits = !hex.is_empty() && hex.len() <= OFFSET_DIGITS_MAX && hex.bytes().all(|b| b.is_ascii_hexdigit());
+    let digits =
+        !hex.is_empty() && hex.len() <= OFFSET_DIGITS_MAX && hex.bytes().all(|b| b.is_ascii_hexdigit());
     digits.then(|| u64::from_str_radix(hex, 16).ok()).flatten()
 }
 
@@ -194,7 +194,19 @@ mod tests {
 
     #[test]
     fn refuses_what_swift_refuses() {
-        for text in ["", "x", "-1", "10000000000", "inf", "nan", "1_2_3", "1_", "1_00000000000000000", "1_+f", "1_0x1"] {
+        for text in [
+            "",
+            "x",
+            "-1",
+            "10000000000",
+            "inf",
+            "nan",
+            "1_2_3",
+            "1_",
+            "1_00000000000000000",
+            "1_+f",
+            "1_0x1",
+        ] {
             assert!(Timestamp::parse(text.as_bytes()).is_err(), "{text}");
         }
         assert!(Timestamp::parse(b"\xff").is_err());
