@@ -71,6 +71,10 @@ impl State {
         };
         first.pop_front().or_else(|| second.pop_front())
     }
+
+    fn waiting(&self) -> usize {
+        self.requests.len() + self.replication.len()
+    }
 }
 
 impl DevicePool {
@@ -126,15 +130,16 @@ impl DevicePool {
         }
         if state.idle > 0 {
             self.shared.wake.notify_one();
-        } else if state.threads < self.shared.threads_max {
+        }
+        // A thread counts as idle until it has taken its job: what it was woken for must not make it stand for more.
+        if state.idle < state.waiting() && state.threads < self.shared.threads_max {
             self.shared.start_thread(&mut state);
         }
     }
 
     /// Work that waits for a thread now.
     pub(crate) fn waiting(&self) -> usize {
-        let state = self.shared.lock();
-        state.requests.len() + state.replication.len()
+        self.shared.lock().waiting()
     }
 
     fn fault(&self) -> Refusal {
@@ -199,7 +204,7 @@ impl Shared {
                 self.wake.wait_timeout(state, IDLE_MAX).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
-            if waited.timed_out() && state.requests.is_empty() && state.replication.is_empty() {
+            if waited.timed_out() && state.waiting() == 0 {
                 state.threads -= 1;
                 return None;
             }
@@ -233,6 +238,23 @@ mod tests {
         });
         let (one, two) = tokio::join!(one, two);
         assert!(one.is_ok() && two.is_ok());
+    }
+
+    #[tokio::test]
+    async fn no_job_waits_for_a_thread_that_was_woken_for_another() {
+        for round in 0..50 {
+            let pool = pool(2);
+            pool.run(Lane::Request, || ()).await.unwrap();
+            while pool.shared.lock().idle == 0 {
+                thread::yield_now();
+            }
+            let (open, gate) = mpsc::channel::<()>();
+            let (answer, answered) = mpsc::channel();
+            pool.push(Lane::Request, move || gate.recv().unwrap());
+            pool.push(Lane::Request, move || answer.send(()).unwrap());
+            assert_eq!(answered.recv_timeout(Duration::from_secs(5)), Ok(()), "round {round}");
+            open.send(()).unwrap();
+        }
     }
 
     #[tokio::test]
