@@ -48,13 +48,11 @@ impl Batch for Answers {
     type Wire = v1::MissingCheckResponse;
 
     fn push(&mut self, answer: CheckAnswer, out: &mut VecDeque<Self::Wire>) {
-        self.wants.extend(answer.wants.into_iter().map(v1::ObjectWant::from));
-        while self.wants.len() > OFFERS_MAX {
-            let rest = self.wants.split_off(OFFERS_MAX);
-            let wants = std::mem::replace(&mut self.wants, rest);
-            // Those that are still held back have not been answered yet.
-            out.push_back(v1::MissingCheckResponse { wants, answered_offers: self.said });
+        if self.wants.len() + answer.wants.len() > OFFERS_MAX {
+            // What is wanted goes with the count that answers its offer, or the sender knows nothing of it yet.
+            self.flush(out);
         }
+        self.wants.extend(answer.wants.into_iter().map(v1::ObjectWant::from));
         self.answered = self.answered.max(answer.answered_offers);
     }
 
