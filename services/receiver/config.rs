@@ -9,7 +9,8 @@ pub struct ReceiverConfig {
     pub replication_concurrency: u32,
     /// SSYNC sessions at a time on a device, Python daemons included; 0 for no limit.
     pub replication_concurrency_per_device: u32,
-    /// gRPC sessions at a time on a device; 0 for no limit.
+    /// gRPC sessions at a time on a device; 0 for no limit of its own. Never the last of `replication_concurrency`, where that
+    /// is more than one: a disk that hangs leaves a slot to the others.
     pub grpc_sessions_per_device: u32,
     /// gRPC sessions take one of the device's locks as well, as SSYNC sessions do.
     pub grpc_device_lock: bool,
@@ -29,12 +30,24 @@ pub struct ReceiverConfig {
     pub inline_bytes_max: u32,
     /// Updates, and offers to confirm, of one session that may wait for results.
     pub outstanding_updates_max: u32,
-    /// Bytes of bodies that came in one message and wait for a disk, in all sessions.
+    /// Bytes of bodies that came in one message and wait for a disk, in all sessions. One device has at most a
+    /// quarter of them, so that one that hangs leaves room for the others.
     pub waiting_bytes_max: u32,
     /// Bytes of an object (Swift: `max_file_size` of swift.conf).
     pub max_file_size: u64,
     /// Disk operations at a time on one device.
     pub threads_per_device: u32,
+}
+
+impl ReceiverConfig {
+    /// gRPC sessions at a time on a device; 0 for no limit.
+    pub(crate) fn device_sessions_max(&self) -> u32 {
+        match (self.grpc_sessions_per_device, self.replication_concurrency) {
+            (asked, 0 | 1) => asked,
+            (0, slots) => slots - 1,
+            (asked, slots) => asked.min(slots - 1),
+        }
+    }
 }
 
 impl Default for ReceiverConfig {
@@ -55,6 +68,25 @@ impl Default for ReceiverConfig {
             waiting_bytes_max: 32 * 1024 * 1024,
             max_file_size: 5_368_709_122,
             threads_per_device: 32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_never_has_the_last_slot() {
+        let table = [(4, 4, 3), (4, 2, 1), (2, 4, 2), (0, 4, 3), (4, 1, 4), (4, 0, 4), (0, 0, 0), (0, 1, 0)];
+        for (grpc_sessions_per_device, replication_concurrency, expected) in table {
+            let config = ReceiverConfig {
+                grpc_sessions_per_device,
+                replication_concurrency,
+                ..ReceiverConfig::default()
+            };
+            let found = config.device_sessions_max();
+            assert_eq!(found, expected, "{grpc_sessions_per_device} of {replication_concurrency}");
         }
     }
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use ssync_diskfile::Devices;
 use ssync_types::{Invalid, ObjectHash, ObjectRef, PartitionRef, Reason, Refusal};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admission::Admission, config::ReceiverConfig, counters::Counters, devices::DeviceTable,
-    placement::Placement, registry::Registry,
+    placement::Placement, registry::Registry, waiting::WaitingBytes,
 };
 
 /// Largest part power (Swift: ring/builder.py).
 const PART_POWER_MAX: u32 = 32;
+/// What an update costs beside its body, in the budget of waiting bytes.
+pub(crate) const UPDATE_BYTES: u32 = 1024;
 
 /// One limit, and how much of it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +34,6 @@ pub(crate) struct Core {
     pub(crate) placement: Arc<dyn Placement>,
     pub(crate) drain: CancellationToken,
     pub(crate) admission: Admission,
-    /// Bytes of bodies that came whole and wait for a disk.
-    pub(crate) waiting_bytes: Arc<Semaphore>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) counters: Counters,
 }
@@ -46,13 +45,18 @@ impl Core {
         placement: Arc<dyn Placement>,
         drain: CancellationToken,
     ) -> Self {
-        let waiting_bytes = config.waiting_bytes_max.max(config.inline_bytes_max);
+        let update_max = config.inline_bytes_max.saturating_add(UPDATE_BYTES);
+        let waiting = WaitingBytes::new(config.waiting_bytes_max, update_max);
         Self {
-            devices: DeviceTable::new(devices, config.threads_per_device, config.grpc_sessions_per_device),
+            devices: DeviceTable::new(
+                devices,
+                config.threads_per_device,
+                config.device_sessions_max(),
+                waiting,
+            ),
             placement,
             drain,
             admission: Admission::new(config.replication_concurrency),
-            waiting_bytes: Arc::new(Semaphore::new(waiting_bytes as usize)),
             registry: Arc::new(Registry::new()),
             counters: Counters::default(),
             config,
@@ -61,7 +65,7 @@ impl Core {
 
     /// The limits of the node, and how far they are used.
     pub(crate) fn limits(&self) -> Vec<LimitStatus> {
-        let waiting = u64::from(self.config.waiting_bytes_max.max(self.config.inline_bytes_max));
+        let waiting = self.devices.waiting();
         vec![
             LimitStatus {
                 name: "replication_concurrency",
@@ -70,8 +74,8 @@ impl Core {
             },
             LimitStatus {
                 name: "waiting_bytes_max",
-                maximum: waiting,
-                used: waiting.saturating_sub(self.waiting_bytes.available_permits() as u64),
+                maximum: u64::from(waiting.bytes_max()),
+                used: waiting.used(),
             },
         ]
     }

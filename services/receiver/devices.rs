@@ -10,7 +10,10 @@ use ssync_diskfile::{Device, Devices, DiskError, PolicyKind, Space};
 use ssync_types::{DeviceName, PolicyIndex, Reason, Refusal};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
-use crate::pool::{DevicePool, Lane};
+use crate::{
+    pool::{DevicePool, Lane},
+    waiting::{WaitingBytes, WaitingShare},
+};
 
 /// Names of devices remembered; a node has fewer.
 const DEVICES_MAX: usize = 1024;
@@ -38,6 +41,7 @@ pub(crate) struct DeviceTable {
     devices: Arc<Devices>,
     threads: u32,
     sessions_max: u32,
+    waiting: WaitingBytes,
     known: Mutex<BTreeMap<DeviceName, Arc<Known>>>,
 }
 
@@ -46,6 +50,7 @@ pub(crate) struct DeviceTable {
 struct Known {
     pool: DevicePool,
     permits: Option<Arc<Semaphore>>,
+    waiting: WaitingShare,
     flushed: OnceCell<()>,
 }
 
@@ -57,8 +62,13 @@ pub(crate) struct DeviceHandle {
 }
 
 impl DeviceTable {
-    pub(crate) fn new(devices: Arc<Devices>, threads: u32, sessions_max: u32) -> Self {
-        Self { devices, threads, sessions_max, known: Mutex::default() }
+    pub(crate) fn new(devices: Arc<Devices>, threads: u32, sessions_max: u32, waiting: WaitingBytes) -> Self {
+        Self { devices, threads, sessions_max, waiting, known: Mutex::default() }
+    }
+
+    /// Bytes of bodies that came whole and wait for a disk.
+    pub(crate) fn waiting(&self) -> &WaitingBytes {
+        &self.waiting
     }
 
     pub(crate) fn disk(&self) -> &Devices {
@@ -116,7 +126,8 @@ impl DeviceTable {
         let permits = (self.sessions_max > 0)
             .then(|| Arc::new(Semaphore::new(usize::try_from(self.sessions_max).unwrap_or(1))));
         let pool = DevicePool::new(name.clone(), self.threads);
-        let known = Arc::new(Known { pool, permits, flushed: OnceCell::new() });
+        let known =
+            Arc::new(Known { pool, permits, waiting: self.waiting.share(), flushed: OnceCell::new() });
         table.insert(name.clone(), Arc::clone(&known));
         Ok(known)
     }
@@ -180,6 +191,17 @@ impl DeviceHandle {
         Ok(self.known.pool.run(lane, move || device.check_mounted().and_then(|()| work(&device))).await??)
     }
 
+    /// As [`run`](Self::run) in a session, with which the work is withdrawn.
+    pub(crate) async fn run_in<R: Send + 'static>(
+        &self,
+        session: u64,
+        work: impl FnOnce(&Arc<Device>) -> Result<R, DiskError> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let device = Arc::clone(&self.device);
+        let work = move || device.check_mounted().and_then(|()| work(&device));
+        Ok(self.known.pool.run_of(Some(session), Lane::Replication, work).await??)
+    }
+
     /// As [`run`](Self::run), for work of minutes.
     pub(crate) async fn run_long<R: Send + 'static>(
         &self,
@@ -189,9 +211,19 @@ impl DeviceHandle {
         Ok(self.known.pool.run_long(move || device.check_mounted().and_then(|()| work(&device))).await??)
     }
 
-    /// Queues `work`, which the caller bounds.
-    pub(crate) fn push(&self, work: impl FnOnce() + Send + 'static) {
-        self.known.pool.push(Lane::Replication, work);
+    /// Queues `work` of a session, which the caller bounds.
+    pub(crate) fn push(&self, session: u64, work: impl FnOnce() + Send + 'static) {
+        self.known.pool.push(Lane::Replication, Some(session), work);
+    }
+
+    /// Takes back what a session queued and what has not begun. What it holds goes with it.
+    pub(crate) fn withdraw(&self, session: u64) {
+        self.known.pool.withdraw(session);
+    }
+
+    /// The device's share of the bytes that may wait for a disk.
+    pub(crate) fn waiting_bytes(&self) -> &WaitingShare {
+        &self.known.waiting
     }
 
     /// One of the device's places for gRPC sessions; `Ok(None)` when there is no limit.
@@ -203,7 +235,8 @@ impl DeviceHandle {
             Refusal::new(
                 Reason::DeviceLocked,
                 format!(
-                    "device {}: all sessions that grpc_sessions_per_device admits are under way",
+                    "device {}: all gRPC sessions that grpc_sessions_per_device and replication_concurrency admit \
+                     are under way",
                     self.device.name()
                 ),
             )

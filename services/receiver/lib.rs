@@ -25,6 +25,7 @@ mod registry;
 mod release;
 mod ring_placement;
 mod session;
+mod waiting;
 
 pub use crate::core::LimitStatus;
 pub use admin::AdminGrpc;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -16,7 +17,11 @@ const QUEUE_MAX: usize = 256;
 /// How long a thread waits for work before it ends.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 
-type Job = Box<dyn FnOnce() + Send>;
+struct Job {
+    /// The session that it is withdrawn with.
+    session: Option<u64>,
+    work: Box<dyn FnOnce() + Send>,
+}
 
 /// Whose work it is. The two take turns, so that neither waits behind a long queue of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,9 +100,19 @@ impl DevicePool {
         lane: Lane,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Refusal> {
+        self.run_of(None, lane, work).await
+    }
+
+    /// As [`run`](Self::run), for work that is withdrawn with its session.
+    pub(crate) async fn run_of<R: Send + 'static>(
+        &self,
+        session: Option<u64>,
+        lane: Lane,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Refusal> {
         let place = Arc::clone(&self.queue).acquire_owned().await.map_err(|_| self.fault())?;
         let (answer, answered) = oneshot::channel();
-        self.push(lane, move || {
+        self.push(lane, session, move || {
             drop(place);
             if !answer.is_closed() {
                 // Who went away in the meantime misses the answer, not the work.
@@ -122,11 +137,12 @@ impl DevicePool {
     }
 
     /// Queues `work`. The caller bounds how much it queues.
-    pub(crate) fn push(&self, lane: Lane, work: impl FnOnce() + Send + 'static) {
+    pub(crate) fn push(&self, lane: Lane, session: Option<u64>, work: impl FnOnce() + Send + 'static) {
+        let job = Job { session, work: Box::new(work) };
         let mut state = self.shared.lock();
         match lane {
-            Lane::Request => state.requests.push_back(Box::new(work)),
-            Lane::Replication => state.replication.push_back(Box::new(work)),
+            Lane::Request => state.requests.push_back(job),
+            Lane::Replication => state.replication.push_back(job),
         }
         if state.idle > 0 {
             self.shared.wake.notify_one();
@@ -135,6 +151,20 @@ impl DevicePool {
         if state.idle < state.waiting() && state.threads < self.shared.threads_max {
             self.shared.start_thread(&mut state);
         }
+    }
+
+    /// Drops the session's work that has not begun.
+    pub(crate) fn withdraw(&self, session: u64) {
+        let withdrawn: VecDeque<Job> = {
+            let mut state = self.shared.lock();
+            let (withdrawn, rest) = mem::take(&mut state.replication)
+                .into_iter()
+                .partition(|job: &Job| job.session == Some(session));
+            state.replication = rest;
+            withdrawn
+        };
+        // Not under the lock: with the last of it a session's locks go.
+        drop(withdrawn);
     }
 
     /// Work that waits for a thread now.
@@ -182,7 +212,7 @@ impl Shared {
 
     fn serve(&self) {
         while let Some(job) = self.take() {
-            if catch_unwind(AssertUnwindSafe(job)).is_err() {
+            if catch_unwind(AssertUnwindSafe(job.work)).is_err() {
                 tracing::error!(device = %self.device, "a disk operation panicked; its caller is told");
             }
         }
@@ -250,8 +280,8 @@ mod tests {
             }
             let (open, gate) = mpsc::channel::<()>();
             let (answer, answered) = mpsc::channel();
-            pool.push(Lane::Request, move || gate.recv().unwrap());
-            pool.push(Lane::Request, move || answer.send(()).unwrap());
+            pool.push(Lane::Request, None, move || gate.recv().unwrap());
+            pool.push(Lane::Request, None, move || answer.send(()).unwrap());
             assert_eq!(answered.recv_timeout(Duration::from_secs(5)), Ok(()), "round {round}");
             open.send(()).unwrap();
         }
@@ -270,12 +300,12 @@ mod tests {
         let pool = pool(1);
         let (order, seen) = mpsc::channel();
         let (open, gate) = mpsc::channel::<()>();
-        pool.push(Lane::Replication, move || gate.recv().unwrap());
+        pool.push(Lane::Replication, None, move || gate.recv().unwrap());
         for n in 0..4 {
             let order = order.clone();
-            pool.push(Lane::Replication, move || order.send(n).unwrap());
+            pool.push(Lane::Replication, None, move || order.send(n).unwrap());
         }
-        pool.push(Lane::Request, move || order.send(100).unwrap());
+        pool.push(Lane::Request, None, move || order.send(100).unwrap());
         open.send(()).unwrap();
         let order: Vec<i32> = tokio::task::spawn_blocking(move || seen.iter().collect()).await.unwrap();
         let place = order.iter().position(|&n| n == 100).unwrap();

@@ -35,9 +35,11 @@ impl Context {
         Self { core, open, handle, registered, abandoned: AtomicBool::new(false), _admitted: admitted }
     }
 
-    /// Nobody waits for the session's results any more: what has not begun need not begin.
+    /// Nobody waits for the session's results any more: what has not begun does not begin, and
+    /// so holds no slot and no lock while the disk hangs.
     pub(crate) fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
+        self.handle.withdraw(self.registered.entry.id());
     }
 
     pub(crate) fn is_abandoned(&self) -> bool {

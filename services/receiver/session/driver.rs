@@ -11,12 +11,10 @@ use ssync_types::{
     Accepted, BodyEvent, PutUpdate, Reason, Refusal, SessionEvent, Summary, Update, UpdateMessage,
     UpdateResult,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{Events, apply::Whole, context::Context, lanes::Lanes};
+use crate::waiting::Waiting;
 
 /// Offers in one question.
 const CONFIRM_OFFERS_MAX: usize = 1000;
@@ -28,14 +26,14 @@ const RESULTS_WAIT: Duration = Duration::from_millis(2);
 /// What waits for its turn, or runs.
 #[derive(Debug)]
 enum Task {
-    Whole { id: u64, update: Whole, bytes: Option<OwnedSemaphorePermit> },
+    Whole { id: u64, update: Whole, bytes: Option<Waiting> },
     Streamed { id: u64, put: PutUpdate, pieces: mpsc::Receiver<BodyEvent> },
 }
 
 /// What could not be taken further at once.
 enum Passed {
     /// There is room for the update's bytes.
-    Update(Update, OwnedSemaphorePermit),
+    Update(Update, Waiting),
     /// The piece was taken, or nobody wants it.
     Piece,
 }

@@ -34,8 +34,9 @@ async fn try_put(
     let (at, put) = (context.location(hash), Arc::new(put));
     let begun = {
         let (context, put) = (Arc::clone(context), Arc::clone(&put));
-        let handle = context.handle.clone();
-        handle.run(Lane::Replication, move |_| Ok(begin_put(&context, &at, &put))).await??
+        let (handle, session) = (context.handle.clone(), context.registered.entry.id());
+        // Later pieces of work hold a writer, which is for a thread of the device to let go of.
+        handle.run_in(session, move |_| Ok(begin_put(&context, &at, &put))).await??
     };
     let writer = match begun {
         Begun::Settled(outcome) => return Ok(outcome),

@@ -8,7 +8,7 @@ use std::{
 use ssync_store::Store as _;
 use ssync_types::{DeviceName, Outcome, PartitionRef, PolicyIndex, Reason, SessionOpen};
 
-use super::support::{Node, at, grpc, partition, put, ssync};
+use super::support::{Node, at, complete, grpc, head, md5, partition, put, ssync};
 
 fn lock(node: &Node, name: &str) -> File {
     let path = node.device().join(name);
@@ -41,6 +41,74 @@ async fn the_node_admits_so_many_sessions_of_all_protocols() {
     two.close().await;
     three.close().await;
     assert_eq!(node.receiver.limits()[0].used, 0);
+}
+
+#[tokio::test]
+async fn a_device_never_has_the_last_slot() {
+    let node = Node::with(|config| config.replication_concurrency = 3);
+    let one = node.open(grpc(0)).await;
+    let two = node.open(grpc(1)).await;
+    assert_eq!(node.refused(grpc(2)).await.reason, Reason::DeviceLocked);
+    let elsewhere = node.open(on("d2", 0)).await;
+    for talk in [one, two, elsewhere] {
+        talk.close().await;
+    }
+}
+
+#[tokio::test]
+async fn updates_into_a_device_that_hangs_leave_room_for_those_into_another() {
+    let node = Node::with(|config| {
+        config.inline_bytes_max = 8 * 1024;
+        config.waiting_bytes_max = 256 * 1024;
+        config.threads_per_device = 1;
+    });
+    let mut hanging = node.open(grpc(0)).await;
+    let mut other = node.open(on("d2", 0)).await;
+    assert_eq!(hanging.outcome(put(&node.object(0), at(1), b"x")).await, Outcome::Applied);
+    let _held = lock(&node, "objects/0/.lock");
+    let paths: Vec<_> = node.objects(0).take(65).collect();
+    let (body, moment) = (vec![7; 8 * 1024], Duration::from_millis(200));
+    for path in &paths[1..] {
+        // When the budget of the device is used up, it takes no more.
+        let sent = tokio::time::timeout(moment, hanging.send(put(path, at(1), &body))).await;
+        if sent.is_err() {
+            break;
+        }
+    }
+    let waiting = || {
+        let limits = node.receiver.limits();
+        limits.into_iter().find(|limit| limit.name == "waiting_bytes_max").unwrap()
+    };
+    tokio::time::sleep(moment).await;
+    assert_eq!(waiting().maximum, 256 * 1024);
+    assert!((32 * 1024..=64 * 1024).contains(&waiting().used), "{:?}", waiting());
+    let outcome = tokio::time::timeout(10 * moment, other.outcome(put(&node.object(0), at(1), b"y")));
+    assert_eq!(outcome.await.expect("a device that hangs stalls another"), Outcome::Applied);
+}
+
+#[tokio::test]
+async fn what_an_abandoned_session_has_not_begun_holds_nothing() {
+    let node = Node::with(|config| config.threads_per_device = 1);
+    let mut hanging = node.open(grpc(0)).await;
+    let mut queued = node.open(grpc(1)).await;
+    let paths: Vec<_> = node.objects(1).take(2).collect();
+    assert_eq!(hanging.outcome(put(&node.object(1), at(1), b"x")).await, Outcome::Applied);
+    let held = lock(&node, "objects/0/.lock");
+    hanging.send(put(&node.object(0), at(1), b"begun")).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    queued.send(put(&paths[0], at(1), b"queued")).await;
+    queued.send(put(&paths[0], at(2), b"behind it")).await;
+    queued.stream(head(&paths[1], at(1), 3), b"abc", complete(&md5(b"abc"))).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(queued);
+    let until = Instant::now() + Duration::from_secs(2);
+    while node.receiver.limits()[0].used > 1 {
+        assert!(Instant::now() < until, "the slot is held by work that has not begun");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(held);
+    assert_eq!(hanging.outcomes(1).await, [Outcome::Applied]);
+    node.open(grpc(1)).await.close().await;
 }
 
 #[tokio::test]

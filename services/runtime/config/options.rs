@@ -289,7 +289,8 @@ options! {
         durability: DurabilityOption = "object",
         /// A port for gRPC alone, beside bind_port, which always serves both protocols. Nothing: no such port.
         grpc_port: Option<u16> = "",
-        /// gRPC sessions into one device at a time.
+        /// gRPC sessions into one device at a time; 0 for no limit of its own. They never take the last slot of
+        /// replication_concurrency, where that is more than 1, so that a disk that hangs leaves one to the others.
         grpc_sessions_per_device: u32 = "4",
         /// gRPC sessions take the device's flock as well, as SSYNC sessions do.
         grpc_device_lock: bool = "false",

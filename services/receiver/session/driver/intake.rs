@@ -7,21 +7,20 @@ use ssync_types::{
     BodyEvent, ObjectHash, Offer, Outcome, PutUpdate, Reason, Refusal, SessionEvent, Update, UpdateMessage,
     UpdateOp, UpdateResult,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, TryAcquireError, mpsc},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{CONFIRM_OFFERS_MAX, Driver, Input, Passed, Task, verdict::Verdict};
-use crate::session::{
-    apply::{Whole, apply},
-    streamed::{self, BODY_QUEUE_MAX},
+use crate::{
+    core::UPDATE_BYTES,
+    session::{
+        apply::{Whole, apply},
+        streamed::{self, BODY_QUEUE_MAX},
+    },
+    waiting::Waiting,
 };
 
 /// Bytes of one piece of a body.
 const CHUNK_BYTES_MAX: usize = 1024 * 1024;
-/// What an update costs beside its body, in the budget of waiting bytes.
-const UPDATE_BYTES: usize = 1024;
 
 impl Driver {
     pub(super) fn take(&mut self, message: Option<UpdateMessage>) {
@@ -82,19 +81,18 @@ impl Driver {
             Ok(bytes) => bytes,
             Err(refusal) => return self.end(Some(refusal)),
         };
-        let budget = Arc::clone(&self.context.core.waiting_bytes);
-        match Arc::clone(&budget).try_acquire_many_owned(bytes) {
-            Ok(permit) => self.start(update, Some(permit)),
-            Err(TryAcquireError::NoPermits) => {
+        let share = self.context.handle.waiting_bytes();
+        match share.try_take(bytes) {
+            Ok(taken) => self.start(update, Some(taken)),
+            Err(_) => {
+                let share = share.clone();
                 self.stalled = Some(Box::pin(async move {
-                    match budget.acquire_many_owned(bytes).await {
-                        Ok(permit) => Passed::Update(update, permit),
-                        // The budget is never closed.
-                        Err(_) => pending().await,
+                    match share.take(bytes).await {
+                        Some(taken) => Passed::Update(update, taken),
+                        None => pending().await,
                     }
                 }));
             }
-            Err(TryAcquireError::Closed) => self.start(update, None),
         }
     }
 
@@ -114,12 +112,10 @@ impl Driver {
         if body > limit {
             return Err(too_many("bytes of an inline body", body, limit));
         }
-        Ok(u32::try_from(body + UPDATE_BYTES)
-            .unwrap_or(u32::MAX)
-            .min(self.context.core.config.waiting_bytes_max))
+        Ok(u32::try_from(body).unwrap_or(u32::MAX).saturating_add(UPDATE_BYTES))
     }
 
-    pub(super) fn start(&mut self, update: Update, bytes: Option<OwnedSemaphorePermit>) {
+    pub(super) fn start(&mut self, update: Update, bytes: Option<Waiting>) {
         let Update { id, op } = update;
         let (hash, whole) = match op {
             UpdateOp::Confirm(offers) => return self.start_confirms(id, offers),
@@ -184,7 +180,7 @@ impl Driver {
         match task {
             Task::Whole { id, update, bytes } => {
                 let handle = context.handle.clone();
-                handle.push(move || {
+                handle.push(context.registered.entry.id(), move || {
                     // Also when the work panics there is a verdict. Who has it finds slot and locks free: the session's
                     // context goes first.
                     let mut verdict = Verdict::new(done, id, hash);
