@@ -12,7 +12,10 @@ use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use opentelemetry_semantic_conventions::attribute::SERVICE_VERSION;
 use tracing_subscriber::{
-    Layer as _, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 pub use context::{TraceContext, parent_of};
@@ -66,18 +69,20 @@ impl Telemetry {
     /// Sets up the process: logs, the W3C propagator, traces. To be called once, within the runtime.
     pub fn start(options: &TelemetryOptions) -> Result<Self, TelemetryError> {
         global::set_text_map_propagator(TraceContextPropagator::new());
-        let metrics = Metrics::new(options.version)?;
-        let tracer = tracer(options)?;
-        // Spans of every level above DEBUG are carried on even when nothing is exported here: the next hop may export.
+        let resource = resource(options.service_name, options.version);
+        let metrics = Metrics::of(options.version, resource.clone())?;
+        let tracer = tracer(resource)?;
+        // Our own spans above DEBUG are carried on whatever is logged, and even when nothing is exported here: the next hop
+        // may export. Those of libraries are not: an exporter must not trace itself.
         let traces = tracer.as_ref().map(|provider| {
             tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer("ssync"))
-                .with_filter(LevelFilter::INFO)
+                .with_filter(Targets::new().with_target("ssync", LevelFilter::INFO))
         });
+        // Each layer has its filter: one on the whole would take the spans away from the traces as well.
         tracing_subscriber::registry()
-            .with(logs::filter(options.log_level)?)
             .with(traces)
-            .with(logs::layer(options.log_format))
+            .with(logs::layer(options.log_format).with_filter(logs::filter(options.log_level)?))
             .try_init()?;
         Ok(Self { tracer, metrics })
     }
@@ -100,9 +105,9 @@ impl Telemetry {
 }
 
 /// `None` when OTEL_SDK_DISABLED is true.
-fn tracer(options: &TelemetryOptions) -> Result<Option<SdkTracerProvider>, TelemetryError> {
+fn tracer(resource: Resource) -> Result<Option<SdkTracerProvider>, TelemetryError> {
     let export = Export::from_variables(|name| std::env::var(name).ok())?;
-    let provider = SdkTracerProvider::builder().with_resource(resource(options));
+    let provider = SdkTracerProvider::builder().with_resource(resource);
     Ok(match export {
         Export::Disabled => None,
         Export::ContextOnly => Some(provider.build()),
@@ -111,13 +116,13 @@ fn tracer(options: &TelemetryOptions) -> Result<Option<SdkTracerProvider>, Telem
 }
 
 /// OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME are read by the SDK's own detectors and win.
-fn resource(options: &TelemetryOptions) -> Resource {
+fn resource(service_name: &'static str, version: &'static str) -> Resource {
     let detected = Resource::builder().build();
     let named = detected
         .get(&opentelemetry_semantic_conventions::attribute::SERVICE_NAME.into())
         .is_some_and(|name| !name.as_str().starts_with("unknown_service"));
-    let builder = Resource::builder().with_attribute(KeyValue::new(SERVICE_VERSION, options.version));
-    if named { builder } else { builder.with_service_name(options.service_name) }.build()
+    let builder = Resource::builder().with_attribute(KeyValue::new(SERVICE_VERSION, version));
+    if named { builder } else { builder.with_service_name(service_name) }.build()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use opentelemetry::{
     metrics::{Meter, MeterProvider as _},
 };
 use opentelemetry_sdk::{
+    Resource,
     error::OTelSdkError,
     metrics::{Aggregation, Instrument, InstrumentKind, SdkMeterProvider, Stream},
 };
@@ -14,6 +15,9 @@ use prometheus::{Registry, TextEncoder};
 /// milliseconds.
 pub const DURATION_BUCKETS: [f64; 16] =
     [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+
+/// `service.name` of a set of its own.
+const SERVICE_NAME: &str = "ssync";
 
 /// Metrics cannot be set up, or cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -34,14 +38,23 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// An empty set but for `ssync_build_info`.
+    /// An empty set but for `ssync_build_info` and `target_info`.
     pub fn new(version: &'static str) -> Result<Self, MetricsError> {
+        Self::of(version, super::resource(SERVICE_NAME, version))
+    }
+
+    /// The same, said of `resource`.
+    pub(super) fn of(version: &'static str, resource: Resource) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .scope_info_enabled(false)
             .build()?;
-        let provider = SdkMeterProvider::builder().with_reader(exporter).with_view(seconds).build();
+        let provider = SdkMeterProvider::builder()
+            .with_resource(resource)
+            .with_reader(exporter)
+            .with_view(seconds)
+            .build();
         let metrics = Self { provider, registry };
         metrics
             .meter()
@@ -96,5 +109,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
+        let target = text.lines().find(|line| line.starts_with("target_info{")).unwrap();
+        assert!(target.contains("service_name=\"ssync\"") && target.contains("1.2.3"), "{target}");
     }
 }

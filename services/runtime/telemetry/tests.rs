@@ -12,8 +12,9 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
 use super::*;
+use crate::OptionValue as _;
 
-/// Set only in the process that a test starts.
+/// Set only in the process that a test starts, to the level of its log.
 const CHILD_VARIABLE: &str = "TELEMETRY_TEST_CHILD";
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,11 +33,11 @@ impl TraceService for Collector {
 }
 
 /// Telemetry is a process's own, and so are its variables: a test of it starts this program again, for one test alone.
-async fn child(variables: Vec<(&'static str, String)>) -> Output {
+async fn child(level: &'static str, variables: Vec<(&'static str, String)>) -> Output {
     let run = move || {
         Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "telemetry::tests::in_a_process_of_its_own", "--nocapture"])
-            .env(CHILD_VARIABLE, "1")
+            .env(CHILD_VARIABLE, level)
             .envs(variables)
             .output()
             .unwrap()
@@ -46,30 +47,32 @@ async fn child(variables: Vec<(&'static str, String)>) -> Output {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_process_of_its_own() {
-    if std::env::var_os(CHILD_VARIABLE).is_none() {
-        return;
-    }
+    let Ok(level) = std::env::var(CHILD_VARIABLE) else { return };
     let options = TelemetryOptions {
         service_name: "ssync-test",
         version: "1.2.3",
         log_format: LogFormat::Json,
-        log_level: LogLevel::Info,
+        log_level: LogLevel::parse(&level).unwrap(),
     };
     let telemetry = Telemetry::start(&options).unwrap();
-    tracing::info_span!("outer").in_scope(|| tracing::info!(device = "d1", "a line"));
+    tracing::info_span!("outer").in_scope(|| {
+        tracing::info!(device = "d1", "a line");
+        let headers = TraceContext::headers();
+        assert!(headers.iter().any(|(name, _)| name == "traceparent"), "{headers:?}");
+    });
     tracing::debug!("not this one");
     telemetry.shutdown().await;
 }
 
 #[tokio::test]
-async fn spans_reach_the_collector_that_the_variables_name_before_the_end() {
+async fn spans_reach_the_collector_that_the_variables_name_before_the_end_whatever_is_logged() {
     let (sender, mut received) = mpsc::channel(8);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(Collector(sender)));
     let serving = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
 
-    let output = child(vec![("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]).await;
+    let output = child("error", vec![("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let request = tokio::time::timeout(PATIENCE, received.recv()).await.unwrap().unwrap();
     let spans = &request.resource_spans[0];
@@ -84,7 +87,7 @@ async fn spans_reach_the_collector_that_the_variables_name_before_the_end() {
 
 #[tokio::test]
 async fn lines_are_json_on_standard_error_from_the_level_on() {
-    let output = child(vec![]).await;
+    let output = child("info", vec![]).await;
     let stderr = String::from_utf8(output.stderr).unwrap();
     let lines: Vec<serde_json::Value> =
         stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -94,6 +97,6 @@ async fn lines_are_json_on_standard_error_from_the_level_on() {
         (&"a line".into(), &"d1".into(), &"INFO".into())
     );
     assert_eq!(line["span"]["name"], "outer");
-    let louder = child(vec![("RUST_LOG", "debug".to_owned())]).await;
+    let louder = child("info", vec![("RUST_LOG", "debug".to_owned())]).await;
     assert!(String::from_utf8(louder.stderr).unwrap().contains("not this one"));
 }
