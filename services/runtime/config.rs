@@ -73,8 +73,8 @@ impl Config {
             add_new(&mut warnings, reader.warnings, PartialEq::eq);
         }
         let (server, replicator) = (
-            server.map(|server| server.with_old_names(&rows)),
-            replicator.map(|replicator| replicator.with_old_names(&rows)),
+            server.map(|server| server.with_old_names(&mut rows)),
+            replicator.map(|replicator| replicator.with_old_names(&mut rows)),
         );
         match (node, server, healthcheck, replicator_node, replicator, ssync) {
             (
@@ -144,10 +144,11 @@ impl Views {
 
 /// Names that Swift once had, and still reads where the new name is not set.
 impl ServerOptions {
-    fn with_old_names(self, rows: &[Row]) -> Self {
-        match self.replication_one_per_device {
-            Some(one) if is_default(rows, "replication_concurrency_per_device") => {
-                Self { replication_concurrency_per_device: u32::from(one), ..self }
+    fn with_old_names(self, rows: &mut [Row]) -> Self {
+        let names = ["replication_one_per_device", "replication_concurrency_per_device"];
+        match self.replication_one_per_device.map(u32::from) {
+            Some(count) if takes_over(rows, Scope::Server, names, |_| count.to_string()) => {
+                Self { replication_concurrency_per_device: count, ..self }
             }
             _ => self,
         }
@@ -155,16 +156,28 @@ impl ServerOptions {
 }
 
 impl ReplicatorOptions {
-    fn with_old_names(self, rows: &[Row]) -> Self {
+    fn with_old_names(self, rows: &mut [Row]) -> Self {
         match self.run_pause {
-            Some(interval) if is_default(rows, "interval") => Self { interval, ..self },
+            Some(interval)
+                if takes_over(rows, Scope::Replicator, ["run_pause", "interval"], str::to_owned) =>
+            {
+                Self { interval, ..self }
+            }
             _ => self,
         }
     }
 }
 
-fn is_default(rows: &[Row], name: &str) -> bool {
-    rows.iter().any(|row| row.name == name && row.origin == Origin::Default)
+/// Lets the old one of two names speak for the new one, if nobody has set that; its row says so.
+fn takes_over(rows: &mut [Row], scope: Scope, [old, new]: [&str; 2], value: impl Fn(&str) -> String) -> bool {
+    let is = |row: &Row, name: &str| row.section == scope.section() && row.name == name;
+    let Some(old) = rows.iter().find(|row| is(row, old)).cloned() else { return false };
+    let Some(new) = rows.iter_mut().find(|row| is(row, new) && row.origin == Origin::Default) else {
+        return false;
+    };
+    new.value = value(&old.value);
+    new.origin = old.origin;
+    true
 }
 
 /// Rows that both daemons agree on become one.

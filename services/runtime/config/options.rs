@@ -162,8 +162,9 @@ options! {
         log_statsd_sample_rate_factor: f64 = "1.0" unused "no metrics go to StatsD yet; scrape /metrics of admin_bind",
         /// What stands before the name of each metric.
         log_statsd_metric_prefix: String = "" unused "no metrics go to StatsD yet; scrape /metrics of admin_bind",
-        /// User to run as.
-        user: String = "swift" unused "the service manager or the container picks the user",
+        /// User that a daemon becomes when root starts it. A name that is not in /etc/passwd is an error if it was set,
+        /// and a warning if it is the default.
+        user: String = "swift",
         /// Above 0, this node's devices are found in the rings by address alone, whatever their port.
         servers_per_port: u32 = "0",
         /// Syslog facility.
@@ -195,7 +196,7 @@ options! {
         /// Seconds to wait for a client to send something.
         client_timeout: Duration = "60",
         /// Seconds to wait for another node to answer.
-        node_timeout: Duration = "3",
+        node_timeout: Duration = "3" unused "the object server calls no other node yet",
         /// Seconds that a client waits for a container update before it goes on in the background.
         container_update_timeout: Duration = "1" unused "containers are not updated yet",
         /// Seconds that one upload may take.
@@ -216,8 +217,8 @@ options! {
         log_name: String = "object-server" unused "there is no StatsD yet, and log lines have no name",
         /// Write a line for each request.
         log_requests: bool = "true",
-        /// Worker threads; auto for one for each core.
-        workers: Option<u32> = "auto",
+        /// Worker processes; auto for one for each core.
+        workers: Option<u32> = "auto" unused "one process has a thread for each core",
         /// Seconds that a request is drawn out to, to imitate slow devices.
         slow: Duration = "0" unused "it is an aid for Swift's own tests",
         /// Chunks between two yields.
@@ -287,7 +288,8 @@ options! {
         /// When a result is sent for a write: after each object was flushed, or without a flush (then nothing is ever
         /// removed on a result).
         durability: DurabilityOption = "object",
-        /// A port for gRPC alone, beside bind_port, which always serves both protocols. Nothing: no such port.
+        /// A port for gRPC alone, beside bind_port, which always serves both protocols. It is for clients and meshes that
+        /// are told of it: other nodes do not look for it by themselves yet. Nothing: no such port.
         grpc_port: Option<u16> = "",
         /// gRPC sessions into one device at a time; 0 for no limit of its own. They never take the last slot of
         /// replication_concurrency, where that is more than 1, so that a disk that hangs leaves one to the others.

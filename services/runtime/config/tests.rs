@@ -165,6 +165,13 @@ fn old_names_count_where_the_new_ones_are_not_set() {
         file("[object-replicator]\nrun_pause = 7\n[app:object-server]\nreplication_one_per_device = false");
     assert_eq!(config.replicator.interval, Duration::from_secs(7));
     assert_eq!(config.server.replication_concurrency_per_device, 0);
+    let seen = |section, name| {
+        let row = config.row(section, name).unwrap();
+        (row.value.clone(), row.origin.to_string())
+    };
+    assert_eq!(seen("object-replicator", "interval"), ("7".to_owned(), "x.conf:2".to_owned()));
+    let per_device = seen("app:object-server", "replication_concurrency_per_device");
+    assert_eq!(per_device, ("0".to_owned(), "x.conf:4".to_owned()));
     let config = file("[object-replicator]\nrun_pause = 7\ninterval = 9");
     assert_eq!(config.replicator.interval, Duration::from_secs(9));
 }
