@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -108,6 +108,41 @@ impl Drain {
     }
 }
 
+/// The signals of this process that concern a drain.
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    seamless: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            seamless: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// The name of the next one that asks to go down. SIGUSR1 has Swift's servers start anew in place, which this program
+    /// does not do: it must not die of it either.
+    async fn next(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hang_up.recv() => return "SIGHUP",
+                _ = self.seamless.recv() => {
+                    tracing::warn!("SIGUSR1 changes nothing: there is no seamless reload; stop and start instead");
+                }
+            }
+        }
+    }
+}
+
 /// The order in which a daemon goes down.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
@@ -122,23 +157,18 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Waits for SIGTERM or SIGINT, or for somebody to begin the drain, then goes down in order. A second signal ends the
-    /// waiting.
+    /// Waits for SIGTERM, SIGINT or SIGHUP (with which swift-init asks for a graceful end), or for somebody to begin the
+    /// drain, then goes down in order. A second signal ends the waiting.
     pub async fn on_signal(self) -> std::io::Result<Drained> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut signals = Signals::new()?;
         let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+            name = signals.next() => name,
             () = self.drain.draining() => "a request",
         };
         tracing::info!(notice = ?self.notice, deadline = ?self.deadline, "draining after {name}");
         let drain = self.drain.clone();
         let second = tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            signals.next().await;
             tracing::warn!("a second signal: work under way is broken off");
             drain.kill();
         });
