@@ -42,6 +42,9 @@ pub(crate) struct DaemonArgs {
     /// Log what is done, not only what goes wrong
     #[arg(long, short)]
     pub verbose: bool,
+    /// Called by Swift's name: pipes of swift-init are let go once it serves
+    #[arg(long, hide = true)]
+    pub as_swift: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -100,6 +103,18 @@ pub(crate) struct DemoArgs {
     pub split: Option<Split>,
 }
 
+impl Command {
+    /// What a command was told that is a daemon, and whether that is the replicator.
+    pub(crate) fn daemon(&self) -> Option<(&DaemonArgs, bool)> {
+        match self {
+            Self::Receiver(args) | Self::Sidecar(args) => Some((args, false)),
+            Self::Node(args) => Some((&args.daemon, false)),
+            Self::Replicator(args) => Some((&args.daemon, true)),
+            Self::Dev(_) | Self::Demo(_) | Self::Config(_) => None,
+        }
+    }
+}
+
 /// How the processes of one node talk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Split {
@@ -118,9 +133,18 @@ pub(crate) struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Print every option with its value and where it comes from
-    Show(DaemonArgs),
+    Show(ShowArgs),
     /// Print a commented sample of every option
     Sample,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
+    /// One JSON array, as the admin address has it at /config
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Addresses that a node listens at.

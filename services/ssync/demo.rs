@@ -24,6 +24,7 @@ use ssync_types::Timestamp;
 use crate::{
     cli::DemoArgs,
     embedded::{Cluster, ClusterFolder, PassTotals, free_addresses},
+    signals,
 };
 use client::Client;
 use dataset::DemoObject;
@@ -42,7 +43,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let cluster = Cluster::start(&cluster_folder, args.split).await?;
     let outcome = tokio::select! {
         outcome = phases(&args, &placement, &cluster) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        _ = signals::interrupted() => Err(anyhow::anyhow!("interrupted")),
     };
     cluster.stop().await;
     let report = outcome?;

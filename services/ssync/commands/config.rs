@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use ssync_runtime::{Config, Row};
 
 use crate::{cli::ConfigCommand, commands::daemon};
 
@@ -11,18 +12,26 @@ pub(crate) fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
         ConfigCommand::Sample => print!("{}", ssync_runtime::sample()),
         ConfigCommand::Show(args) => {
-            let config = daemon::config(args)?;
-            let mut table = Table::new();
-            table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-            table.set_header(["section", "option", "value", "from"]);
-            for row in &config.rows {
-                table.add_row([row.section, row.name, &row.value, &row.origin.to_string()]);
-            }
-            println!("{table}");
+            let config = daemon::config(&args.daemon)?;
+            print(&config, args.json);
             for warning in &config.warnings {
                 eprintln!("ssync: {warning}");
             }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print(config: &Config, as_json: bool) {
+    if as_json {
+        println!("{}", serde_json::Value::Array(config.rows.iter().map(Row::to_json).collect()));
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["section", "option", "value", "from"]);
+    for row in &config.rows {
+        table.add_row([row.section, row.name, &row.value, &row.origin.to_string()]);
+    }
+    println!("{table}");
 }

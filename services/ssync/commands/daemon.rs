@@ -1,6 +1,6 @@
 //! What every daemon does: read its configuration, start telemetry and its parts, serve until told to stop.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use ssync_runtime::{Config, ConfigError, Drained, FlagSetting, Layers, Telemetry, TelemetryOptions, notify};
@@ -8,6 +8,7 @@ use ssync_runtime::{Config, ConfigError, Drained, FlagSetting, Layers, Telemetry
 use crate::{
     cli::DaemonArgs,
     node::{Node, Parts},
+    stdio,
 };
 
 /// The configuration: file, then `SSYNC_*` variables, then flags.
@@ -23,11 +24,16 @@ pub(crate) fn config(args: &DaemonArgs) -> anyhow::Result<Config> {
             flag: "--verbose".to_owned(),
         });
     }
-    Ok(resolve(args, flags)?)
+    Ok(resolve(Layers::from_environment().with_flags(flags), &args.conf)?)
 }
 
-fn resolve(args: &DaemonArgs, flags: Vec<FlagSetting>) -> Result<Config, ConfigError> {
-    Config::resolve(&Layers::from_environment().with_file(&args.conf)?.with_flags(flags))
+/// What a file says, and nothing else.
+pub(crate) fn config_of_file(conf: &Path) -> anyhow::Result<Config> {
+    Ok(resolve(Layers::default(), conf)?)
+}
+
+fn resolve(layers: Layers, conf: &Path) -> Result<Config, ConfigError> {
+    Config::resolve(&layers.with_file(conf)?)
 }
 
 /// Logging, traces and metrics of a process.
@@ -52,6 +58,9 @@ pub(crate) async fn run(args: &DaemonArgs, parts: Parts) -> anyhow::Result<ExitC
     let node = Node::start(config, parts, telemetry.metrics()).await?;
     node.run_replicator();
     notify::ready("serving");
+    if args.as_swift && !args.verbose {
+        stdio::let_go_of_pipes()?;
+    }
     let drained = node.until_signal().await?;
     telemetry.shutdown().await;
     Ok(if drained == Drained::Clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -9,6 +9,7 @@ use ssync_types::ObjectPath;
 use crate::{
     cli::{DevArgs, NodeAddresses},
     embedded::{self, ClusterFolder},
+    signals,
 };
 
 const NODES: u16 = 3;
@@ -21,7 +22,7 @@ pub(crate) async fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
     let folder = ClusterFolder::make(&root, &addresses(args.base_port)?, None)?;
     let cluster = embedded::start_with_daemons(&folder).await?;
     println!("{}", welcome(&folder)?);
-    tokio::signal::ctrl_c().await?;
+    signals::interrupted().await?;
     println!("Stopping. Everything is kept in {}.", root.display());
     cluster.stop().await;
     Ok(ExitCode::SUCCESS)

@@ -11,6 +11,7 @@ use crate::{
     cli::ReplicatorArgs,
     commands::daemon,
     node::{Node, Parts},
+    signals,
 };
 
 /// Runs one pass, or passes until a signal comes.
@@ -38,7 +39,7 @@ async fn pass(node: &Node, overrides: &Overrides) -> anyhow::Result<PassStats> {
     tokio::pin!(pass);
     tokio::select! {
         stats = &mut pass => return Ok(stats),
-        _ = tokio::signal::ctrl_c() => node.drain().begin(),
+        _ = signals::interrupted() => node.drain().begin(),
     }
     Ok(pass.await)
 }

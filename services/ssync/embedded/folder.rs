@@ -112,7 +112,7 @@ impl NodeFolder {
         }
         let conf = format!(
             "[DEFAULT]\nswift_dir = {swift_dir}\ndevices = {devices}\nmount_check = false\n\
-             bind_ip = {ip}\nbind_port = {port}\nlog_level = WARNING\n\n\
+             bind_ip = {ip}\nbind_port = {port}\nlog_level = WARNING\nuser = root\n\n\
              [app:object-server]\nuse = egg:swift#object\n\n\
              [object-replicator]\nsync_method = ssync\ninterval = 5\nconcurrency = 4\n\n\
              [ssync]\nadmin_bind = {admin}\nsidecar_admin_bind =\nreplicator_admin_bind =\n{receiver}",

@@ -9,7 +9,6 @@ use ssync_runtime::{Metrics, Telemetry};
 use tokio::sync::watch;
 
 use crate::{
-    cli::DaemonArgs,
     commands::daemon,
     embedded::{ClusterFolder, PassTotals},
     node::{Node, Parts},
@@ -34,11 +33,7 @@ impl Nodes {
     pub(crate) async fn start(folder: &ClusterFolder, replicator: Replicator) -> anyhow::Result<Self> {
         let mut configs = Vec::new();
         for node in &folder.nodes {
-            configs.push(daemon::config(&DaemonArgs {
-                conf: node.conf.clone(),
-                overrides: Vec::new(),
-                verbose: false,
-            })?);
+            configs.push(daemon::config_of_file(&node.conf)?);
         }
         let telemetry = daemon::telemetry(configs.first().context("a cluster needs a node")?)?;
         let mut nodes = Vec::new();

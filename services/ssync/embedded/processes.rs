@@ -4,6 +4,7 @@ use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
+use ssync_runtime::Layers;
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
@@ -69,6 +70,10 @@ impl Nodes {
 fn command(daemon: &str, node: &NodeFolder) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
     command.arg(daemon).arg("--conf").arg(&node.conf).stdin(Stdio::null()).kill_on_drop(true);
+    // A node of the cluster is what its file says: variables would set the addresses of all nodes alike.
+    for variable in Layers::from_environment().environment.keys() {
+        command.env_remove(variable);
+    }
     Ok(command)
 }
 
