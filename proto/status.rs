@@ -54,6 +54,7 @@ pub const fn code(reason: Reason) -> Code {
         }
         Reason::NotLocal => Code::PermissionDenied,
         Reason::NotFound => Code::NotFound,
+        Reason::RangeNotSatisfiable => Code::OutOfRange,
         Reason::IdleTimeout => Code::DeadlineExceeded,
         Reason::Draining | Reason::Unreachable => Code::Unavailable,
         Reason::ObjectDamaged => Code::DataLoss,
@@ -65,6 +66,7 @@ pub const fn code(reason: Reason) -> Code {
 /// What a code means that came without our details: from a mesh, a proxy, the gRPC library itself, or another program.
 const fn reason(code: Code) -> Reason {
     match code {
+        // The gRPC library itself says OUT_OF_RANGE of a message that is too large.
         Code::InvalidArgument | Code::OutOfRange => Reason::InvalidArgument,
         Code::DeadlineExceeded => Reason::IdleTimeout,
         Code::NotFound => Reason::NotFound,

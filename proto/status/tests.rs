@@ -59,6 +59,7 @@ fn codes_are_those_of_the_contract() {
         (Reason::Conflict, Code::Aborted),
         (Reason::NotFound, Code::NotFound),
         (Reason::PreconditionFailed, Code::FailedPrecondition),
+        (Reason::RangeNotSatisfiable, Code::OutOfRange),
         (Reason::EtagMismatch, Code::InvalidArgument),
         (Reason::BodyLength, Code::InvalidArgument),
         (Reason::StateChanged, Code::Aborted),

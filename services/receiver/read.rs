@@ -107,9 +107,13 @@ impl Source {
         };
         let length = object.info.content_length;
         let (next, end) = (range.first, range.last.saturating_add(1).min(length));
+        if range.last < range.first {
+            let problem = format!("{} is below first, {}", range.last, range.first);
+            return Err(Invalid::new("range.last", problem).into());
+        }
         if next >= end {
-            let problem = format!("{}-{} is not within {length} bytes", range.first, range.last);
-            return Err(Invalid::new("range", problem).into());
+            let problem = format!("byte {next} is beyond the end: the object has {length} bytes");
+            return Err(Refusal::new(Reason::RangeNotSatisfiable, problem));
         }
         Ok(if next == 0 && end == length {
             Self::Whole(Box::new(object.into_reader()))

@@ -20,6 +20,7 @@ pub(crate) const fn status_of(reason: Reason) -> u16 {
         Reason::IdleTimeout => 408,
         Reason::Conflict => 409,
         Reason::PreconditionFailed => 412,
+        Reason::RangeNotSatisfiable => 416,
         Reason::EtagMismatch => 422,
         Reason::BodyLength => 499,
         Reason::ObjectIo | Reason::FailureRatio | Reason::Internal => 500,
@@ -49,6 +50,8 @@ const fn words(status: u16) -> (&'static str, &'static str) {
         201 => ("Created", ""),
         202 => ("Accepted", "The request is accepted for processing."),
         204 => ("No Content", ""),
+        206 => ("Partial Content", ""),
+        304 => ("Not Modified", ""),
         400 => (
             "Bad Request",
             "The server could not comply with the request since it is either malformed or otherwise incorrect.",
@@ -64,6 +67,7 @@ const fn words(status: u16) -> (&'static str, &'static str) {
         412 => ("Precondition Failed", "A precondition for this request was not met."),
         413 => ("Request Entity Too Large", "The body of your request was too large for this server."),
         414 => ("Request URI Too Long", ""),
+        416 => ("Requested Range Not Satisfiable", "The Range requested is not available."),
         422 => ("Unprocessable Entity", "Unable to process the contained instructions"),
         431 => ("Too many headers", ""),
         499 => ("Client Disconnect", "The client was disconnected during request."),
@@ -102,7 +106,7 @@ pub(crate) fn text(status: u16, text: impl Into<String>) -> Response {
 pub(crate) fn refused(refusal: &Refusal, drive: &str) -> Response {
     let status = status_of(refusal.reason);
     let response = match status {
-        403 | 404 | 409 | 412 | 422 | 499 | 507 => plain_page(status, drive),
+        403 | 404 | 409 | 412 | 416 | 422 | 499 | 507 => plain_page(status, drive),
         _ => text(status, refusal.message.clone()),
     };
     let response = match refusal.timestamp {
@@ -139,6 +143,7 @@ mod tests {
             (Reason::ObjectDamaged, 404),
             (Reason::Conflict, 409),
             (Reason::PreconditionFailed, 412),
+            (Reason::RangeNotSatisfiable, 416),
             (Reason::EtagMismatch, 422),
             (Reason::BodyLength, 499),
             (Reason::IdleTimeout, 408),

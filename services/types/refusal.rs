@@ -49,6 +49,8 @@ pub enum Reason {
     NotFound,
     /// A condition of the request does not hold.
     PreconditionFailed,
+    /// The first byte asked for is beyond the end of the object; the text says how long it is.
+    RangeNotSatisfiable,
     /// The body's MD5 is not the one that was announced.
     EtagMismatch,
     /// The body was shorter or longer than announced, or was broken off.
@@ -65,7 +67,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ReceiverBusy,
         Self::PartitionLocked,
         Self::DeviceLocked,
@@ -87,6 +89,7 @@ impl Reason {
         Self::Conflict,
         Self::NotFound,
         Self::PreconditionFailed,
+        Self::RangeNotSatisfiable,
         Self::EtagMismatch,
         Self::BodyLength,
         Self::StateChanged,
@@ -120,6 +123,7 @@ impl Reason {
             Self::Conflict => "CONFLICT",
             Self::NotFound => "NOT_FOUND",
             Self::PreconditionFailed => "PRECONDITION_FAILED",
+            Self::RangeNotSatisfiable => "RANGE_NOT_SATISFIABLE",
             Self::EtagMismatch => "ETAG_MISMATCH",
             Self::BodyLength => "BODY_LENGTH",
             Self::StateChanged => "STATE_CHANGED",

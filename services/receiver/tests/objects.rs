@@ -192,8 +192,11 @@ async fn ranges_are_honoured() {
         let end = usize::try_from(last).unwrap().saturating_add(1).min(bytes.len());
         assert!(read(first, last).await.unwrap() == bytes[first as usize..end], "{first}-{last}");
     }
-    for (first, last) in [(500_000, 500_001), (5, 4)] {
-        assert_eq!(read(first, last).await.unwrap_err().reason, Reason::InvalidArgument);
+    assert_eq!(read(5, 4).await.unwrap_err().reason, Reason::InvalidArgument);
+    for (first, last) in [(500_000, 500_001), (u64::MAX, u64::MAX)] {
+        let refusal = read(first, last).await.unwrap_err();
+        assert_eq!(refusal.reason, Reason::RangeNotSatisfiable);
+        assert!(refusal.message.contains("500000 bytes"), "{refusal}");
     }
 }
 
