@@ -7,6 +7,7 @@ mod get;
 mod kept;
 mod post;
 mod put;
+mod range;
 mod scope;
 
 pub(crate) use constraints::{BodyLength, check_creation, check_metadata};

@@ -4,6 +4,7 @@ mod confirming;
 mod conversation;
 mod fake_store;
 mod objects;
+mod reading;
 mod replication;
 mod transport;
 

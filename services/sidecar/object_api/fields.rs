@@ -52,6 +52,12 @@ pub(super) fn integer(value: &[u8]) -> Option<i64> {
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
+/// A list of names; those that are empty do not count (Swift: list_from_csv).
+pub(super) fn names<'h>(headers: &'h Metadata, name: &str) -> Vec<&'h str> {
+    let value = headers.get_str(name).unwrap_or_default();
+    value.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
+}
+
 /// A list of etags, without quotes; `*` is kept (Swift: swob.py Match).
 pub(super) fn etags(headers: &Metadata, name: &str) -> Vec<String> {
     let value =

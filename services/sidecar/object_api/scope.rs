@@ -50,8 +50,13 @@ pub(super) fn check_put(headers: &Metadata) -> Result<(), Refused> {
     Ok(())
 }
 
-/// A read under conditions whose failure the caller relies on. If-None-Match, If-Modified-Since and Range are left out
-/// without harm: the answer is then the whole object.
+/// A GET of several ranges at once.
+pub(super) fn several_ranges() -> Refused {
+    unsupported("Range", "this server sends one range at a time; ask for each by itself")
+}
+
+/// A read under conditions whose failure the caller relies on. If-None-Match and If-Modified-Since are left out without
+/// harm: the answer is then the whole object.
 pub(super) fn check_read(headers: &Metadata) -> Result<(), Refused> {
     for header in ["If-Match", "If-Unmodified-Since"] {
         if has(headers, header) {

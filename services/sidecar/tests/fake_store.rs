@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) cut_body: bool,
     /// Ends a body on its way out too early, and says nothing.
     pub(super) shorten_body: bool,
+    /// What each object is replaced by, once its metadata was read.
+    pub(super) replace_after_head: Option<(Timestamp, Bytes)>,
     /// How long a check, and the end of a session, take.
     pub(super) slowness: Duration,
     /// Heartbeats that sessions have got.
@@ -391,10 +393,17 @@ impl Store for FakeStore {
     async fn get_object(
         &self,
         object: ObjectRef,
-        _: Option<ByteRange>,
+        range: Option<ByteRange>,
         _: ReadOptions,
     ) -> StoreResult<(ObjectInfo, Body)> {
         let (info, data) = self.state().info(&object.path)?;
+        let data = match range {
+            None => data,
+            Some(range) if range.first >= info.content_length => return refuse(Reason::RangeNotSatisfiable),
+            Some(range) => {
+                data.slice(range.first as usize..data.len().min((range.last as usize).saturating_add(1)))
+            }
+        };
         let (pieces, body) = mpsc::channel(4);
         let cut = self.state().cut_body;
         let data = if self.state().shorten_body { data.slice(1..) } else { data };
@@ -413,7 +422,12 @@ impl Store for FakeStore {
     }
 
     async fn head_object(&self, object: ObjectRef, _: ReadOptions) -> StoreResult<ObjectInfo> {
-        self.state().info(&object.path).map(|(info, _)| info)
+        let (info, _) = self.state().info(&object.path)?;
+        let replacement = self.state().replace_after_head.take();
+        if let Some((at, body)) = replacement {
+            self.state().put(&object.path, at, info.metadata.clone(), body, None)?;
+        }
+        Ok(info)
     }
 
     async fn post_object(&self, post: ObjectPost) -> StoreResult<ObjectInfo> {

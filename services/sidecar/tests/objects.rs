@@ -55,10 +55,7 @@ async fn an_object_comes_back_as_it_was_put() {
         X-Backend-Durable-Timestamp: 0000000010.00000\r\nContent-Length: 5\r\n\r\n";
     assert_eq!(ask(&lab, "GET", "").await, format!("{shown}hello"));
     assert_eq!(ask(&lab, "HEAD", "").await, shown);
-    // A whole object is a legal answer to a range, and harmless under these conditions.
-    for header in ["Range: bytes=1-2\r\n", "If-None-Match: \"x\"\r\n", "X-Timestamp: 20\r\n"] {
-        assert_eq!(ask(&lab, "GET", header).await, format!("{shown}hello"));
-    }
+    assert_eq!(ask(&lab, "GET", "X-Timestamp: 20\r\n").await, format!("{shown}hello"));
 }
 
 #[tokio::test]

@@ -1,0 +1,112 @@
+//! Ranges, compared with what a stock server answered to the same requests.
+
+use bytes::Bytes;
+use ssync_types::Timestamp;
+
+use super::{Lab, request, with_body};
+
+const HELLO: &str = "5d41402abc4b2a76b9719d911017c592";
+const EMPTY: &str = "d41d8cd98f00b204e9800998ecf8427e";
+const NOT_THERE: &str =
+    "<html><h1>Requested Range Not Satisfiable</h1><p>The Range requested is not available.</p></html>";
+
+/// With `/a/c/o`, which says hello, and `/a/c/empty`.
+async fn lab() -> Lab {
+    let lab = Lab::new();
+    let fields = "Content-Type: text/plain\r\nX-Timestamp: 10\r\n";
+    for (name, more, body) in
+        [("o", "X-Object-Sysmeta-Other-Etag: \"alt\"\r\n", &b"hello"[..]), ("empty", "", b"")]
+    {
+        let put = with_body(&format!("PUT /sdb1/839/a/c/{name}"), &format!("{fields}{more}"), body);
+        assert!(lab.say(&put).await.contains(" 201 "));
+    }
+    lab
+}
+
+async fn ask(lab: &Lab, method: &str, name: &str, headers: &str) -> String {
+    lab.say(&request(&format!("{method} /sdb1/839/a/c/{name}"), headers)).await
+}
+
+/// The answer with the object's headers: those of hello, or of the empty object.
+fn answer(status: &str, name: &str, more: &str, length: usize, body: &str) -> String {
+    let (etag, meta) = match name {
+        "o" => (HELLO, "X-Object-Sysmeta-Other-Etag: \"alt\"\r\n"),
+        _ => (EMPTY, ""),
+    };
+    let at = "0000000010.00000";
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n{meta}Etag: \"{etag}\"\r\n\
+        Last-Modified: Thu, 01 Jan 1970 00:00:10 GMT\r\nX-Timestamp: {at}\r\nX-Backend-Timestamp: {at}\r\n\
+        X-Backend-Data-Timestamp: {at}\r\nX-Backend-Durable-Timestamp: {at}\r\n{more}Content-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+fn partial(range: &str, body: &str) -> String {
+    answer("206 Partial Content", "o", &format!("Content-Range: bytes {range}\r\n"), body.len(), body)
+}
+
+fn not_satisfiable(name: &str, length: usize) -> String {
+    let status = "416 Requested Range Not Satisfiable";
+    answer(status, name, &format!("Content-Range: bytes */{length}\r\n"), NOT_THERE.len(), NOT_THERE)
+}
+
+#[tokio::test]
+async fn one_range_is_sent() {
+    let lab = lab().await;
+    let whole = answer("200 OK", "o", "", 5, "hello");
+    let vectors = [
+        ("bytes=1-2", partial("1-2/5", "el")),
+        ("bytes=2-", partial("2-4/5", "llo")),
+        ("bytes=-2", partial("3-4/5", "lo")),
+        ("bytes=-9", partial("0-4/5", "hello")),
+        ("bytes=3-99", partial("3-4/5", "lo")),
+        ("bytes=0-1,7-", partial("0-1/5", "he")),
+        ("bytes=5-", not_satisfiable("o", 5)),
+        ("bytes=-0", not_satisfiable("o", 5)),
+        ("bytes=9-,8-", not_satisfiable("o", 5)),
+        ("bytes=3-2", whole.clone()),
+        ("octets=0-1", whole.clone()),
+    ];
+    for (range, expected) in vectors {
+        assert_eq!(ask(&lab, "GET", "o", &format!("Range: {range}\r\n")).await, expected, "{range}");
+    }
+    assert_eq!(ask(&lab, "HEAD", "o", "Range: bytes=9-\r\n").await, answer("200 OK", "o", "", 5, ""));
+    let nothing = answer("200 OK", "empty", "", 0, "");
+    assert_eq!(ask(&lab, "GET", "empty", "Range: bytes=-2\r\n").await, nothing);
+    for range in ["bytes=0-", "bytes=-0"] {
+        let answer = ask(&lab, "GET", "empty", &format!("Range: {range}\r\n")).await;
+        assert_eq!(answer, not_satisfiable("empty", 0), "{range}");
+    }
+    for range in ["bytes=0-", "bytes=-1", "bytes=0-0,1-1"] {
+        let answer = ask(&lab, "GET", "none", &format!("Range: {range}\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn several_ranges_are_not_served_yet_and_that_is_said() {
+    let answer = ask(&lab().await, "GET", "o", "Range: bytes=0-1,3-3\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 501 ") && answer.contains("\r\n\r\nRange is not"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_caller_names_metadata_that_makes_an_object_whole() {
+    let lab = lab().await;
+    let ask = async |names: &str| {
+        let names = format!("X-Backend-Ignore-Range-If-Metadata-Present: {names}\r\n");
+        ask(&lab, "GET", "o", &format!("Range: bytes=1-2\r\n{names}")).await
+    };
+    assert_eq!(ask("x-foo, x-object-sysmeta-OTHER-etag").await, answer("200 OK", "o", "", 5, "hello"));
+    assert_eq!(ask("x-foo,").await, partial("1-2/5", "el"));
+}
+
+#[tokio::test]
+async fn bytes_of_another_object_are_not_sent_as_those_that_were_measured() {
+    for replacement in ["HELLO WORLD", "HI", ""] {
+        let lab = lab().await;
+        let at = Timestamp::from_seconds(11);
+        lab.store.state().replace_after_head = Some((at, Bytes::from_static(replacement.as_bytes())));
+        let answer = ask(&lab, "GET", "o", "Range: bytes=-2\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("was replaced"), "{answer}");
+    }
+}
