@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
-use ssync_api::admin::{
-    Device, DrainRequest, DrainResponse, GetLimitsRequest, GetLimitsResponse, GetServerInfoRequest,
-    GetServerInfoResponse, Limit, ListDevicesRequest, ListDevicesResponse, ListSessionsRequest,
-    ListSessionsResponse, Session,
-    admin_service_server::{AdminService, AdminServiceServer},
+use ssync_api::{
+    admin::{
+        Device, DrainRequest, DrainResponse, GetLimitsRequest, GetLimitsResponse, GetServerInfoRequest,
+        GetServerInfoResponse, Limit, ListDevicesRequest, ListDevicesResponse, ListSessionsRequest,
+        ListSessionsResponse, Session,
+        admin_service_server::{AdminService, AdminServiceServer},
+    },
+    status::to_status,
 };
 use ssync_types::SessionProtocol;
 use tonic::{Request, Response, Status};
 
-use crate::{Receiver, SessionInfo};
+use crate::{
+    IsLocal, Receiver, SessionInfo,
+    caller::{is_local, not_local},
+};
 
 /// Packages of the contract that a receiver serves.
 const PACKAGES: [&str; 2] = ["ssync.v1", "ssync.admin.v1"];
@@ -20,13 +26,14 @@ const PACKAGES: [&str; 2] = ["ssync.v1", "ssync.admin.v1"];
 #[derive(Debug, Clone)]
 pub struct AdminGrpc {
     receiver: Arc<Receiver>,
+    is_local: IsLocal,
 }
 
 impl AdminGrpc {
-    /// The service, ready to be added to a server.
+    /// The service, ready to be added to a server. `is_local` says who may drain; anybody may look.
     #[must_use]
-    pub fn server(receiver: Arc<Receiver>) -> AdminServiceServer<Self> {
-        AdminServiceServer::new(Self { receiver })
+    pub fn server(receiver: Arc<Receiver>, is_local: IsLocal) -> AdminServiceServer<Self> {
+        AdminServiceServer::new(Self { receiver, is_local })
     }
 }
 
@@ -77,7 +84,10 @@ impl AdminService for AdminGrpc {
         Ok(Response::new(ListDevicesResponse { devices: devices.collect() }))
     }
 
-    async fn drain(&self, _request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
+    async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
+        if !is_local(&request, self.is_local) {
+            return Err(to_status(&not_local(&request, "only an operator on this node may drain it")));
+        }
         let sessions = u32::try_from(self.receiver.drain()).unwrap_or(u32::MAX);
         Ok(Response::new(DrainResponse { sessions }))
     }

@@ -4,7 +4,7 @@
 //! with INVALID_ARGUMENT, and what it had begun is not stored. Dropping a response stream, which is what a client's going
 //! away comes to, abandons what it was the answer of.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use ssync_api::{
     convert::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX},
@@ -14,10 +14,9 @@ use ssync_api::{
 use ssync_store::Store;
 use ssync_types::{Invalid, Refusal};
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Extensions, Status,
-    transport::server::{TcpConnectInfo, UdsConnectInfo},
-};
+use tonic::Status;
+
+use crate::caller::IsLocal;
 
 mod batch;
 mod object;
@@ -33,9 +32,6 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 /// Longest time that a client may say nothing at all; Swift's `client_timeout`.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Whether the caller of a request runs on this node, by the extensions of its connection.
-pub type IsLocal = fn(&Extensions) -> bool;
-
 /// How the services watch their streams.
 #[derive(Clone)]
 pub struct GrpcSettings {
@@ -43,7 +39,8 @@ pub struct GrpcSettings {
     pub heartbeat_interval: Duration,
     /// How long a request stream may be silent.
     pub silence_timeout: Duration,
-    /// Who may let go of this node's objects (`Release`).
+    /// Who may let go of this node's objects (`Release`), and set what is the SSYNC bridge's in a session. A call that a
+    /// proxy has passed on is never local, whatever this says.
     pub is_local: IsLocal,
     /// Ends the streams that have no way of their own to be told to end: checks and releases.
     pub drain: CancellationToken,
@@ -83,20 +80,6 @@ pub fn services(
             .max_decoding_message_size(REQUEST_BYTES_MAX)
             .max_encoding_message_size(RESPONSE_BYTES_MAX),
     )
-}
-
-/// [`IsLocal`] for a server that listens by tonic's own means: a Unix socket, or an address of this host at both ends.
-///
-/// Behind a mesh's sidecar every caller comes from loopback: a server there must not use this.
-#[must_use]
-pub fn is_local_connection(extensions: &Extensions) -> bool {
-    let Some(tcp) = extensions.get::<TcpConnectInfo>() else {
-        return extensions.get::<UdsConnectInfo>().is_some();
-    };
-    let canonical =
-        |address: Option<std::net::SocketAddr>| address.map(|address| address.ip().to_canonical());
-    let (remote, local) = (canonical(tcp.remote_addr()), canonical(tcp.local_addr()));
-    remote.as_ref().is_some_and(IpAddr::is_loopback) || (remote.is_some() && remote == local)
 }
 
 /// A request of one message that is not of its form.

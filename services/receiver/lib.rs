@@ -8,6 +8,7 @@
 mod admin;
 mod admission;
 mod body;
+mod caller;
 mod check;
 mod config;
 mod core;
@@ -29,10 +30,11 @@ mod waiting;
 
 pub use crate::core::LimitStatus;
 pub use admin::AdminGrpc;
+pub use caller::IsLocal;
 pub use config::ReceiverConfig;
 pub use counters::CountersSnapshot;
 pub use devices::DeviceStatus;
-pub use grpc::{GrpcSettings, IsLocal, ObjectGrpc, ReplicationGrpc, is_local_connection, services};
+pub use grpc::{GrpcSettings, ObjectGrpc, ReplicationGrpc, services};
 pub use placement::Placement;
 pub use receiver::Receiver;
 pub use registry::SessionInfo;

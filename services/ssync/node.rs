@@ -295,7 +295,7 @@ impl Plan {
         options.reflection = true;
         let mut server = GrpcServer::new(options, &[FILE_DESCRIPTOR_SET], &self.health, &self.metrics)?;
         if let Some(receiver) = &self.receiver {
-            server = server.add_service(AdminGrpc::server(Arc::clone(receiver)));
+            server = server.add_service(AdminGrpc::server(Arc::clone(receiver), is_local));
         }
         let metrics = self.config.ssync.metrics.then(|| self.metrics.clone());
         let admin = Admin { health: self.health.clone(), metrics, config: self.config.rows.clone().into() };
@@ -332,7 +332,7 @@ struct Serving {
     ports: Vec<Port>,
 }
 
-/// Who may let go of this node's objects: a caller on this node, whose connection nobody passed on.
+/// Who may let go of this node's objects, and drain it: a caller on this node, whose connection nobody passed on.
 fn is_local(extensions: &tonic::Extensions) -> bool {
     extensions.get::<PeerInfo>().is_some_and(PeerInfo::is_local)
 }

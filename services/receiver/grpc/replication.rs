@@ -7,7 +7,9 @@ use ssync_api::{
     v1::{self, replication_service_server::ReplicationService},
 };
 use ssync_store::{CHECK_QUEUE_MAX, Store};
-use ssync_types::{Offer, PartitionRef, Reason, Refusal, ReleaseItem, SessionOpen, UpdateMessage};
+use ssync_types::{
+    Offer, PartitionRef, Reason, Refusal, ReleaseItem, SessionOpen, SessionProtocol, UpdateMessage,
+};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 
@@ -18,6 +20,7 @@ use super::{
     requests::Requests,
     responses::responses,
 };
+use crate::caller::{is_local, not_local};
 
 /// Replication over a store.
 pub struct ReplicationGrpc {
@@ -52,8 +55,12 @@ impl ReplicationGrpc {
         &self,
         request: Request<Streaming<v1::UpdatesRequest>>,
     ) -> Answered<v1::UpdatesResponse> {
+        let local = is_local(&request, self.settings.is_local);
         let mut requests = Requests::new(request, &self.settings);
-        let open = SessionOpen::try_from(requests.first("`open`").await?)?;
+        let mut open = SessionOpen::try_from(requests.first("`open`").await?)?;
+        if !local {
+            without_bridge(&mut open);
+        }
         let session = self.store.updates(open).await?;
         let convert = |request| UpdateMessage::try_from(request).map(Some);
         let fault = requests.pump(None, session.messages, convert, |_| false);
@@ -61,12 +68,8 @@ impl ReplicationGrpc {
     }
 
     async fn let_go(&self, request: Request<Streaming<v1::ReleaseRequest>>) -> Answered<v1::ReleaseResponse> {
-        if !(self.settings.is_local)(request.extensions()) {
-            let from =
-                request.remote_addr().map_or_else(|| "elsewhere".to_owned(), |address| address.to_string());
-            let problem =
-                format!("only this node's own replicator may release its objects, not a caller from {from}");
-            return Err(Refusal::new(Reason::NotLocal, problem));
+        if !is_local(&request, self.settings.is_local) {
+            return Err(not_local(&request, "only this node's own replicator may release its objects"));
         }
         let mut requests = Requests::new(request, &self.settings).ended_by(&self.settings.drain);
         let partition = PartitionRef::try_from(requests.first("`open`").await?)?;
@@ -79,6 +82,13 @@ impl ReplicationGrpc {
 }
 
 type Answered<W> = Result<BoxStream<W>, Refusal>;
+
+/// Takes out what only the SSYNC bridge may ask for: from elsewhere it would let a peer wait for locks and fail without
+/// end. The bridge of this node is a local caller, whatever process it is part of.
+fn without_bridge(open: &mut SessionOpen) {
+    open.protocol = SessionProtocol::Grpc;
+    open.failures_unlimited = false;
+}
 
 /// The first message of a check: its partition, and its offers if it has any.
 fn first_offers(request: v1::MissingCheckRequest) -> Result<(PartitionRef, Option<Vec<Offer>>), Refusal> {

@@ -1,9 +1,13 @@
 //! What operators see: the admin service, and metrics.
 
-use ssync_api::admin::{
-    DrainRequest, GetLimitsRequest, GetServerInfoRequest, ListDevicesRequest, ListSessionsRequest,
-    admin_service_client::AdminServiceClient,
+use ssync_api::{
+    admin::{
+        DrainRequest, GetLimitsRequest, GetServerInfoRequest, ListDevicesRequest, ListSessionsRequest,
+        admin_service_client::AdminServiceClient,
+    },
+    status::from_status,
 };
+use ssync_types::Reason;
 
 use super::support::{Node, at, put, ssync};
 use crate::AdminGrpc;
@@ -11,7 +15,7 @@ use crate::AdminGrpc;
 #[tokio::test]
 async fn shows_what_runs_and_drains() {
     let node = Node::new();
-    let server = AdminGrpc::server(node.receiver.clone());
+    let server = AdminGrpc::server(node.receiver.clone(), |_| true);
     // The service is called as its clients call it, without a network between.
     let mut admin = AdminServiceClient::new(server);
     let mut talk = node.open(ssync(0)).await;
@@ -32,6 +36,22 @@ async fn shows_what_runs_and_drains() {
     assert_eq!(admin.drain(DrainRequest {}).await.unwrap().into_inner().sessions, 1);
     assert!(admin.get_server_info(GetServerInfoRequest {}).await.unwrap().into_inner().draining);
     assert!(talk.close().await.drained);
+}
+
+#[tokio::test]
+async fn only_this_node_drains() {
+    let node = Node::new();
+    let mut stranger = AdminServiceClient::new(AdminGrpc::server(node.receiver.clone(), |_| false));
+    assert!(stranger.list_sessions(ListSessionsRequest {}).await.is_ok());
+    let status = stranger.drain(DrainRequest {}).await.unwrap_err();
+    assert_eq!(from_status(&status).reason, Reason::NotLocal);
+    let mut local = AdminServiceClient::new(AdminGrpc::server(node.receiver.clone(), |_| true));
+    let mut passed_on = tonic::Request::new(DrainRequest {});
+    passed_on.metadata_mut().insert("x-forwarded-for", "10.0.0.9".parse().unwrap());
+    let status = local.drain(passed_on).await.unwrap_err();
+    assert_eq!(from_status(&status).reason, Reason::NotLocal);
+    assert!(!node.receiver.is_draining());
+    assert!(local.drain(DrainRequest {}).await.is_ok() && node.receiver.is_draining());
 }
 
 #[tokio::test]

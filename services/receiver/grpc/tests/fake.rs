@@ -41,6 +41,8 @@ pub(super) struct Fake {
     pub(super) objects: Arc<Mutex<BTreeMap<ObjectPath, (Metadata, Bytes)>>>,
     /// Batches that checks were given.
     pub(super) batches: Arc<Mutex<Vec<usize>>>,
+    /// What sessions were opened with.
+    pub(super) opens: Mutex<Vec<SessionOpen>>,
     pub(super) sessions: Arc<AtomicUsize>,
     pub(super) releases: Arc<AtomicUsize>,
     /// Bytes of bodies handed out.
@@ -143,6 +145,7 @@ impl Store for Fake {
 
     async fn updates(&self, open: SessionOpen) -> StoreResult<Session> {
         self.check()?;
+        self.opens.lock().unwrap().push(open.clone());
         let (messages, queue) = mpsc::channel(SESSION_QUEUE_MAX);
         let (events, received) = mpsc::channel(1024);
         let session = FakeSession {

@@ -2,9 +2,10 @@
 
 use futures_util::{Stream, StreamExt as _, stream};
 use ssync_api::{convert, status::from_status};
-use tonic::{Code, Extensions, Status, transport::server::TcpConnectInfo};
+use tonic::{Code, Status};
 
 use super::*;
+use crate::IsLocal;
 
 fn first() -> v1::MissingCheckRequest {
     v1::MissingCheckRequest { partition: Some(partition().into()), offers: vec![offer(1).into()] }
@@ -195,21 +196,27 @@ async fn only_this_node_releases() {
     assert_eq!(node.store.releases.load(std::sync::atomic::Ordering::SeqCst), 0);
 }
 
-#[test]
-fn local_is_who_calls_from_the_address_that_it_calls() {
-    let is_local = |remote: Option<&str>, local: &str| {
-        let mut extensions = Extensions::new();
-        extensions.insert(TcpConnectInfo {
-            remote_addr: remote.map(|remote| remote.parse().unwrap()),
-            local_addr: Some(local.parse().unwrap()),
-        });
-        is_local_connection(&extensions)
-    };
-    assert!(is_local(Some("127.0.0.1:5000"), "127.0.0.1:6200"));
-    assert!(is_local(Some("[::1]:5000"), "[::1]:6200"));
-    assert!(is_local(Some("[::ffff:127.0.0.1]:5000"), "[::]:6200"));
-    assert!(is_local(Some("10.0.0.7:5000"), "10.0.0.7:6200"));
-    assert!(!is_local(Some("10.0.0.8:5000"), "10.0.0.7:6200"));
-    assert!(!is_local(None, "10.0.0.7:6200"));
-    assert!(!is_local_connection(&Extensions::new()));
+#[tokio::test]
+async fn what_a_proxy_passed_on_does_not_release() {
+    let node = Node::start(Fake::default()).await;
+    let mut client = node.replication().await;
+    let mut request = tonic::Request::new(hanging::<v1::ReleaseRequest>(vec![]));
+    request.metadata_mut().insert("x-envoy-external-address", "10.0.0.9".parse().unwrap());
+    let status = client.release(request).await.unwrap_err();
+    assert_eq!(from_status(&status).reason, Reason::NotLocal);
+    assert!(status.message().contains("passed on by a proxy"), "{}", status.message());
+    assert_eq!(node.store.releases.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn only_this_node_opens_sessions_as_the_bridge_does() {
+    for local in [true, false] {
+        let is_local: IsLocal = if local { |_| true } else { |_| false };
+        let settings = GrpcSettings::new(is_local, CancellationToken::new());
+        let node = Node::start_with(Fake::default(), settings, Server::builder()).await;
+        let bridge = SessionOpen { failures_unlimited: true, protocol: SessionProtocol::Ssync, ..open() };
+        let _session = node.remote().updates(bridge.clone()).await.unwrap();
+        let expected = if local { bridge } else { open() };
+        assert_eq!(*node.store.opens.lock().unwrap(), [expected], "local: {local}");
+    }
 }
