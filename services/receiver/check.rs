@@ -1,15 +1,25 @@
 //! Which of these objects are lacking here: the answer to offers. A hint, which writes nothing.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, future::try_join_all, stream};
 use ssync_diskfile::{Device, DiskError, Found, Location, OpenOptions, PolicyKind};
 use ssync_protocol::{LocalState, LocalVersion, want};
 use ssync_store::{CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers, StoreResult};
 use ssync_types::{FragmentIndex, FragmentPreference, Offer, PartitionRef, Reason, Refusal, Want};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 
-use crate::{core::Core, devices::DeviceHandle, pool::Lane};
+use crate::{
+    core::{Core, HEARTBEAT_ONLY_FACTOR},
+    devices::DeviceHandle,
+    pool::Lane,
+};
 
 /// Offers in one message.
 const OFFERS_MAX: usize = 1000;
@@ -18,7 +28,7 @@ const OFFERS_A_THREAD: usize = 64;
 /// Messages checked at the same time.
 const BATCHES_AT_ONCE: usize = 4;
 
-/// Answers offers as they come.
+/// Answers offers as they come. A batch without offers is a heartbeat, and has no answer.
 pub(crate) async fn open(
     core: &Arc<Core>,
     partition: PartitionRef,
@@ -32,6 +42,51 @@ pub(crate) async fn open(
     Ok(answered)
 }
 
+/// When offers came, or an answer went, last.
+#[derive(Debug)]
+struct Progress(Mutex<Instant>);
+
+impl Progress {
+    fn new() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+
+    fn made(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn age(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+/// The next batch that has offers. Who looks for more of them sends heartbeats meanwhile, but not for ever.
+async fn next_offers(
+    offers: &mut mpsc::Receiver<Vec<Offer>>,
+    silence_max: Duration,
+    progress: &Progress,
+) -> StoreResult<Option<Vec<Offer>>> {
+    let idle = |what: &str, limit: Duration| {
+        let message = format!("{what} came for {limit:?} (client_timeout is {silence_max:?})");
+        Err(Refusal::new(Reason::IdleTimeout, message))
+    };
+    let heartbeats_max = silence_max * HEARTBEAT_ONLY_FACTOR;
+    loop {
+        match timeout(silence_max, offers.recv()).await {
+            Err(_) => return idle("nothing", silence_max),
+            Ok(Some(batch)) if batch.is_empty() => {
+                if progress.age() >= heartbeats_max {
+                    return idle("nothing but heartbeats", heartbeats_max);
+                }
+            }
+            Ok(batch) => {
+                progress.made();
+                return Ok(batch);
+            }
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Check {
     core: Arc<Core>,
@@ -42,13 +97,14 @@ struct Check {
 impl Check {
     async fn run(self, offers: mpsc::Receiver<Vec<Offer>>, answers: mpsc::Sender<StoreResult<CheckAnswer>>) {
         let silence_max = self.core.config.client_timeout;
-        let batches = stream::unfold(offers, |mut offers| async move {
-            match tokio::time::timeout(silence_max, offers.recv()).await {
-                Ok(batch) => batch.map(|batch| (Ok(batch), offers)),
-                Err(_) => {
-                    let message = format!("no offers came for {silence_max:?} (client_timeout)");
+        let progress = Arc::new(Progress::new());
+        let source = (offers, Arc::clone(&progress));
+        let batches = stream::unfold(source, |(mut offers, progress)| async move {
+            match next_offers(&mut offers, silence_max, &progress).await {
+                Ok(batch) => batch.map(|batch| (Ok(batch), (offers, progress))),
+                Err(refusal) => {
                     offers.close();
-                    Some((Err(Refusal::new(Reason::IdleTimeout, message)), offers))
+                    Some((Err(refusal), (offers, progress)))
                 }
             }
         });
@@ -64,7 +120,8 @@ impl Check {
                 CheckAnswer { wants, answered_offers }
             });
             let ends = answer.is_err();
-            let sent = tokio::time::timeout(silence_max, answers.send(answer)).await;
+            let sent = timeout(silence_max, answers.send(answer)).await;
+            progress.made();
             if ends || !matches!(sent, Ok(Ok(()))) {
                 return;
             }

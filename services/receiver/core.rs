@@ -13,6 +13,8 @@ use crate::{
 
 /// Largest part power (Swift: ring/builder.py).
 const PART_POWER_MAX: u32 = 32;
+/// How many silences (client_timeout) a peer may fill with heartbeats alone.
+pub(crate) const HEARTBEAT_ONLY_FACTOR: u32 = 10;
 /// What an update costs beside its body, in the budget of waiting bytes.
 pub(crate) const UPDATE_BYTES: u32 = 1024;
 

@@ -97,7 +97,7 @@ fn first_offers(request: v1::MissingCheckRequest) -> Result<(PartitionRef, Optio
     Ok((partition, (!offers.is_empty()).then_some(offers)))
 }
 
-/// A later message of a check: `None` for a heartbeat.
+/// A later message of a check. A heartbeat has no offers; it is handed on, for the store watches its asker as well.
 fn more_offers(request: v1::MissingCheckRequest) -> Result<Option<Vec<Offer>>, Refusal> {
     if request.partition.is_some() {
         return Err(Refusal::new(
@@ -105,8 +105,7 @@ fn more_offers(request: v1::MissingCheckRequest) -> Result<Option<Vec<Offer>>, R
             "`partition` must stand in the first message, and only there",
         ));
     }
-    let offers = convert::offers(request.offers)?;
-    Ok((!offers.is_empty()).then_some(offers))
+    Ok(Some(convert::offers(request.offers)?))
 }
 
 /// A later message of a release: `None` for a heartbeat.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ssync_store::Store as _;
-use ssync_types::{Outcome, Reason, SessionEvent, UpdateMessage, UpdateOp};
+use ssync_types::{Offer, Outcome, Reason, SessionEvent, UpdateMessage, UpdateOp};
 use tokio::sync::mpsc;
 
 use super::support::{Node, at, body, complete, grpc, head, md5, partition, put};
@@ -45,7 +45,7 @@ async fn heartbeats_and_checks_of_the_partition_keep_a_session() {
     let mut answers = node.receiver.missing_check(partition(0), batches).await.unwrap();
     for _ in 0..5 {
         tokio::time::sleep(Duration::from_millis(150)).await;
-        offers.send(Vec::new()).await.unwrap();
+        offers.send(vec![Offer::of_one_time(node.hash_of(&node.object(0)), at(1), None)]).await.unwrap();
         answers.recv().await.unwrap().unwrap();
     }
     assert_eq!(talk.outcome(put(&node.object(0), at(1), b"x")).await, Outcome::Applied);
@@ -64,6 +64,52 @@ async fn heartbeats_alone_do_not_keep_a_session_for_ever() {
     }
     assert!(began.elapsed() >= Duration::from_secs(1));
     assert_eq!(talk.rest(true).await.error.unwrap().reason, Reason::IdleTimeout);
+}
+
+#[tokio::test]
+async fn heartbeats_keep_a_check_but_not_for_ever() {
+    let node = Node::with(|config| config.client_timeout = Duration::from_millis(150));
+    let (offers, batches) = mpsc::channel(1);
+    let mut answers = node.receiver.missing_check(partition(0), batches).await.unwrap();
+    let offer = || Offer::of_one_time(node.hash_of(&node.object(0)), at(1), None);
+    for _ in 0..8 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        offers.send(Vec::new()).await.unwrap();
+    }
+    offers.send(vec![offer()]).await.unwrap();
+    assert_eq!(answers.recv().await.unwrap().unwrap().answered_offers, 1, "a heartbeat has no answer");
+    let began = Instant::now();
+    let refusal = loop {
+        assert!(began.elapsed() < Duration::from_secs(10), "the check never ends");
+        let _ = offers.send(Vec::new()).await;
+        match tokio::time::timeout(Duration::from_millis(50), answers.recv()).await {
+            Ok(answer) => break answer.unwrap().unwrap_err(),
+            Err(_) => continue,
+        }
+    };
+    assert_eq!(refusal.reason, Reason::IdleTimeout);
+    assert!(refusal.message.contains("heartbeats"), "{refusal}");
+    assert!(began.elapsed() >= Duration::from_millis(1400));
+}
+
+#[tokio::test]
+async fn heartbeats_of_a_check_are_not_those_of_a_session() {
+    let node = quick();
+    let talk = node.open(grpc(0)).await;
+    let (offers, batches) = mpsc::channel(1);
+    let _answers = node.receiver.missing_check(partition(0), batches).await.unwrap();
+    let beats = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            offers.send(Vec::new()).await.unwrap();
+        }
+    };
+    let ended = tokio::select! {
+        ended = talk.rest(false) => ended,
+        () = beats => unreachable!(),
+        () = tokio::time::sleep(Duration::from_secs(2)) => panic!("the session never ends"),
+    };
+    assert_eq!(ended.error.unwrap().reason, Reason::IdleTimeout);
 }
 
 #[tokio::test]

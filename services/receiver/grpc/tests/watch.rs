@@ -47,6 +47,15 @@ async fn a_silent_client_is_ended() {
 }
 
 #[tokio::test]
+async fn the_store_hears_that_who_asks_is_alive() {
+    let node = Node::start(Fake::default()).await;
+    let first = v1::MissingCheckRequest { partition: Some(partition().into()), offers: Vec::new() };
+    let requests = stream::iter([first, v1::MissingCheckRequest::default()]).chain(stream::pending());
+    let _responses = node.replication().await.missing_check(requests).await.unwrap();
+    eventually("the heartbeat arrives", || *node.store.batches.lock().unwrap() == [0]).await;
+}
+
+#[tokio::test]
 async fn a_silent_peer_is_gone() {
     // Its heartbeats are an hour apart.
     let settings = GrpcSettings { heartbeat_interval: Duration::from_secs(3600), ..settings() };

@@ -6,12 +6,10 @@ use ssync_types::{Reason, Refusal, SessionEvent};
 use tokio::time::Instant;
 
 use super::{Driver, Input, RESULTS_WAIT};
-use crate::session::draining;
+use crate::{core::HEARTBEAT_ONLY_FACTOR, session::draining};
 
 /// How long nothing is said at most.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
-/// How many silences a peer may fill with heartbeats alone.
-const HEARTBEAT_ONLY_FACTOR: u32 = 10;
 /// How long senders have to see that this node drains, and to close.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
