@@ -60,13 +60,19 @@ impl TryFrom<v1::UpdatesOpen> for SessionOpen {
 
 impl From<Sender> for v1::Sender {
     fn from(sender: Sender) -> Self {
-        let job = match sender.job {
-            Job::Unknown => v1::Job::Unspecified,
-            Job::Sync => v1::Job::Sync,
-            Job::Revert => v1::Job::Revert,
-            Job::Client => v1::Job::Client,
-        };
-        Self { address: sender.address, device: sender.device, job: job.into(), agent: sender.agent }
+        let job = v1::Job::from(sender.job).into();
+        Self { address: sender.address, device: sender.device, job, agent: sender.agent }
+    }
+}
+
+impl From<Job> for v1::Job {
+    fn from(job: Job) -> Self {
+        match job {
+            Job::Unknown => Self::Unspecified,
+            Job::Sync => Self::Sync,
+            Job::Revert => Self::Revert,
+            Job::Client => Self::Client,
+        }
     }
 }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use ssync_api::{
     admin::{
-        Device, DrainRequest, DrainResponse, GetLimitsRequest, GetLimitsResponse, GetServerInfoRequest,
+        self, Device, DrainRequest, DrainResponse, GetLimitsRequest, GetLimitsResponse, GetServerInfoRequest,
         GetServerInfoResponse, Limit, ListDevicesRequest, ListDevicesResponse, ListSessionsRequest,
         ListSessionsResponse, Session,
         admin_service_server::{AdminService, AdminServiceServer},
     },
     status::to_status,
+    v1,
 };
 use ssync_types::SessionProtocol;
 use tonic::{Request, Response, Status};
@@ -98,14 +99,18 @@ fn session(info: SessionInfo) -> Session {
         session_id: info.id,
         peer: info.peer,
         protocol: match info.protocol {
-            SessionProtocol::Grpc => "grpc".to_owned(),
-            SessionProtocol::Ssync => "ssync".to_owned(),
-        },
+            SessionProtocol::Grpc => admin::SessionProtocol::Grpc,
+            SessionProtocol::Ssync => admin::SessionProtocol::Ssync,
+        }
+        .into(),
         device: info.partition.device.to_string(),
         partition: info.partition.partition.get(),
         policy_index: info.partition.policy.get(),
         age_seconds: info.age.as_secs(),
         applied: info.summary.applied,
         failed: info.summary.failed,
+        confirmed: info.summary.confirmed,
+        superseded: info.summary.superseded,
+        job: v1::Job::from(info.job).into(),
     }
 }

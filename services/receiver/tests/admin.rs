@@ -3,9 +3,10 @@
 use ssync_api::{
     admin::{
         DrainRequest, GetLimitsRequest, GetServerInfoRequest, ListDevicesRequest, ListSessionsRequest,
-        admin_service_client::AdminServiceClient,
+        Session, SessionProtocol, admin_service_client::AdminServiceClient,
     },
     status::from_status,
+    v1::Job,
 };
 use ssync_types::Reason;
 
@@ -19,13 +20,14 @@ async fn shows_what_runs_and_drains() {
     // The service is called as its clients call it, without a network between.
     let mut admin = AdminServiceClient::new(server);
     let mut talk = node.open(ssync(0)).await;
-    talk.outcome(put(&node.object(0), at(1), b"x")).await;
+    talk.outcome(put(&node.object(0), at(2), b"x")).await;
+    talk.outcome(put(&node.object(0), at(1), b"y")).await;
     let sessions = admin.list_sessions(ListSessionsRequest {}).await.unwrap().into_inner().sessions;
-    let shown: Vec<_> = sessions
-        .iter()
-        .map(|session| (session.protocol.as_str(), session.device.as_str(), session.applied, session.failed))
-        .collect();
-    assert_eq!(shown, [("ssync", "d1", 1, 0)]);
+    let shown: Vec<_> =
+        sessions.iter().map(|session| (session.protocol(), session.device.as_str(), session.job())).collect();
+    assert_eq!(shown, [(SessionProtocol::Ssync, "d1", Job::Sync)]);
+    let counted = |of: &Session| [of.applied, of.confirmed, of.superseded, of.failed];
+    assert_eq!(counted(&sessions[0]), [1, 0, 1, 0]);
     assert_eq!(sessions[0].peer, "10.0.0.7:6200");
     let limits = admin.get_limits(GetLimitsRequest {}).await.unwrap().into_inner().limits;
     let slots = limits.iter().find(|limit| limit.name == "replication_concurrency").unwrap();
