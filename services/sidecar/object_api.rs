@@ -1,5 +1,6 @@
 //! Swift's object API: single objects (Swift: obj/server.py).
 
+mod conditions;
 mod constraints;
 mod delete;
 mod fields;

@@ -23,6 +23,54 @@ pub(crate) fn log_date(seconds: u64) -> String {
     format!("{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02}")
 }
 
+/// Seconds since the epoch of a date in any of HTTP's three forms; `None` for what is no date. A time before the epoch is
+/// the epoch: nothing is older. Like Swift, takes every time for GMT, whatever zone stands behind it.
+pub(crate) fn parse_date(text: &str) -> Option<u64> {
+    let (day, month, year, time) = match text.split_once(',') {
+        // `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`.
+        Some((_, date)) => {
+            let mut parts = date.split([' ', '-']).filter(|part| !part.is_empty());
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?)
+        }
+        // `Sun Nov  6 08:49:37 1994`.
+        None => {
+            let mut parts = text.split(' ').filter(|part| !part.is_empty()).skip(1);
+            let (month, day, time) = (parts.next()?, parts.next()?, parts.next()?);
+            (day, month, parts.next()?, time)
+        }
+    };
+    let month = MONTHS.iter().position(|name| name.eq_ignore_ascii_case(month))? as u64 + 1;
+    let (day, year) = (number(day)?, full_year(year)?);
+    let mut clock = time.split(':').map(number);
+    let (Some(hour), Some(minute), Some(second), None) =
+        (clock.next()?, clock.next()?, clock.next()?, clock.next())
+    else {
+        return None;
+    };
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let Some(days) = days_before(year, month, day) else { return (year < 1970).then_some(0) };
+    // A day that its month does not have would be one of the next month.
+    (civil(days) == (year, month, day)).then_some(days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second)
+}
+
+/// At most four digits.
+fn number(text: &str) -> Option<u64> {
+    let digits = (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// Two digits are those of a year from 1969 to 2068.
+fn full_year(text: &str) -> Option<u64> {
+    let year = number(text)?;
+    Some(match year {
+        0..=68 => 2000 + year,
+        69..=99 => 1900 + year,
+        _ => year,
+    })
+}
+
 fn clock(seconds: u64) -> (u64, u64, u64) {
     (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
 }
@@ -40,6 +88,18 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+/// Days from 1 January 1970 to a date: what [`civil`] undoes. `None` before 1970, and for a day that no month has.
+fn days_before(year: u64, month: u64, day: u64) -> Option<u64> {
+    if year < 1970 || !(1..=31).contains(&day) {
+        return None;
+    }
+    let year = year - u64::from(month <= 2);
+    let march_month = (month + 9) % 12;
+    let day_of_era =
+        (year % 400) * 365 + year % 400 / 4 - year % 400 / 100 + (153 * march_month + 2) / 5 + day - 1;
+    (year / 400 * 146_097 + day_of_era).checked_sub(719_468)
 }
 
 #[cfg(test)]
@@ -60,5 +120,37 @@ mod tests {
             assert_eq!(http_date(seconds), date);
         }
         assert_eq!(log_date(784_111_777), "06/Nov/1994:08:49:37");
+    }
+
+    #[test]
+    fn reads_the_three_forms_of_a_date() {
+        for days in (0..60_000).step_by(7) {
+            let seconds = days * SECONDS_PER_DAY + days % SECONDS_PER_DAY;
+            assert_eq!(parse_date(&http_date(seconds)), Some(seconds));
+        }
+        for date in ["Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun, 6 nov 1994 08:49:37"]
+        {
+            assert_eq!(parse_date(date), Some(784_111_777), "{date}");
+        }
+        assert_eq!(parse_date("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        assert_eq!(parse_date("Wed, 31 Dec 1969 23:59:59 GMT"), Some(0));
+        assert_eq!(parse_date("Monday, 01-Jan-68 00:00:00 GMT"), Some(3_092_601_600));
+        for bad in [
+            "",
+            "zz",
+            "Sun, 06 Nov 1994",
+            "Sun, 06 Xov 1994 08:49:37 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Nov 1994 08:49:37 GMT",
+            "Sun, 29 Feb 2100 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1994 08:60:37 GMT",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Nov 1994 08:49:37:01 GMT",
+            "Sun, 06 Nov 99999 08:49:37 GMT",
+            "Sun, +6 Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(parse_date(bad), None, "{bad}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use ssync_store::{Body, StoreResult};
 use ssync_types::{ByteRange, ObjectInfo, ObjectRef, ReadOptions, Reason, Refusal};
 
 use super::{
+    conditions::Conditions,
     fields::{is_true, names, read_timestamp},
     kept::shown,
     range::{Part, Ranges, within},
@@ -25,16 +26,21 @@ pub(crate) async fn get(shared: &Shared, request: &RequestHead, path: &Path) -> 
     let reading = Reading::of(shared, request, path)?;
     let ranges = Ranges::of(&request.headers);
     let whole_if_present = names(&request.headers, WHOLE_IF_PRESENT);
-    match &ranges {
-        None => return reading.send(None, None).await,
-        Some(ranges) if whole_if_present.is_empty() => {
-            if let Some(range) = ranges.of_any_length() {
-                return reading.send(Some(range), None).await;
+    if reading.conditions.is_none() {
+        match &ranges {
+            None => return reading.send(None, None).await,
+            Some(ranges) if whole_if_present.is_empty() => {
+                if let Some(range) = ranges.of_any_length() {
+                    return reading.send(Some(range), None).await;
+                }
             }
+            Some(_) => {}
         }
-        Some(_) => {}
     }
     let info = reading.look().await?;
+    if let Some(status) = reading.verdict(&info) {
+        return Ok(reading.found(status, &info, ResponseBody::LengthOnly(0)));
+    }
     let is_whole = whole_if_present.iter().any(|name| info.metadata.get(name).is_some());
     let ranges = ranges.filter(|_| !is_whole);
     match ranges.map_or(Part::Whole, |ranges| ranges.part(info.content_length)) {
@@ -49,7 +55,11 @@ pub(crate) async fn get(shared: &Shared, request: &RequestHead, path: &Path) -> 
 pub(crate) async fn head(shared: &Shared, request: &RequestHead, path: &Path) -> Result<Response, Refused> {
     let reading = Reading::of(shared, request, path)?;
     let info = reading.look().await?;
-    Ok(reading.found(200, &info, ResponseBody::LengthOnly(info.content_length)))
+    let (status, length) = match reading.verdict(&info) {
+        Some(status) => (status, 0),
+        None => (200, info.content_length),
+    };
+    Ok(reading.found(status, &info, ResponseBody::LengthOnly(length)))
 }
 
 /// A request that reads an object.
@@ -57,18 +67,18 @@ struct Reading<'r> {
     shared: &'r Shared,
     object: ObjectRef,
     options: ReadOptions,
+    conditions: Option<Conditions<'r>>,
 }
 
 impl<'r> Reading<'r> {
-    fn of(shared: &'r Shared, request: &RequestHead, path: &Path) -> Result<Self, Refused> {
+    fn of(shared: &'r Shared, request: &'r RequestHead, path: &Path) -> Result<Self, Refused> {
         let headers = &request.headers;
         let object = placement::object(path, headers, &shared.policies)?;
         let now = read_timestamp(headers)?;
-        scope::check_read(headers)?;
         let open_expired =
             is_true(headers, "X-Backend-Replication") || is_true(headers, "X-Backend-Open-Expired");
         let options = ReadOptions { open_expired, now, fragment_preferences: None };
-        Ok(Self { shared, object, options })
+        Ok(Self { shared, object, options, conditions: Conditions::of(headers) })
     }
 
     async fn look(&self) -> Result<ObjectInfo, Refused> {
@@ -126,7 +136,17 @@ impl<'r> Reading<'r> {
     }
 
     fn refused(&self, refusal: &Refusal) -> Refused {
-        Box::new(refused(refusal, self.object.partition.device.as_str()))
+        let mut response = refused(refusal, self.object.partition.device.as_str());
+        if response.status == 404 && self.conditions.as_ref().is_some_and(Conditions::wants_any) {
+            response.status = 412;
+            response.body = ResponseBody::LengthOnly(0);
+        }
+        Box::new(response)
+    }
+
+    /// The status that a condition asks for instead of the object.
+    fn verdict(&self, info: &ObjectInfo) -> Option<u16> {
+        self.conditions.as_ref().and_then(|conditions| conditions.verdict(info))
     }
 
     fn found(&self, status: u16, info: &ObjectInfo, body: ResponseBody) -> Response {

@@ -54,14 +54,3 @@ pub(super) fn check_put(headers: &Metadata) -> Result<(), Refused> {
 pub(super) fn several_ranges() -> Refused {
     unsupported("Range", "this server sends one range at a time; ask for each by itself")
 }
-
-/// A read under conditions whose failure the caller relies on. If-None-Match and If-Modified-Since are left out without
-/// harm: the answer is then the whole object.
-pub(super) fn check_read(headers: &Metadata) -> Result<(), Refused> {
-    for header in ["If-Match", "If-Unmodified-Since"] {
-        if has(headers, header) {
-            return Err(unsupported(header, "this server reads without conditions"));
-        }
-    }
-    Ok(())
-}

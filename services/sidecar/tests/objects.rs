@@ -195,13 +195,9 @@ async fn what_is_not_served_yet_is_said_and_not_done() {
     assert!(lab.store.state().objects.is_empty());
     let replicated = format!("X-Timestamp: 10\r\nX-Backend-Replication: True\r\n{updates}");
     assert!(put(&lab, &replicated).await.contains(" 201 "));
-    for (method, headers) in
-        [("DELETE", updates), ("POST", updates), ("GET", "If-Match: x\r\n"), ("HEAD", "If-Match: x\r\n")]
-    {
-        assert!(
-            ask(&lab, method, &format!("X-Timestamp: 20\r\n{headers}")).await.starts_with("HTTP/1.1 501 "),
-            "{method}"
-        );
+    for method in ["DELETE", "POST"] {
+        let answer = ask(&lab, method, &format!("X-Timestamp: 20\r\n{updates}")).await;
+        assert!(answer.starts_with("HTTP/1.1 501 "), "{method}");
     }
     assert!(put(&lab, "X-Timestamp: 30\r\nX-Backend-Storage-Policy-Index: 1\r\n").await.contains(" 503 "));
 }

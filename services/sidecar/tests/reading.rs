@@ -1,4 +1,4 @@
-//! Ranges, compared with what a stock server answered to the same requests.
+//! Ranges and conditions, compared with what a stock server answered to the same requests.
 
 use bytes::Bytes;
 use ssync_types::Timestamp;
@@ -108,5 +108,66 @@ async fn bytes_of_another_object_are_not_sent_as_those_that_were_measured() {
         lab.store.state().replace_after_head = Some((at, Bytes::from_static(replacement.as_bytes())));
         let answer = ask(&lab, "GET", "o", "Range: bytes=-2\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("was replaced"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn conditions_are_kept() {
+    let lab = lab().await;
+    let at = |field: &str, second: u8| format!("{field}: Thu, 01 Jan 1970 00:00:{second:02} GMT\r\n");
+    let elsewhere = "X-Backend-Etag-Is-At: X-Object-Sysmeta-None, x-object-sysmeta-other-etag\r\n";
+    let vectors = [
+        (format!("If-None-Match: {HELLO}\r\n"), 304),
+        (format!("If-None-Match: \"x\", \"{HELLO}\"\r\n"), 304),
+        ("If-None-Match: *\r\n".to_owned(), 304),
+        ("If-None-Match: \"x\"\r\n".to_owned(), 200),
+        (format!("If-Match: \"{HELLO}\"\r\n"), 200),
+        ("If-Match: *\r\n".to_owned(), 200),
+        ("If-Match: x\r\n".to_owned(), 412),
+        ("If-Match: \r\n".to_owned(), 412),
+        (format!("If-Match: x\r\nIf-None-Match: {HELLO}\r\n"), 304),
+        (at("If-Modified-Since", 10), 304),
+        (at("If-Modified-Since", 9), 200),
+        ("If-Modified-Since: zz\r\n".to_owned(), 200),
+        (at("If-Unmodified-Since", 9), 412),
+        (at("If-Unmodified-Since", 10), 200),
+        (at("If-Modified-Since", 10) + &at("If-Unmodified-Since", 9), 304),
+        (at("If-Modified-Since", 10) + "If-None-Match: x\r\n", 304),
+        (format!("{elsewhere}If-None-Match: alt\r\n"), 304),
+        (format!("{elsewhere}If-None-Match: {HELLO}\r\n"), 200),
+        (format!("{elsewhere}If-Match: {HELLO}\r\n"), 412),
+        ("If-Match: x\r\nRange: bytes=9-\r\n".to_owned(), 412),
+    ];
+    for (headers, status) in vectors {
+        for (method, body) in [("GET", "hello"), ("HEAD", "")] {
+            let expected = match status {
+                304 => answer("304 Not Modified", "o", "", 0, ""),
+                412 => answer("412 Precondition Failed", "o", "", 0, ""),
+                _ => answer("200 OK", "o", "", 5, body),
+            };
+            assert_eq!(ask(&lab, method, "o", &headers).await, expected, "{method} {headers}");
+        }
+    }
+    let both = format!("If-Match: {HELLO}\r\nRange: bytes=1-2\r\n");
+    assert_eq!(ask(&lab, "GET", "o", &both).await, partial("1-2/5", "el"));
+}
+
+#[tokio::test]
+async fn what_must_be_there_and_is_not_is_a_412() {
+    let lab = lab().await;
+    let delete = request("DELETE /sdb1/839/a/c/empty", "X-Timestamp: 20\r\n");
+    assert!(lab.say(&delete).await.contains(" 204 "));
+    let failed = |more: &str| {
+        format!(
+            "HTTP/1.1 412 Precondition Failed\r\nContent-Type: text/html; charset=UTF-8\r\n{more}Content-Length: 0\r\n\r\n"
+        )
+    };
+    for method in ["GET", "HEAD"] {
+        assert_eq!(ask(&lab, method, "none", "If-Match: *\r\n").await, failed(""));
+        let deleted = failed("X-Backend-Timestamp: 0000000020.00000\r\n");
+        assert_eq!(ask(&lab, method, "empty", "If-Match: *\r\n").await, deleted);
+        for other in ["If-Match: x\r\n", "If-None-Match: *\r\n"] {
+            assert!(ask(&lab, method, "none", other).await.starts_with("HTTP/1.1 404 "), "{other}");
+        }
     }
 }
