@@ -1,10 +1,11 @@
 //! Finds the partitions of this node and what is to be done with each (Swift: replicator.py collect_jobs).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
-use ssync_diskfile::Devices;
+use futures_util::future::join_all;
 use ssync_ring::RingDevice;
-use ssync_types::DeviceName;
+use ssync_types::{Reason, Refusal};
+use tokio::time::timeout;
 
 use crate::{
     config::{Overrides, ReplicatorConfig},
@@ -12,8 +13,11 @@ use crate::{
     places::{Places, PolicyPlaces, Role, local_addresses},
     progress::Meter,
     shuffle::Shuffle,
-    source::LocalDevice,
+    source::{LocalDevice, LocalDevices},
 };
+
+/// How long a device may take to list its partitions. One that hangs is left out of the pass.
+const COLLECT_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// The jobs of a pass, in random order.
 #[derive(Debug, Default)]
@@ -22,17 +26,15 @@ pub(crate) struct Collected {
     pub(crate) primaries: Vec<Job>,
 }
 
-/// Looks through the devices of this node.
+/// Looks through the devices of this node, all at once, so that none waits for another.
 pub(crate) async fn collect(
     config: &ReplicatorConfig,
     policies: Vec<PolicyPlaces>,
-    devices: &Arc<Devices>,
+    devices: &LocalDevices,
     overrides: &Overrides,
     meter: &Meter,
 ) -> Collected {
-    let mut collected = Collected::default();
-    // A device that several policies use has one share of threads.
-    let mut opened: BTreeMap<DeviceName, LocalDevice> = BTreeMap::new();
+    let mut looks = Vec::new();
     for policy in policies.into_iter().filter(|policy| overrides.policy(policy.policy)) {
         if policy.ring.next_part_power().is_some() {
             tracing::warn!("next_part_power set in policy '{}'. Skipping", policy.name);
@@ -45,12 +47,18 @@ pub(crate) async fn collect(
         }
         let places = Arc::new(Places(policy));
         for device in local.into_iter().filter(|device| overrides.device(&device.device)) {
-            let name = device.device.clone();
-            let new = || LocalDevice::new(Arc::clone(devices), name.clone());
-            let local = opened.entry(name.clone()).or_insert_with(new).clone();
-            collect_device(local, &device, &places, overrides, meter, &mut collected).await;
+            looks.push(collect_device(
+                devices.get(&device.device),
+                device,
+                Arc::clone(&places),
+                overrides,
+                meter,
+            ));
         }
     }
+    let jobs = join_all(looks).await.into_iter().flatten();
+    let (handoffs, primaries) = jobs.partition(|job| matches!(job.kind, Kind::Handoff));
+    let mut collected = Collected { handoffs, primaries };
     let mut shuffle = Shuffle::new();
     shuffle.shuffle(&mut collected.handoffs);
     shuffle.shuffle(&mut collected.primaries);
@@ -73,9 +81,9 @@ async fn local_devices(config: &ReplicatorConfig, policy: &PolicyPlaces) -> Vec<
 }
 
 /// As Swift does: every device of the ring counts as a failure, since this one tells none of them anything.
-fn device_failed(places: &Places, meter: &Meter) {
+fn device_failed(device: &RingDevice, places: &Places, meter: &Meter) {
     meter.count(|stats| {
-        stats.devices_failed += 1;
+        stats.device_failed(&device.device);
         for device in places.0.ring.devices() {
             stats.fail(&device.replication_ip, &device.device);
         }
@@ -84,21 +92,26 @@ fn device_failed(places: &Places, meter: &Meter) {
 
 async fn collect_device(
     local: LocalDevice,
-    device: &RingDevice,
-    places: &Arc<Places>,
+    device: RingDevice,
+    places: Arc<Places>,
     overrides: &Overrides,
     meter: &Meter,
-    collected: &mut Collected,
-) {
+) -> Vec<Job> {
     let policy = places.0.policy;
-    let listing = local.run(move |device| device.partitions(policy)).await;
-    let listing = match listing {
+    let late = |_| {
+        let message = format!("did not list its partitions within {COLLECT_WAIT_MAX:?}; look at the disk");
+        Err(Refusal::new(Reason::ObjectIo, message))
+    };
+    let listing = timeout(COLLECT_WAIT_MAX, local.run(move |device| device.partitions(policy))).await;
+    let listing = match listing.unwrap_or_else(late) {
         Ok(listing) => listing,
         Err(refusal) => {
-            tracing::warn!("{refusal}");
-            return device_failed(places, meter);
+            tracing::warn!(device = %device.device, %policy, "{refusal}");
+            device_failed(&device, &places, meter);
+            return Vec::new();
         }
     };
+    let mut jobs = Vec::new();
     for name in listing.unexpected {
         tracing::warn!(device = %device.device, %policy, "{name:?} is no partition; it is left alone");
     }
@@ -115,18 +128,20 @@ async fn collect_device(
                 continue;
             }
         };
-        let jobs =
-            if matches!(kind, Kind::Handoff) { &mut collected.handoffs } else { &mut collected.primaries };
         jobs.push(Job {
             policy,
             partition,
             device: device.device.clone(),
-            local: local.clone(),
+            local: local.for_job(),
             region: device.region,
             kind,
             targets,
-            places: Arc::clone(places),
+            places: Arc::clone(&places),
             returns: 0,
         });
     }
+    jobs
 }
+
+#[cfg(test)]
+mod tests;

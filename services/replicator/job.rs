@@ -114,7 +114,7 @@ impl Job {
     }
 
     /// The partition on a device; it is the same on all.
-    fn at(&self, device: &DeviceName) -> PartitionRef {
+    pub(crate) fn at(&self, device: &DeviceName) -> PartitionRef {
         PartitionRef {
             device: device.clone(),
             partition: self.partition,

@@ -1,4 +1,5 @@
 //! Whole passes between nodes with real disks and receivers.
 
 mod handoffs;
+mod hanging;
 mod primaries;

@@ -1,18 +1,18 @@
 //! The daemon: passes over the partitions of this node, one after the other.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use ssync_diskfile::Devices;
 use ssync_store::{RemoteSettings, Store};
-use ssync_types::DeviceName;
+use ssync_types::{DeviceName, PartitionRef};
 use tokio::{
     sync::watch,
-    task::{Id, JoinError, JoinSet},
-    time::{interval_at, sleep},
+    task::{AbortHandle, Id, JoinError, JoinSet},
+    time::{Instant, interval_at, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -26,18 +26,22 @@ use crate::{
     progress::{Meter, Progress},
     recon,
     schedule::{Next, Schedule},
+    source::{LocalDevices, Pulse},
     stats::{Abort, PassStats},
     ways::Nodes,
 };
 
 /// A wait without a reason of its own.
 const LONG: Duration = Duration::from_secs(3600);
+/// A job that has not got on for so many times `http_timeout` hangs: longer than any wait for a peer. While the daemon
+/// drains, one time is enough.
+const STUCK_FACTOR: u32 = 15;
 
 /// Pushes what its peers lack, and lets go of what does not belong here.
 pub struct Replicator {
     config: ReplicatorConfig,
     rings: Arc<dyn Rings>,
-    devices: Arc<Devices>,
+    devices: LocalDevices,
     local: Arc<dyn Store>,
     peers: Arc<dyn Peers>,
     meter: Meter,
@@ -50,6 +54,20 @@ impl std::fmt::Debug for Replicator {
 }
 
 type Ended = Result<(Id, (Job, JobEnd, Duration)), JoinError>;
+
+/// A job under way, and how to do without it.
+struct Running {
+    at: PartitionRef,
+    pulse: Pulse,
+    task: AbortHandle,
+}
+
+/// The jobs under way, by their tasks, and the devices that the pass does without.
+#[derive(Default)]
+struct Workers {
+    running: HashMap<Id, Running>,
+    left_out: BTreeSet<DeviceName>,
+}
 
 impl Replicator {
     /// A replicator of the devices that the rings have for this node. `local` is this node's own receiver: it knows the
@@ -75,7 +93,7 @@ impl Replicator {
         local: Arc<dyn Store>,
         peers: Arc<dyn Peers>,
     ) -> Self {
-        Self { config, rings, devices, local, peers, meter: Meter::new() }
+        Self { config, rings, devices: LocalDevices::new(devices), local, peers, meter: Meter::new() }
     }
 
     /// How far it is, now and from now on.
@@ -157,11 +175,12 @@ impl Replicator {
             handoff_delete,
             drain,
         });
+        let mut workers = Workers::default();
         if !self.config.handoffs_first {
             let jobs = collected.handoffs.into_iter().chain(collected.primaries).collect();
-            return self.run_jobs(jobs, &context).await;
+            return self.run_jobs(jobs, &context, &mut workers).await;
         }
-        let aborted = self.run_jobs(collected.handoffs, &context).await;
+        let aborted = self.run_jobs(collected.handoffs, &context, &mut workers).await;
         if aborted.is_some() {
             return aborted;
         }
@@ -171,7 +190,7 @@ impl Replicator {
             );
             return Some(Abort::HandoffsRemain);
         }
-        self.run_jobs(collected.primaries, &context).await
+        self.run_jobs(collected.primaries, &context, &mut workers).await
     }
 
     fn warn(&self, handoff_delete: Option<usize>) {
@@ -191,11 +210,16 @@ impl Replicator {
         }
     }
 
-    async fn run_jobs(&self, jobs: Vec<Job>, context: &Arc<Context>) -> Option<Abort> {
+    async fn run_jobs(
+        &self,
+        mut jobs: Vec<Job>,
+        context: &Arc<Context>,
+        workers: &mut Workers,
+    ) -> Option<Abort> {
         let concurrency = self.config.concurrency.max(1);
+        jobs.retain(|job| !workers.left_out.contains(&job.device));
         let mut schedule = Schedule::new(jobs, concurrency);
         let mut running: JoinSet<(Job, JobEnd, Duration)> = JoinSet::new();
-        let mut devices: HashMap<Id, DeviceName> = HashMap::new();
         let mut next_look = Instant::now() + self.config.ring_check_interval;
         let mut aborted = None;
         loop {
@@ -203,29 +227,66 @@ impl Replicator {
                 aborted = self.reason_to_stop(context, &mut next_look).await;
             }
             let mut wait = None;
-            while aborted.is_none() && running.len() < concurrency {
+            while aborted.is_none() && workers.running.len() < concurrency {
                 match schedule.next(Instant::now()) {
                     Next::Job(job) => {
-                        let device = job.device.clone();
-                        let id = running.spawn(run_job(job, Arc::clone(context)).in_current_span()).id();
-                        devices.insert(id, device);
+                        let (at, pulse) = (job.at(&job.device), job.local.pulse().clone());
+                        pulse.beat();
+                        let task = running.spawn(run_job(job, Arc::clone(context)).in_current_span());
+                        workers.running.insert(task.id(), Running { at, pulse, task });
                     }
                     Next::Wait(time) => {
                         wait = time;
                         break;
                     }
-                    Next::Done => return None,
+                    Next::Done if workers.running.is_empty() => return None,
+                    // Jobs of a device that gets no more of them.
+                    Next::Done => break,
                 }
             }
-            if running.is_empty() && aborted.is_some() {
+            if workers.running.is_empty() && aborted.is_some() {
                 return aborted;
             }
-            let look = next_look.saturating_duration_since(Instant::now());
+            // Who is stuck is looked for in time: no job has to end for it.
+            let stuck = self.stuck_in(workers, context);
+            let look = next_look.saturating_duration_since(Instant::now()).min(stuck);
             tokio::select! {
-                Some(ended) = running.join_next_with_id() => self.ended(ended, &mut schedule, &mut devices),
-                () = sleep(wait.unwrap_or(LONG).min(look)) => {}
+                Some(ended) = running.join_next_with_id() => self.ended(ended, &mut schedule, workers),
+                () = sleep(wait.unwrap_or(LONG).min(look)) => self.leave_out_stuck(&mut schedule, workers, context),
                 () = context.drain.cancelled(), if aborted.is_none() => {}
             }
+        }
+    }
+
+    fn stuck_after(&self, context: &Context) -> Duration {
+        let times = if context.drain.is_cancelled() { 1 } else { STUCK_FACTOR };
+        self.config.http_timeout.saturating_mul(times)
+    }
+
+    /// When the first of the jobs under way would be stuck.
+    fn stuck_in(&self, workers: &Workers, context: &Context) -> Duration {
+        let silence = workers.running.values().map(|job| job.pulse.silence()).max().unwrap_or_default();
+        self.stuck_after(context).saturating_sub(silence)
+    }
+
+    /// Goes on without jobs that hang, and without their devices. Their tasks are told to stop, and are not waited for; a
+    /// thread that hangs in a disk cannot be stopped.
+    fn leave_out_stuck(&self, schedule: &mut Schedule<Job>, workers: &mut Workers, context: &Context) {
+        let after = self.stuck_after(context);
+        for (_, job) in workers.running.extract_if(|_, job| job.pulse.silence() >= after) {
+            job.task.abort();
+            let left = schedule.leave_out(&job.at.device);
+            tracing::error!(
+                device = %job.at.device, partition = %job.at.partition, policy = %job.at.policy,
+                "nothing has happened in this partition for {after:?}; it is not in sync. The device and {left} more of \
+                 its partitions are left out of this pass: look at the disk"
+            );
+            workers.left_out.insert(job.at.device.clone());
+            self.meter.count(|stats| {
+                stats.failure += 1;
+                stats.device_failed(&job.at.device);
+            });
+            self.meter.job_done();
         }
     }
 
@@ -245,23 +306,20 @@ impl Replicator {
         })
     }
 
-    fn ended(&self, ended: Ended, schedule: &mut Schedule<Job>, devices: &mut HashMap<Id, DeviceName>) {
+    fn ended(&self, ended: Ended, schedule: &mut Schedule<Job>, workers: &mut Workers) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        // One that was left out has been counted.
+        let Some(Running { at, .. }) = workers.running.remove(&id) else { return };
         match ended {
-            Ok((id, (job, JobEnd::ComeBack(delay), _))) => {
-                devices.remove(&id);
-                schedule.put_back(job, delay, Instant::now());
-            }
-            Ok((id, (job, JobEnd::Done, took))) => {
-                devices.remove(&id);
+            Ok((_, (job, JobEnd::ComeBack(delay), _))) => schedule.put_back(job, delay, Instant::now()),
+            Ok((_, (job, JobEnd::Done, took))) => {
                 tracing::debug!(partition = %job.partition, device = %job.device, ?took, "a partition is done with");
                 schedule.ended(&job.device);
                 self.meter.job_done();
             }
             Err(error) => {
-                tracing::error!(%error, "a job broke off: a fault of this program; its partition is not in sync");
-                if let Some(device) = devices.remove(&error.id()) {
-                    schedule.ended(&device);
-                }
+                tracing::error!(%error, "the job of {at} broke off: a fault of this program; it is not in sync");
+                schedule.ended(&at.device);
                 self.meter.count(|stats| stats.failure += 1);
                 self.meter.job_done();
             }

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ssync_types::DeviceName;
+use tokio::time::Instant;
 
 /// What is put in, by device.
 pub(crate) trait Scheduled {
@@ -92,6 +93,12 @@ impl<J: Scheduled> Schedule<J> {
         }
     }
 
+    /// A device gets nothing more of this pass. Answers with the number of jobs that it would have had.
+    pub(crate) fn leave_out(&mut self, device: &DeviceName) -> usize {
+        let left = self.queues.remove(device);
+        left.map_or(0, |queue| queue.ready.len() + queue.later.len())
+    }
+
     /// A job comes again after `delay`, others first.
     pub(crate) fn put_back(&mut self, job: J, delay: Duration, now: Instant) {
         self.ended(job.device());
@@ -145,6 +152,22 @@ mod tests {
         schedule.ended(&"d1".parse().unwrap());
         assert_eq!(schedule.next(now), Next::Wait(Some(Duration::from_secs(5))));
         assert_eq!(schedule.next(now + Duration::from_secs(5)), Next::Job(job("d1", 1)));
+    }
+
+    #[test]
+    fn a_device_that_is_left_out_is_waited_for_no_more() {
+        let now = Instant::now();
+        let device = "d1".parse().unwrap();
+        let mut schedule = Schedule::new(vec![job("d1", 1), job("d1", 2), job("d1", 3), job("d2", 4)], 2);
+        let Next::Job(first) = schedule.next(now) else { panic!("a job") };
+        schedule.put_back(first, Duration::from_secs(5), now);
+        assert_eq!(schedule.next(now), Next::Job(job("d2", 4)));
+        assert_eq!(schedule.next(now), Next::Job(job("d1", 2)));
+        assert_eq!(schedule.leave_out(&device), 2, "one that waits for its time, and one that was not begun");
+        schedule.ended(&"d2".parse().unwrap());
+        assert_eq!(schedule.next(now), Next::Done);
+        schedule.put_back(job("d1", 2), Duration::ZERO, now);
+        assert_eq!(schedule.next(now), Next::Done, "what comes back late is left out too");
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! Where a job reads its objects: one partition of one local device, reached on a bounded number of threads.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use ssync_diskfile::{Device, Devices, DiskError, Found, LocalObject, Location, OpenObject, OpenOptions};
 use ssync_types::{
     DeviceName, ObjectHash, ObjectKind, ObjectPath, Partition, PolicyIndex, Reason, Refusal, ReleaseFile,
     Suffix, Timestamp, Want,
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 /// Most threads that wait for one device at once, so that a dying disk holds up itself alone.
 pub(crate) const DEVICE_CALLS_MAX: usize = 8;
@@ -19,11 +23,76 @@ pub(crate) struct LocalDevice {
     devices: Arc<Devices>,
     name: DeviceName,
     calls: Arc<Semaphore>,
+    pulse: Pulse,
+}
+
+/// When a job last got on.
+#[derive(Debug, Clone)]
+pub(crate) struct Pulse(Arc<Mutex<Instant>>);
+
+impl Pulse {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The job has got on.
+    pub(crate) fn beat(&self) {
+        *self.last() = Instant::now();
+    }
+
+    /// For how long it has not.
+    pub(crate) fn silence(&self) -> Duration {
+        self.last().elapsed()
+    }
+}
+
+/// The local devices, each with the same few threads for as long as the daemon runs: what a disk that hangs holds does
+/// not grow from pass to pass.
+#[derive(Debug)]
+pub(crate) struct LocalDevices {
+    devices: Arc<Devices>,
+    // By the rings' own names, so as many as the node has devices.
+    calls: Mutex<BTreeMap<DeviceName, Arc<Semaphore>>>,
+}
+
+impl LocalDevices {
+    pub(crate) fn new(devices: Arc<Devices>) -> Self {
+        Self { devices, calls: Mutex::default() }
+    }
+
+    pub(crate) fn get(&self, name: &DeviceName) -> LocalDevice {
+        let calls = Arc::clone(
+            self.calls
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(name.clone())
+                .or_insert_with(|| Arc::new(Semaphore::new(DEVICE_CALLS_MAX))),
+        );
+        LocalDevice { devices: Arc::clone(&self.devices), name: name.clone(), calls, pulse: Pulse::new() }
+    }
+
+    /// A device that does not answer any more: all its threads hang.
+    #[cfg(test)]
+    pub(crate) fn hang(&self, name: &DeviceName) {
+        let hung = self.get(name).calls;
+        hung.forget_permits(DEVICE_CALLS_MAX);
+    }
 }
 
 impl LocalDevice {
-    pub(crate) fn new(devices: Arc<Devices>, name: DeviceName) -> Self {
-        Self { devices, name, calls: Arc::new(Semaphore::new(DEVICE_CALLS_MAX)) }
+    /// The same device and threads for a job, with a pulse of its own.
+    pub(crate) fn for_job(&self) -> Self {
+        Self { pulse: Pulse::new(), ..self.clone() }
+    }
+
+    /// The pulse of the job that this is for. It beats with each piece of disk work that ends, and with what peers take
+    /// and answer.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// Runs disk work on a blocking thread. It goes on to its end even when the caller is dropped.
@@ -38,7 +107,9 @@ impl LocalDevice {
             let _permit = permit;
             work(&devices.open(&name)?)
         });
-        Ok(task.await.map_err(|_| stopped())??)
+        let done = task.await.map_err(|_| stopped())?;
+        self.pulse.beat();
+        Ok(done?)
     }
 }
 
@@ -72,6 +143,11 @@ pub(crate) enum Opened {
 impl Source {
     pub(crate) fn new(local: LocalDevice, policy: PolicyIndex, partition: Partition) -> Self {
         Self { local, policy, partition }
+    }
+
+    /// The job has got on.
+    pub(crate) fn beat(&self) {
+        self.local.pulse.beat();
     }
 
     /// The partition's suffixes.

@@ -69,6 +69,7 @@ pub struct PassStats {
     /// How long it took.
     pub elapsed: Duration,
     pub(crate) times: Vec<f32>,
+    pub(crate) failed_devices: BTreeSet<DeviceName>,
 }
 
 impl PassStats {
@@ -85,6 +86,13 @@ impl PassStats {
     pub(crate) fn fail(&mut self, ip: &str, device: &DeviceName) {
         self.failure += 1;
         *self.failure_nodes.entry(ip.to_owned()).or_default().entry(device.to_string()).or_default() += 1;
+    }
+
+    /// A local device could not be used; it counts once, however many of its partitions suffer.
+    pub(crate) fn device_failed(&mut self, device: &DeviceName) {
+        if self.failed_devices.insert(device.clone()) {
+            self.devices_failed += 1;
+        }
     }
 
     pub(crate) fn partition_took(&mut self, time: Duration) {

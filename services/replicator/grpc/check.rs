@@ -80,6 +80,7 @@ impl Push {
                 Err(_) if lock(&self.pending).batches.is_empty() => {}
                 Err(_) => return Err(silent(silence_max)),
                 Ok(Some(answer)) => {
+                    self.source().beat();
                     for item in self.sort_out(answer?)? {
                         if work.send(item).await.is_err() {
                             return Ok(());

@@ -185,6 +185,7 @@ impl Push {
             match event {
                 Some(SessionEvent::Results(results)) => {
                     progress = Instant::now();
+                    self.source().beat();
                     self.settle(results, room).await?;
                 }
                 Some(SessionEvent::Heartbeat) => self.see_stall(progress, silence_max)?,

@@ -258,7 +258,12 @@ impl<'a> Outgoing<'a> {
     }
 
     async fn message(&self, message: UpdateMessage) -> Result<(), Refusal> {
-        self.messages.send(message).await.map_err(|_| ended_early())
+        let gets_on = !matches!(message, UpdateMessage::Heartbeat);
+        self.messages.send(message).await.map_err(|_| ended_early())?;
+        if gets_on {
+            self.push.source().beat();
+        }
+        Ok(())
     }
 }
 

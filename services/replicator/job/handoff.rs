@@ -92,7 +92,7 @@ async fn bring_home(job: &Job, context: &Context, release: Release) -> Outcome {
         drop(items);
         outcome
     };
-    let (mut outcome, released) = tokio::join!(work, count_released(context, results));
+    let (mut outcome, released) = tokio::join!(work, count_released(job, context, results));
     outcome.released = released;
     if released > 0 {
         tracing::info!("Removing {released} objects");
@@ -266,11 +266,13 @@ async fn hand_over(
 
 /// Reads what became of the removals until the lock is released.
 async fn count_released(
+    job: &Job,
     context: &Context,
     mut results: mpsc::Receiver<StoreResult<Vec<ReleaseResult>>>,
 ) -> u64 {
     let mut released = 0;
     while let Some(results) = results.recv().await {
+        job.local.pulse().beat();
         match results {
             Ok(results) => {
                 let gone = results.iter().filter(|result| End::from(&result.outcome) == End::Unlinked).count()

@@ -84,6 +84,7 @@ async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Du
         }
     };
     context.meter.count(|stats| stats.suffix_count += local.len() as u64);
+    job.local.pulse().beat();
     let mut delay: Option<Duration> = None;
     while let Some(target) = next_target(job, round) {
         if context.drain.is_cancelled() {
@@ -95,6 +96,7 @@ async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Du
         }
         let span = tracing::info_span!("sync", peer = %target);
         let end = visit(job, context, &target, &local).instrument(span).await;
+        job.local.pulse().beat();
         if let Some(asked) = note(job, context, round, target, end) {
             delay = Some(delay.map_or(asked, |least| least.min(asked)));
         }

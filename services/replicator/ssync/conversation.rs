@@ -110,7 +110,7 @@ impl Conversation {
                 read_all(source, &wanted, &pieces);
                 Ok(())
             });
-            tokio::try_join!(reading, self.send_pieces(handed_over, &mut sent))?;
+            tokio::try_join!(reading, self.send_pieces(source, handed_over, &mut sent))?;
         }
         self.connection.send(Marker::UpdatesEnd.line()).await?;
         self.connection.flush().await?;
@@ -121,10 +121,12 @@ impl Conversation {
 
     async fn send_pieces(
         &mut self,
+        source: &Source,
         mut pieces: mpsc::Receiver<Piece>,
         sent: &mut Sent,
     ) -> Result<(), Refusal> {
         while let Some(piece) = pieces.recv().await {
+            source.beat();
             match piece {
                 Piece::Bytes(bytes) => self.connection.send(&bytes).await?,
                 Piece::Sent { hash, body_bytes, as_offered } => {

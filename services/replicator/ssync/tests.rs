@@ -18,7 +18,7 @@ use super::{Limits, SsyncPeer};
 use crate::{
     peer::{Errand, Peer as _, PushMode, Pushed, Target, Verdict, Verdicts},
     removal::PeerIndex,
-    source::{LocalDevice, Source},
+    source::{LocalDevices, Source},
     testing::{Cluster, policy},
 };
 
@@ -104,7 +104,7 @@ impl Scene {
         let (location, path) = place("posted-4");
         device.write_tombstone(&location, &path, seconds("1795248881.0"), None).unwrap();
         put("expiring-6", "1795248857.0", b"y");
-        let local = LocalDevice::new(Arc::clone(&node.devices), node.name.clone());
+        let local = LocalDevices::new(Arc::clone(&node.devices)).get(&node.name);
         let source = Source::new(local, POLICY, PARTITION);
         let mut offers = Vec::new();
         for suffix in source.suffixes().await.unwrap() {

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult};
 use ssync_types::{
     BodyEvent, ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    Outcome, PartitionRef, ReadOptions, Refusal, SessionEvent, SessionOpen, Stored, Suffix, SuffixHashes,
-    UpdateMessage, UpdateOp,
+    Outcome, Partition, PartitionRef, ReadOptions, Refusal, SessionEvent, SessionOpen, Stored, Suffix,
+    SuffixHashes, UpdateMessage, UpdateOp,
 };
 use tokio::sync::mpsc;
 
@@ -23,6 +23,8 @@ pub(crate) struct Fault {
     pub(crate) all_sessions: Option<Refusal>,
     /// Hashes are refused.
     pub(crate) hashes: Option<Refusal>,
+    /// Hashes of this partition never come.
+    pub(crate) hashes_hang: Option<Partition>,
     /// Every verdict becomes this one.
     pub(crate) verdict: Option<Outcome>,
     /// Runs once, when the first offers arrive.
@@ -143,6 +145,10 @@ impl Store for Faulty {
     }
 
     async fn suffix_hashes(&self, partition: PartitionRef, rehash: Vec<Suffix>) -> StoreResult<SuffixHashes> {
+        let hangs = self.fault.lock().unwrap().hashes_hang == Some(partition.partition);
+        if hangs {
+            std::future::pending::<()>().await;
+        }
         if let Some(refusal) = self.fault.lock().unwrap().hashes.clone() {
             return Err(refusal);
         }

@@ -1,0 +1,42 @@
+//! A device that hangs, among others.
+
+use std::{collections::BTreeMap, fs, sync::Arc};
+
+use ssync_diskfile::{Devices, DiskConfig, PolicyKind};
+use ssync_ring::{Ring, RingDevice};
+use ssync_types::{DeviceName, HashPathConfig, PolicyIndex};
+
+use super::*;
+
+/// A node with three devices, each a primary of both partitions.
+fn node(root: &std::path::Path) -> (ReplicatorConfig, PolicyPlaces, LocalDevices) {
+    let config = ReplicatorConfig { bind_ip: [127, 0, 0, 1].into(), ..ReplicatorConfig::default() };
+    let device = |id: u32| {
+        fs::create_dir_all(root.join(format!("d{id}/objects/1"))).unwrap();
+        Some(RingDevice::local(id, 1, ([127, 0, 0, 1], config.bind_port).into(), &format!("d{id}")).unwrap())
+    };
+    let ring = Ring::new((0..3).map(device).collect(), 1, vec![vec![0, 0], vec![1, 1], vec![2, 2]]).unwrap();
+    let policy = PolicyPlaces { policy: PolicyIndex::new(0), name: "gold".into(), ring: Arc::new(ring) };
+    let disk = DiskConfig { devices: root.to_owned(), mount_check: false, ..DiskConfig::default() };
+    let policies = BTreeMap::from([(PolicyIndex::new(0), PolicyKind::Replication)]);
+    let devices = Devices::new(disk, HashPathConfig::new("a", "b").unwrap(), policies);
+    (config, policy, LocalDevices::new(Arc::new(devices)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_hangs_is_left_out_and_the_others_are_not_kept() {
+    let root = tempfile::tempdir().unwrap();
+    let (config, policy, devices) = node(root.path());
+    let names: Vec<DeviceName> = ["d0", "d1"].map(|name| name.parse().unwrap()).into();
+    names.iter().for_each(|name| devices.hang(name));
+    let (meter, overrides) = (Meter::new(), Overrides::default());
+    let begin = tokio::time::Instant::now();
+    let looking = collect(&config, vec![policy], &devices, &overrides, &meter);
+    let collected = timeout(10 * COLLECT_WAIT_MAX, looking).await.expect("comes to an end");
+    assert!(begin.elapsed() < 2 * COLLECT_WAIT_MAX, "both are waited for at the same time");
+    let found: Vec<_> = collected.primaries.iter().map(|job| job.device.to_string()).collect();
+    assert_eq!(found, ["d2"]);
+    let stats = meter.snapshot();
+    assert_eq!((stats.devices_failed, stats.partitions), (2, 1));
+    assert!(!stats.complete());
+}

@@ -1,0 +1,52 @@
+//! A disk that hangs holds up itself alone.
+
+use std::time::Duration;
+
+use ssync_types::Partition;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Abort, Overrides,
+    testing::{Cluster, policy},
+};
+
+/// Two nodes, each a primary of all four partitions; node 0 has an object in each, and one partition of it hangs.
+fn hanging() -> Cluster {
+    let mut cluster = Cluster::new(policy(2, &[&[0, 0, 0, 0], &[1, 1, 1, 1]]));
+    // A job is stuck after some seconds. The peers of a cluster have time-outs of their own.
+    cluster.config.http_timeout = Duration::from_millis(200);
+    for number in 0..40 {
+        cluster.put(0, &format!("o-{number}"), number, b"body");
+    }
+    cluster.node(0).store.fault.lock().unwrap().hashes_hang = Some(Partition::new(1));
+    cluster
+}
+
+#[tokio::test]
+async fn a_job_that_hangs_is_left_behind_and_the_pass_ends() {
+    let cluster = hanging();
+    let stats = timeout(Duration::from_secs(60), cluster.pass(0)).await.expect("the pass ends");
+    assert!(!stats.complete());
+    assert_eq!((stats.devices_failed, stats.failure, stats.aborted), (1, 1, None));
+    assert_eq!(cluster.node(1).partitions(), ["0", "2", "3"].map(str::to_owned).into());
+    cluster.node(0).store.fault.lock().unwrap().hashes_hang = None;
+    assert!(cluster.pass(0).await.complete(), "the next pass takes it up again");
+    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_long_for_a_job_that_hangs() {
+    let mut cluster = hanging();
+    cluster.config.concurrency = 1;
+    let drain = CancellationToken::new();
+    let replicator = cluster.replicator(0);
+    let overrides = Overrides::default();
+    let pass = replicator.run_once(&overrides, drain.clone());
+    let stop = async {
+        sleep(Duration::from_millis(500)).await;
+        drain.cancel();
+    };
+    let ends = timeout(Duration::from_secs(60), async { tokio::join!(pass, stop) }).await;
+    assert_eq!(ends.expect("the pass ends").0.aborted, Some(Abort::Draining));
+}
