@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ssync_diskfile::{Confirmation, DataFile, Device, DiskError, Found, Location, OpenOptions, Writer};
 use ssync_types::{
-    Durability, FragmentIndex, InlineBody, Metadata, ObjectHash, ObjectInfo, ObjectKind, ObjectPath, Offer,
-    Outcome, PutUpdate, Reason, Refusal, Timestamp,
+    Durability, FragmentIndex, InlineBody, Invalid, Metadata, ObjectHash, ObjectInfo, ObjectKind, ObjectPath,
+    Offer, Outcome, PutUpdate, Reason, Refusal, Timestamp,
 };
 
 use super::context::Context;
@@ -61,6 +61,7 @@ fn put_inline(
     if put.content_length != body.data.len() as u64 {
         return Err(BodyFault::Length { announced: put.content_length, came: body.data.len() as u64 }.into());
     }
+    check_etag(context, body.etag.as_deref(), "put.inline_body.etag")?;
     match begin_put(context, at, put)? {
         Begun::Settled(outcome) => Ok(outcome),
         Begun::Writer(mut writer) => {
@@ -102,6 +103,7 @@ pub(super) fn finish_put(
     put: &PutUpdate,
     end: Complete,
 ) -> Result<Outcome, Refusal> {
+    check_etag(context, end.etag.as_deref(), "end.complete.etag")?;
     let mut metadata = put.metadata.clone();
     metadata.extend(end.footers);
     let bytes = writer.written();
@@ -114,6 +116,15 @@ pub(super) fn finish_put(
     publish(writer, Some(put.content_length), end.etag.as_deref(), file)?;
     context.core.counters.replicated_bytes.add(bytes);
     Ok(stored(context))
+}
+
+/// Refuses a whole copy without the MD5 that it was stored with: whatever came would be its truth from now on. Only a
+/// fragment that was just rebuilt has none.
+fn check_etag(context: &Context, etag: Option<&str>, field: &'static str) -> Result<(), Refusal> {
+    if etag.is_some() || context.is_erasure_coded() {
+        return Ok(());
+    }
+    Err(Invalid::new(field, "a whole copy needs the MD5 that it was stored with").into())
 }
 
 /// The fragment of a body: that of the session, or else of the body's own metadata. `None` in a replication policy.

@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use ssync_store::Store as _;
 use ssync_types::{
-    BodyEnd, FragmentIndex, InlineBody, Job, ObjectKind, Offer, Outcome, PartitionRef, PolicyIndex,
+    BodyEnd, FragmentIndex, InlineBody, Job, Metadata, ObjectKind, Offer, Outcome, PartitionRef, PolicyIndex,
     PutUpdate, Reason, Sender, SessionOpen, UpdateMessage, UpdateOp,
 };
 
-use super::support::{Node, at, complete, delete, grpc, head, md5, partition, post, put, revert, ssync};
+use super::support::{
+    Node, at, complete, delete, grpc, head, md5, metadata, partition, post, put, revert, ssync,
+};
 
 fn reason(outcome: &Outcome) -> Reason {
     match outcome {
@@ -297,11 +299,43 @@ async fn who_is_no_primary_licenses_no_removal_but_takes_what_is_new() {
 }
 
 #[tokio::test]
+async fn a_whole_copy_needs_its_stored_md5() {
+    let node = Node::new();
+    let path = node.object(0);
+    let unchecked = |bytes: &'static [u8]| {
+        // What stands in the metadata is not what the body is held against.
+        let mut put = head(&path, at(1), bytes.len() as u64);
+        put.metadata.extend(metadata(&[("ETag", &md5(bytes))]));
+        put
+    };
+    let mut talk = node.open(grpc(0)).await;
+    let inline_body = Some(InlineBody { data: Bytes::from_static(b"12345"), etag: None });
+    talk.send(UpdateOp::Put(PutUpdate { inline_body, ..unchecked(b"12345") })).await;
+    let end = BodyEnd::Complete { etag: None, footers: Metadata::new() };
+    talk.stream(unchecked(&[7; 200_000]), &[7; 200_000], end).await;
+    let expected = ["put.inline_body.etag", "end.complete.etag"];
+    for (outcome, field) in talk.outcomes(2).await.iter().zip(expected) {
+        let Outcome::Failed(refusal) = outcome else { panic!("{outcome:?}") };
+        assert_eq!((refusal.reason, refusal.field.as_deref()), (Reason::InvalidArgument, Some(field)));
+    }
+    assert_eq!(node.all_files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(talk.outcome(put(&path, at(1), b"12345")).await, Outcome::Applied, "the session goes on");
+    talk.close().await;
+    // A fragment that was just rebuilt was never stored.
+    let coded =
+        PartitionRef { policy: PolicyIndex::new(1), fragment: Some(FragmentIndex::new(2)), ..partition(0) };
+    let mut talk = node.open(SessionOpen { partition: coded, ..grpc(0) }).await;
+    let inline_body = Some(InlineBody { data: Bytes::from_static(b"12345"), etag: None });
+    let rebuilt = UpdateOp::Put(PutUpdate { inline_body, ..head(&path, at(1), 5) });
+    assert_eq!(talk.outcome(rebuilt).await, Outcome::Applied);
+}
+
+#[tokio::test]
 async fn too_many_failures_end_the_session() {
     let node = Node::with(|config| config.replication_failure_threshold = 3);
     let path = node.object(0);
     let bad = || {
-        let inline_body = Some(InlineBody { data: Bytes::new(), etag: None });
+        let inline_body = Some(InlineBody { data: Bytes::new(), etag: Some(md5(b"")) });
         UpdateOp::Put(PutUpdate { inline_body, ..head(&path, at(1), 1) })
     };
     let mut talk = node.open(grpc(0)).await;
