@@ -292,6 +292,8 @@ pub(super) struct Talk {
 pub(super) struct Ended {
     pub(super) results: Vec<UpdateResult>,
     pub(super) drained: bool,
+    /// It has as many updates as a session may have.
+    pub(super) full: bool,
     pub(super) summary: Option<Summary>,
     pub(super) error: Option<Refusal>,
 }
@@ -371,6 +373,7 @@ impl Talk {
         {
             match event {
                 Ok(SessionEvent::Results(results)) => ended.results.extend(results),
+                Ok(SessionEvent::Draining(reason)) if reason.contains("opened at once") => ended.full = true,
                 Ok(SessionEvent::Draining(_)) => ended.drained = true,
                 Ok(SessionEvent::Summary(summary)) => ended.summary = Some(summary),
                 Ok(_) => {}

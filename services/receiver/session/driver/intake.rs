@@ -157,8 +157,10 @@ impl Driver {
         if matches!(self.input, Input::Updates) && !may_go_on(self.updates, self.accepted.session_updates_max)
         {
             let limit = self.accepted.session_updates_max;
-            self.notices
-                .push_back(SessionEvent::Draining(format!("a session has {limit} updates; open the next")));
+            // The node does not drain: the sender need not go away.
+            self.notices.push_back(SessionEvent::Draining(format!(
+                "this session is full with {limit} updates (session_updates_max); a new one may be opened at once"
+            )));
             self.end(None);
         }
     }
