@@ -85,7 +85,7 @@ impl RequestHead {
         let headers = joined(head, &fields);
         let says = |name: &str, token: &str| {
             let value = headers.get(name).map(Bytes::as_ref).unwrap_or_default();
-            value.split(|&b| b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+            value.split(|&b| b == b',').any(|part| without_space(part).eq_ignore_ascii_case(token.as_bytes()))
         };
         Ok(Self {
             method: head.slice_ref(method),
@@ -146,7 +146,16 @@ fn field(line: &[u8]) -> Result<Field<'_>, HttpError> {
     if HeaderName::new(name).is_err() {
         return Err(HttpError::bad("a header name with white space or control characters, or none"));
     }
-    Ok((name, value.trim_ascii()))
+    Ok((name, without_space(value)))
+}
+
+/// Without the white space around it, which is spaces and tabs alone (RFC 9110, 5.6.3): what other control characters
+/// stand there belongs to the value, and a reader that dropped them might see another length than its neighbour.
+fn without_space(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 fn joined(head: &Bytes, fields: &[Field<'_>]) -> Metadata {

@@ -32,6 +32,9 @@ fn keeps_the_bytes_of_names_and_values() {
         ]
     );
     assert!(head.keep_alive && !head.expects_continue && head.is_http11);
+    let head = read(b"GET / HTTP/1.1\r\nA:\t \x0cb\x0c\x0b \t\r\nB: \t \r\n\r\n").unwrap();
+    assert_eq!(head.headers.get("A").unwrap(), &b"\x0cb\x0c\x0b"[..]);
+    assert_eq!(head.headers.get("B").unwrap(), &b""[..]);
 }
 
 #[test]
@@ -53,7 +56,7 @@ fn waits_for_the_whole_head() {
 
 #[test]
 fn refuses_what_can_be_read_in_two_ways() {
-    let bad: [&[u8]; 15] = [
+    let bad: [&[u8]; 19] = [
         b"GARBAGE\r\n\r\n",
         b"GET  / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1 \r\n\r\n",
@@ -69,6 +72,10 @@ fn refuses_what_can_be_read_in_two_ways() {
         b"GET / HTTP/1.1\r\nfoo\r\n\r\n",
         b"GET / HTTP/1.1\r\nA : b\r\n\r\n",
         b"GET / HTTP/1.1\r\n: b\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nContent-Length: \x0c5\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nContent-Length: 5\x0c\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nContent-Length: 5\x0b\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\x0c\r\n\r\n",
     ];
     for head in bad {
         assert_eq!(status(head), 400, "{}", String::from_utf8_lossy(head));
