@@ -66,6 +66,8 @@ pub(super) struct Driver {
     /// Results to come.
     outstanding: usize,
     updates: u64,
+    /// Of the update that came last.
+    last_id: Option<u64>,
     notices: VecDeque<SessionEvent>,
     results: Vec<UpdateResult>,
     results_since: Option<Instant>,
@@ -100,6 +102,7 @@ impl Driver {
             finished,
             outstanding: 0,
             updates: 0,
+            last_id: None,
             notices: VecDeque::new(),
             results: Vec::new(),
             results_since: None,

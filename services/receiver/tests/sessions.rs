@@ -208,6 +208,24 @@ async fn messages_out_of_order_or_over_a_limit_end_the_session() {
     node.open(grpc(0)).await.close().await;
 }
 
+#[tokio::test]
+async fn ids_that_do_not_increase_end_the_session() {
+    let node = Node::new();
+    for (second, expected) in [(8, None), (7, Some(Reason::ProtocolOrder)), (3, Some(Reason::ProtocolOrder))] {
+        let (one, other) = (node.object(second as usize), node.object(10 + second as usize));
+        let mut talk = node.open(grpc(0)).await;
+        for (id, path) in [(7, &one), (second, &other)] {
+            let op = delete(path, at(1));
+            talk.message(UpdateMessage::Update(ssync_types::Update { id, op })).await;
+        }
+        let ended = talk.close().await;
+        assert_eq!(ended.error.map(|error| error.reason), expected, "7, then {second}");
+        let answered: Vec<_> = ended.results.iter().map(|result| result.update_id).collect();
+        assert_eq!(answered[0], 7);
+        assert_eq!(answered.len() == 2 && node.files(&other).len() == 1, expected.is_none());
+    }
+}
+
 fn update(op: UpdateOp) -> UpdateMessage {
     UpdateMessage::Update(ssync_types::Update { id: 1, op })
 }

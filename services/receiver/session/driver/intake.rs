@@ -76,6 +76,12 @@ impl Driver {
     }
 
     fn take_update(&mut self, update: Update) {
+        // Whoever mistakes one answer for another must not remove anything because of it.
+        if let Some(last) = self.last_id.filter(|last| update.id <= *last) {
+            let message = format!("update {} comes after update {last}: their ids must increase", update.id);
+            return self.end(Some(Refusal::new(Reason::ProtocolOrder, message)));
+        }
+        self.last_id = Some(update.id);
         self.updates += 1;
         let bytes = match self.cost(&update.op) {
             Ok(bytes) => bytes,
