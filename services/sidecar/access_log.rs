@@ -7,7 +7,7 @@ use std::{
 
 use ssync_types::Timestamp;
 
-use crate::http::{RequestHead, log_date};
+use crate::http::{HttpError, RequestHead, log_date};
 
 /// What the line says of the request.
 #[derive(Debug)]
@@ -43,7 +43,13 @@ impl AccessLog {
         }
     }
 
-    /// Writes the line. Replication is logged at debug, as Swift does.
+    /// Says that the answer did not get through whole.
+    pub(crate) fn broken(&self, status: u16, announced: u64, sent: u64, error: &HttpError) {
+        let Self { remote, method, path, transaction, .. } = self;
+        tracing::warn!(%remote, method, path, transaction, status, announced, sent, %error, "an answer broke off");
+    }
+
+    /// Writes the line, once the answer is sent. Replication is logged at debug, as Swift does.
     pub(crate) fn end(&self, status: u16, content_length: Option<u64>, took: Duration) {
         let line = self.line(SystemTime::now(), status, content_length, took);
         match self.quiet {

@@ -36,17 +36,22 @@ impl Sidecar {
             }
             Err(refused) => Answer::Response(*refused),
         };
-        let (status, length) = match &answer {
-            Answer::Response(response) => (response.status, response.content_length()),
-            Answer::Sent(_) => (200, None),
+        let (status, length, sent) = match answer {
+            Answer::Response(response) => {
+                let (status, announced) = (response.status, response.content_length());
+                let sent = exchange.respond(response).await;
+                let length = if sent.is_ok() { announced } else { Some(exchange.bytes_sent()) };
+                if let Err(error) = &sent {
+                    log.broken(status, announced.unwrap_or_default(), exchange.bytes_sent(), error);
+                }
+                (status, length, sent)
+            }
+            Answer::Sent(sent) => (200, None, sent),
         };
         if self.shared.config.log_requests {
             log.end(status, length, started.elapsed());
         }
-        match answer {
-            Answer::Response(response) => exchange.respond(response).await,
-            Answer::Sent(sent) => sent,
-        }
+        sent
     }
 
     /// What is checked of every request, before anything else.

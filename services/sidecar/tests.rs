@@ -3,6 +3,7 @@
 mod confirming;
 mod conversation;
 mod fake_store;
+mod log;
 mod objects;
 mod reading;
 mod replication;

@@ -106,6 +106,11 @@ impl Connection {
         within(self.limits.write, self.stream.write_all(bytes)).await
     }
 
+    /// Bytes that were gathered and are not sent yet.
+    pub(super) fn unsent(&self) -> u64 {
+        self.output.len() as u64
+    }
+
     /// Sends what was gathered.
     pub(crate) async fn flush(&mut self) -> Result<(), HttpError> {
         self.send_gathered().await?;

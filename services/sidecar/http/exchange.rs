@@ -21,12 +21,14 @@ pub(crate) struct Exchange<'c> {
     broken: bool,
     /// Bytes of the request's body that were read.
     bytes_read: u64,
+    /// Bytes of the answer's body that were written.
+    bytes_written: u64,
 }
 
 impl<'c> Exchange<'c> {
     pub(crate) fn new(connection: &'c mut Connection, head: RequestHead) -> Self {
         let continue_due = head.expects_continue && !head.framing.is_done();
-        Self { connection, head, continue_due, broken: false, bytes_read: 0 }
+        Self { connection, head, continue_due, broken: false, bytes_read: 0, bytes_written: 0 }
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
@@ -100,7 +102,7 @@ impl<'c> Exchange<'c> {
         self.settle_keep_alive();
         self.connection.write(&response.head(length, self.connection_header())).await?;
         match response.body {
-            ResponseBody::Full(bytes) if !is_head => self.connection.write(&bytes).await?,
+            ResponseBody::Full(bytes) if !is_head => self.write_body(&bytes).await?,
             ResponseBody::Stream(length, body) if !is_head => self.stream(length, body).await?,
             _ => {}
         }
@@ -114,7 +116,7 @@ impl<'c> Exchange<'c> {
             left = left
                 .checked_sub(piece.len() as u64)
                 .ok_or_else(|| std::io::Error::other("the store sent more than it announced"))?;
-            self.connection.write(&piece).await?;
+            self.write_body(&piece).await?;
         }
         match left {
             0 => Ok(()),
@@ -123,6 +125,17 @@ impl<'c> Exchange<'c> {
                     .into())
             }
         }
+    }
+
+    async fn write_body(&mut self, piece: &[u8]) -> Result<(), HttpError> {
+        self.connection.write(piece).await?;
+        self.bytes_written += piece.len() as u64;
+        Ok(())
+    }
+
+    /// Bytes of the answer's body that were sent.
+    pub(crate) fn bytes_sent(&self) -> u64 {
+        self.bytes_written.saturating_sub(self.connection.unsent())
     }
 
     /// Begins an answer in chunks, which may go on while the request's body is read.
