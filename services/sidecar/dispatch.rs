@@ -11,10 +11,15 @@ use crate::{
     object_api, placement,
     placement::Path,
     replicate, ssync_verb,
-    status::{HTML, PLAIN, plain_page},
+    status::{HTML, PLAIN, plain_page, text},
     trace,
 };
 
+/// Paths that belong to middlewares of Swift's pipeline which are not here (common/middleware/recon.py, xprofile.py).
+const NOT_SERVED: [(&str, &str); 2] = [
+    ("/recon/", "this server does not serve swift-recon's figures; its own are in its metrics"),
+    ("/__profile__", "this server has no profiler"),
+];
 const METHODS: [&str; 8] = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "REPLICATE", "SSYNC"];
 /// Those that `replication_server = false` turns away.
 const REPLICATION_METHODS: [&str; 2] = ["REPLICATE", "SSYNC"];
@@ -25,6 +30,9 @@ impl Sidecar {
         let path = Path::of_target(&exchange.head.target);
         if path.as_bytes() == b"/healthcheck" {
             return exchange.respond(self.health(&exchange.head.method)).await;
+        }
+        if let Some(response) = not_served(&path) {
+            return exchange.respond(response).await;
         }
         let started = Instant::now();
         let log = AccessLog::begin(exchange.peer(), &exchange.head, path.quoted());
@@ -95,13 +103,19 @@ impl Sidecar {
 
     fn health(&self, method: &[u8]) -> Response {
         let disabled = self.shared.config.disable_path.as_ref().is_some_and(|path| path.exists());
-        let (status, text) = if disabled { (503, "DISABLED BY FILE") } else { (200, "OK") };
+        let (status, said) = if disabled { (503, "DISABLED BY FILE") } else { (200, "OK") };
         match method {
-            b"HEAD" => Response::bare(status, ResponseBody::LengthOnly(text.len() as u64))
+            b"HEAD" => Response::bare(status, ResponseBody::LengthOnly(said.len() as u64))
                 .with("Content-Type", PLAIN),
-            _ => Response::new(status, PLAIN, text),
+            _ => Response::new(status, PLAIN, said),
         }
     }
+}
+
+fn not_served(path: &Path) -> Option<Response> {
+    let (prefix, why) =
+        NOT_SERVED.into_iter().find(|(prefix, _)| path.as_bytes().starts_with(prefix.as_bytes()))?;
+    Some(text(501, format!("{prefix} is not supported: {why}")))
 }
 
 /// What became of a request.

@@ -200,6 +200,15 @@ async fn what_is_not_served_yet_is_said_and_not_done() {
         assert!(answer.starts_with("HTTP/1.1 501 "), "{method}");
     }
     assert!(put(&lab, "X-Timestamp: 30\r\nX-Backend-Storage-Policy-Index: 1\r\n").await.contains(" 503 "));
+    for (path, named) in [("/recon/diskusage", "/recon/"), ("/__profile__/all", "/__profile__")] {
+        let answer = lab.say(&request(&format!("GET {path}"), "")).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 501 ") && answer.contains(&format!("\r\n\r\n{named} is not")),
+            "{answer}"
+        );
+    }
+    let other = lab.say(&request("GET /recon", "")).await;
+    assert!(other.starts_with("HTTP/1.1 400 "), "{other}");
 }
 
 #[tokio::test]
