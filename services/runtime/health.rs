@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tonic_health::{
     ServingStatus,
     pb::health_server::HealthServer,
@@ -22,6 +22,8 @@ pub struct Health {
     reporter: HealthReporter,
     services: Arc<[String]>,
     ready: watch::Sender<bool>,
+    /// Whether it goes down. Held while statuses change, so that two callers do not mix theirs.
+    over: Arc<Mutex<bool>>,
 }
 
 impl Health {
@@ -29,20 +31,35 @@ impl Health {
     pub async fn new<S: Into<String>>(services: impl IntoIterator<Item = S>) -> Self {
         let services =
             std::iter::once(WHOLE_SERVER.to_owned()).chain(services.into_iter().map(Into::into)).collect();
-        let health = Self { reporter: HealthReporter::new(), services, ready: watch::Sender::new(false) };
+        let ready = watch::Sender::new(false);
+        let health = Self { reporter: HealthReporter::new(), services, ready, over: Arc::default() };
         health.reporter.set_service_status(LIVE, ServingStatus::Serving).await;
-        health.set_not_ready().await;
+        health.show(|_| false).await;
         health
     }
 
     /// Everything that it needs is loaded and every address is bound.
     pub async fn set_ready(&self) {
-        self.set(true).await;
+        self.set_ready_without(&[]).await;
     }
 
-    /// It takes no more work.
+    /// The same, but for these services; without any of them the whole server is not ready either.
+    pub async fn set_ready_without(&self, unfit: &[&str]) {
+        let over = self.over.lock().await;
+        if !*over {
+            self.show(|name| match name {
+                WHOLE_SERVER => unfit.is_empty(),
+                name => !unfit.contains(&name),
+            })
+            .await;
+        }
+    }
+
+    /// It takes no more work, and never will again.
     pub async fn set_not_ready(&self) {
-        self.set(false).await;
+        let mut over = self.over.lock().await;
+        *over = true;
+        self.show(|_| false).await;
     }
 
     /// Whether it takes work.
@@ -57,10 +74,10 @@ impl Health {
         HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
     }
 
-    async fn set(&self, ready: bool) {
-        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-        self.ready.send_replace(ready);
+    async fn show(&self, ready: impl Fn(&str) -> bool) {
+        self.ready.send_replace(ready(WHOLE_SERVER));
         for service in self.services.iter() {
+            let status = if ready(service) { ServingStatus::Serving } else { ServingStatus::NotServing };
             self.reporter.set_service_status(service, status).await;
         }
     }
@@ -86,7 +103,7 @@ mod tests {
         let health = Health::new(["ssync.v1.ReplicationService"]).await;
         let names = ["", "ssync.v1.ReplicationService"];
         for (ready, wanted) in [(false, Wire::NotServing), (true, Wire::Serving), (false, Wire::NotServing)] {
-            health.set(ready).await;
+            health.show(|_| ready).await;
             assert_eq!(health.is_ready(), ready);
             for name in names {
                 assert_eq!(check(&health, name).await, Some(wanted as i32), "{name:?}");
@@ -100,5 +117,24 @@ mod tests {
     async fn nothing_is_ready_before_somebody_says_so() {
         let health = Health::new(["ssync.v1.ReplicationService"]).await;
         assert_eq!(check(&health, "").await, Some(Wire::NotServing as i32));
+    }
+
+    #[tokio::test]
+    async fn one_service_that_is_not_fit_leaves_the_others_ready_and_the_whole_not() {
+        let health = Health::new(["x.A", "x.B"]).await;
+        health.set_ready_without(&["x.A"]).await;
+        let (serving, not) = (Some(Wire::Serving as i32), Some(Wire::NotServing as i32));
+        assert_eq!((check(&health, "x.A").await, check(&health, "x.B").await), (not, serving));
+        assert_eq!((check(&health, "").await, health.is_ready()), (not, false));
+        health.set_ready().await;
+        assert_eq!((check(&health, "x.A").await, health.is_ready()), (serving, true));
+    }
+
+    #[tokio::test]
+    async fn what_goes_down_is_never_ready_again() {
+        let health = Health::new(["x.A"]).await;
+        health.set_not_ready().await;
+        health.set_ready().await;
+        assert_eq!((check(&health, "x.A").await, health.is_ready()), (Some(Wire::NotServing as i32), false));
     }
 }

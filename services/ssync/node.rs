@@ -1,5 +1,6 @@
 //! One node in this process: the parts of it that were asked for, joined and listening.
 
+mod readiness;
 mod rings;
 mod settings;
 
@@ -12,12 +13,13 @@ use ssync_receiver::{AdminGrpc, GrpcSettings, Receiver, RingPlacement, services}
 use ssync_replicator::Replicator;
 use ssync_ring::{LocalAddresses, SwiftConf};
 use ssync_runtime::{
-    Admin, BindAddress, Config, Drain, Drained, GrpcServer, Health, Incoming, Listener, Metrics, PeerInfo,
-    Port, Route, Shutdown, connection_queue,
+    Admin, BindAddress, Config, Drain, Drained, GrpcServer, Health, Incoming, ListenError, Listener, Metrics,
+    Origin, PeerInfo, Port, Route, Shutdown, connection_queue,
 };
 use ssync_sidecar::Sidecar;
 use ssync_store::Store;
 
+use readiness::Readiness;
 use rings::ReplicationRings;
 
 /// Names by which the health service answers, beside the whole server.
@@ -25,6 +27,9 @@ const SERVICES: [&str; 2] = ["ssync.v1.ReplicationService", "ssync.v1.ObjectServ
 
 /// Time that questions to the admin service get to end, after everything else has.
 const ADMIN_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Time to go on trying to listen on an admin address that nobody has chosen, while it is in use.
+const ADMIN_DEFAULT_BIND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Which parts of a node run in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +60,12 @@ impl Parts {
         matches!(self, Self::Node { with_replicator: true } | Self::Replicator)
     }
 
-    /// Where its metrics, health and admin service are.
-    fn admin(self, config: &Config) -> Option<&BindAddress> {
+    /// Where its metrics, health and admin service are, and the option that says so.
+    fn admin(self, config: &Config) -> (Option<&BindAddress>, &'static str) {
         match self {
-            Self::Node { .. } | Self::Receiver => config.ssync.admin_bind.as_ref(),
-            Self::Sidecar => config.ssync.sidecar_admin_bind.as_ref(),
-            Self::Replicator => config.ssync.replicator_admin_bind.as_ref(),
+            Self::Node { .. } | Self::Receiver => (config.ssync.admin_bind.as_ref(), "admin_bind"),
+            Self::Sidecar => (config.ssync.sidecar_admin_bind.as_ref(), "sidecar_admin_bind"),
+            Self::Replicator => (config.ssync.replicator_admin_bind.as_ref(), "replicator_admin_bind"),
         }
     }
 }
@@ -80,7 +85,7 @@ impl Node {
     pub(crate) async fn start(config: Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
         let plan = Plan::make(config, parts, metrics).await?;
         plan.listen().await?;
-        plan.health.set_ready().await;
+        plan.tell_readiness().await?;
         let Plan { config, drain, admin, health, replicator, .. } = plan;
         Ok(Self { config, drain, admin, health, replicator })
     }
@@ -141,6 +146,7 @@ struct Plan {
     admin: Drain,
     health: Health,
     swift: SwiftConf,
+    placement: Arc<RingPlacement>,
     /// What sidecar and replicator ask: the receiver here, or one elsewhere.
     store: Arc<dyn Store>,
     receiver: Option<Arc<Receiver>>,
@@ -155,9 +161,16 @@ impl Plan {
         let placement = Arc::new(placement(&config, &swift)?);
         let receiver = if parts.receiver() {
             let devices = Arc::new(devices(settings::disk(&config.node, &config), &swift));
+            let told = drain.token();
             let receiver =
-                Receiver::new(settings::receiver(&config, &swift), devices, placement.clone(), drain.token());
+                Receiver::new(settings::receiver(&config, &swift), devices, placement.clone(), told.clone());
             receiver.observe(&metrics.meter());
+            // By the admin service the receiver alone is told to drain.
+            let health = health.clone();
+            drain.spawn(async move {
+                told.cancelled().await;
+                health.set_not_ready().await;
+            });
             Some(receiver)
         } else {
             None
@@ -189,6 +202,7 @@ impl Plan {
             admin: Drain::new(),
             health,
             swift,
+            placement,
             store,
             receiver,
             replicator,
@@ -211,6 +225,16 @@ impl Plan {
         Ok(())
     }
 
+    /// Says from now on whether the node can do its work.
+    async fn tell_readiness(&self) -> anyhow::Result<()> {
+        let receiver = (self.parts == Parts::Sidecar).then(|| settings::receiver_address(&self.config));
+        let mut readiness =
+            Readiness::new(self.health.clone(), self.placement.clone(), self.swift.policies(), receiver)?;
+        readiness.look().await;
+        self.drain.spawn(readiness.follow(self.drain.token()));
+        Ok(())
+    }
+
     /// Where objects are served.
     async fn data_addresses(&self) -> anyhow::Result<Serving> {
         if self.receiver.is_none() && !self.parts.sidecar() {
@@ -218,25 +242,39 @@ impl Plan {
         }
         if self.receiver.is_none() {
             let receiver = Route::Forward(settings::receiver_address(&self.config));
-            let port =
-                self.port(&settings::data_address(&self.config), false, receiver, self.http_route()).await?;
+            let listener = self.bind(&settings::data_address(&self.config)).await?;
+            let port = self.port(listener, false, receiver, self.http_route());
             return Ok(Serving { server: None, ports: vec![port] });
         }
         let (queue, incoming) = connection_queue();
         let mut ports = Vec::new();
         for (address, takes_forwarded) in self.grpc_addresses() {
             let grpc = Route::Queue(queue.clone());
-            ports.push(self.port(&address, takes_forwarded, grpc, self.http_route()).await?);
+            let listener = self.bind(&address).await?;
+            ports.push(self.port(listener, takes_forwarded, grpc, self.http_route()));
         }
         Ok(Serving { server: Some((self.data_server()?, incoming)), ports })
     }
 
-    /// Where the daemon is asked about itself.
+    /// Where the daemon is asked about itself. A host may have several of a kind, each with a configuration that does not
+    /// speak of this: all but the first do without.
     async fn admin_address(&self) -> anyhow::Result<Serving> {
-        let Some(address) = self.parts.admin(&self.config) else { return Ok(Serving::default()) };
+        let (Some(address), option) = self.parts.admin(&self.config) else { return Ok(Serving::default()) };
+        let chosen = self.config.row("ssync", option).is_none_or(|row| row.origin != Origin::Default);
+        let mut options = settings::listen(&self.config);
+        if !chosen {
+            options.bind_timeout = options.bind_timeout.min(ADMIN_DEFAULT_BIND_TIMEOUT);
+        }
+        let listener = match Listener::bind(address, &options).await {
+            Err(ListenError::InUse { .. }) if !chosen => {
+                tracing::warn!(%address, "no metrics, health or admin service: the address is in use; set {option}");
+                return Ok(Serving::default());
+            }
+            bound => bound?,
+        };
         let (queue, incoming) = connection_queue();
         let route = Route::Queue(queue);
-        let port = self.port(address, false, route.clone(), route).await?;
+        let port = self.port(listener, false, route.clone(), route);
         Ok(Serving { server: Some((self.admin_server()?, incoming)), ports: vec![port] })
     }
 
@@ -302,15 +340,12 @@ impl Plan {
         Ok(admin.routes_on(server))
     }
 
-    async fn port(
-        &self,
-        address: &BindAddress,
-        takes_forwarded: bool,
-        grpc: Route,
-        http: Route,
-    ) -> anyhow::Result<Port> {
-        let listener = Listener::bind(address, &settings::listen(&self.config)).await?;
-        Ok(Port::new(listener, settings::port(&self.config, takes_forwarded), grpc, http))
+    async fn bind(&self, address: &BindAddress) -> anyhow::Result<Listener> {
+        Ok(Listener::bind(address, &settings::listen(&self.config)).await?)
+    }
+
+    fn port(&self, listener: Listener, takes_forwarded: bool, grpc: Route, http: Route) -> Port {
+        Port::new(listener, settings::port(&self.config, takes_forwarded), grpc, http)
     }
 
     /// A server that cannot go on takes the daemon down.
@@ -348,3 +383,6 @@ fn placement(config: &Config, swift: &SwiftConf) -> anyhow::Result<RingPlacement
     let local = LocalAddresses::new(Some(&ip), port).context("this node's own addresses are not known")?;
     Ok(RingPlacement::load(&node.swift_dir, swift.policies(), local, config.replicator.ring_check_interval))
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,6 @@ pub(super) fn sidecar(config: &Config, swift: &SwiftConf) -> SidecarConfig {
     let limits = swift.constraints();
     SidecarConfig {
         client_timeout: server.client_timeout,
-        max_clients: config.node.max_clients as usize,
         max_upload_time: server.max_upload_time,
         network_chunk_size: config.node.network_chunk_size as usize,
         allowed_headers: server.allowed_headers.iter().map(|name| name.to_ascii_lowercase()).collect(),

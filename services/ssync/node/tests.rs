@@ -1,0 +1,88 @@
+use std::net::TcpListener;
+
+use ssync_api::admin::{DrainRequest, admin_service_client::AdminServiceClient};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    cli::Split,
+    commands::daemon,
+    embedded::{ClusterFolder, free_addresses},
+};
+
+const WITHOUT_REPLICATOR: Parts = Parts::Node { with_replicator: false };
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A folder of three nodes, and the configuration of the first.
+fn folder(split: Option<Split>) -> (TempDir, Config) {
+    let root = tempfile::tempdir().unwrap();
+    let addresses = free_addresses(3).unwrap();
+    let folder = ClusterFolder::make(root.path(), &addresses, split).unwrap();
+    let config = daemon::config_of_file(&folder.nodes[0].conf).unwrap();
+    (root, config)
+}
+
+async fn start(config: &Config, parts: Parts) -> anyhow::Result<Node> {
+    let mut config = config.clone();
+    config.node.bind_timeout = Duration::ZERO;
+    Node::start(config, parts, &Metrics::new("0").unwrap()).await
+}
+
+async fn becomes_ready(node: &Node, wanted: bool) {
+    let waiting = async {
+        while node.health.is_ready() != wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("readiness does not change");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_address_in_use_is_fatal_only_when_it_was_chosen() {
+    let (_root, mut config) = folder(None);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    config.ssync.admin_bind = Some(taken.local_addr().unwrap().into());
+    assert!(start(&config, WITHOUT_REPLICATOR).await.is_err(), "the file has chosen it");
+    let row = config.rows.iter_mut().find(|row| row.name == "admin_bind").unwrap();
+    row.origin = Origin::Default;
+    let node = start(&config, WITHOUT_REPLICATOR).await.unwrap();
+    assert!(node.health.is_ready());
+    assert_eq!(node.stop().await, Drained::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_a_ring_is_not_ready_until_it_comes() {
+    let (root, mut config) = folder(None);
+    config.replicator.ring_check_interval = Duration::from_millis(50);
+    let (ring, away) = (root.path().join("object.ring.gz"), root.path().join("away"));
+    std::fs::rename(&ring, &away).unwrap();
+    let node = start(&config, WITHOUT_REPLICATOR).await.unwrap();
+    assert!(!node.health.is_ready());
+    std::fs::rename(&away, &ring).unwrap();
+    becomes_ready(&node, true).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_is_ready_while_its_receiver_is() {
+    let (_root, config) = folder(Some(Split::Unix));
+    let sidecar = start(&config, Parts::Sidecar).await.unwrap();
+    assert!(!sidecar.health.is_ready());
+    let receiver = start(&config, Parts::Receiver).await.unwrap();
+    becomes_ready(&sidecar, true).await;
+    receiver.stop().await;
+    becomes_ready(&sidecar, false).await;
+    assert_eq!(sidecar.stop().await, Drained::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_to_drain_is_not_ready() {
+    let (_root, config) = folder(None);
+    let node = start(&config, WITHOUT_REPLICATOR).await.unwrap();
+    becomes_ready(&node, true).await;
+    let admin = config.ssync.admin_bind.clone().unwrap();
+    let mut client = AdminServiceClient::connect(format!("http://{admin}")).await.unwrap();
+    client.drain(DrainRequest::default()).await.unwrap();
+    becomes_ready(&node, false).await;
+    node.stop().await;
+}
