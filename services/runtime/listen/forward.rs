@@ -1,11 +1,15 @@
 //! Passes a connection on to another process of ours, as bytes.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use tokio::{
-    io::{AsyncWriteExt as _, copy_bidirectional_with_sizes},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split},
     net::{TcpStream, UnixStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{address::BindAddress, connection::Connection, socket::Socket};
@@ -15,6 +19,10 @@ pub const FORWARD_BUFFER: usize = 64 * 1024;
 
 /// Time for a process on this host to take the connection. Longer than that and it is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time without a byte after which a drain ends a connection. Its two ends do not know of the drain, so an idle one would
+/// never end by itself.
+const QUIET_MAX: Duration = Duration::from_secs(1);
 
 /// Why a connection could not be passed on.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +41,12 @@ pub enum ForwardError {
 }
 
 /// Passes `connection` on to `target`, with a line before it that says where it came from. Returns when both directions have
-/// ended.
-pub async fn forward(mut connection: Connection, target: &BindAddress) -> Result<(), ForwardError> {
+/// ended, or when nothing moves any more after `draining` has ended.
+pub async fn forward(
+    connection: Connection,
+    target: &BindAddress,
+    draining: impl Future<Output = ()>,
+) -> Result<(), ForwardError> {
     let preamble = connection.peer().preamble().to_string();
     let unreachable = |source| ForwardError::Unreachable { target: target.clone(), source };
     let mut onward = match timeout(CONNECT_TIMEOUT, connect(target)).await {
@@ -42,10 +54,56 @@ pub async fn forward(mut connection: Connection, target: &BindAddress) -> Result
         Err(_) => return Err(unreachable(io::Error::from(io::ErrorKind::TimedOut))),
     };
     onward.write_all(preamble.as_bytes()).await.map_err(ForwardError::Broken)?;
-    copy_bidirectional_with_sizes(&mut connection, &mut onward, FORWARD_BUFFER, FORWARD_BUFFER)
-        .await
-        .map(|_| ())
-        .map_err(ForwardError::Broken)
+    let traffic = Traffic::default();
+    let (from_caller, to_caller) = split(connection);
+    let (from_target, to_target) = split(onward);
+    let both = async {
+        tokio::try_join!(pump(from_caller, to_target, &traffic), pump(from_target, to_caller, &traffic))
+    };
+    tokio::select! {
+        ended = both => ended.map(|_| ()).map_err(ForwardError::Broken),
+        () = traffic.quiet_after(draining) => Ok(()),
+    }
+}
+
+/// One direction, to its end.
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    traffic: &Traffic,
+) -> io::Result<()> {
+    let mut buffer = vec![0; FORWARD_BUFFER];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else {
+            return to.shutdown().await;
+        };
+        traffic.taken.fetch_add(1, Ordering::Relaxed);
+        to.write_all(bytes).await?;
+        traffic.given.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Pieces that have moved, in both directions together.
+#[derive(Debug, Default)]
+struct Traffic {
+    taken: AtomicU64,
+    given: AtomicU64,
+}
+
+impl Traffic {
+    /// Ends once nothing has moved, or waited to move, for a while after `draining`.
+    async fn quiet_after(&self, draining: impl Future<Output = ()>) {
+        draining.await;
+        loop {
+            let before = self.given.load(Ordering::Relaxed);
+            sleep(QUIET_MAX).await;
+            let (given, taken) = (self.given.load(Ordering::Relaxed), self.taken.load(Ordering::Relaxed));
+            if before == given && given == taken {
+                return;
+            }
+        }
+    }
 }
 
 async fn connect(target: &BindAddress) -> io::Result<Socket> {

@@ -134,14 +134,14 @@ impl Port {
         match self.listener.accept().await {
             Ok((socket, peer)) => {
                 let routes = Arc::clone(&self.routes);
-                let draining = drain.draining();
+                let (draining, later) = (drain.draining(), drain.draining());
                 drain.spawn(async move {
                     let sniffed = tokio::select! {
                         sniffed = routes.sniff(socket, peer, admitted) => sniffed,
                         () = draining => return,
                     };
                     match sniffed {
-                        Ok((protocol, connection)) => routes.send(protocol, connection).await,
+                        Ok((protocol, connection)) => routes.send(protocol, connection, later).await,
                         Err(error) => {
                             tracing::debug!(%peer, %error, "a connection without a protocol was closed");
                         }
@@ -170,7 +170,7 @@ impl Routes {
         Ok((sniffed.protocol, Connection::new(sniffed.stream, peer, admitted)))
     }
 
-    async fn send(&self, protocol: Protocol, connection: Connection) {
+    async fn send(&self, protocol: Protocol, connection: Connection, draining: impl Future<Output = ()>) {
         let peer = connection.peer();
         let route = match protocol {
             Protocol::Grpc => &self.grpc,
@@ -185,7 +185,7 @@ impl Routes {
             }
             Route::Handle(handler) => handler(connection).await,
             Route::Forward(target) => {
-                if let Err(error) = forward(connection, target).await {
+                if let Err(error) = forward(connection, target, draining).await {
                     tracing::warn!(%peer, %error, "a connection was not passed on to its end");
                 }
             }

@@ -153,3 +153,35 @@ async fn a_silent_connection_is_closed_and_holds_up_no_drain() {
     drain.begin();
     assert_eq!(drain.finish(PATIENCE).await, crate::Drained::Clean);
 }
+
+/// A caller keeps its connection for the next call; neither end knows that the process between them goes down.
+#[tokio::test]
+async fn a_drain_ends_what_is_passed_on_when_it_is_idle_and_not_before() {
+    let drain = Drain::new();
+    let options = PortOptions { takes_forwarded: true, ..PortOptions::default() };
+    // The process behind goes on.
+    let behind = Drain::new();
+    let back = Port::new(listener("127.0.0.1:0").await, options, echo(), echo());
+    let target = back.address().clone();
+    behind.spawn(back.serve(behind.clone()));
+    let front =
+        Port::new(listener("127.0.0.1:0").await, PortOptions::default(), Route::Forward(target), echo());
+    let address = front.address().socket_addr().unwrap();
+    drain.spawn(front.serve(drain.clone()));
+
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(PREFACE).await.unwrap();
+    let mut answer = [0; 1024];
+    assert_ne!(timeout(PATIENCE, client.read(&mut answer)).await.unwrap().unwrap(), 0);
+    drain.begin();
+    let ended = tokio::spawn(async move { drain.finish(PATIENCE).await });
+    for _ in 0..8 {
+        client.write_all(b"frame").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!ended.is_finished(), "it is at work");
+    }
+    assert_eq!(timeout(PATIENCE / 2, ended).await.unwrap().unwrap(), crate::Drained::Clean);
+    timeout(PATIENCE, client.read_to_end(&mut Vec::new())).await.unwrap().ok();
+    behind.begin();
+    assert_eq!(behind.finish(PATIENCE).await, crate::Drained::Clean);
+}
