@@ -13,8 +13,6 @@ pub struct SidecarConfig {
     pub write_timeout: Duration,
     /// `keepalive_timeout`: how long a connection may be idle between two requests, and a head may take.
     pub keepalive_timeout: Duration,
-    /// `max_clients`: most connections at once.
-    pub max_clients: usize,
     /// `max_upload_time`: how long a PUT may take in all.
     pub max_upload_time: Duration,
     /// `network_chunk_size`: most bytes of a piece of a body.
@@ -50,7 +48,6 @@ impl Default for SidecarConfig {
             client_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             keepalive_timeout: Duration::from_secs(60),
-            max_clients: 1024,
             max_upload_time: Duration::from_secs(86_400),
             network_chunk_size: 65_536,
             allowed_headers: allowed.map(str::to_owned).to_vec(),

@@ -3,12 +3,8 @@
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 use ssync_store::Store;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Policies, SidecarConfig,
@@ -28,7 +24,6 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policies: Policies,
     drain: CancellationToken,
-    clients: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Sidecar {
@@ -45,63 +40,14 @@ impl Sidecar {
         policies: Policies,
         drain: CancellationToken,
     ) -> Self {
-        let clients = Arc::new(Semaphore::new(config.max_clients));
-        Self { shared: Arc::new(Shared { config, store, policies, drain, clients }) }
+        Self { shared: Arc::new(Shared { config, store, policies, drain }) }
     }
 
-    /// Serves what comes to `listener` until drained; returns when the last request under way has ended.
-    pub async fn serve(&self, listener: TcpListener) {
-        let tasks = TaskTracker::new();
-        loop {
-            // A connection that there is no room for waits in the kernel's queue.
-            let Ok(permit) = Arc::clone(&self.shared.clients).acquire_owned().await else { break };
-            let accepted = tokio::select! {
-                () = self.shared.drain.cancelled() => break,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    // Each answer is written at once; waiting for more would only delay it.
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
-                    }
-                    let sidecar = self.clone();
-                    tasks.spawn(async move { sidecar.serve_admitted(stream, peer, permit).await });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                }
-            }
-        }
-        tasks.close();
-        tasks.wait().await;
-    }
-
-    /// Serves one connection, of whatever kind, until it ends. One too many (`max_clients`) is answered 503.
+    /// Serves one connection, of whatever kind, until it ends, or is drained. How many there may be is its caller's to say.
     pub async fn serve_connection<S>(&self, stream: S, peer: SocketAddr)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        match Arc::clone(&self.shared.clients).try_acquire_owned() {
-            Ok(permit) => self.serve_admitted(stream, peer, permit).await,
-            Err(_) => {
-                tracing::warn!(%peer, max_clients = self.shared.config.max_clients, "connection turned away");
-                let mut connection = self.connection(stream, peer);
-                let response =
-                    status::text(503, "every connection is taken (max_clients); come back in a moment");
-                if connection.refuse(&response).await.is_ok() {
-                    connection.close().await;
-                }
-            }
-        }
-    }
-
-    async fn serve_admitted<S>(&self, stream: S, peer: SocketAddr, permit: OwnedSemaphorePermit)
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let _permit = permit;
         let mut connection = self.connection(stream, peer);
         match self.serve_requests(&mut connection).await {
             Ok(()) => connection.close().await,
