@@ -26,7 +26,7 @@ mod session;
 mod settings;
 
 use faults::Faults;
-use pool::{Lease, Pool};
+use pool::{Lease, Place, Places, Pool};
 pub use settings::RemoteSettings;
 
 /// Another node's store, or that of the receiver beside a sidecar.
@@ -49,7 +49,7 @@ struct Inner {
     /// Sessions. Each has a connection to itself as long as there are enough.
     sessions: Pool,
     /// Bodies of single objects.
-    objects: Pool,
+    objects: Places,
 }
 
 impl RemoteStore {
@@ -62,7 +62,10 @@ impl RemoteStore {
             control: Pool::new(small.clone(), settings.control_connections_max),
             checks: Pool::new(small.clone(), settings.check_connections_max),
             sessions: Pool::new(small, settings.session_connections_max),
-            objects: Pool::new(bodies, settings.object_connections_max),
+            objects: Places::new(
+                Pool::new(bodies, settings.object_connections_max),
+                settings.object_streams_max,
+            ),
             settings,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -76,6 +79,12 @@ impl RemoteStore {
 }
 
 impl Inner {
+    /// A connection for a body.
+    async fn place(&self) -> StoreResult<Place> {
+        let limit = self.settings.object_wait_timeout;
+        self.objects.take(limit).await.ok_or_else(|| self.faults.no_place(limit))
+    }
+
     /// A call with one answer.
     async fn unary<T>(
         &self,

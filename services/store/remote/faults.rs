@@ -38,6 +38,13 @@ impl Faults {
         Refusal::new(Reason::Unreachable, format!("{}: no answer within {limit:?}", self.address))
     }
 
+    pub(super) fn no_place(&self, limit: Duration) -> Refusal {
+        Refusal::new(
+            Reason::ReceiverBusy,
+            format!("{}: as many bodies as it may have are under way, for {limit:?} by now", self.address),
+        )
+    }
+
     pub(super) fn silent(&self, limit: Duration) -> Refusal {
         Refusal::new(Reason::Unreachable, format!("{}: has said nothing for {limit:?}", self.address))
     }

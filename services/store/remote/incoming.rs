@@ -11,17 +11,17 @@ use crate::StoreResult;
 
 /// A response stream. It holds its connection.
 #[derive(Debug)]
-pub(super) struct Incoming<W> {
+pub(super) struct Incoming<W, L = Lease> {
     responses: Streaming<W>,
     ledger: Arc<Ledger>,
     faults: Faults,
     silence_timeout: Duration,
     progress_timeout: Duration,
-    _lease: Lease,
+    _lease: L,
 }
 
-impl<W> Incoming<W> {
-    pub(super) fn new(inner: &Inner, lease: Lease, responses: Streaming<W>, ledger: Arc<Ledger>) -> Self {
+impl<W, L> Incoming<W, L> {
+    pub(super) fn new(inner: &Inner, lease: L, responses: Streaming<W>, ledger: Arc<Ledger>) -> Self {
         let settings = &inner.settings;
         Self {
             responses,

@@ -11,7 +11,7 @@ use ssync_types::{BodyEvent, ByteRange, Invalid, ObjectInfo, ObjectPut, ObjectRe
 use tokio::sync::mpsc;
 
 use super::{
-    Inner,
+    Inner, Place,
     incoming::Incoming,
     ledger::Ledger,
     outgoing::{Source, outgoing},
@@ -29,11 +29,13 @@ pub(super) async fn put(
     body: mpsc::Receiver<BodyEvent>,
 ) -> StoreResult<Stored> {
     let settings = &inner.settings;
-    let lease = inner.objects.lease();
+    let place = inner.place().await?;
     let ledger = Arc::new(Ledger::new(settings.progress_timeout));
+    // A peer may take fewer streams than there are places: it owes the beginning as well.
+    ledger.gave(0);
     let source = Events { body, pieces: VecDeque::new(), ended: false };
     let (stream, _interest) = outgoing(put.into(), source, Arc::clone(&ledger), settings.heartbeat_interval);
-    let mut client = lease.objects();
+    let mut client = place.objects();
     let answer = tokio::select! {
         answer = client.put_object(request(stream)) => answer,
         () = ledger.overdue() => return Err(inner.faults.stuck(settings.progress_timeout)),
@@ -81,24 +83,27 @@ pub(super) async fn get(
     range: Option<ByteRange>,
     options: ReadOptions,
 ) -> StoreResult<(ObjectInfo, Body)> {
-    let lease = inner.objects.lease();
+    let place = inner.place().await?;
     let message = v1::GetObjectRequest {
         object: Some(object.into()),
         range: range.map(Into::into),
         options: Some(options.into()),
     };
-    let mut client = lease.objects();
+    let mut client = place.objects();
     let limit = inner.settings.unary_timeout;
     let responses = inner.unary(limit, client.get_object(request(message))).await?;
     let ledger = Arc::new(Ledger::new(inner.settings.progress_timeout));
-    let mut incoming = Incoming::new(inner, lease, responses, ledger);
+    let mut incoming = Incoming::new(inner, place, responses, ledger);
     let info = head(&mut incoming, inner).await?;
     let (taker, body) = mpsc::channel(BODY_QUEUE_MAX);
     tokio::spawn(incoming.forward(taker, piece, ()));
     Ok((info, body))
 }
 
-async fn head(incoming: &mut Incoming<v1::GetObjectResponse>, inner: &Inner) -> StoreResult<ObjectInfo> {
+async fn head(
+    incoming: &mut Incoming<v1::GetObjectResponse, Place>,
+    inner: &Inner,
+) -> StoreResult<ObjectInfo> {
     match incoming.next().await?.and_then(|response| response.message) {
         Some(Message::Head(head)) => head.try_into().map_err(|invalid| inner.faults.nonsense(&invalid)),
         Some(Message::Chunk(_)) | None => Err(inner.faults.ended_early("`head`")),

@@ -3,11 +3,18 @@
 //! A stream whose reader has stalled keeps its window's worth of the connection's window for itself, so enough of them
 //! stop everybody on that connection. Hence a stream gets a connection to itself as long as there are enough.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use ssync_api::{
     convert::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX},
     v1::{object_service_client::ObjectServiceClient, replication_service_client::ReplicationServiceClient},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
 };
 use tonic::transport::Endpoint;
 
@@ -27,6 +34,40 @@ pub(super) struct Lease {
     channel: Guarded,
     /// Its holders are counted by the references to this: one is the pool's.
     users: Arc<()>,
+}
+
+/// The use of a connection for a body: the pool has only so many.
+#[derive(Debug)]
+pub(super) struct Place {
+    lease: Lease,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Connections for bodies. They are slow at their reader's pleasure and there may be many, so there are places for a bounded
+/// number; without a bound the peer's limit on streams would let further ones wait for as long as it pleases the others.
+#[derive(Debug)]
+pub(super) struct Places {
+    pool: Pool,
+    free: Arc<Semaphore>,
+}
+
+impl Places {
+    pub(super) fn new(pool: Pool, streams_max: usize) -> Self {
+        let places = pool.connections_max.saturating_mul(streams_max.max(1)).min(Semaphore::MAX_PERMITS);
+        Self { pool, free: Arc::new(Semaphore::new(places)) }
+    }
+
+    /// A place; `None` when there was none within `limit`.
+    pub(super) async fn take(&self, limit: Duration) -> Option<Place> {
+        let permit = timeout(limit, Arc::clone(&self.free).acquire_owned()).await.ok()?.ok()?;
+        Some(Place { lease: self.pool.lease(), _permit: permit })
+    }
+}
+
+impl Place {
+    pub(super) fn objects(&self) -> ObjectServiceClient<Guarded> {
+        self.lease.objects()
+    }
 }
 
 impl Pool {
@@ -84,5 +125,23 @@ mod tests {
         drop((leases, shared));
         let _reused = pool.lease();
         assert_eq!(pool.connections.lock().unwrap().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_are_bounded_and_spread_evenly() {
+        let endpoint = Endpoint::from_static("http://127.0.0.1:1");
+        let places = Places::new(Pool::new(endpoint, 2), 3);
+        let wait = Duration::from_secs(5);
+        let mut taken = Vec::new();
+        for _ in 0..6 {
+            taken.push(places.take(wait).await.unwrap());
+        }
+        // Three holders and the pool.
+        assert!(taken.iter().all(|place| place.lease.users() == 4));
+        let began = tokio::time::Instant::now();
+        assert!(places.take(wait).await.is_none());
+        assert_eq!(began.elapsed(), wait);
+        taken.pop();
+        assert!(places.take(wait).await.is_some());
     }
 }

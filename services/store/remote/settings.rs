@@ -38,8 +38,13 @@ pub struct RemoteSettings {
     pub check_connections_max: usize,
     /// Most connections for sessions. Further sessions share; three stalled ones fill less than a connection's window.
     pub session_connections_max: usize,
-    /// Most connections for objects' bodies.
+    /// Most connections for objects' bodies. With [`object_streams_max`](Self::object_streams_max) on each, a sidecar has
+    /// room for more bodies than clients (`max_clients`), so slow ones keep nobody waiting.
     pub object_connections_max: usize,
+    /// Most bodies at a time on one such connection: no more than a server of ours takes.
+    pub object_streams_max: usize,
+    /// Longest time that a body waits for one of these places; then the receiver counts as busy.
+    pub object_wait_timeout: Duration,
 }
 
 impl Default for RemoteSettings {
@@ -60,7 +65,9 @@ impl Default for RemoteSettings {
             control_connections_max: 4,
             check_connections_max: 4,
             session_connections_max: 8,
-            object_connections_max: 16,
+            object_connections_max: 80,
+            object_streams_max: 15,
+            object_wait_timeout: Duration::from_secs(5),
         }
     }
 }

@@ -147,3 +147,85 @@ async fn at_most_eight_offer_messages_are_unanswered() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(node.store.batches.lock().unwrap().len(), 8);
 }
+
+/// Readers that do not read take the places of bodies: who comes then is told so, and does not wait for them.
+#[tokio::test]
+async fn with_every_place_taken_a_body_is_refused_and_nothing_else() {
+    let node = Node::start(Fake::default()).await;
+    let body = Bytes::from(vec![0; 8 << 20]);
+    node.store.objects.lock().unwrap().insert(object("o").path, (metadata(), body));
+    let remote = node.remote_with(RemoteSettings {
+        object_connections_max: 2,
+        object_streams_max: 2,
+        object_wait_timeout: Duration::from_millis(200),
+        ..RemoteSettings::default()
+    });
+    let get = || remote.get_object(object("o"), None, ReadOptions::default());
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        slow.push(soon(get()).await.unwrap());
+    }
+    assert_eq!(soon(get()).await.unwrap_err().reason, Reason::ReceiverBusy);
+    let (_body, events) = mpsc::channel(1);
+    assert_eq!(
+        soon(remote.put_object(empty_object(), events)).await.unwrap_err().reason,
+        Reason::ReceiverBusy
+    );
+    assert!(soon(remote.head_object(object("o"), ReadOptions::default())).await.is_ok());
+    slow.pop();
+    // The place is free when the peer's stream has ended.
+    let freed = async { while get().await.is_err() {} };
+    soon(freed).await;
+}
+
+fn empty_object() -> ObjectPut {
+    ObjectPut {
+        object: object("p"),
+        timestamp: time(1),
+        content_length: Some(0),
+        metadata: metadata(),
+        if_none_match: Vec::new(),
+        durable: true,
+        next_part_power: None,
+    }
+}
+
+/// A server that takes fewer streams than there are places.
+#[tokio::test]
+async fn a_body_that_cannot_begin_does_not_wait_for_ever() {
+    let node =
+        Node::start_with(Fake::default(), settings(), Server::builder().max_concurrent_streams(1)).await;
+    let body = Bytes::from(vec![0; 8 << 20]);
+    node.store.objects.lock().unwrap().insert(object("o").path, (metadata(), body));
+    let remote = node.remote_with(RemoteSettings {
+        object_connections_max: 1,
+        progress_timeout: Duration::from_millis(300),
+        ..RemoteSettings::default()
+    });
+    let _slow = soon(remote.get_object(object("o"), None, ReadOptions::default())).await.unwrap();
+    let (_body, events) = mpsc::channel(1);
+    assert_eq!(
+        soon(remote.put_object(empty_object(), events)).await.unwrap_err().reason,
+        Reason::IdleTimeout
+    );
+}
+
+/// As many bodies as a sidecar has clients, on as many streams as a server of ours takes: all of them are served.
+#[tokio::test]
+async fn slow_readers_stall_no_other_body() {
+    let server = Server::builder().max_concurrent_streams(15);
+    let node = Node::start_with(Fake::default(), settings(), server).await;
+    let body = Bytes::from(vec![0; 4 << 20]);
+    node.store.objects.lock().unwrap().insert(object("o").path, (metadata(), body));
+    let remote = node.remote();
+    let mut slow = Vec::new();
+    for _ in 0..300 {
+        slow.push(soon(remote.get_object(object("o"), None, ReadOptions::default())).await.unwrap());
+    }
+    let (_, mut body) = soon(remote.get_object(object("o"), None, ReadOptions::default())).await.unwrap();
+    let mut read = 0;
+    while let Some(piece) = soon(body.recv()).await {
+        read += piece.unwrap().len();
+    }
+    assert_eq!(read, 4 << 20);
+}
