@@ -98,6 +98,10 @@ pub(super) fn ended_early() -> Refusal {
     Refusal::new(Reason::Unreachable, "the peer ended the session early")
 }
 
+pub(super) fn drains() -> Refusal {
+    Refusal::new(Reason::Draining, "the peer is shutting down")
+}
+
 /// A session, and the means to open the next one.
 struct GrpcSession {
     opener: Opener,

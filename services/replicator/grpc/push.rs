@@ -17,11 +17,12 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     check::Pending,
     in_flight::{InFlight, Settled},
-    peer::{Admitted, Opener, ended_early, silent},
+    peer::{Admitted, Opener, drains, ended_early, silent},
     prepare::{Listed, Prepared, prepare},
     send::{Outgoing, Sent},
 };
@@ -150,7 +151,7 @@ impl Push {
             let Admitted { session, accepted } = admitted;
             let room =
                 Semaphore::new((accepted.outstanding_updates_max as usize).clamp(1, BATCH_OFFERS_MAX * 64));
-            let (sending, draining) = (AtomicBool::new(true), AtomicBool::new(false));
+            let (sending, draining) = (AtomicBool::new(true), CancellationToken::new());
             let outgoing = Outgoing::new(self, session.messages, accepted, &room, &draining);
             let send = async {
                 let sent = outgoing.send_all(&mut ready, &mut left).await;
@@ -162,7 +163,7 @@ impl Push {
             match sent {
                 Sent::All => return Ok(()),
                 Sent::SessionFull => admitted = self.opener.open().await?,
-                Sent::PeerDrains => return Err(Refusal::new(Reason::Draining, "the peer is shutting down")),
+                Sent::PeerDrains => return Err(drains()),
             }
         }
     }
@@ -172,7 +173,7 @@ impl Push {
         mut events: mpsc::Receiver<Result<SessionEvent, SessionError>>,
         room: &Semaphore,
         sending: &AtomicBool,
-        draining: &AtomicBool,
+        draining: &CancellationToken,
     ) -> Result<(), Refusal> {
         let silence_max = self.opener.silence_max;
         let mut progress = Instant::now();
@@ -190,14 +191,16 @@ impl Push {
                 }
                 Some(SessionEvent::Heartbeat) => self.see_stall(progress, silence_max)?,
                 Some(SessionEvent::Draining(reason)) => {
-                    tracing::info!(%reason, "the peer is shutting down");
-                    draining.store(true, Ordering::Relaxed);
+                    tracing::info!(%reason, "the peer asks to end the session");
+                    draining.cancel();
                 }
                 Some(SessionEvent::Summary(summary)) => tracing::debug!(?summary, "session ended"),
                 Some(SessionEvent::Opened { .. } | SessionEvent::Accepted(_)) => {
                     return Err(Refusal::new(Reason::ProtocolOrder, "the peer opened one session twice"));
                 }
-                None if sending.load(Ordering::Relaxed) => return Err(ended_early()),
+                None if sending.load(Ordering::Relaxed) && !draining.is_cancelled() => {
+                    return Err(ended_early());
+                }
                 None if !self.waits_for_nothing() => return Err(ended_early()),
                 None => return Ok(()),
             }

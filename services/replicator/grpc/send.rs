@@ -1,14 +1,6 @@
 //! The sending half of one session.
 
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -20,9 +12,10 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    peer::ended_early,
+    peer::{drains, ended_early},
     prepare::{Listed, Prepared, etag, short},
     push::{Push, Ready},
 };
@@ -35,7 +28,10 @@ const READ_BYTES: usize = 4 * CHUNK_BYTES;
 /// Reads of a body ahead of what is being sent.
 const READS_AHEAD_MAX: usize = 2;
 /// A session in which nothing is sent for this long gets a heartbeat: well under what meshes and receivers allow.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+
+/// Most updates that one object takes: body, metadata, a question.
+const OBJECT_UPDATES_MAX: u64 = 3;
 
 /// How the sending ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +50,7 @@ pub(super) struct Outgoing<'a> {
     messages: mpsc::Sender<UpdateMessage>,
     accepted: Accepted,
     room: &'a Semaphore,
-    draining: &'a AtomicBool,
+    draining: &'a CancellationToken,
     last_id: u64,
 }
 
@@ -64,7 +60,7 @@ impl<'a> Outgoing<'a> {
         messages: mpsc::Sender<UpdateMessage>,
         accepted: Accepted,
         room: &'a Semaphore,
-        draining: &'a AtomicBool,
+        draining: &'a CancellationToken,
     ) -> Self {
         Self { push, messages, accepted, room, draining, last_id: 0 }
     }
@@ -79,15 +75,18 @@ impl<'a> Outgoing<'a> {
         loop {
             let next = match left.take() {
                 Some(ready) => Some(ready),
-                None => self.next(ready).await?,
+                None => tokio::select! {
+                    next = self.next(ready) => next?,
+                    () = self.draining.cancelled() => return Ok(self.drained()),
+                },
             };
             let Some(next) = next else { return Ok(Sent::All) };
             *left = match next {
                 Ready::Objects(objects) => self.send_objects(objects).await?,
                 Ready::Confirm(listed) => self.ask(listed).await?,
             };
-            if self.draining.load(Ordering::Relaxed) {
-                return Ok(Sent::PeerDrains);
+            if self.draining.is_cancelled() {
+                return Ok(self.drained());
             }
             if left.is_some() {
                 return Ok(Sent::SessionFull);
@@ -107,10 +106,21 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// Whether the session may not have `updates` more.
-    fn is_full(&self, updates: usize) -> bool {
+    /// Whether the session may not have `updates` more. The peer ends it when it has had all that it may have, so it is left
+    /// before that.
+    fn is_full(&self, updates: u64) -> bool {
         let max = self.accepted.session_updates_max;
-        max != 0 && self.last_id > 0 && self.last_id + updates as u64 > max
+        max != 0 && self.last_id > 0 && self.last_id + updates >= max
+    }
+
+    /// A peer says the same of a session that has had enough as of itself when it shuts down.
+    fn drained(&self) -> Sent {
+        if self.is_full(OBJECT_UPDATES_MAX) { Sent::SessionFull } else { Sent::PeerDrains }
+    }
+
+    /// Why nothing more is taken.
+    fn ended(&self) -> Refusal {
+        if self.draining.is_cancelled() { drains() } else { ended_early() }
     }
 
     fn next_id(&mut self) -> u64 {
@@ -133,7 +143,7 @@ impl<'a> Outgoing<'a> {
                     self.push.skip(&prepared.listed, gone).await;
                 }
                 Ok(prepared)
-                    if self.is_full(prepared.ops.len() + 1) || self.draining.load(Ordering::Relaxed) =>
+                    if self.is_full(prepared.ops.len() as u64 + 1) || self.draining.is_cancelled() =>
                 {
                     objects.push_front(Ok(prepared));
                     return Ok(Some(Ready::Objects(objects)));
@@ -236,7 +246,7 @@ impl<'a> Outgoing<'a> {
     async fn ask(&mut self, mut listed: Vec<Listed>) -> Result<Option<Ready>, Refusal> {
         let batch_max = (self.accepted.outstanding_updates_max as usize).clamp(1, BATCH_OFFERS_MAX);
         while !listed.is_empty() {
-            if self.is_full(1) || self.draining.load(Ordering::Relaxed) {
+            if self.is_full(1) || self.draining.is_cancelled() {
                 return Ok(Some(Ready::Confirm(listed)));
             }
             let batch: Vec<Listed> = listed.drain(..batch_max.min(listed.len())).collect();
@@ -253,13 +263,13 @@ impl<'a> Outgoing<'a> {
 
     async fn make_room(&self, results: usize) -> Result<(), Refusal> {
         let results = u32::try_from(results).unwrap_or(u32::MAX);
-        self.room.acquire_many(results).await.map_err(|_| ended_early())?.forget();
+        self.room.acquire_many(results).await.map_err(|_| self.ended())?.forget();
         Ok(())
     }
 
     async fn message(&self, message: UpdateMessage) -> Result<(), Refusal> {
         let gets_on = !matches!(message, UpdateMessage::Heartbeat);
-        self.messages.send(message).await.map_err(|_| ended_early())?;
+        self.messages.send(message).await.map_err(|_| self.ended())?;
         if gets_on {
             self.push.source().beat();
         }
@@ -283,3 +293,6 @@ fn read_pieces(object: &OpenObject, pieces: &mpsc::Sender<Result<Bytes, Refusal>
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,6 +123,30 @@ async fn a_session_that_had_enough_is_opened_again() {
 }
 
 #[tokio::test]
+async fn a_session_that_the_peer_ends_because_it_is_full_is_opened_again() {
+    for session_updates_max in [2, 3, 4, 7] {
+        let config = ReceiverConfig { session_updates_max, ..ReceiverConfig::default() };
+        let mut cluster = Cluster::with_receiver(policy(2, &[&[0, 0, 0, 0], &[1, 1, 1, 1]]), &config);
+        // One after the other: nobody is busy, so nothing has to come back.
+        cluster.config.concurrency = 1;
+        fill(&cluster);
+        let stats = cluster.pass(0).await;
+        assert!(stats.complete() && stats.put_back == 0, "{session_updates_max}: {stats:?}");
+        assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_drains_is_asked_again_later() {
+    let cluster = pair();
+    fill(&cluster);
+    cluster.node(1).store.fault.lock().unwrap().drains_once = true;
+    let stats = cluster.pass(0).await;
+    assert!(stats.complete() && stats.put_back > 0, "{stats:?}");
+    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+}
+
+#[tokio::test]
 async fn few_outstanding_updates_and_no_inline_bodies_are_enough() {
     for (outstanding_updates_max, inline_bytes_max) in [(1, 65_536), (1024, 4), (1, 4)] {
         let config =

@@ -31,6 +31,8 @@ pub(crate) struct Fault {
     pub(crate) at_offers: Option<Box<dyn FnOnce() + Send>>,
     /// The terms of sessions get this limit.
     pub(crate) session_updates_max: Option<u64>,
+    /// The next session is told that the peer drains, as soon as it is accepted.
+    pub(crate) drains_once: bool,
     /// The session ends without a word after so many events.
     pub(crate) cut_after_events: Option<usize>,
 }
@@ -102,12 +104,17 @@ impl Store for Faulty {
     }
 
     async fn updates(&self, open: SessionOpen) -> StoreResult<Session> {
-        let (verdict, limit, cut) = {
+        let (verdict, limit, cut, drains) = {
             let mut fault = self.fault.lock().unwrap();
             if let Some(refusal) = fault.sessions.pop_front().or_else(|| fault.all_sessions.clone()) {
                 return Err(refusal);
             }
-            (fault.verdict.clone(), fault.session_updates_max, fault.cut_after_events)
+            (
+                fault.verdict.clone(),
+                fault.session_updates_max,
+                fault.cut_after_events,
+                std::mem::take(&mut fault.drains_once),
+            )
         };
         self.asked.lock().unwrap().sessions += 1;
         let mut session = self.inner.updates(open).await?;
@@ -132,8 +139,12 @@ impl Store for Faulty {
                     results.iter_mut().for_each(|result| result.outcome = verdict.clone());
                 }
                 count += 1;
+                let accepted = matches!(event, Ok(SessionEvent::Accepted(_)));
                 if cut.is_some_and(|cut| count > cut) || results.send(event).await.is_err() {
                     break;
+                }
+                if accepted && drains {
+                    drop(results.send(Ok(SessionEvent::Draining("SIGTERM".into()))).await);
                 }
             }
         });
