@@ -4,12 +4,16 @@ use std::collections::{HashMap, VecDeque};
 
 use ssync_store::{CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers};
 use ssync_types::{ObjectHash, Offer, Reason, Refusal, Want};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use super::{
     peer::silent,
     prepare::Listed,
     push::{Push, Work, lock},
+    send::HEARTBEAT_EVERY,
 };
 use crate::peer::OfferBatch;
 
@@ -28,6 +32,19 @@ pub(super) struct Pending {
 
 fn disorder(problem: &str) -> Refusal {
     Refusal::new(Reason::ProtocolOrder, format!("the peer's check {problem}; see its version and log"))
+}
+
+/// Waits, with heartbeats for the check: bodies may be on their way, or offers be looked for, for longer than the peer
+/// bears silence. A batch without offers is one.
+async fn alive<T>(questions: &mpsc::Sender<Vec<Offer>>, waiting: impl Future<Output = T>) -> T {
+    let mut waiting = std::pin::pin!(waiting);
+    loop {
+        tokio::select! {
+            done = &mut waiting => return done,
+            // With no room, there is something to say as it is.
+            () = sleep(HEARTBEAT_EVERY) => drop(questions.try_send(Vec::new())),
+        }
+    }
 }
 
 impl Push {
@@ -56,7 +73,7 @@ impl Push {
     ) -> Result<(), Refusal> {
         let mut next = Some(first);
         while let Some(batch) = next {
-            match self.unanswered.acquire().await {
+            match alive(&questions, self.unanswered.acquire()).await {
                 Ok(permit) => permit.forget(),
                 Err(_) => break,
             }
@@ -67,7 +84,7 @@ impl Push {
             if questions.send(question).await.is_err() {
                 break;
             }
-            next = offers.recv().await;
+            next = alive(&questions, offers.recv()).await;
         }
         Ok(())
     }
@@ -139,5 +156,29 @@ impl Push {
         }
         pending.answered = total;
         Ok(listed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_hears_from_us_while_we_wait() {
+        let (questions, mut asked) = mpsc::channel(CHECK_QUEUE_MAX);
+        let begin = Instant::now();
+        let waiting = alive(&questions, sleep(HEARTBEAT_EVERY * 5 / 2));
+        let listening = async {
+            for beat in 1..=2 {
+                assert_eq!(asked.recv().await, Some(Vec::new()));
+                assert_eq!(begin.elapsed().as_secs(), (HEARTBEAT_EVERY * beat).as_secs());
+            }
+        };
+        tokio::join!(waiting, listening);
+        // A check that takes nothing is not waited for.
+        alive(&questions, sleep(HEARTBEAT_EVERY * 100)).await;
+        assert_eq!(asked.len(), CHECK_QUEUE_MAX);
     }
 }

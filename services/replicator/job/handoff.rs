@@ -37,6 +37,8 @@ struct Outcome {
     busy: Option<Duration>,
     /// Busy primaries.
     busy_targets: Vec<Target>,
+    /// Places of primaries that kept the others waiting for too long: they are not asked again by this job.
+    given_up: BTreeSet<usize>,
     /// All suffixes were offered, and each could be read.
     listed_all: bool,
 }
@@ -126,6 +128,8 @@ async fn offer_all(job: &Job, context: &Context, items: &mpsc::Sender<Vec<Releas
 
 /// A primary that has admitted a session.
 struct Visit<'a> {
+    /// Its place among the job's targets.
+    place: usize,
     target: &'a Target,
     peer: PeerIndex,
     session: Box<dyn PushSession>,
@@ -138,11 +142,13 @@ async fn open_sessions<'a>(job: &'a Job, context: &Context, outcome: &mut Outcom
     let (mut visits, mut regions) = (Vec::new(), BTreeSet::new());
     for (place, target) in job.targets.iter().enumerate() {
         outcome.nodes.tried(target);
-        let Some(peer) = PeerIndex::new(place) else { continue };
+        let Some(peer) = PeerIndex::new(place).filter(|_| !outcome.given_up.contains(&place)) else {
+            continue;
+        };
         match open_session(job, context, target).await {
             Ok(session) => {
                 let only_asked = target.region != job.region && !regions.insert(target.region);
-                visits.push(Visit { target, peer, session, only_asked });
+                visits.push(Visit { place, target, peer, session, only_asked });
             }
             Err(refusal) => outcome.note(target, &refusal),
         }
@@ -193,6 +199,7 @@ async fn offer_slice(
     let confirming = visits.len() >= quorum.needed();
     let ledger = Mutex::new(Ledger::new(quorum));
     let (verdicts, answers) = mpsc::channel(VERDICT_QUEUE_MAX);
+    let places: Vec<usize> = visits.iter().map(|visit| visit.place).collect();
     let (mut sessions, mut pushes) = (Vec::new(), Vec::new());
     for visit in visits {
         let mode = match (visit.only_asked, confirming) {
@@ -220,7 +227,10 @@ async fn offer_slice(
         join_all(pushes),
         hand_over(&ledger, answers, items)
     );
-    outcome.offered += offered;
+    outcome.offered += offered.objects;
+    for place in offered.too_slow.into_iter().filter_map(|session| places.get(session).copied()) {
+        outcome.give_up(place, &job.targets);
+    }
     for (target, pushed) in pushed {
         outcome.note_pushed(target, &pushed);
         if let Ok(pushed) = pushed {
@@ -231,6 +241,17 @@ async fn offer_slice(
 }
 
 impl Outcome {
+    /// What this primary was not offered has no answer from it, so it stays (rule S4).
+    fn give_up(&mut self, place: usize, targets: &[Target]) {
+        if let Some(target) = targets.get(place) {
+            tracing::error!(
+                "Error syncing handoff partition: {target}: it took no offers for too long, and is left out"
+            );
+            self.nodes.failed(target);
+            self.given_up.insert(place);
+        }
+    }
+
     fn note_pushed(&mut self, target: &Target, pushed: &Result<Pushed, Refusal>) {
         match pushed {
             Ok(pushed) if pushed.complete() => {}
