@@ -211,7 +211,8 @@ async fn messages_out_of_order_or_over_a_limit_end_the_session() {
 #[tokio::test]
 async fn ids_that_do_not_increase_end_the_session() {
     let node = Node::new();
-    for (second, expected) in [(8, None), (7, Some(Reason::ProtocolOrder)), (3, Some(Reason::ProtocolOrder))] {
+    for (second, expected) in [(8, None), (7, Some(Reason::ProtocolOrder)), (3, Some(Reason::ProtocolOrder))]
+    {
         let (one, other) = (node.object(second as usize), node.object(10 + second as usize));
         let mut talk = node.open(grpc(0)).await;
         for (id, path) in [(7, &one), (second, &other)] {
