@@ -1,6 +1,7 @@
 //! `ssync config show` tells what counts, and where it comes from.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
 use ssync_tests::{Cluster, as_own_group, ssync_binary};
 
 #[test]
@@ -22,6 +23,19 @@ fn tells_each_value_and_its_source() -> Result<()> {
     assert!(line("inline_bytes_max", "4096").contains("SSYNC_INLINE_BYTES_MAX"), "{said}");
     assert!(line("client_timeout", "7").contains("set"), "{said}");
     line("mb_per_sync", "512");
+    Ok(())
+}
+
+#[test]
+fn tells_it_as_json() -> Result<()> {
+    let cluster = Cluster::of(1).setting("object-replicator", "run_pause", "7").build()?;
+    let conf = cluster.node(1).conf().display().to_string();
+    let shown =
+        as_own_group(&ssync_binary()?).args(["config", "show", "--json", "--conf", &conf]).output()?;
+    let rows: Vec<Value> = serde_json::from_slice(&shown.stdout)?;
+    let row = rows.iter().find(|row| row["name"] == "interval").context("no interval")?;
+    assert_eq!((&row["section"], &row["value"]), (&json!("object-replicator"), &json!("7")));
+    assert!(row["origin"].as_str().is_some_and(|origin| origin.contains("1.conf")), "{row}");
     Ok(())
 }
 

@@ -12,6 +12,8 @@ const OBJECTS: &str = "400";
 fn demo(folder: &TempDir, more: &[&str]) -> Result<Output> {
     let mut command = as_own_group(&ssync_binary()?);
     command.args(["demo", "--objects", OBJECTS]).args(more).env("TMPDIR", folder.path());
+    // It is for a daemon; taken for each node of the demo, it would have all of them listen at one port.
+    command.env("SSYNC_BIND_PORT", "1");
     Ok(command.output()?)
 }
 

@@ -124,6 +124,15 @@ fn every_line_that_it_prints_works() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn sigterm_ends_it_in_order_too() -> Result<()> {
+    let mut dev = Dev::start()?;
+    kill_process(Pid::from_child(&dev.child), Signal::TERM)?;
+    let status = dev.child.wait()?;
+    assert!(status.success(), "SIGTERM ended it with {status}");
+    Ok(())
+}
+
 /// The README's grpcurl blocks, with the placeholders filled in from the line that `ssync dev` prints.
 #[test]
 fn what_the_readme_says_to_ask_is_answered() -> Result<()> {
