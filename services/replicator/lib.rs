@@ -31,7 +31,9 @@ mod testing;
 mod ways;
 
 pub use config::{Overrides, ReplicatorConfig};
-pub use peer::{Errand, OfferBatch, Peer, Peers, PushMode, PushSession, Pushed, Target, Verdict, Verdicts};
+pub use peer::{
+    Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts,
+};
 pub use places::{PolicyPlaces, Rings};
 pub use progress::Progress;
 pub use replicator::Replicator;

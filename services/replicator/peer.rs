@@ -145,6 +145,17 @@ impl Pushed {
     }
 }
 
+/// Why a push broke off, and whose fault it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// The peer refused, or is gone.
+    #[error("{0}")]
+    Peer(#[from] Refusal),
+    /// This node's own device could not be read.
+    #[error("the device here could not be read: {0}")]
+    Here(Refusal),
+}
+
 /// A device of another node.
 #[async_trait]
 pub trait Peer: Send + Sync {
@@ -165,7 +176,7 @@ pub trait PushSession: Send {
         mode: PushMode,
         offers: mpsc::Receiver<OfferBatch>,
         verdicts: Verdicts,
-    ) -> Result<Pushed, Refusal>;
+    ) -> Result<Pushed, PushError>;
 }
 
 /// Finds out how to talk to a device.

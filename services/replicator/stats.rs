@@ -167,6 +167,11 @@ impl Nodes {
         self.failed.insert((target.ip.clone(), target.device.clone()));
     }
 
+    /// What became of it is not its own doing: it counts neither way.
+    pub(crate) fn forget(&mut self, target: &Target) {
+        self.tried.remove(&(target.ip.clone(), target.device.clone()));
+    }
+
     /// Nodes that were tried and have not failed.
     pub(crate) fn good(&self) -> usize {
         self.tried.difference(&self.failed).count()

@@ -10,7 +10,7 @@ use ssync_types::{
 use tokio::{sync::mpsc, time::timeout};
 
 use super::push::Push;
-use crate::peer::{Errand, OfferBatch, Peer, PushMode, PushSession, Pushed, Verdicts};
+use crate::peer::{Errand, OfferBatch, Peer, PushError, PushMode, PushSession, Pushed, Verdicts};
 
 /// A device behind a `Store`.
 pub(crate) struct GrpcPeer {
@@ -115,7 +115,7 @@ impl PushSession for GrpcSession {
         mode: PushMode,
         offers: mpsc::Receiver<OfferBatch>,
         verdicts: Verdicts,
-    ) -> Result<Pushed, Refusal> {
+    ) -> Result<Pushed, PushError> {
         Push::new(self.opener, mode, verdicts).run(self.admitted, offers).await
     }
 }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     listing::BATCH_OFFERS_MAX,
-    peer::{OfferBatch, PushMode, Pushed, Verdict, Verdicts},
+    peer::{OfferBatch, PushError, PushMode, Pushed, Verdict, Verdicts},
     source::{OpenSource, Source},
 };
 
@@ -94,19 +94,20 @@ impl Push {
         self,
         first: Admitted,
         mut offers: mpsc::Receiver<OfferBatch>,
-    ) -> Result<Pushed, Refusal> {
+    ) -> Result<Pushed, PushError> {
         let (work, waiting) = mpsc::channel(WORK_QUEUE_MAX);
         // The session is kept alive from the beginning, however long the first offer takes to be found.
         let deliver = self.deliver(first, waiting);
         let find_out = async {
-            match self.mode.updates() {
+            let asked = match self.mode.updates() {
                 // The check is not begun before there is something to ask.
                 true => match offers.recv().await {
                     Some(batch) => self.check(batch, offers, work).await,
                     None => Ok(()),
                 },
                 false => self.ask_only(offers, work).await,
-            }
+            };
+            asked.map_err(PushError::from)
         };
         tokio::try_join!(find_out, deliver)?;
         self.look_at_suspects().await;
@@ -129,18 +130,18 @@ impl Push {
         Ok(())
     }
 
-    async fn ready(&self, work: Work, inline_bytes_max: u64) -> Result<Ready, Refusal> {
+    async fn ready(&self, work: Work, inline_bytes_max: u64) -> Result<Ready, PushError> {
         match work {
             Work::Confirm(listed) => Ok(Ready::Confirm(listed)),
             Work::Send(wanted) => {
                 let read = move |source: &OpenSource| Ok(prepare(source, wanted, inline_bytes_max));
-                Ok(Ready::Objects(self.opener.errand.source.run(read).await?.into()))
+                Ok(Ready::Objects(self.source().run(read).await.map_err(PushError::Here)?.into()))
             }
         }
     }
 
     /// Sends what is ready, in as many sessions as the peer's limit makes necessary.
-    async fn deliver(&self, first: Admitted, mut work: mpsc::Receiver<Work>) -> Result<(), Refusal> {
+    async fn deliver(&self, first: Admitted, mut work: mpsc::Receiver<Work>) -> Result<(), PushError> {
         let inline_bytes_max = u64::from(first.accepted.inline_bytes_max);
         let work = stream::poll_fn(move |context| work.poll_recv(context));
         let ready = work.map(|item| self.ready(item, inline_bytes_max)).buffered(READ_AHEAD_MAX);
@@ -158,12 +159,15 @@ impl Push {
                 sending.store(false, Ordering::Relaxed);
                 sent
             };
-            let (sent, ()) =
-                tokio::try_join!(send, self.take_results(session.events, &room, &sending, &draining))?;
+            let results = async {
+                let results = self.take_results(session.events, &room, &sending, &draining).await;
+                results.map_err(PushError::from)
+            };
+            let (sent, ()) = tokio::try_join!(send, results)?;
             match sent {
                 Sent::All => return Ok(()),
                 Sent::SessionFull => admitted = self.opener.open().await?,
-                Sent::PeerDrains => return Err(drains()),
+                Sent::PeerDrains => return Err(drains().into()),
             }
         }
     }

@@ -19,7 +19,7 @@ use super::{
     prepare::{Listed, Prepared, etag, short},
     push::{Push, Ready},
 };
-use crate::listing::BATCH_OFFERS_MAX;
+use crate::{listing::BATCH_OFFERS_MAX, peer::PushError};
 
 /// Bytes of a body in one message.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -69,9 +69,9 @@ impl<'a> Outgoing<'a> {
     /// session's messages end when this returns.
     pub(super) async fn send_all(
         mut self,
-        ready: &mut Pin<&mut impl Stream<Item = Result<Ready, Refusal>>>,
+        ready: &mut Pin<&mut impl Stream<Item = Result<Ready, PushError>>>,
         left: &mut Option<Ready>,
-    ) -> Result<Sent, Refusal> {
+    ) -> Result<Sent, PushError> {
         loop {
             let next = match left.take() {
                 Some(ready) => Some(ready),
@@ -96,8 +96,8 @@ impl<'a> Outgoing<'a> {
 
     async fn next(
         &self,
-        ready: &mut Pin<&mut impl Stream<Item = Result<Ready, Refusal>>>,
-    ) -> Result<Option<Ready>, Refusal> {
+        ready: &mut Pin<&mut impl Stream<Item = Result<Ready, PushError>>>,
+    ) -> Result<Option<Ready>, PushError> {
         loop {
             match timeout(HEARTBEAT_EVERY, ready.next()).await {
                 Ok(next) => return next.transpose(),
@@ -131,7 +131,7 @@ impl<'a> Outgoing<'a> {
     async fn send_objects(
         &mut self,
         mut objects: VecDeque<Result<Prepared, (Listed, Refusal)>>,
-    ) -> Result<Option<Ready>, Refusal> {
+    ) -> Result<Option<Ready>, PushError> {
         while let Some(object) = objects.pop_front() {
             match object {
                 Err((listed, refusal)) => self.push.skip(&listed, refusal).await,
@@ -154,7 +154,7 @@ impl<'a> Outgoing<'a> {
         Ok(None)
     }
 
-    async fn send_object(&mut self, mut prepared: Prepared) -> Result<(), Refusal> {
+    async fn send_object(&mut self, mut prepared: Prepared) -> Result<(), PushError> {
         let mut ops = std::mem::take(&mut prepared.ops);
         if self.push.confirms() && prepared.plan.as_offered && !prepared.plan.covers(&prepared.listed) {
             ops.push(UpdateOp::Confirm(vec![prepared.listed.offer.clone()]));
@@ -172,7 +172,7 @@ impl<'a> Outgoing<'a> {
         &self,
         mut update: Update,
         body: &mut Option<Arc<OpenObject>>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PushError> {
         let mut in_memory = None;
         let is_put = if let UpdateOp::Put(put) = &mut update.op {
             // A later session may allow less than the first, for which the body was read.
@@ -189,7 +189,7 @@ impl<'a> Outgoing<'a> {
         };
         self.message(UpdateMessage::Update(update)).await?;
         match (in_memory, body.take_if(|_| is_put)) {
-            (Some(body), _) => self.send_bytes(body).await,
+            (Some(body), _) => Ok(self.send_bytes(body).await?),
             (None, Some(object)) => self.send_body(object).await,
             (None, None) => Ok(()),
         }
@@ -205,13 +205,16 @@ impl<'a> Outgoing<'a> {
     }
 
     /// A body in pieces; one that cannot be read to its end costs this object alone.
-    async fn send_body(&self, object: Arc<OpenObject>) -> Result<(), Refusal> {
+    async fn send_body(&self, object: Arc<OpenObject>) -> Result<(), PushError> {
         let (pieces, mut read) = mpsc::channel(READS_AHEAD_MAX);
         let stored = etag(&object);
-        let reading = self.push.source().run(move |_| {
-            read_pieces(&object, &pieces);
-            Ok(())
-        });
+        let reading = async {
+            let read = self.push.source().run(move |_| {
+                read_pieces(&object, &pieces);
+                Ok(())
+            });
+            read.await.map_err(PushError::Here)
+        };
         let sending = async {
             let mut failure = None;
             while let Some(piece) = read.recv().await {
@@ -235,7 +238,7 @@ impl<'a> Outgoing<'a> {
                 BodyEnd::Abort(refusal.to_string())
             }
         };
-        self.end(end).await
+        Ok(self.end(end).await?)
     }
 
     async fn end(&self, end: BodyEnd) -> Result<(), Refusal> {

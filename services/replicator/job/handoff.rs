@@ -17,7 +17,10 @@ use super::{Context, Job, JobEnd};
 use crate::{
     ledger::Ledger,
     listing::{BATCH_OFFERS_MAX, Listing},
-    peer::{OFFER_QUEUE_MAX, PushMode, PushSession, Pushed, Target, VERDICT_QUEUE_MAX, Verdict, Verdicts},
+    peer::{
+        OFFER_QUEUE_MAX, PushError, PushMode, PushSession, Pushed, Target, VERDICT_QUEUE_MAX, Verdict,
+        Verdicts,
+    },
     remedy::Remedy,
     removal::{End, PeerIndex, Quorum},
     stats::Nodes,
@@ -233,6 +236,10 @@ async fn offer_slice(
     }
     for (target, pushed) in pushed {
         outcome.note_pushed(target, &pushed);
+        if let Err(PushError::Here(refusal)) = &pushed {
+            tracing::error!("{target} did not get all: device {} could not be read: {refusal}", job.device);
+            context.meter.count(|stats| stats.device_failed(&job.device));
+        }
         if let Ok(pushed) = pushed {
             context.meter.pushed(&pushed);
         }
@@ -252,7 +259,7 @@ impl Outcome {
         }
     }
 
-    fn note_pushed(&mut self, target: &Target, pushed: &Result<Pushed, Refusal>) {
+    fn note_pushed(&mut self, target: &Target, pushed: &Result<Pushed, PushError>) {
         match pushed {
             Ok(pushed) if pushed.complete() => {}
             Ok(pushed) => {
@@ -263,7 +270,8 @@ impl Outcome {
                 );
                 self.nodes.failed(target);
             }
-            Err(refusal) => self.note(target, refusal),
+            Err(PushError::Peer(refusal)) => self.note(target, refusal),
+            Err(PushError::Here(_)) => self.nodes.forget(target),
         }
     }
 }

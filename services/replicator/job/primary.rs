@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 use super::{Context, Job, JobEnd, Kind};
 use crate::{
     listing::Listing,
-    peer::{OFFER_QUEUE_MAX, Peer, PushMode, Pushed, Target, Verdicts},
+    peer::{OFFER_QUEUE_MAX, Peer, PushError, PushMode, Pushed, Target, Verdicts},
     remedy::Remedy,
     removal::PeerIndex,
     shuffle::Shuffle,
@@ -40,6 +40,8 @@ enum NodeEnd {
     Equal,
     Pushed(Pushed),
     Refused(Refusal),
+    /// The device here could not be read.
+    NotRead(Refusal),
 }
 
 pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
@@ -144,6 +146,12 @@ fn note(job: &Job, context: &Context, round: &mut Round, target: Target, end: No
             round.nodes.failed(&target);
             return None;
         }
+        NodeEnd::NotRead(refusal) => {
+            tracing::error!("{target} did not get all: device {} could not be read: {refusal}", job.device);
+            round.nodes.forget(&target);
+            context.meter.count(|stats| stats.device_failed(&job.device));
+            return None;
+        }
         NodeEnd::Refused(refusal) => refusal,
     };
     match Remedy::of(&refusal) {
@@ -187,7 +195,8 @@ async fn visit(job: &Job, context: &Context, target: &Target, local: &SuffixHash
     match compare_and_push(job, context, target, local).await {
         Ok(None) => NodeEnd::Equal,
         Ok(Some(pushed)) => NodeEnd::Pushed(pushed),
-        Err(refusal) => NodeEnd::Refused(refusal),
+        Err(PushError::Peer(refusal)) => NodeEnd::Refused(refusal),
+        Err(PushError::Here(refusal)) => NodeEnd::NotRead(refusal),
     }
 }
 
@@ -196,7 +205,7 @@ async fn compare_and_push(
     context: &Context,
     target: &Target,
     local: &SuffixHashes,
-) -> Result<Option<Pushed>, Refusal> {
+) -> Result<Option<Pushed>, PushError> {
     let peer = context.peers.find(target).await?;
     let remote = peer.suffix_hashes(&job.at(&target.device)).await?;
     let stale = differing(local, &remote);
@@ -204,7 +213,7 @@ async fn compare_and_push(
         return Ok(None);
     }
     context.meter.count(|stats| stats.suffix_hash += stale.len() as u64);
-    let local = context.local.suffix_hashes(job.at(&job.device), stale).await?;
+    let local = context.local.suffix_hashes(job.at(&job.device), stale).await.map_err(PushError::Here)?;
     let suffixes = differing(&local, &remote);
     if suffixes.is_empty() {
         return Ok(None);
@@ -223,7 +232,7 @@ async fn push(
     target: &Target,
     peer: &dyn Peer,
     suffixes: Vec<Suffix>,
-) -> Result<Pushed, Refusal> {
+) -> Result<Pushed, PushError> {
     let mut listing = Listing::new(job.source(), suffixes, context.drain.clone());
     let mut total = Pushed::default();
     while !listing.is_done() && !context.drain.is_cancelled() {
@@ -240,7 +249,7 @@ async fn push(
         total.add(&pushed);
     }
     match listing.failure() {
-        Some(refusal) => Err(refusal.clone()),
+        Some(refusal) => Err(PushError::Here(refusal.clone())),
         None => Ok(total),
     }
 }

@@ -67,6 +67,16 @@ async fn sessions_that_are_full_are_opened_again() {
 }
 
 #[tokio::test]
+async fn a_device_here_that_goes_away_is_no_fault_of_the_primaries() {
+    let cluster = Cluster::new(policy(3, &[&[0, 0, 0, 0], &[1, 1, 1, 1]]));
+    cluster.put(2, "large", 1, &vec![1; 200_000]);
+    cluster.node(1).store.fault.lock().unwrap().at_offers = Some(Box::new(cluster.later_unmount(2)));
+    let stats = cluster.pass(2).await;
+    assert_eq!((stats.devices_failed, stats.failure, stats.released), (1, 0, 0), "{stats:?}");
+    assert!(!stats.complete());
+}
+
+#[tokio::test]
 async fn metadata_alone_does_not_answer_for_the_body() {
     let cluster = cluster();
     for node in [0, 1] {

@@ -196,6 +196,19 @@ async fn a_handoff_gets_the_copy_of_an_unmounted_device_and_of_no_other() {
 }
 
 #[tokio::test]
+async fn a_device_here_that_goes_away_is_no_fault_of_the_peer() {
+    // Device 2 stands in for a peer without a disk: not for one whose disk is there.
+    let cluster = Cluster::new(policy(3, &[&[0, 0, 0, 0], &[1, 1, 1, 1], &[2, 2]]));
+    let name = (0..).map(|n| format!("o-{n}")).find(|name| cluster.partition(name).get() == 3).unwrap();
+    cluster.put(0, &name, 1, &vec![7; 300_000]);
+    cluster.node(1).store.fault.lock().unwrap().at_offers = Some(Box::new(cluster.later_unmount(0)));
+    let stats = cluster.pass(0).await;
+    assert_eq!((stats.devices_failed, stats.failure, stats.success), (1, 0, 0), "{stats:?}");
+    assert!(!stats.complete());
+    assert_eq!(cluster.node(2).store.take_asked().sessions, 0, "nobody stands in");
+}
+
+#[tokio::test]
 async fn an_object_that_cannot_be_read_costs_itself_alone() {
     let cluster = pair();
     fill(&cluster);

@@ -14,7 +14,7 @@ use super::{
     read::{PIECES_AHEAD_MAX, Piece, read_all},
 };
 use crate::{
-    peer::{OfferBatch, Pushed},
+    peer::{OfferBatch, PushError, Pushed},
     source::Source,
 };
 
@@ -100,16 +100,19 @@ impl Conversation {
         &mut self,
         source: &Source,
         wanted: Vec<(LocalObject, Want)>,
-    ) -> Result<Sent, Refusal> {
+    ) -> Result<Sent, PushError> {
         self.connection.send(Marker::UpdatesStart.line()).await?;
         let mut sent = Sent::default();
         sent.pushed.wanted = wanted.len() as u64;
         if !wanted.is_empty() {
             let (pieces, handed_over) = mpsc::channel(PIECES_AHEAD_MAX);
-            let reading = source.run(move |source| {
-                read_all(source, &wanted, &pieces);
-                Ok(())
-            });
+            let reading = async {
+                let read = source.run(move |source| {
+                    read_all(source, &wanted, &pieces);
+                    Ok(())
+                });
+                read.await.map_err(PushError::Here)
+            };
             tokio::try_join!(reading, self.send_pieces(source, handed_over, &mut sent))?;
         }
         self.connection.send(Marker::UpdatesEnd.line()).await?;
@@ -124,7 +127,7 @@ impl Conversation {
         source: &Source,
         mut pieces: mpsc::Receiver<Piece>,
         sent: &mut Sent,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PushError> {
         while let Some(piece) = pieces.recv().await {
             source.beat();
             match piece {
@@ -140,7 +143,7 @@ impl Conversation {
                     sent.pushed.skipped += 1;
                     sent.doubtful.insert(hash);
                 }
-                Piece::Broken(refusal) => return Err(refusal),
+                Piece::Broken(refusal) => return Err(PushError::Here(refusal)),
             }
         }
         Ok(())

@@ -13,7 +13,9 @@ use super::{
     connection::Connection,
     conversation::{Conversation, wanted},
 };
-use crate::peer::{Errand, OfferBatch, Peer, PushMode, PushSession, Pushed, Target, Verdict, Verdicts};
+use crate::peer::{
+    Errand, OfferBatch, Peer, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts,
+};
 
 /// When to come back to a device with which another job is talking.
 const TAKEN_RETRY: Duration = Duration::from_millis(100);
@@ -97,7 +99,7 @@ impl PushSession for SsyncSession {
         mode: PushMode,
         mut offers: mpsc::Receiver<OfferBatch>,
         verdicts: Verdicts,
-    ) -> Result<Pushed, Refusal> {
+    ) -> Result<Pushed, PushError> {
         let Self { address, limits, errand, mut conversation, _slot } = *self;
         let mut offered: Vec<OfferBatch> = Vec::new();
         conversation.begin_offers().await?;
@@ -134,7 +136,7 @@ async fn ask_again(
     limits: Limits,
     offered: &[OfferBatch],
     count: u64,
-) -> Result<HashSet<ObjectHash>, Refusal> {
+) -> Result<HashSet<ObjectHash>, PushError> {
     let mut conversation = Conversation::open(address, &errand.partition, limits).await?;
     conversation.begin_offers().await?;
     for batch in offered {

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{Limits, SsyncPeer};
 use crate::{
-    peer::{Errand, Peer as _, PushMode, Pushed, Target, Verdict, Verdicts},
+    peer::{Errand, Peer as _, PushError, PushMode, Pushed, Target, Verdict, Verdicts},
     removal::PeerIndex,
     source::{LocalDevices, Source},
     testing::{Cluster, policy},
@@ -132,6 +132,10 @@ impl Scene {
         drop(offers);
         let (to, mut judged) = mpsc::channel(16);
         let pushed = session.push(mode, offered, Verdicts { peer: PeerIndex::FIRST, to }).await;
+        let pushed = pushed.map_err(|error| match error {
+            PushError::Peer(refusal) => refusal,
+            here @ PushError::Here(_) => panic!("{here}"),
+        });
         let mut verdicts = Vec::new();
         while let Some((_, more)) = judged.recv().await {
             verdicts.extend(more);

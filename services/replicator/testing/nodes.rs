@@ -172,6 +172,12 @@ impl Cluster {
         device.write_tombstone(&self.location(name), &path(name), at(seconds), None).unwrap();
     }
 
+    /// A closure that takes a node's device away later.
+    pub(crate) fn later_unmount(&self, node: u32) -> impl FnOnce() + Send + 'static {
+        let path = self.node(node).path.clone();
+        move || fs::rename(&path, path.with_extension("away")).unwrap()
+    }
+
     /// The directory of an object on a node.
     pub(crate) fn directory(&self, node: u32, name: &str) -> PathBuf {
         let at = self.location(name);
