@@ -90,6 +90,11 @@ impl Node {
         Ok(Self { config, drain, admin, health, replicator })
     }
 
+    /// Whether it has the rings of all its policies, and whatever else its work needs.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.health.is_ready()
+    }
+
     /// Its replicator.
     pub(crate) fn replicator(&self) -> Option<&Arc<Replicator>> {
         self.replicator.as_ref()
