@@ -1,3 +1,5 @@
+//! The admin address, asked over HTTP and gRPC.
+
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -1,3 +1,5 @@
+//! Which setting counts, and what is said of bad ones.
+
 use std::{path::PathBuf, time::Duration};
 
 use super::*;

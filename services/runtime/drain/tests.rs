@@ -1,3 +1,5 @@
+//! The order of a shutdown, and its signals.
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -66,4 +68,17 @@ async fn cancelling_a_token_that_was_given_away_drains_nothing() {
     let token = drain.token();
     drain.begin();
     assert!(token.is_cancelled());
+}
+
+/// swift-init sends SIGHUP for a graceful end, SIGUSR1 for a seamless reload. Either would kill a process that does not
+/// listen to it, and so this one.
+#[tokio::test]
+async fn a_hang_up_asks_to_go_down_and_a_seamless_reload_changes_nothing() {
+    let mut signals = Signals::new().unwrap();
+    let this = rustix::process::getpid();
+    rustix::process::kill_process(this, rustix::process::Signal::USR1).unwrap();
+    let waited = timeout(Duration::from_millis(200), signals.next()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    rustix::process::kill_process(this, rustix::process::Signal::HUP).unwrap();
+    assert_eq!(timeout(Duration::from_secs(20), signals.next()).await, Ok("SIGHUP"));
 }

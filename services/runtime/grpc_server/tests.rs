@@ -1,3 +1,5 @@
+//! A gRPC server as its callers see it.
+
 use tonic::{Code, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::{v1, v1alpha};

@@ -1,3 +1,5 @@
+//! Telemetry in a process of its own.
+
 use std::process::{Command, Output};
 
 use opentelemetry_proto::tonic::{

@@ -1,3 +1,5 @@
+//! A node's readiness and its admin address.
+
 use std::net::TcpListener;
 
 use ssync_api::admin::{DrainRequest, admin_service_client::AdminServiceClient};

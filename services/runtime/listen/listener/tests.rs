@@ -1,3 +1,5 @@
+//! Addresses that are free, taken, or left behind.
+
 use std::os::unix::net::UnixListener as Abandoned;
 
 use tokio::net::TcpStream;

@@ -1,3 +1,5 @@
+//! One port for two protocols, and connections that are passed on.
+
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -1,3 +1,5 @@
+//! Protocols told apart by their first bytes, however these come.
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Spans and measurements of calls.
+
 use http_body_util::Empty as EmptyBody;
 use opentelemetry::{Value, global, trace::TracerProvider as _};
 use opentelemetry_sdk::{
