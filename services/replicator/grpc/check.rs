@@ -176,7 +176,8 @@ mod tests {
                 assert_eq!(begin.elapsed().as_secs(), (HEARTBEAT_EVERY * beat).as_secs());
             }
         };
-        tokio::join!(waiting, listening);
+        let both = async { tokio::join!(waiting, listening) };
+        timeout(HEARTBEAT_EVERY * 10, both).await.expect("heartbeats come");
         // A check that takes nothing is not waited for.
         alive(&questions, sleep(HEARTBEAT_EVERY * 100)).await;
         assert_eq!(asked.len(), CHECK_QUEUE_MAX);
