@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use ssync_api::admin::{DrainRequest, admin_service_client::AdminServiceClient};
 use tempfile::TempDir;
 
+use ssync_runtime::Origin;
+
 use super::*;
 use crate::{
     cli::Split,

@@ -1,0 +1,274 @@
+//! The making of a node: its parts, joined, and the addresses that they listen on.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use ssync_api::FILE_DESCRIPTOR_SET;
+use ssync_diskfile::{Devices, DiskConfig};
+use ssync_receiver::{AdminGrpc, GrpcSettings, Receiver, RingPlacement, services};
+use ssync_replicator::Replicator;
+use ssync_ring::{LocalAddresses, SwiftConf};
+use ssync_runtime::{
+    Admin, BindAddress, Config, Drain, GrpcServer, Health, Incoming, ListenError, Listener, Metrics, Origin,
+    PeerInfo, Port, Route, connection_queue,
+};
+use ssync_sidecar::Sidecar;
+use ssync_store::Store;
+
+use super::{Parts, SERVICES, readiness::Readiness, rings::ReplicationRings, settings};
+
+/// Time to go on trying to listen on an admin address that nobody has chosen, while it is in use.
+const ADMIN_DEFAULT_BIND_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The parts of a node, made but not listening.
+pub(super) struct Plan {
+    pub(super) config: Config,
+    parts: Parts,
+    metrics: Metrics,
+    pub(super) drain: Drain,
+    pub(super) admin: Drain,
+    pub(super) health: Health,
+    swift: SwiftConf,
+    placement: Arc<RingPlacement>,
+    /// What sidecar and replicator ask: the receiver here, or one elsewhere.
+    store: Arc<dyn Store>,
+    receiver: Option<Arc<Receiver>>,
+    pub(super) replicator: Option<Arc<Replicator>>,
+}
+
+impl Plan {
+    /// Reads rings and policies, and makes the parts.
+    pub(super) async fn make(config: Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
+        let drain = Drain::new();
+        let health = Health::new(SERVICES).await;
+        let swift = SwiftConf::load(&config.node.swift_dir).context("swift.conf cannot be used")?;
+        let placement = Arc::new(placement(&config, &swift)?);
+        // One for all: within a process, those who write, clean up and remove in one directory wait for each other.
+        let node = if parts == Parts::Replicator { &config.replicator_node } else { &config.node };
+        let devices = Arc::new(devices(settings::disk(node, &config), &swift));
+        let receiver = if parts.receiver() {
+            let told = drain.token();
+            let receiver = Receiver::new(
+                settings::receiver(&config, &swift),
+                devices.clone(),
+                placement.clone(),
+                told.clone(),
+            );
+            receiver.observe(&metrics.meter());
+            // By the admin service the receiver alone is told to drain.
+            let health = health.clone();
+            drain.spawn(async move {
+                told.cancelled().await;
+                health.set_not_ready().await;
+            });
+            Some(receiver)
+        } else {
+            None
+        };
+        let store: Arc<dyn Store> = match &receiver {
+            Some(receiver) => Arc::clone(receiver) as Arc<dyn Store>,
+            None => Arc::new(settings::remote_store(&config, parts)?),
+        };
+        drain.spawn(Arc::clone(&placement).follow(drain.token()));
+        let replicator = if parts.replicator() {
+            let rings = Arc::new(ReplicationRings::new(placement.clone(), &swift));
+            let options = settings::replicator(&config);
+            Some(Arc::new(Replicator::new(
+                options,
+                rings,
+                devices,
+                Arc::clone(&store),
+                settings::remote(&config),
+            )))
+        } else {
+            None
+        };
+        Ok(Self {
+            config,
+            parts,
+            metrics: metrics.clone(),
+            drain,
+            admin: Drain::new(),
+            health,
+            swift,
+            placement,
+            store,
+            receiver,
+            replicator,
+        })
+    }
+
+    /// Binds every address before any of them is served, so that a node either starts whole or not at all.
+    pub(super) async fn listen(&self) -> anyhow::Result<()> {
+        let data = self.data_addresses().await?;
+        let admin = self.admin_address().await?;
+        for (Serving { server, ports }, drain) in [(data, &self.drain), (admin, &self.admin)] {
+            for port in ports {
+                tracing::info!(address = %port.address(), parts = ?self.parts, "listening");
+                drain.spawn(port.serve(drain.clone()));
+            }
+            if let Some((server, incoming)) = server {
+                self.serve(server, incoming, drain);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says from now on whether the node can do its work.
+    pub(super) async fn tell_readiness(&self) -> anyhow::Result<()> {
+        let receiver = (self.parts == Parts::Sidecar).then(|| settings::receiver_address(&self.config));
+        let mut readiness =
+            Readiness::new(self.health.clone(), self.placement.clone(), self.swift.policies(), receiver)?;
+        readiness.look().await;
+        self.drain.spawn(readiness.follow(self.drain.token()));
+        Ok(())
+    }
+
+    /// Where objects are served.
+    async fn data_addresses(&self) -> anyhow::Result<Serving> {
+        if self.receiver.is_none() && !self.parts.sidecar() {
+            return Ok(Serving::default());
+        }
+        if self.receiver.is_none() {
+            let receiver = Route::Forward(settings::receiver_address(&self.config));
+            let listener = self.bind(&settings::data_address(&self.config)).await?;
+            let port = self.port(listener, false, receiver, self.http_route());
+            return Ok(Serving { server: None, ports: vec![port] });
+        }
+        let (queue, incoming) = connection_queue();
+        let mut ports = Vec::new();
+        for (address, takes_forwarded) in self.grpc_addresses() {
+            let grpc = Route::Queue(queue.clone());
+            let listener = self.bind(&address).await?;
+            ports.push(self.port(listener, takes_forwarded, grpc, self.http_route()));
+        }
+        Ok(Serving { server: Some((self.data_server()?, incoming)), ports })
+    }
+
+    /// Where the daemon is asked about itself. A host may have several of a kind, each with a configuration that does not
+    /// speak of this: all but the first do without.
+    async fn admin_address(&self) -> anyhow::Result<Serving> {
+        let (Some(address), option) = self.parts.admin(&self.config) else { return Ok(Serving::default()) };
+        let chosen = self.config.row("ssync", option).is_none_or(|row| row.origin != Origin::Default);
+        let mut options = settings::listen(&self.config);
+        if !chosen {
+            options.bind_timeout = options.bind_timeout.min(ADMIN_DEFAULT_BIND_TIMEOUT);
+        }
+        let listener = match Listener::bind(address, &options).await {
+            Err(ListenError::InUse { .. }) if !chosen => {
+                tracing::warn!(%address, "no metrics, health or admin service: the address is in use; set {option}");
+                return Ok(Serving::default());
+            }
+            bound => bound?,
+        };
+        let (queue, incoming) = connection_queue();
+        let route = Route::Queue(queue);
+        let port = self.port(listener, false, route.clone(), route);
+        Ok(Serving { server: Some((self.admin_server()?, incoming)), ports: vec![port] })
+    }
+
+    /// Where gRPC is served, and whether a sidecar of ours passes connections on to it.
+    fn grpc_addresses(&self) -> Vec<(BindAddress, bool)> {
+        let options = &self.config.ssync;
+        if self.parts == Parts::Receiver {
+            let socket = BindAddress::Unix(options.receiver_socket.clone());
+            return std::iter::once(socket)
+                .chain(options.receiver_bind.clone())
+                .map(|address| (address, true))
+                .collect();
+        }
+        let own_port =
+            options.grpc_port.map(|port| BindAddress::Tcp((self.config.node.bind_ip, port).into()));
+        std::iter::once(settings::data_address(&self.config))
+            .chain(own_port)
+            .map(|address| (address, false))
+            .collect()
+    }
+
+    fn http_route(&self) -> Route {
+        if !self.parts.sidecar() {
+            return Route::Close("HTTP is the sidecar's; this address serves gRPC");
+        }
+        let policies = settings::sidecar_policies(&self.swift);
+        let config = settings::sidecar(&self.config, &self.swift);
+        let sidecar = Sidecar::new(config, Arc::clone(&self.store), policies, self.drain.token());
+        Route::handle(move |connection| {
+            let sidecar = sidecar.clone();
+            async move {
+                // A Unix socket has no address of its own; its clients are on this host.
+                let peer = connection.peer().remote.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
+                sidecar.serve_connection(connection, peer).await;
+            }
+        })
+    }
+
+    fn data_server(&self) -> anyhow::Result<GrpcServer> {
+        let mut grpc = GrpcSettings::new(is_local, self.drain.token());
+        grpc.heartbeat_interval = self.config.ssync.heartbeat_interval;
+        grpc.silence_timeout = self.config.server.client_timeout;
+        let server = GrpcServer::new(
+            settings::grpc(&self.config),
+            &[FILE_DESCRIPTOR_SET],
+            &self.health,
+            &self.metrics,
+        )?;
+        let (replication, object) = services(Arc::clone(&self.store), grpc);
+        Ok(server.add_service(replication).add_service(object))
+    }
+
+    fn admin_server(&self) -> anyhow::Result<GrpcServer> {
+        let mut options = settings::grpc(&self.config);
+        options.http1 = true;
+        options.reflection = true;
+        let mut server = GrpcServer::new(options, &[FILE_DESCRIPTOR_SET], &self.health, &self.metrics)?;
+        if let Some(receiver) = &self.receiver {
+            server = server.add_service(AdminGrpc::server(Arc::clone(receiver), is_local));
+        }
+        let metrics = self.config.ssync.metrics.then(|| self.metrics.clone());
+        let admin = Admin { health: self.health.clone(), metrics, config: self.config.rows.clone().into() };
+        Ok(admin.routes_on(server))
+    }
+
+    async fn bind(&self, address: &BindAddress) -> anyhow::Result<Listener> {
+        Ok(Listener::bind(address, &settings::listen(&self.config)).await?)
+    }
+
+    fn port(&self, listener: Listener, takes_forwarded: bool, grpc: Route, http: Route) -> Port {
+        Port::new(listener, settings::port(&self.config, takes_forwarded), grpc, http)
+    }
+
+    /// A server that cannot go on takes the daemon down.
+    fn serve(&self, server: GrpcServer, incoming: Incoming, until: &Drain) {
+        let (daemon, until) = (self.drain.clone(), until.clone());
+        until.clone().spawn(async move {
+            if let Err(error) = server.serve(incoming, &until).await {
+                tracing::error!(%error, "the daemon cannot go on and drains");
+                daemon.begin();
+            }
+        });
+    }
+}
+
+/// Addresses that are bound, and the gRPC server behind them.
+#[derive(Default)]
+struct Serving {
+    server: Option<(GrpcServer, Incoming)>,
+    ports: Vec<Port>,
+}
+
+/// Who may let go of this node's objects, and drain it: a caller on this node, whose connection nobody passed on.
+fn is_local(extensions: &tonic::Extensions) -> bool {
+    extensions.get::<PeerInfo>().is_some_and(PeerInfo::is_local)
+}
+
+fn devices(config: DiskConfig, swift: &SwiftConf) -> Devices {
+    Devices::new(config, swift.hash_path().clone(), settings::disk_policies(swift))
+}
+
+fn placement(config: &Config, swift: &SwiftConf) -> anyhow::Result<RingPlacement> {
+    let node = &config.node;
+    let ip = node.ring_ip.unwrap_or(node.bind_ip).to_string();
+    let port = (node.servers_per_port == 0).then_some(node.bind_port);
+    let local = LocalAddresses::new(Some(&ip), port).context("this node's own addresses are not known")?;
+    Ok(RingPlacement::load(&node.swift_dir, swift.policies(), local, config.replicator.ring_check_interval))
+}
