@@ -222,7 +222,7 @@ async fn ids_that_do_not_increase_end_the_session() {
         let ended = talk.close().await;
         assert_eq!(ended.error.map(|error| error.reason), expected, "7, then {second}");
         let answered: Vec<_> = ended.results.iter().map(|result| result.update_id).collect();
-        assert_eq!(answered[0], 7);
+        assert!(answered.contains(&7), "across objects results come in any order");
         assert_eq!(answered.len() == 2 && node.files(&other).len() == 1, expected.is_none());
     }
 }
