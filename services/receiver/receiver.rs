@@ -7,7 +7,7 @@ use ssync_diskfile::Devices;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult};
 use ssync_types::{
     BodyEvent, ByteRange, Deleted, DeviceName, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
-    Offer, PartitionRef, ReadOptions, SessionOpen, Stored, Suffix, SuffixHashes,
+    Offer, PartitionRef, ReadOptions, Rehash, SessionOpen, Stored, Suffix, SuffixHashes,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -113,11 +113,13 @@ impl Store for Receiver {
         release::open(&self.core, partition).await
     }
 
-    async fn suffix_hashes(&self, partition: PartitionRef, rehash: Vec<Suffix>) -> StoreResult<SuffixHashes> {
+    async fn suffix_hashes(&self, partition: PartitionRef, rehash: Rehash) -> StoreResult<SuffixHashes> {
         self.core.check_partition(&partition)?;
         let handle = self.core.devices.open(&partition.device).await?;
         let (policy, number) = (partition.policy, partition.partition);
-        handle.run_long(move |device| device.suffix_hashes(policy, number, &rehash, false)).await
+        handle
+            .run_long(move |device| device.suffix_hashes(policy, number, &rehash.suffixes, rehash.list))
+            .await
     }
 
     async fn invalidate_suffixes(&self, partition: PartitionRef, suffixes: Vec<Suffix>) -> StoreResult<()> {

@@ -24,6 +24,9 @@ const COME_BACK_MAX: u32 = 100;
 /// The shortest wait grows to this while peers stay busy.
 const DELAY_MAX: Duration = Duration::from_secs(5);
 
+/// A partition is listed in one of so many passes.
+const LISTING_PASSES: u64 = 10;
+
 /// What all jobs of a pass share.
 pub(crate) struct Context {
     pub(crate) config: ReplicatorConfig,
@@ -32,6 +35,16 @@ pub(crate) struct Context {
     pub(crate) meter: Meter,
     pub(crate) handoff_delete: Option<usize>,
     pub(crate) drain: CancellationToken,
+    /// Counts passes, from anywhere.
+    pub(crate) cycle: u64,
+}
+
+impl Context {
+    /// Whether this pass looks for suffixes of the partition that nobody has reported: each tenth pass does, and which one
+    /// it is depends on the partition (Swift: replicator.py update, `do_listdir`).
+    pub(crate) fn lists(&self, partition: Partition) -> bool {
+        u64::from(partition.get()).wrapping_add(self.cycle).is_multiple_of(LISTING_PASSES)
+    }
 }
 
 /// Why this device holds the partition.

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -26,6 +29,7 @@ use crate::{
     progress::{Meter, Progress},
     recon,
     schedule::{Next, Schedule},
+    shuffle::Shuffle,
     source::{LocalDevices, Pulse},
     stats::{Abort, PassStats},
     ways::Nodes,
@@ -44,6 +48,8 @@ pub struct Replicator {
     devices: LocalDevices,
     local: Arc<dyn Store>,
     peers: Arc<dyn Peers>,
+    /// Counts passes, from a random number on, so that passes by hand list every partition in time.
+    cycle: AtomicU64,
     meter: Meter,
 }
 
@@ -93,7 +99,15 @@ impl Replicator {
         local: Arc<dyn Store>,
         peers: Arc<dyn Peers>,
     ) -> Self {
-        Self { config, rings, devices: LocalDevices::new(devices), local, peers, meter: Meter::new() }
+        Self {
+            config,
+            rings,
+            devices: LocalDevices::new(devices),
+            local,
+            peers,
+            cycle: AtomicU64::new(Shuffle::new().next()),
+            meter: Meter::new(),
+        }
     }
 
     /// How far it is, now and from now on.
@@ -174,6 +188,7 @@ impl Replicator {
             meter: self.meter.clone(),
             handoff_delete,
             drain,
+            cycle: self.cycle.fetch_add(1, Ordering::Relaxed),
         });
         let mut workers = Workers::default();
         if !self.config.handoffs_first {

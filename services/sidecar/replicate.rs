@@ -1,7 +1,7 @@
 //! REPLICATE: a partition's suffix hashes, or suffixes to be hashed anew (Swift: obj/server.py REPLICATE).
 
 use ssync_protocol::suffix_hashes_to_pickle;
-use ssync_types::Suffix;
+use ssync_types::{Rehash, Suffix};
 
 use crate::{
     http::{RequestHead, Response},
@@ -23,7 +23,7 @@ pub(crate) async fn replicate(
     let drive = partition.device.to_string();
     let body = match rest {
         b"" => {
-            let hashes = shared.store.suffix_hashes(partition, Vec::new()).await;
+            let hashes = shared.store.suffix_hashes(partition, Rehash::default()).await;
             hashes.map(|hashes| suffix_hashes_to_pickle(&hashes))
         }
         rest => {

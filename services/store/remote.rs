@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use ssync_api::{convert, v1};
 use ssync_types::{
     BodyEvent, ByteRange, Deleted, Invalid, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
-    Offer, PartitionRef, ReadOptions, Refusal, SessionOpen, Stored, Suffix, SuffixHashes,
+    Offer, PartitionRef, ReadOptions, Refusal, Rehash, SessionOpen, Stored, Suffix, SuffixHashes,
 };
 use tokio::{sync::mpsc, time::timeout};
 use tonic::{Request, Response, Status};
@@ -124,11 +124,12 @@ impl Store for RemoteStore {
         release::release(&self.inner, partition).await
     }
 
-    async fn suffix_hashes(&self, partition: PartitionRef, rehash: Vec<Suffix>) -> StoreResult<SuffixHashes> {
+    async fn suffix_hashes(&self, partition: PartitionRef, rehash: Rehash) -> StoreResult<SuffixHashes> {
         let inner = &self.inner;
         let message = v1::GetSuffixHashesRequest {
             partition: Some(partition.into()),
-            rehash_suffixes: convert::suffixes(rehash),
+            rehash_suffixes: convert::suffixes(rehash.suffixes),
+            list_suffixes: rehash.list,
         };
         let lease = inner.control.lease();
         let mut client = lease.replication();

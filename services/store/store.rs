@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use ssync_types::{
     BodyEvent, ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    PartitionRef, ReadOptions, Refusal, ReleaseItem, ReleaseResult, SessionEvent, SessionOpen, Stored,
-    Suffix, SuffixHashes, UpdateMessage, Want,
+    PartitionRef, ReadOptions, Refusal, Rehash, ReleaseItem, ReleaseResult, SessionEvent, SessionOpen,
+    Stored, Suffix, SuffixHashes, UpdateMessage, Want,
 };
 use tokio::sync::mpsc;
 
@@ -76,9 +76,9 @@ pub trait Store: Send + Sync + 'static {
     /// had.
     async fn release(&self, partition: PartitionRef) -> StoreResult<Release>;
 
-    /// The hashes of a partition's suffixes, those that are stale recalculated. `rehash` names suffixes to recalculate in
-    /// any case. A partition that does not exist has none, and is not made.
-    async fn suffix_hashes(&self, partition: PartitionRef, rehash: Vec<Suffix>) -> StoreResult<SuffixHashes>;
+    /// The hashes of a partition's suffixes, those that are stale recalculated. `rehash` says what
+    /// else. A partition that does not exist has none, and is not made.
+    async fn suffix_hashes(&self, partition: PartitionRef, rehash: Rehash) -> StoreResult<SuffixHashes>;
 
     /// Marks suffixes as stale.
     async fn invalidate_suffixes(&self, partition: PartitionRef, suffixes: Vec<Suffix>) -> StoreResult<()>;

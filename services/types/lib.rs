@@ -31,6 +31,6 @@ pub use path::ObjectPath;
 pub use refusal::{Reason, Refusal};
 pub use release::{ReleaseFile, ReleaseItem, ReleaseOutcome, ReleaseResult};
 pub use session::{Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, SessionProtocol, Summary};
-pub use suffix::{Suffix, SuffixHash, SuffixHashes};
+pub use suffix::{Rehash, Suffix, SuffixHash, SuffixHashes};
 pub use timestamp::Timestamp;
 pub use update::{BodyEnd, InlineBody, Outcome, PutUpdate, Update, UpdateMessage, UpdateOp, UpdateResult};

@@ -60,6 +60,21 @@ pub enum SuffixHash {
     Fragments(BTreeMap<Option<FragmentIndex>, String>),
 }
 
+/// What to calculate anew, beside what is stale.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rehash {
+    /// These, in any case.
+    pub suffixes: Vec<Suffix>,
+    /// Whatever a listing of the partition finds that nobody has reported.
+    pub list: bool,
+}
+
+impl From<Vec<Suffix>> for Rehash {
+    fn from(suffixes: Vec<Suffix>) -> Self {
+        Self { suffixes, list: false }
+    }
+}
+
 /// The hashes of a partition. A suffix without files has none.
 pub type SuffixHashes = BTreeMap<Suffix, SuffixHash>;
 

@@ -8,7 +8,7 @@ use ssync_api::{
 };
 use ssync_store::{CHECK_QUEUE_MAX, Store};
 use ssync_types::{
-    Offer, PartitionRef, Reason, Refusal, ReleaseItem, SessionOpen, SessionProtocol, UpdateMessage,
+    Offer, PartitionRef, Reason, Refusal, Rehash, ReleaseItem, SessionOpen, SessionProtocol, UpdateMessage,
 };
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
@@ -147,7 +147,8 @@ impl ReplicationService for ReplicationGrpc {
     ) -> Result<Response<v1::GetSuffixHashesResponse>, Status> {
         let request = request.into_inner();
         let partition = convert::partition(request.partition).map_err(malformed)?;
-        let rehash = convert::rehash_suffixes(request.rehash_suffixes).map_err(malformed)?;
+        let suffixes = convert::rehash_suffixes(request.rehash_suffixes).map_err(malformed)?;
+        let rehash = Rehash { suffixes, list: request.list_suffixes };
         let hashes =
             self.store.suffix_hashes(partition, rehash).await.map_err(|refusal| refused(&refusal))?;
         Ok(Response::new(convert::to_suffix_hashes(hashes)))

@@ -1,7 +1,7 @@
 //! Offers and their answers; suffix hashes.
 
 use ssync_store::{CheckAnswer, Store as _};
-use ssync_types::{ObjectKind, Offer, PartitionRef, PolicyIndex, Reason, Refusal};
+use ssync_types::{ObjectKind, Offer, PartitionRef, PolicyIndex, Reason, Refusal, Rehash};
 use tokio::sync::mpsc;
 
 use super::support::{Node, at, delete, grpc, partition, post, put};
@@ -92,7 +92,7 @@ async fn bad_questions_are_refused() {
 async fn hashes_of_suffixes_follow_what_is_stored() {
     let node = Node::new();
     let path = node.object(0);
-    let hashes = || node.receiver.suffix_hashes(partition(0), Vec::new());
+    let hashes = || node.receiver.suffix_hashes(partition(0), Rehash::default());
     assert!(hashes().await.unwrap().is_empty());
     assert_eq!(std::fs::read_dir(node.device()).unwrap().count(), 0, "a partition is not made by asking");
     let mut talk = node.open(grpc(0)).await;
@@ -109,7 +109,7 @@ async fn hashes_of_suffixes_follow_what_is_stored() {
     node.receiver.invalidate_suffixes(partition(0), vec![node.hash_of(&path).suffix()]).await.unwrap();
     assert_eq!(hashes().await.unwrap(), one);
     assert_eq!(
-        node.receiver.suffix_hashes(partition(4), Vec::new()).await.unwrap_err().reason,
+        node.receiver.suffix_hashes(partition(4), Rehash::default()).await.unwrap_err().reason,
         Reason::RingMismatch
     );
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use ssync_store::{Session, Store};
 use ssync_types::{
-    Accepted, PartitionRef, Reason, Refusal, SessionEvent, SessionOpen, SessionProtocol, SuffixHashes,
+    Accepted, PartitionRef, Reason, Refusal, Rehash, SessionEvent, SessionOpen, SessionProtocol, SuffixHashes,
 };
 use tokio::{sync::mpsc, time::timeout};
 
@@ -28,7 +28,7 @@ impl GrpcPeer {
 #[async_trait]
 impl Peer for GrpcPeer {
     async fn suffix_hashes(&self, partition: &PartitionRef) -> Result<SuffixHashes, Refusal> {
-        let hashes = self.store.suffix_hashes(partition.clone(), Vec::new());
+        let hashes = self.store.suffix_hashes(partition.clone(), Rehash::default());
         timeout(self.silence_max, hashes).await.map_err(|_| silent(self.silence_max))?
     }
 

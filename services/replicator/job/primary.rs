@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ssync_types::{Job as Purpose, Refusal, Suffix, SuffixHashes};
+use ssync_types::{Job as Purpose, Refusal, Rehash, Suffix, SuffixHashes};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
@@ -76,7 +76,8 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
 
 /// Visits the nodes that are left; answers with the wait that a busy one asked for.
 async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Duration> {
-    let local = match context.local.suffix_hashes(job.at(&job.device), Vec::new()).await {
+    let rehash = Rehash { list: context.lists(job.partition), ..Rehash::default() };
+    let local = match context.local.suffix_hashes(job.at(&job.device), rehash).await {
         Ok(local) => local,
         Err(refusal) => {
             tracing::error!("Error syncing partition {}: {refusal}", job.at(&job.device));
@@ -213,7 +214,8 @@ async fn compare_and_push(
         return Ok(None);
     }
     context.meter.count(|stats| stats.suffix_hash += stale.len() as u64);
-    let local = context.local.suffix_hashes(job.at(&job.device), stale).await.map_err(PushError::Here)?;
+    let local =
+        context.local.suffix_hashes(job.at(&job.device), stale.into()).await.map_err(PushError::Here)?;
     let suffixes = differing(&local, &remote);
     if suffixes.is_empty() {
         return Ok(None);

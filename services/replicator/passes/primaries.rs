@@ -73,6 +73,25 @@ async fn only_suffixes_that_differ_are_offered() {
     assert_eq!(cluster.node(1).files(), cluster.node(0).files());
 }
 
+/// A power cut can take the note of a new suffix with it. Without a listing nobody would hear of that suffix again.
+#[tokio::test]
+async fn a_suffix_that_nobody_reported_is_found_within_ten_passes() {
+    let cluster = pair();
+    fill(&cluster);
+    cluster.pass(0).await;
+    cluster.put(0, "unreported", 100, b"new");
+    let object = cluster.directory(0, "unreported");
+    let partition = object.ancestors().nth(2).unwrap();
+    fs::write(partition.join("hashes.invalid"), "").unwrap();
+    let replicator = cluster.replicator(0);
+    let mut pushed = Vec::new();
+    for _ in 0..10 {
+        pushed.push(replicator.run_once(&Overrides::default(), CancellationToken::new()).await.objects);
+    }
+    assert_eq!(pushed.iter().sum::<u64>(), 1, "{pushed:?}");
+    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+}
+
 #[tokio::test]
 async fn new_metadata_goes_without_the_body() {
     let cluster = pair();

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult};
 use ssync_types::{
     BodyEvent, ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    Outcome, Partition, PartitionRef, ReadOptions, Refusal, SessionEvent, SessionOpen, Stored, Suffix,
-    SuffixHashes, UpdateMessage, UpdateOp,
+    Outcome, Partition, PartitionRef, ReadOptions, Refusal, Rehash, SessionEvent, SessionOpen, Stored,
+    Suffix, SuffixHashes, UpdateMessage, UpdateOp,
 };
 use tokio::sync::mpsc;
 
@@ -155,7 +155,7 @@ impl Store for Faulty {
         self.inner.release(partition).await
     }
 
-    async fn suffix_hashes(&self, partition: PartitionRef, rehash: Vec<Suffix>) -> StoreResult<SuffixHashes> {
+    async fn suffix_hashes(&self, partition: PartitionRef, rehash: Rehash) -> StoreResult<SuffixHashes> {
         let hangs = self.fault.lock().unwrap().hashes_hang == Some(partition.partition);
         if hangs {
             std::future::pending::<()>().await;

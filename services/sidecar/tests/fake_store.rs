@@ -14,8 +14,8 @@ use ssync_store::{Body, CheckAnswer, CheckAnswers, Release, SESSION_QUEUE_MAX, S
 use ssync_types::{
     Accepted, BodyEnd, BodyEvent, ByteRange, Deleted, Durability, HashPathConfig, Metadata, ObjectDelete,
     ObjectHash, ObjectInfo, ObjectKind, ObjectPath, ObjectPost, ObjectPut, ObjectRef, Offer, Outcome,
-    PartitionRef, ReadOptions, Reason, Refusal, ReleaseItem, SessionEvent, SessionOpen, Stored, Suffix,
-    SuffixHash, SuffixHashes, Summary, Timestamp, UpdateMessage, UpdateOp, UpdateResult,
+    PartitionRef, ReadOptions, Reason, Refusal, Rehash, ReleaseItem, SessionEvent, SessionOpen, Stored,
+    Suffix, SuffixHash, SuffixHashes, Summary, Timestamp, UpdateMessage, UpdateOp, UpdateResult,
 };
 use tokio::sync::mpsc;
 
@@ -347,7 +347,7 @@ impl Store for FakeStore {
         refuse(Reason::NotLocal)
     }
 
-    async fn suffix_hashes(&self, partition: PartitionRef, _: Vec<Suffix>) -> StoreResult<SuffixHashes> {
+    async fn suffix_hashes(&self, partition: PartitionRef, _: Rehash) -> StoreResult<SuffixHashes> {
         match partition.device.as_str() {
             "sdb1" => Ok([(
                 "11d".parse().unwrap(),

@@ -1,5 +1,6 @@
 //! A store in memory that does as it is told, and counts.
 
+use ssync_types::Rehash;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -189,14 +190,12 @@ impl Store for Fake {
         Ok(Release { items, results: received })
     }
 
-    async fn suffix_hashes(
-        &self,
-        _partition: PartitionRef,
-        rehash: Vec<Suffix>,
-    ) -> StoreResult<SuffixHashes> {
+    async fn suffix_hashes(&self, _partition: PartitionRef, rehash: Rehash) -> StoreResult<SuffixHashes> {
         self.check()?;
         let hash = |suffix| (suffix, SuffixHash::Replicated(hash(9).to_string()));
-        Ok(rehash.into_iter().map(hash).collect())
+        // A listing finds one more.
+        let found = rehash.list.then(|| Suffix::from_low_bits(0xfff));
+        Ok(rehash.suffixes.into_iter().chain(found).map(hash).collect())
     }
 
     async fn invalidate_suffixes(&self, _partition: PartitionRef, suffixes: Vec<Suffix>) -> StoreResult<()> {

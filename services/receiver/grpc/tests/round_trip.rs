@@ -1,6 +1,7 @@
 //! Every call, through [`RemoteStore`] and back.
 
 use bytes::Bytes;
+use ssync_types::Rehash;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -118,9 +119,11 @@ async fn a_release_by_this_node_is_carried_out() {
 async fn hashes_and_stale_suffixes_arrive() {
     let node = Node::start(Fake::default()).await;
     let suffixes: Vec<Suffix> = (0..4096).map(Suffix::from_low_bits).collect();
-    let hashes = node.remote().suffix_hashes(partition(), suffixes.clone()).await.unwrap();
+    let hashes = node.remote().suffix_hashes(partition(), suffixes.clone().into()).await.unwrap();
     assert_eq!(hashes.keys().copied().collect::<Vec<_>>(), suffixes);
-    assert!(node.remote().suffix_hashes(partition(), vec![]).await.unwrap().is_empty());
+    assert!(node.remote().suffix_hashes(partition(), Rehash::default()).await.unwrap().is_empty());
+    let listed = Rehash { list: true, ..Rehash::default() };
+    assert_eq!(node.remote().suffix_hashes(partition(), listed).await.unwrap().len(), 1);
     node.remote().invalidate_suffixes(partition(), suffixes.clone()).await.unwrap();
     assert_eq!(*node.store.stale.lock().unwrap(), suffixes);
 }
@@ -251,7 +254,7 @@ async fn every_refusal_survives_with_all_it_says() {
         assert_eq!(remote.release(partition()).await.unwrap_err(), expected);
         let (_offers, queue) = mpsc::channel(1);
         assert_eq!(remote.missing_check(partition(), queue).await.unwrap_err(), expected);
-        assert_eq!(remote.suffix_hashes(partition(), vec![]).await.unwrap_err(), expected);
+        assert_eq!(remote.suffix_hashes(partition(), Rehash::default()).await.unwrap_err(), expected);
         assert_eq!(remote.invalidate_suffixes(partition(), vec![]).await.unwrap_err(), expected);
         let got = remote.get_object(object("o"), None, ReadOptions::default()).await;
         assert_eq!(got.unwrap_err(), expected);
