@@ -24,7 +24,7 @@ use ssync_types::Timestamp;
 use crate::{
     cli::DemoArgs,
     embedded::{Cluster, ClusterFolder, PassTotals, free_addresses},
-    signals,
+    signals::Interruption,
 };
 use client::Client;
 use dataset::DemoObject;
@@ -40,10 +40,11 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let folder = DemoFolder::make(&args)?;
     let cluster_folder = ClusterFolder::make(&folder.path, &free_addresses(NODES)?, args.split)?;
     let placement = Placement::of(&cluster_folder)?;
+    let mut interruption = Interruption::catch()?;
     let cluster = Cluster::start(&cluster_folder, args.split).await?;
     let outcome = tokio::select! {
         outcome = phases(&args, &placement, &cluster) => outcome,
-        _ = signals::interrupted() => Err(anyhow::anyhow!("interrupted")),
+        () = interruption.came() => Err(anyhow::anyhow!("interrupted")),
     };
     cluster.stop().await;
     let report = outcome?;

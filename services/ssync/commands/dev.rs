@@ -9,7 +9,7 @@ use ssync_types::ObjectPath;
 use crate::{
     cli::{DevArgs, NodeAddresses},
     embedded::{self, ClusterFolder},
-    signals,
+    signals::Interruption,
 };
 
 const NODES: u16 = 3;
@@ -18,11 +18,12 @@ const EXAMPLE: [&str; 3] = ["AUTH_dev", "c", "hello"];
 
 /// Starts the nodes with their replicators, prints how to reach them, and runs until interrupted.
 pub(crate) async fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
+    let mut interruption = Interruption::catch()?;
     let root = std::path::absolute(&args.dir)?;
     let folder = ClusterFolder::make(&root, &addresses(args.base_port)?, None)?;
     let cluster = embedded::start_with_daemons(&folder).await?;
     println!("{}", welcome(&folder)?);
-    signals::interrupted().await?;
+    interruption.came().await;
     println!("Stopping. Everything is kept in {}.", root.display());
     cluster.stop().await;
     Ok(ExitCode::SUCCESS)

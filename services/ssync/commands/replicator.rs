@@ -11,7 +11,7 @@ use crate::{
     cli::ReplicatorArgs,
     commands::daemon,
     node::{Node, Parts},
-    signals,
+    signals::Interruption,
 };
 
 /// Runs one pass, or passes until a signal comes.
@@ -39,9 +39,10 @@ async fn pass(node: &Node, overrides: &Overrides) -> anyhow::Result<PassStats> {
     let replicator = node.replicator().ok_or_else(|| anyhow::anyhow!("this process has no replicator"))?;
     let pass = replicator.run_once(overrides, node.drain().token());
     tokio::pin!(pass);
+    let mut interruption = Interruption::catch()?;
     tokio::select! {
         stats = &mut pass => return Ok(stats),
-        _ = signals::interrupted() => node.drain().begin(),
+        () = interruption.came() => node.drain().begin(),
     }
     Ok(pass.await)
 }
