@@ -140,3 +140,53 @@ async fn compare_hashes(placement: &Placement, comparison: &mut Comparison) -> a
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, StatusCode};
+    use ssync_types::Timestamp;
+
+    use super::*;
+    use crate::demo::dataset::objects;
+
+    fn answer(object: &DemoObject) -> Answer {
+        let mut headers = HeaderMap::new();
+        for (name, value) in object.metadata() {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        headers.insert("Content-Type", "application/octet-stream".parse().unwrap());
+        headers.insert("ETag", format!("\"{}\"", object.etag()).parse().unwrap());
+        headers.insert("X-Backend-Timestamp", object.timestamp.internal().parse().unwrap());
+        Answer { status: StatusCode::OK, headers, body: object.body() }
+    }
+
+    #[test]
+    fn whatever_is_not_as_it_was_stored_is_told() {
+        let object = &objects(5, Timestamp::from_seconds(1)).unwrap()[4];
+        assert_eq!(difference(object, &answer(object)), None);
+        let told = |change: fn(&mut Answer)| {
+            let mut answer = answer(object);
+            change(&mut answer);
+            difference(object, &answer).unwrap()
+        };
+        assert!(told(|answer| answer.status = StatusCode::NOT_FOUND).contains("404"));
+        assert!(told(|answer| answer.body = answer.body.slice(1..)).contains("bytes that are not"));
+        assert!(
+            told(|answer| drop(answer.headers.remove("X-Object-Meta-Empty")))
+                .starts_with("X-Object-Meta-Empty")
+        );
+        let red = |answer: &mut Answer| {
+            answer.headers.insert("X-Object-Meta-Number", "x".parse().unwrap());
+        };
+        assert!(told(red).starts_with("X-Object-Meta-Number"));
+    }
+
+    #[test]
+    fn names_some_differences_and_counts_the_rest() {
+        let mut comparison = Comparison::default();
+        (0..NAMED_MAX + 5).for_each(|number| comparison.differs(format!("object {number}")));
+        let lines = comparison.differences();
+        assert_eq!((lines.len(), lines.last().unwrap().as_str()), (NAMED_MAX + 1, "and 5 more"));
+    }
+}
