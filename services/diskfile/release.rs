@@ -204,7 +204,7 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         for (link, _) in &self.links {
-            // What stays is swept from `tmp` when it is old.
+            // What stays takes space until somebody sweeps `tmp`: Swift's replicator does.
             let _ = self.device.disk.unlink(link);
         }
     }

@@ -61,7 +61,7 @@ pub struct Release {
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Which of these objects do you lack? A hint: writes nothing, locks nothing. Refused at once for a bad partition; a
-    /// bad offer ends the answers.
+    /// bad offer ends the answers. An empty batch is a sign of life and has no answer.
     async fn missing_check(
         &self,
         partition: PartitionRef,
