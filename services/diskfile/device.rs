@@ -12,8 +12,7 @@ use ssync_types::{DeviceName, HashPathConfig, Invalid, ObjectHash, ObjectPath, P
 
 use crate::{
     DiskConfig, DiskError, Location, PolicyKind, Reserve, Space,
-    disk::{Disk, RealDisk},
-    mount,
+    disk::{Disk, Patient, RealDisk},
 };
 
 /// How many objects can be changed at once on a device without two of them waiting for each other by chance.
@@ -72,11 +71,7 @@ impl Device {
     pub(crate) fn open(name: &DeviceName, settings: std::sync::Arc<Settings>) -> Result<Self, DiskError> {
         let unmounted = |problem| DiskError::Unmounted { device: name.clone(), problem };
         let path = settings.config.devices.join(name.as_str());
-        let mounted = mount::identify(&path, settings.config.mount_check).map_err(unmounted)?;
-        let disk = RealDisk::open(&path).map_err(|error| unmounted(error.to_string()))?;
-        if disk.identity() != mounted {
-            return Err(unmounted("was mounted or unmounted while it was being opened".to_owned()));
-        }
+        let disk = RealDisk::open(&path, settings.config.mount_check).map_err(unmounted)?;
         Ok(Self::on(name.clone(), settings, Box::new(disk)))
     }
 
@@ -84,7 +79,7 @@ impl Device {
         Self {
             name,
             settings,
-            disk,
+            disk: Box::new(Patient::new(disk)),
             objects: Stripes::new(),
             partitions: Stripes::new(),
             named_temporaries: AtomicBool::new(false),
@@ -100,15 +95,9 @@ impl Device {
 
     /// Whether it is still what is mounted at its place. Every write asks; callers of long reads ask before each batch.
     pub fn check_mounted(&self) -> Result<(), DiskError> {
-        let unmounted = |problem| DiskError::Unmounted { device: self.name.clone(), problem };
-        let path = self.settings.config.devices.join(self.name.as_str());
-        let mounted = mount::identify(&path, self.settings.config.mount_check).map_err(unmounted)?;
-        if self.disk.identity() != mounted {
-            return Err(unmounted(
-                "was unmounted, or something else was mounted, after it was opened".to_owned(),
-            ));
-        }
-        Ok(())
+        self.disk
+            .still_mounted()
+            .map_err(|problem| DiskError::Unmounted { device: self.name.clone(), problem })
     }
 
     /// Its space.

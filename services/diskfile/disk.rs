@@ -1,5 +1,6 @@
 //! All that this crate asks of an operating system, as two small traits, so that tests can fail any call and watch their order.
 
+mod patient;
 mod real;
 
 use std::{
@@ -9,6 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub(crate) use patient::Patient;
 pub(crate) use real::RealDisk;
 
 /// How to open a file that has a name.
@@ -68,8 +70,8 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn sync_all(&self) -> io::Result<()>;
     /// Bytes free for this program, and bytes in all.
     fn space(&self) -> io::Result<(u64, u64)>;
-    /// Which file system, and which directory in it.
-    fn identity(&self) -> (u64, u64);
+    /// Whether it is still what is mounted at its place; if not, what was seen instead.
+    fn still_mounted(&self) -> Result<(), String>;
     /// The clock.
     fn now(&self) -> SystemTime;
     /// Lets time pass.
@@ -80,12 +82,14 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
 pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// Reads at most the buffer's length; 0 at the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Writes all bytes at an offset (at the end, for a file opened to append).
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes at least one byte at an offset (at the end, for a file opened to append), and says how many.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Cuts it to nothing.
     fn truncate(&self) -> io::Result<()>;
     /// What is known of it.
     fn stat(&self) -> io::Result<Stat>;
+    /// Begins to write back its contents, and does not wait: a flush soon after finds less to do. Advice.
+    fn start_sync(&self);
     /// Flushes contents and metadata.
     fn sync(&self) -> io::Result<()>;
     /// Flushes contents.
@@ -102,6 +106,20 @@ pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     fn try_lock(&self) -> io::Result<bool>;
     /// Gives a file without a name one, which must be free.
     fn link(&self, to: &Path) -> io::Result<()>;
+}
+
+/// Writes all bytes at an offset (at the end, for a file opened to append).
+pub(crate) fn write_all(file: &dyn DiskFile, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let (mut bytes, mut offset) = (bytes, offset);
+    while !bytes.is_empty() {
+        let written = file.write_at(bytes, offset)?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        bytes = bytes.get(written..).unwrap_or_default();
+        offset += written as u64;
+    }
+    Ok(())
 }
 
 /// Reads a whole file of at most `limit` bytes.

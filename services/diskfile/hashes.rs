@@ -9,7 +9,7 @@ use ssync_types::{FragmentIndex, Suffix, SuffixHash};
 use crate::{
     Device, DiskError,
     directory::is,
-    disk::{OpenMode, read_all},
+    disk::{OpenMode, read_all, write_all},
     layout,
     quarantine::random_name,
 };
@@ -131,7 +131,7 @@ impl Device {
 
     fn write_pickle(&self, path: &Path, pickle: &[u8]) -> io::Result<()> {
         let file = self.disk.open(path, OpenMode::CreateNew)?;
-        file.write_at(pickle, 0)?;
+        write_all(&*file, pickle, 0)?;
         file.sync()
     }
 

@@ -5,7 +5,12 @@ use std::path::Path;
 use rustix::io::Errno;
 use ssync_types::{Partition, PolicyIndex, Suffix};
 
-use crate::{Device, DiskError, directory::is, disk::OpenMode, layout};
+use crate::{
+    Device, DiskError,
+    directory::is,
+    disk::{OpenMode, write_all},
+    layout,
+};
 
 /// A note in `hashes.invalid`, by where it ends, and the hashes that had not taken it in.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +47,7 @@ impl Device {
         let lines: String = suffixes.iter().map(|suffix| format!("{suffix}\n")).collect();
         let write = || {
             let file = self.disk.open(&path, OpenMode::Append)?;
-            file.write_at(lines.as_bytes(), 0)?;
+            write_all(&*file, lines.as_bytes(), 0)?;
             Ok(Some(Note { end: file.stat()?.size, hashes: self.hashes_inode(partition) }))
         };
         match write() {

@@ -8,7 +8,7 @@ use ssync_types::{FragmentIndex, Invalid, ObjectPath};
 
 use crate::{
     Committed, DataFile, Device, DiskError, Location, PolicyKind, attributes::Attributes, digest,
-    directory::errno, layout, name, publish::Publication, temporary::Temporary,
+    directory::errno, disk::write_all, layout, name, publish::Publication, temporary::Temporary,
 };
 
 const MIB: u64 = 1 << 20;
@@ -140,7 +140,7 @@ impl Device {
 impl Writer {
     /// Appends bytes.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
-        self.file.file.write_at(bytes, self.written).map_err(|error| self.error("write to", error))?;
+        write_all(&*self.file.file, bytes, self.written).map_err(|error| self.error("write to", error))?;
         self.md5.update(bytes);
         self.written += bytes.len() as u64;
         let interval = self.device.settings.config.mb_per_sync.saturating_mul(MIB);

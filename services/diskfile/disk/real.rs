@@ -7,7 +7,7 @@ use std::{
         fd::{AsRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,6 +24,7 @@ use rustix::{
 };
 
 use super::{Disk, DiskFile, Entry, OpenMode, Stat};
+use crate::mount;
 
 /// Most names read from one directory; beyond it something is wrong with the directory.
 const ENTRIES_MAX: usize = 1 << 23;
@@ -38,6 +39,9 @@ const PRIVATE_MODE: Mode = Mode::from_raw_mode(0o600);
 #[derive(Debug)]
 pub(crate) struct RealDisk {
     root: Arc<Root>,
+    path: PathBuf,
+    mount_check: bool,
+    /// File system and inode.
     identity: (u64, u64),
 }
 
@@ -72,13 +76,18 @@ impl Root {
 }
 
 impl RealDisk {
-    /// Opens a device's directory.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    /// Opens a device's directory if the device is usable; if not, says what was seen.
+    pub(crate) fn open(path: &Path, mount_check: bool) -> Result<Self, String> {
+        let identity = mount::identify(path, mount_check)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = fs::openat(CWD, path, flags, Mode::empty())?;
-        let stat = fs::fstat(&directory)?;
-        let root = Root { directory, plain_open: AtomicBool::new(false) };
-        Ok(Self { root: Arc::new(root), identity: (stat.st_dev, stat.st_ino) })
+        let opened =
+            fs::openat(CWD, path, flags, Mode::empty()).and_then(|opened| Ok((fs::fstat(&opened)?, opened)));
+        let (stat, directory) = opened.map_err(|error| format!("{}: {error}", path.display()))?;
+        if (stat.st_dev, stat.st_ino) != identity {
+            return Err("was mounted or unmounted while it was being opened".to_owned());
+        }
+        let root = Arc::new(Root { directory, plain_open: AtomicBool::new(false) });
+        Ok(Self { root, path: path.to_path_buf(), mount_check, identity })
     }
 
     fn file(&self, file: OwnedFd) -> Box<dyn DiskFile> {
@@ -165,8 +174,11 @@ impl Disk for RealDisk {
         Ok((space.f_bavail.saturating_mul(space.f_frsize), space.f_blocks.saturating_mul(space.f_frsize)))
     }
 
-    fn identity(&self) -> (u64, u64) {
-        self.identity
+    fn still_mounted(&self) -> Result<(), String> {
+        if mount::identify(&self.path, self.mount_check)? == self.identity {
+            return Ok(());
+        }
+        Err("was unmounted, or something else was mounted, after it was opened".to_owned())
     }
 
     fn now(&self) -> SystemTime {
@@ -186,21 +198,11 @@ struct RealFile {
 
 impl DiskFile for RealFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let read = rustix::io::retry_on_intr(|| rustix::io::pread(&self.file, &mut *buffer, offset))?;
-        Ok(read)
+        Ok(rustix::io::pread(&self.file, buffer, offset)?)
     }
 
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let (mut bytes, mut offset) = (bytes, offset);
-        while !bytes.is_empty() {
-            let written = rustix::io::retry_on_intr(|| rustix::io::pwrite(&self.file, bytes, offset))?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            bytes = bytes.get(written..).unwrap_or_default();
-            offset += written as u64;
-        }
-        Ok(())
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwrite(&self.file, bytes, offset)?)
     }
 
     fn truncate(&self) -> io::Result<()> {
@@ -209,6 +211,11 @@ impl DiskFile for RealFile {
 
     fn stat(&self) -> io::Result<Stat> {
         stat(&self.file, Path::new(""))
+    }
+
+    fn start_sync(&self) {
+        // Linux begins the write-back before it drops what is clean; sync_file_range would be unsafe code.
+        self.drop_cache(0, 0);
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -242,7 +249,7 @@ impl DiskFile for RealFile {
     fn try_lock(&self) -> io::Result<bool> {
         match fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
-            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

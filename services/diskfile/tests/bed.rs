@@ -71,7 +71,7 @@ impl Bed {
         change(&mut settings.config);
         fs::create_dir(root.path().join("sda")).unwrap();
         let watch = Watch::default();
-        let disk = Watched::new(RealDisk::open(&root.path().join("sda")).unwrap(), watch.clone());
+        let disk = Watched::new(RealDisk::open(&root.path().join("sda"), false).unwrap(), watch.clone());
         let device = Device::on("sda".parse().unwrap(), Arc::new(settings), Box::new(disk));
         watch.take();
         Self { device: Arc::new(device), watch, root }

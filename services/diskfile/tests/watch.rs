@@ -141,8 +141,8 @@ impl Disk for Watched {
     fn space(&self) -> io::Result<(u64, u64)> {
         self.inner.space()
     }
-    fn identity(&self) -> (u64, u64) {
-        self.inner.identity()
+    fn still_mounted(&self) -> Result<(), String> {
+        self.inner.still_mounted()
     }
     fn now(&self) -> SystemTime {
         self.inner.now()
@@ -163,7 +163,7 @@ impl DiskFile for WatchedFile {
         self.note("read")?;
         self.inner.read_at(buffer, offset)
     }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         self.note("write")?;
         self.inner.write_at(bytes, offset)
     }
@@ -173,6 +173,9 @@ impl DiskFile for WatchedFile {
     }
     fn stat(&self) -> io::Result<Stat> {
         self.inner.stat()
+    }
+    fn start_sync(&self) {
+        self.inner.start_sync();
     }
     fn sync(&self) -> io::Result<()> {
         self.note("sync")?;
