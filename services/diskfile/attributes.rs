@@ -87,7 +87,7 @@ fn checksum(pickle: &[u8]) -> String {
     digest::hex(Md5::new_with_prefix(pickle))
 }
 
-fn encode(attributes: &Attributes) -> Vec<u8> {
+pub(crate) fn encode(attributes: &Attributes) -> Vec<u8> {
     let text = |bytes: &[u8]| Value::Bytes(characters(bytes).into_bytes());
     let mut pairs: Vec<_> =
         attributes.metadata.iter().map(|(name, value)| (text(name.as_bytes()), text(value))).collect();
@@ -98,7 +98,7 @@ fn encode(attributes: &Attributes) -> Vec<u8> {
     ssync_pickle::write(&Value::Dict(pairs))
 }
 
-fn decode(pickle: &[u8]) -> Result<Attributes, String> {
+pub(crate) fn decode(pickle: &[u8]) -> Result<Attributes, String> {
     let value = ssync_pickle::read(pickle).map_err(|error| format!("has unreadable metadata ({error})"))?;
     let pairs = value.as_dict().ok_or("has metadata that is no dict")?;
     let python3 = ssync_pickle::written_by_python3(pickle);

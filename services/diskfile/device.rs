@@ -1,8 +1,8 @@
 //! One device: what its operations share.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fmt, io,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt, io, iter,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::SystemTime,
@@ -13,10 +13,11 @@ use ssync_types::{DeviceName, HashPathConfig, Invalid, ObjectHash, ObjectPath, P
 use crate::{
     DiskConfig, DiskError, Location, PolicyKind, Reserve, Space,
     disk::{Disk, Patient, RealDisk},
+    pipeline::Pipeline,
 };
 
 /// How many objects can be changed at once on a device without two of them waiting for each other by chance.
-const STRIPES: usize = 256;
+const STRIPES: usize = 4096;
 
 /// What all devices of a node share.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub struct Device {
     pub(crate) disk: Box<dyn Disk>,
     /// Publishing, cleaning and letting go in one object's directory exclude each other.
     objects: Stripes,
+    pub(crate) pipeline: Pipeline,
     /// Threads of this program that want one partition's `.lock` queue here, not on the file: that can only be polled.
     partitions: Stripes,
     /// The file system cannot make files without names.
@@ -55,17 +57,18 @@ impl Stripes {
         Self((0..STRIPES).map(|_| Mutex::new(())).collect())
     }
 
-    fn lock(&self, key: u64) -> Option<MutexGuard<'_, ()>> {
-        let index = usize::try_from(key % STRIPES as u64).unwrap_or(0);
-        self.0.get(index).map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Locks the stripes of some keys, in one order for all callers.
+    fn lock(&self, keys: impl Iterator<Item = u64>) -> Exclusive<'_> {
+        let stripes: BTreeSet<_> =
+            keys.filter_map(|key| usize::try_from(key % STRIPES as u64).ok()).collect();
+        let stripes = stripes.into_iter().filter_map(|stripe| self.0.get(stripe));
+        Exclusive(stripes.map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner)).collect())
     }
 }
 
-/// Excludes others from an object's directory.
+/// Excludes others from objects' directories.
 #[derive(Debug)]
-pub(crate) struct Exclusive<'a>(
-    #[expect(dead_code, reason = "held for its drop")] Option<MutexGuard<'a, ()>>,
-);
+pub(crate) struct Exclusive<'a>(#[expect(dead_code, reason = "held for its drop")] Vec<MutexGuard<'a, ()>>);
 
 impl Device {
     pub(crate) fn open(name: &DeviceName, settings: std::sync::Arc<Settings>) -> Result<Self, DiskError> {
@@ -81,6 +84,7 @@ impl Device {
             settings,
             disk: Box::new(Patient::new(disk)),
             objects: Stripes::new(),
+            pipeline: Pipeline::default(),
             partitions: Stripes::new(),
             named_temporaries: AtomicBool::new(false),
             settled: Mutex::default(),
@@ -131,8 +135,15 @@ impl Device {
 
     /// Excludes others from an object's directory, in whichever partition it is.
     pub(crate) fn exclusive(&self, hash: &ObjectHash) -> Exclusive<'_> {
-        let [.., a, b] = *hash.as_bytes();
-        Exclusive(self.objects.lock(u64::from(u16::from_be_bytes([a, b]))))
+        self.exclusive_all(iter::once(hash))
+    }
+
+    /// Excludes others from several objects' directories. Who holds one must not ask for another.
+    pub(crate) fn exclusive_all<'a>(&self, hashes: impl Iterator<Item = &'a ObjectHash>) -> Exclusive<'_> {
+        self.objects.lock(hashes.map(|hash| {
+            let [.., a, b] = *hash.as_bytes();
+            u64::from(u16::from_be_bytes([a, b]))
+        }))
     }
 
     /// The queue of this program's threads before a partition's `.lock`.
@@ -140,7 +151,7 @@ impl Device {
         use std::hash::{DefaultHasher, Hash as _, Hasher as _};
         let mut hasher = DefaultHasher::new();
         partition.hash(&mut hasher);
-        Exclusive(self.partitions.lock(hasher.finish()))
+        self.partitions.lock(iter::once(hasher.finish()))
     }
 
     /// What every write asks first: policy, mount, and that the name belongs into the directory.

@@ -1,6 +1,11 @@
 //! Making directories, listing them, and flushing their names (Swift: common/utils makedirs_count, fsync_dir).
 
-use std::{io, path::Path, sync::PoisonError, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::PoisonError,
+    time::{Duration, SystemTime},
+};
 
 use rustix::io::Errno;
 use ssync_types::{Durability, ReleaseFile};
@@ -59,11 +64,58 @@ pub(crate) fn release_files(entries: &[Entry]) -> Vec<ReleaseFile> {
     files
 }
 
+/// What is to be flushed so that a directory's names last, its own where that may not: it is one of the `made` nearest to it
+/// that the caller made, or it is young and somebody else's.
+#[derive(Debug)]
+pub(crate) struct Settling<'a> {
+    device: &'a Device,
+    directories: Vec<&'a Path>,
+    /// Whose names last then: their inode and when it was made.
+    settled: Vec<(PathBuf, (u64, Option<SystemTime>))>,
+}
+
+impl<'a> Settling<'a> {
+    pub(crate) fn of(device: &'a Device, directory: &'a Path, made: usize) -> io::Result<Self> {
+        let mut settling = Self { device, directories: vec![directory], settled: Vec::new() };
+        for (level, (current, parent)) in directory.ancestors().zip(directory.ancestors().skip(1)).enumerate()
+        {
+            let stat = device.disk.stat(current)?;
+            if level >= made && device.is_settled(current, &stat) {
+                break;
+            }
+            settling.directories.push(parent);
+            if level > 0 {
+                // Directories of single objects are too many to remember.
+                settling.settled.push((current.to_path_buf(), (stat.inode, stat.born)));
+            }
+        }
+        Ok(settling)
+    }
+
+    /// From the nearest up.
+    pub(crate) fn directories(&self) -> impl Iterator<Item = &'a Path> {
+        self.directories.iter().copied()
+    }
+
+    /// They have been flushed.
+    pub(crate) fn remember(self) {
+        let mut settled = self.device.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if settled.len() + self.settled.len() > SETTLED_MAX {
+            settled.clear();
+        }
+        settled.extend(self.settled);
+    }
+}
+
 impl Device {
-    /// Flushes the names in a directory, and its own name where that may not be: it is one of the `made` nearest to it that
-    /// this call's caller made, or it is young and somebody else's.
+    /// Whether the operator wants no flushes.
+    pub(crate) fn is_unflushed(&self) -> bool {
+        self.settings.config.durability == Durability::None
+    }
+
+    /// Flushes the names in a directory, and its own name where that may not last (see [`Settling`]).
     pub(crate) fn sync_names(&self, directory: &Path, made: usize) -> io::Result<()> {
-        if self.settings.config.durability == Durability::None {
+        if self.is_unflushed() {
             return Ok(());
         }
         self.flush_names(directory, made)
@@ -71,27 +123,11 @@ impl Device {
 
     /// As [`sync_names`](Self::sync_names), whatever the configured durability.
     pub(crate) fn flush_names(&self, directory: &Path, made: usize) -> io::Result<()> {
-        let mut flushed = Vec::new();
-        let mut current = directory;
-        self.disk.sync_dir(current)?;
-        for level in 0.. {
-            let Some(parent) = current.parent() else { break };
-            let stat = self.disk.stat(current)?;
-            if level >= made && self.is_settled(current, &stat) {
-                break;
-            }
-            self.disk.sync_dir(parent)?;
-            if level > 0 {
-                // Directories of single objects are too many to remember.
-                flushed.push((current.to_path_buf(), (stat.inode, stat.born)));
-            }
-            current = parent;
+        let settling = Settling::of(self, directory, made)?;
+        for directory in settling.directories() {
+            self.disk.sync_dir(directory)?;
         }
-        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        if settled.len() + flushed.len() > SETTLED_MAX {
-            settled.clear();
-        }
-        settled.extend(flushed);
+        settling.remember();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,7 +31,7 @@ impl fmt::Display for LockKind {
 }
 
 /// A disk operation that did not succeed. Paths are below the device.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum DiskError {
     /// The device is not there.
     #[error("device {device}: {problem}; mount it, or take it out of the ring")]
@@ -119,7 +120,7 @@ pub enum DiskError {
         /// To what.
         path: PathBuf,
         /// What it said.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
 }
 
@@ -132,7 +133,7 @@ impl DiskError {
             Some(Errno::NOSPC | Errno::DQUOT) => {
                 Self::Full { device, path, problem: format!("no space left to {op} it") }
             }
-            _ => Self::Io { device, op, path, source },
+            _ => Self::Io { device, op, path, source: Arc::new(source) },
         }
     }
 }

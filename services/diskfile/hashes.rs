@@ -1,6 +1,11 @@
 //! `hashes.pkl`, what is known of a partition's suffixes (Swift: diskfile.py read_hashes, write_hashes, consolidate_hashes).
 
-use std::{collections::BTreeMap, io, path::Path, time::UNIX_EPOCH};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::Path,
+    time::UNIX_EPOCH,
+};
 
 use rustix::io::Errno;
 use ssync_pickle::Value;
@@ -34,7 +39,7 @@ impl Hashes {
         Self { valid: false, updated: -1.0, suffixes: BTreeMap::new() }
     }
 
-    fn decode(pickle: &[u8]) -> Self {
+    pub(crate) fn decode(pickle: &[u8]) -> Self {
         ssync_pickle::read(pickle).ok().and_then(|value| Self::of(&value)).unwrap_or_else(Self::unknown)
     }
 
@@ -53,7 +58,7 @@ impl Hashes {
         Some(hashes)
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut pairs: Vec<_> = self
             .suffixes
             .iter()
@@ -105,6 +110,11 @@ fn value(hash: &Option<SuffixHash>) -> Value {
     }
 }
 
+/// The suffixes that `hashes.invalid` names. A note that follows the damaged end of another, on its line, counts as well.
+pub(crate) fn stale(notes: &[u8]) -> BTreeSet<Suffix> {
+    notes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter_map(Suffix::from_name).collect()
+}
+
 impl Device {
     /// What `hashes.pkl` says; nothing is known where it is not there, or not readable.
     pub(crate) fn read_hashes(&self, partition: &Path) -> Hashes {
@@ -146,8 +156,7 @@ impl Device {
             Err(error) if is(&error, Errno::NOENT) => return Ok(Some(hashes)),
             Err(error) => return Err(self.io("open", &path, error)),
         };
-        let stale: Vec<_> =
-            notes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter_map(Suffix::from_name).collect();
+        let stale = stale(&notes);
         if !stale.is_empty() {
             hashes.suffixes.extend(stale.into_iter().map(|suffix| (suffix, None)));
             self.write_hashes(partition, &mut hashes)?;

@@ -16,6 +16,8 @@ mod digest;
 mod directory;
 mod disk;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod hashes;
 mod invalidate;
 mod layout;
@@ -26,6 +28,7 @@ mod mount;
 mod name;
 mod object;
 mod open;
+mod pipeline;
 mod post;
 mod power;
 mod publish;

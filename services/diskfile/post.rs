@@ -34,15 +34,16 @@ impl Device {
         self.require_space(None, &layout::object(at))?;
         let attributes = Attributes { name: Some(path.to_bytes()), metadata };
         let publication = Publication {
-            at,
+            file,
+            at: *at,
             name: name::meta(meta.timestamp, meta.content_type),
-            attributes: &attributes,
+            size: 0,
             replaces: None,
             needs_body: true,
             clean_up: true,
             next_part_power: meta.next_part_power,
         };
-        self.publish(file, &publication)
+        self.publish(publication, &attributes)
     }
 
     /// Stores a tombstone. The reserve does not matter: a full device must be able to delete.
@@ -59,14 +60,15 @@ impl Device {
         let file = Temporary::create(self, at)?;
         let attributes = Attributes { name: Some(path.to_bytes()), metadata };
         let publication = Publication {
-            at,
+            file,
+            at: *at,
             name: name::tombstone(timestamp),
-            attributes: &attributes,
+            size: 0,
             replaces: None,
             needs_body: false,
             clean_up: true,
             next_part_power,
         };
-        self.publish(file, &publication)
+        self.publish(publication, &attributes)
     }
 }

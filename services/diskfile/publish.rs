@@ -1,6 +1,9 @@
-//! Publishing a file in the order of rule S1 (Swift: diskfile.py BaseDiskFileWriter._finalize_put).
+//! Publishing files in the order of rule S1, several at a time (Swift: diskfile.py BaseDiskFileWriter._finalize_put).
 
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    path::{Path, PathBuf},
+};
 
 use ssync_types::Durability;
 
@@ -8,15 +11,20 @@ use crate::{
     Device, DiskError, Location,
     attributes::{self, Attributes},
     choice::{Choice, Preference},
+    directory::Settling,
+    invalidate::Note,
     layout,
     temporary::Temporary,
 };
 
-/// How a file becomes part of an object.
-pub(crate) struct Publication<'a> {
-    pub(crate) at: &'a Location,
+/// A file on its way into an object's directory, its contents and metadata written.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    pub(crate) file: Temporary,
+    pub(crate) at: Location,
     pub(crate) name: String,
-    pub(crate) attributes: &'a Attributes,
+    /// Bytes of its contents.
+    pub(crate) size: u64,
     /// Whether the object must still have a body.
     pub(crate) needs_body: bool,
     /// A name of the same contents that goes: a durable fragment takes the place of the one without the mark.
@@ -26,45 +34,66 @@ pub(crate) struct Publication<'a> {
     pub(crate) next_part_power: Option<u32>,
 }
 
-impl Device {
-    /// Flushes a file, marks its suffix as stale, gives it its name, flushes the directories, and removes what it obsoletes.
-    pub(crate) fn publish(
-        &self,
-        mut file: Temporary,
-        publication: &Publication<'_>,
-    ) -> Result<(), DiskError> {
-        let at = publication.at;
-        let directory = layout::object(at);
-        let target = directory.join(&publication.name);
-        attributes::write(&*file.file, publication.attributes)
-            .map_err(|error| self.unstorable(&target, error))?;
-        if self.settings.config.durability != Durability::None {
-            file.file.sync().map_err(|error| self.io("flush", &target, error))?;
-        }
-        file.file.drop_cache(0, 0);
+impl Publication {
+    fn partition(&self) -> PathBuf {
+        layout::partition(self.at.policy, self.at.partition)
+    }
 
-        let _exclusive = self.exclusive(&at.hash);
-        self.check_mounted()?;
-        if publication.needs_body {
-            self.require_body(at)?;
+    fn directory(&self) -> PathBuf {
+        layout::object(&self.at)
+    }
+
+    fn target(&self) -> PathBuf {
+        self.directory().join(&self.name)
+    }
+}
+
+/// One publication of a batch. What fails costs itself, and what shares a flush that failed.
+#[derive(Debug)]
+pub(crate) struct Member {
+    publication: Publication,
+    outcome: Result<(), DiskError>,
+}
+
+impl Member {
+    pub(crate) fn new(publication: Publication) -> Self {
+        Self { publication, outcome: Ok(()) }
+    }
+
+    /// What became of it. Ends the publication: what was not published leaves nothing.
+    pub(crate) fn into_outcome(self) -> Result<(), DiskError> {
+        self.outcome
+    }
+
+    /// Goes on if nothing has failed so far.
+    fn step(&mut self, step: impl FnOnce(&mut Publication) -> Result<(), DiskError>) {
+        if self.outcome.is_ok() {
+            self.outcome = step(&mut self.publication);
         }
-        self.name_and_invalidate(&mut file, at, &target)?;
-        self.sync_names(&directory, file.made)
-            .map_err(|error| self.io("flush the directory", &directory, error))?;
-        if let Some(replaced) = &publication.replaces {
-            // Most often there is none.
-            let _ = self.disk.unlink(&directory.join(replaced));
-        }
-        if let Some(power) = publication.next_part_power {
-            self.link_for_power(at, &publication.name, power);
-        }
-        if publication.clean_up {
-            self.clean_up_quietly(at);
-            if let Some(power) = publication.next_part_power {
-                self.clean_up_for_power(at, power);
+    }
+
+    fn fail(&mut self, error: &DiskError) {
+        self.step(|_| Err(error.clone()));
+    }
+}
+
+/// The notes of a batch in `hashes.invalid`, by partition.
+type Notes = BTreeMap<PathBuf, Option<Note>>;
+
+impl Device {
+    /// Writes the file's metadata and publishes it. When this returns, file and name are on disk, by the configured durability.
+    pub(crate) fn publish(&self, publication: Publication, attributes: &Attributes) -> Result<(), DiskError> {
+        attributes::write(&*publication.file.file, attributes)
+            .map_err(|error| self.unstorable(&publication.target(), error))?;
+        match self.settings.config.durability {
+            Durability::Batch => self.pipeline.publish(self, publication),
+            Durability::Object | Durability::None => {
+                let mut alone = [Member::new(publication)];
+                self.commit(&mut alone);
+                let [alone] = alone;
+                alone.into_outcome()
             }
         }
-        Ok(())
     }
 
     /// ext4 answers metadata of more than one block as it answers a full disk.
@@ -79,22 +108,153 @@ impl Device {
         }
     }
 
-    /// The note goes first, so that a killed program leaves no file that no hash knows of. (A power cut can: the note is not
-    /// flushed, as in Swift.) If somebody calculated hashes between note and name, the note is made again.
-    fn name_and_invalidate(
-        &self,
-        file: &mut Temporary,
-        at: &Location,
-        target: &Path,
-    ) -> Result<(), DiskError> {
-        let partition = layout::partition(at.policy, at.partition);
-        let stale = [at.hash.suffix()];
-        let note = self.invalidate(&partition, &stale)?;
-        file.publish(target).map_err(|error| self.io("name", target, error))?;
-        if self.is_consumed(&partition, note) {
-            self.invalidate(&partition, &stale)?;
+    /// Publishes a batch. The order is what makes it safe to be cut off anywhere: the files and the notes that their suffixes
+    /// are stale are on disk before a name is given, and the names are before anybody hears of them or anything is removed.
+    pub(crate) fn commit(&self, batch: &mut [Member]) {
+        let notes = self.note_all(batch);
+        self.flush_files(batch);
+        self.flush_notes(batch, &notes);
+
+        let hashes = batch.iter().filter(|member| member.outcome.is_ok());
+        let _exclusive = self.exclusive_all(hashes.map(|member| &member.publication.at.hash));
+        let mounted = self.check_mounted();
+        for member in &mut *batch {
+            member.step(|publication| {
+                mounted.clone()?;
+                self.name_file(publication)
+            });
         }
+        self.renew_notes(batch, &notes);
+        self.flush_directories(batch);
+        for member in batch {
+            member.step(|publication| {
+                self.settle(publication);
+                Ok(())
+            });
+        }
+    }
+
+    /// The notes go first, so that nothing that cuts this off leaves a file that no hash knows of. Their write-back begins
+    /// with the files', to be flushed with them.
+    fn note_all(&self, batch: &mut [Member]) -> Notes {
+        let mut stale = BTreeMap::<_, BTreeSet<_>>::new();
+        for Publication { at, .. } in batch.iter().map(|member| &member.publication) {
+            stale.entry(layout::partition(at.policy, at.partition)).or_default().insert(at.hash.suffix());
+        }
+        let mut notes = Notes::new();
+        for (partition, suffixes) in stale {
+            let suffixes: Vec<_> = suffixes.into_iter().collect();
+            match self.note(&partition, &suffixes) {
+                Ok(note) => {
+                    notes.insert(partition, note);
+                }
+                Err(error) => fail_all(batch, &error, |publication| publication.partition() == partition),
+            }
+        }
+        notes
+    }
+
+    fn flush_files(&self, batch: &mut [Member]) {
+        if self.is_unflushed() {
+            return;
+        }
+        // So that the flush of the first carries the others with it.
+        if batch.len() > 1 {
+            batch.iter().for_each(|member| member.publication.file.file.start_sync());
+        }
+        for member in batch {
+            member.step(|publication| {
+                let file = &publication.file.file;
+                file.sync().map_err(|error| self.io("flush", &publication.target(), error))?;
+                file.drop_cache(0, 0);
+                Ok(())
+            });
+        }
+    }
+
+    fn flush_notes(&self, batch: &mut [Member], notes: &Notes) {
+        for (partition, note) in notes {
+            if let Some(note) = note
+                && let Err(error) = self.flush_note(partition, note)
+            {
+                fail_all(batch, &error, |publication| publication.partition() == *partition);
+            }
+        }
+    }
+
+    fn name_file(&self, publication: &mut Publication) -> Result<(), DiskError> {
+        if publication.needs_body {
+            self.require_body(&publication.at)?;
+        }
+        let target = publication.target();
+        publication.file.publish(&target).map_err(|error| self.io("name", &target, error))
+    }
+
+    /// If somebody calculated hashes between note and name, the note is made again.
+    fn renew_notes(&self, batch: &mut [Member], notes: &Notes) {
+        for (partition, note) in notes {
+            if !self.is_consumed(partition, note.as_ref()) {
+                continue;
+            }
+            let named = batch.iter().filter(|member| member.outcome.is_ok());
+            let stale: BTreeSet<_> = named
+                .filter(|member| member.publication.partition() == *partition)
+                .map(|member| member.publication.at.hash.suffix())
+                .collect();
+            let stale: Vec<_> = stale.into_iter().collect();
+            if let Err(error) = self.invalidate(partition, &stale) {
+                fail_all(batch, &error, |publication| publication.partition() == *partition);
+            }
+        }
+    }
+
+    /// Flushes each directory that a name of the batch hangs on, once.
+    fn flush_directories(&self, batch: &mut [Member]) {
+        if self.is_unflushed() {
+            return;
+        }
+        let mut flushed = BTreeMap::new();
+        for member in &mut *batch {
+            member.step(|publication| self.flush_names_of(publication, &mut flushed));
+        }
+    }
+
+    /// `flushed` has what became of each directory that was flushed for the batch.
+    fn flush_names_of(
+        &self,
+        publication: &Publication,
+        flushed: &mut BTreeMap<PathBuf, Result<(), DiskError>>,
+    ) -> Result<(), DiskError> {
+        let directory = publication.directory();
+        let failed = |error| self.io("flush the directory", &directory, error);
+        let settling = Settling::of(self, &directory, publication.file.made).map_err(failed)?;
+        for directory in settling.directories() {
+            let done = match flushed.entry(directory.to_path_buf()) {
+                Entry::Occupied(done) => done.get().clone(),
+                Entry::Vacant(open) => open.insert(self.disk.sync_dir(directory).map_err(failed)).clone(),
+            };
+            done?;
+        }
+        settling.remember();
         Ok(())
+    }
+
+    /// The file is published: what goes wrong from here changes nothing about that.
+    fn settle(&self, publication: &Publication) {
+        let at = &publication.at;
+        if let Some(replaced) = &publication.replaces {
+            // Most often there is none.
+            let _ = self.disk.unlink(&publication.directory().join(replaced));
+        }
+        if let Some(power) = publication.next_part_power {
+            self.link_for_power(at, &publication.name, power);
+        }
+        if publication.clean_up {
+            self.clean_up_quietly(at);
+            if let Some(power) = publication.next_part_power {
+                self.clean_up_for_power(at, power);
+            }
+        }
     }
 
     /// What counts in an object's directory, or what is wrong with the directory. The caller excludes others from it.
@@ -114,7 +274,7 @@ impl Device {
         }
     }
 
-    /// Cleans an object's directory. The file is published: what goes wrong here changes nothing about that.
+    /// Cleans an object's directory after something was published there.
     pub(crate) fn clean_up_quietly(&self, at: &Location) {
         let directory = layout::object(at);
         let cleaned = self.kind(at.policy).and_then(|kind| {
@@ -124,5 +284,11 @@ impl Device {
         if let Err(error) = cleaned {
             tracing::warn!(%error, "an object's directory could not be cleaned; the next rehash tries again");
         }
+    }
+}
+
+fn fail_all(batch: &mut [Member], error: &DiskError, concerned: impl Fn(&Publication) -> bool) {
+    for member in batch.iter_mut().filter(|member| concerned(&member.publication)) {
+        member.fail(error);
     }
 }

@@ -1,5 +1,6 @@
 //! What this crate does on a real file system.
 
+mod batching;
 mod bed;
 mod coded;
 mod confirming;

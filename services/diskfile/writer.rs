@@ -187,9 +187,10 @@ impl Writer {
         };
         let attributes = Attributes { name: Some(self.path.to_bytes()), metadata };
         let publication = Publication {
-            at: &self.at,
+            file: self.file,
+            at: self.at,
             name,
-            attributes: &attributes,
+            size: self.written,
             replaces: match file.fragment {
                 Some((index, true)) => Some(name::fragment(file.timestamp, index, false)),
                 _ => None,
@@ -198,7 +199,7 @@ impl Writer {
             clean_up: file.fragment.is_none_or(|(_, durable)| durable),
             next_part_power: file.next_part_power,
         };
-        self.device.publish(self.file, &publication)?;
+        self.device.publish(publication, &attributes)?;
         Ok(Committed { etag, content_length: self.written })
     }
 

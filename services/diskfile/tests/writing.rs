@@ -30,8 +30,9 @@ fn publishes_in_the_order_of_s1() {
     let log = bed.watch.take();
     let order = [
         "set_attribute temporary".to_owned(),
-        "sync temporary".to_owned(),
         "write objects/312/hashes.invalid".to_owned(),
+        "sync temporary".to_owned(),
+        "sync objects/312/hashes.invalid".to_owned(),
         format!("link {E31}/0000000002.00000.data"),
         format!("sync_dir {E31}"),
         format!("unlink {E31}/0000000001.00000.data"),

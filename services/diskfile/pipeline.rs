@@ -1,0 +1,147 @@
+//! Where threads that publish at the same time meet, so that one flush serves many (`durability = batch`).
+//!
+//! Each thread queues its publication. While fewer than `pace` lead, one of the waiting threads leads: it takes what is its
+//! share of the queue, commits it as a batch, and tells the others. Nobody waits for a batch to fill up: a thread that comes
+//! alone commits at once, and what comes in the meantime makes the next batch. The queue is bounded by the threads.
+
+mod pace;
+
+use std::{
+    collections::VecDeque,
+    io, mem,
+    path::Path,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use crate::{
+    Device, DiskError,
+    publish::{Member, Publication},
+};
+use pace::Pace;
+
+/// Most publications in a batch.
+const BATCH_MAX: usize = 64;
+/// Most bytes in a batch of more than one. A large body waits for nobody's flush, and nobody for its.
+const BATCH_BYTES_MAX: u64 = 8 << 20;
+
+/// The queue of a device.
+#[derive(Debug, Default)]
+pub(crate) struct Pipeline(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    leaders: usize,
+    pace: Pace,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    publication: Publication,
+    ticket: Arc<Ticket>,
+}
+
+/// What a thread waits with.
+#[derive(Debug, Default)]
+struct Ticket {
+    /// Written and read by who holds the pipeline's lock.
+    outcome: Mutex<Option<Result<(), DiskError>>>,
+    /// It has an outcome, or should lead.
+    called: Condvar,
+}
+
+impl Pipeline {
+    /// Publishes, with whatever else is being published on the device.
+    pub(crate) fn publish(&self, device: &Device, publication: Publication) -> Result<(), DiskError> {
+        let ticket = Arc::new(Ticket::default());
+        let mut state = self.lock();
+        state.waiting.push_back(Waiting { publication, ticket: Arc::clone(&ticket) });
+        loop {
+            if let Some(outcome) = ticket.take() {
+                return outcome;
+            }
+            if let Some(batch) = state.take_batch() {
+                drop(state);
+                self.lead(device, batch);
+                state = self.lock();
+            } else {
+                state = ticket.called.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    fn lead(&self, device: &Device, batch: Vec<Waiting>) {
+        let (mut members, tickets): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|waiting| (Member::new(waiting.publication), waiting.ticket)).unzip();
+        let mut leading =
+            Leading { pipeline: self, device, began: Instant::now(), tickets, outcomes: Vec::new() };
+        device.commit(&mut members);
+        leading.outcomes = members.into_iter().map(Member::into_outcome).collect();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // What it holds is whole after every step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The next batch, if one more thread may lead; that thread is counted.
+    fn take_batch(&mut self) -> Option<Vec<Waiting>> {
+        let free = self.pace.leaders().checked_sub(self.leaders).filter(|free| *free > 0)?;
+        let share = self.waiting.len().div_ceil(free).min(BATCH_MAX);
+        let mut bytes = 0;
+        let fits = |waiting: &&Waiting| {
+            bytes += waiting.publication.size;
+            bytes <= BATCH_BYTES_MAX
+        };
+        let taken = self.waiting.iter().take(share).take_while(fits).count().max(1).min(self.waiting.len());
+        if taken == 0 {
+            return None;
+        }
+        self.leaders += 1;
+        Some(self.waiting.drain(..taken).collect())
+    }
+}
+
+impl Ticket {
+    fn take(&self) -> Option<Result<(), DiskError>> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn call(&self, outcome: Result<(), DiskError>) {
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        self.called.notify_one();
+    }
+}
+
+/// A batch under way. When it ends, however it ends, everybody who waits for it is told, and somebody else leads.
+struct Leading<'a> {
+    pipeline: &'a Pipeline,
+    device: &'a Device,
+    began: Instant,
+    tickets: Vec<Arc<Ticket>>,
+    /// Of each ticket; none yet, or none ever where the thread panicked.
+    outcomes: Vec<Result<(), DiskError>>,
+}
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pipeline.lock();
+        let crowded = !state.waiting.is_empty();
+        state.leaders -= 1;
+        state.pace.observe(self.tickets.len(), self.began, crowded);
+        let mut outcomes = mem::take(&mut self.outcomes).into_iter();
+        for ticket in &self.tickets {
+            ticket.call(outcomes.next().unwrap_or_else(|| {
+                // Published or not: whoever asks again is told.
+                let lost = io::Error::other("the thread that committed it ended; the log has the cause");
+                Err(self.device.io("commit", Path::new(""), lost))
+            }));
+        }
+        if let Some(next) = state.waiting.front() {
+            next.ticket.called.notify_one();
+        }
+    }
+}
