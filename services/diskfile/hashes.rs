@@ -110,9 +110,11 @@ fn value(hash: &Option<SuffixHash>) -> Value {
     }
 }
 
-/// The suffixes that `hashes.invalid` names. A note that follows the damaged end of another, on its line, counts as well.
+/// The suffixes that `hashes.invalid` names. Where a power cut has left half a note, or zeros, at the end of the file, the next
+/// note stands on the same line behind them; it counts all the same.
 pub(crate) fn stale(notes: &[u8]) -> BTreeSet<Suffix> {
-    notes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter_map(Suffix::from_name).collect()
+    let note = |line: &[u8]| Suffix::from_name(line.trim_ascii_end().last_chunk::<3>()?);
+    notes.split(|b| *b == b'\n').filter_map(note).collect()
 }
 
 impl Device {
@@ -197,6 +199,18 @@ mod tests {
         }
         assert_eq!(Hashes::decode(b"junk"), Hashes::unknown());
         assert_eq!(Hashes::decode(&ssync_pickle::write(&Value::None)), Hashes::unknown());
+    }
+
+    /// Swift skips such a line, and does not calculate the hash anew.
+    #[test]
+    fn a_note_behind_the_damaged_end_of_another_counts() {
+        let stale =
+            |notes: &[u8]| stale(notes).into_iter().map(|suffix| suffix.to_string()).collect::<Vec<_>>();
+        assert_eq!(stale(b"07b\nabc\n"), ["07b", "abc"]);
+        assert_eq!(stale(b"07b\n0"), ["07b"]);
+        assert_eq!(stale(b"07b\n0abc\n"), ["07b", "abc"]);
+        assert_eq!(stale(b"07b\n\0\0\0\0abc\n"), ["07b", "abc"]);
+        assert_eq!(stale(b" 07b \r\nxyz\n\n"), ["07b"]);
     }
 
     #[test]

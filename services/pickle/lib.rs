@@ -8,6 +8,8 @@
 mod assemble;
 mod cursor;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod global;
 mod limit;
 mod machine;

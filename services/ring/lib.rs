@@ -9,6 +9,8 @@ mod constraints;
 mod device;
 mod digest;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handoffs;
 mod load;
 mod local;

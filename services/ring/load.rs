@@ -48,7 +48,7 @@ impl Ring {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Parts, String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Parts, String> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("it does not begin with R1NG")?;
     match rest {
         [0, 1, body @ ..] => parse_v1(body),

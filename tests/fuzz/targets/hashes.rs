@@ -1,0 +1,5 @@
+//! `hashes.pkl`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ssync_diskfile::fuzzing::hashes(data));

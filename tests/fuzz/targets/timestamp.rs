@@ -1,0 +1,5 @@
+//! Timestamps, as text and in names.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ssync_diskfile::fuzzing::timestamp(data));
