@@ -9,5 +9,6 @@ mod hashing;
 mod locking;
 mod reading;
 mod releasing;
+mod sim;
 mod watch;
 mod writing;

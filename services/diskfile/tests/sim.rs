@@ -1,0 +1,233 @@
+//! A disk in memory that can lose its power, its program, its mount, any call, and its patience, all from a seed.
+//!
+//! It keeps what programs see and what is on the platter apart (the idea is redb's `CrashBackend`). What a power cut leaves of the
+//! difference is decided by a seed: `journal.rs` says how for names, `contents.rs` for bytes and attributes.
+
+mod calls;
+mod contents;
+mod faults;
+mod journal;
+mod random;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+pub(in crate::tests) use calls::Call;
+pub(in crate::tests) use faults::{Again, Faults};
+pub(in crate::tests) use journal::Model;
+pub(in crate::tests) use random::Random;
+
+use tree::Tree;
+
+/// When a new disk's clock begins.
+const BEGINNING: Duration = Duration::from_secs(1_700_000_000);
+/// How long the machine is down after a power cut.
+const DOWNTIME: Duration = Duration::from_secs(20);
+/// Most lines of the log that are kept.
+const LOG_MAX: usize = 100_000;
+
+/// What sort of file system it is.
+#[derive(Debug, Clone)]
+pub(in crate::tests) struct Options {
+    /// Files without a name can be made; otherwise the call says OPNOTSUPP.
+    pub(in crate::tests) nameless: bool,
+    /// It knows when a file was made.
+    pub(in crate::tests) born: bool,
+    /// Bytes that are free, and bytes in all. What is more than is free is refused; nothing is counted.
+    pub(in crate::tests) space: (u64, u64),
+    /// A write takes a part of what it is given, by this seed.
+    pub(in crate::tests) short_writes: Option<Random>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { nameless: true, born: true, space: (1 << 40, 1 << 40), short_writes: None }
+    }
+}
+
+type Hook = Box<dyn FnMut(&SimDisk, &Call) + Send>;
+
+/// The disk. Clones are the same disk; [`snapshot`](Self::snapshot) gives another.
+#[derive(Clone)]
+pub(in crate::tests) struct SimDisk(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    faults: Mutex<Faults>,
+    counts: Mutex<Counts>,
+    log: Mutex<Option<Vec<String>>>,
+    hook: Mutex<Option<Hook>>,
+}
+
+/// What a snapshot copies.
+#[derive(Debug, Clone)]
+struct State {
+    tree: Tree,
+    options: Options,
+    mounted: bool,
+    /// Which handle has the lock on a file.
+    locks: BTreeMap<journal::Id, u64>,
+    handles: BTreeMap<u64, journal::Id>,
+    next_handle: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::tests) struct Counts {
+    /// Calls that can fail.
+    pub(in crate::tests) calls: u64,
+    /// Calls that change names or contents, or flush.
+    pub(in crate::tests) changes: u64,
+    pub(in crate::tests) flushes: u64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            tree: Tree::new(UNIX_EPOCH + BEGINNING),
+            options: Options::default(),
+            mounted: true,
+            locks: BTreeMap::new(),
+            handles: BTreeMap::new(),
+            next_handle: 0,
+        }
+    }
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimDisk")
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SimDisk {
+    pub(in crate::tests) fn new(options: Options) -> Self {
+        Self::of(State { options, ..State::default() })
+    }
+
+    fn of(state: State) -> Self {
+        Self(Arc::new(Shared { state: Mutex::new(state), ..Shared::default() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.0.state)
+    }
+
+    // === What becomes of it ===
+
+    /// A copy as it is now, without hook, log and faults. It holds nobody's handles, but the files of these are still there.
+    pub(in crate::tests) fn snapshot(&self) -> Self {
+        Self::of(self.state().clone())
+    }
+
+    /// What is there after a power cut now.
+    pub(in crate::tests) fn crash(&self, model: Model, seed: u64) -> Self {
+        let state = self.state();
+        let mut tree = state.tree.cut(model, &mut Random::new(seed));
+        tree.pass(DOWNTIME);
+        Self::restarted(&state, tree)
+    }
+
+    /// What is there after the program was killed now: what is not flushed is not lost yet.
+    pub(in crate::tests) fn kill(&self) -> Self {
+        let state = self.state();
+        let tree = state.tree.killed();
+        Self::restarted(&state, tree)
+    }
+
+    fn restarted(state: &State, tree: Tree) -> Self {
+        Self::of(State { tree, options: state.options.clone(), ..State::default() })
+    }
+
+    /// Unmounted though it was in use: it is seen to be gone, yet whoever has it open goes on writing to it.
+    pub(in crate::tests) fn unmount(&self) {
+        self.state().mounted = false;
+    }
+
+    /// Puts a file there that somebody else wrote and flushed.
+    pub(in crate::tests) fn plant(&self, path: &Path, bytes: &[u8], attributes: &[(&str, &[u8])]) {
+        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
+        self.state().tree.plant(path, bytes.to_vec(), attributes.collect());
+    }
+
+    // === What is set ===
+
+    /// Lets time pass.
+    pub(in crate::tests) fn advance(&self, time: Duration) {
+        self.state().tree.pass(time);
+    }
+
+    pub(in crate::tests) fn set_space(&self, free: u64, total: u64) {
+        self.state().options.space = (free, total);
+    }
+
+    /// What is to go wrong from now on.
+    pub(in crate::tests) fn set_faults(&self, faults: Faults) {
+        *lock(&self.0.faults) = faults;
+    }
+
+    /// Runs something before and after each call that can fail. Not for the calls that it makes itself.
+    pub(in crate::tests) fn on_call(&self, hook: impl FnMut(&SimDisk, &Call) + Send + 'static) {
+        *lock(&self.0.hook) = Some(Box::new(hook));
+    }
+
+    pub(in crate::tests) fn without_hook(&self) {
+        *lock(&self.0.hook) = None;
+    }
+
+    // === What is known ===
+
+    pub(in crate::tests) fn counts(&self) -> Counts {
+        *lock(&self.0.counts)
+    }
+
+    pub(in crate::tests) fn open_handles(&self) -> usize {
+        self.state().handles.len()
+    }
+
+    pub(in crate::tests) fn locks(&self) -> usize {
+        self.state().locks.len()
+    }
+
+    /// All paths, directories with a slash at the end.
+    pub(in crate::tests) fn paths(&self) -> Vec<String> {
+        self.state().tree.paths()
+    }
+
+    /// Whether a power cut would leave a file as it is, with its name.
+    pub(in crate::tests) fn is_flushed(&self, path: &Path) -> bool {
+        self.state().tree.is_flushed(path).unwrap_or(false)
+    }
+
+    /// From now on calls are noted.
+    pub(in crate::tests) fn start_log(&self) {
+        *lock(&self.0.log) = Some(Vec::new());
+    }
+
+    /// What was done since the last time.
+    pub(in crate::tests) fn take_log(&self) -> Vec<String> {
+        lock(&self.0.log).as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&self, line: impl FnOnce() -> String) {
+        if let Some(log) = lock(&self.0.log).as_mut().filter(|log| log.len() < LOG_MAX) {
+            log.push(line());
+        }
+    }
+
+    fn now(&self) -> SystemTime {
+        self.state().tree.now
+    }
+}

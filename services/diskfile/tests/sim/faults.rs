@@ -1,0 +1,66 @@
+//! Which calls fail: by number, by name, or by chance.
+
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::random::Random;
+
+/// Whether what failed fails again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::tests) enum Again {
+    Once,
+    Always,
+}
+
+/// What is to go wrong. A call that fails has no effect; a flush of a file that fails loses what it was to write.
+#[derive(Debug, Clone, Default)]
+pub(in crate::tests) struct Faults {
+    numbered: Vec<(u64, Errno, Again)>,
+    named: Vec<(String, Errno, Again)>,
+    chance: Option<(Random, usize, Vec<Errno>)>,
+}
+
+impl Faults {
+    /// The call of this number fails, counted as in `Counts::calls`: the next one has the number that `calls` has now.
+    pub(in crate::tests) fn at(mut self, number: u64, error: Errno, again: Again) -> Self {
+        self.numbered.push((number, error, again));
+        self
+    }
+
+    /// Calls fail whose `<name> <path>` begins so.
+    pub(in crate::tests) fn named(mut self, beginning: &str, error: Errno, again: Again) -> Self {
+        self.named.push((beginning.to_owned(), error, again));
+        self
+    }
+
+    /// So many of a thousand calls fail, with one of some errors.
+    pub(in crate::tests) fn by_chance(mut self, seed: u64, per_mille: usize, errors: &[Errno]) -> Self {
+        self.chance = Some((Random::new(seed), per_mille, errors.to_vec()));
+        self
+    }
+
+    /// What a call fails with.
+    pub(super) fn take(&mut self, number: u64, name: &str, path: &Path) -> Option<Errno> {
+        let numbered = |(at, _, again): &(u64, Errno, Again)| match again {
+            Again::Once => *at == number,
+            Again::Always => *at <= number,
+        };
+        if let Some((_, error, _)) = self.numbered.iter().find(|fault| numbered(fault)) {
+            return Some(*error);
+        }
+        if !self.named.is_empty() {
+            let call = format!("{name} {}", path.display());
+            if let Some(at) = self.named.iter().position(|(beginning, ..)| call.starts_with(beginning)) {
+                let (_, error, again) = &self.named[at];
+                let error = *error;
+                if *again == Again::Once {
+                    self.named.remove(at);
+                }
+                return Some(error);
+            }
+        }
+        let (random, per_mille, errors) = self.chance.as_mut()?;
+        random.per_mille(*per_mille).then(|| *random.pick(errors))
+    }
+}
