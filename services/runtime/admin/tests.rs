@@ -61,7 +61,7 @@ async fn metrics_and_configuration_are_shown_where_they_are_on() {
     assert!(text.contains("ssync_build_info{version=\"7.8.9\"} 1"), "{text}");
     let (_, body) = get_page(&address, "/config").await;
     let rows: Value = serde_json::from_str(&body).unwrap();
-    let wanted = json!({"section": "ssync", "name": "durability", "value": "object", "origin": "default"});
+    let wanted = json!({"section": "ssync", "name": "durability", "value": "batch", "origin": "default"});
     assert!(rows.as_array().unwrap().contains(&wanted), "{rows}");
     assert_eq!(get_page(&running(&health, None).await, "/metrics").await.0, 404);
 }

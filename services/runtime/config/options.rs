@@ -285,9 +285,9 @@ options! {
 
     /// What this program adds.
     struct SsyncOptions in Ssync {
-        /// When a result is sent for a write: after each object was flushed, or without a flush (then nothing is ever
-        /// removed on a result).
-        durability: DurabilityOption = "object",
+        /// How a write is flushed before its result is sent: with what else is being written on the device (batch), by itself
+        /// (object), or not at all (none; then nothing is ever removed on a result).
+        durability: DurabilityOption = "batch",
         /// A port for gRPC alone, beside bind_port, which always serves both protocols. It is for clients and meshes that
         /// are told of it: other nodes do not look for it by themselves yet. Nothing: no such port.
         grpc_port: Option<u16> = "",
@@ -296,6 +296,10 @@ options! {
         grpc_sessions_per_device: u32 = "4",
         /// gRPC sessions take the device's flock as well, as SSYNC sessions do.
         grpc_device_lock: bool = "false",
+        /// Seconds that one disk operation may take. A device with an older one hangs: until that operation ends, what is
+        /// asked of the device is refused as if it were not mounted, and its sessions give their slots of
+        /// replication_concurrency to others. They keep their locks.
+        device_timeout: Duration = "60",
         /// Bytes up to which a body travels in the message that announces it.
         inline_bytes_max: u32 = "65536",
         /// Updates after which a session ends and is opened again; 0 for no limit.

@@ -120,7 +120,7 @@ fn all_mistakes_are_reported_at_once_with_their_places() {
         "x.conf:2: [app:object-server] bind_port: \"many\" is not a whole number",
         "$SSYNC_DEVICES: [app:object-server] devices: \"relative\" is not a path",
         "x.conf:5: [object-replicator] interval: \"-1\" is not seconds",
-        "x.conf:7: [ssync] durability: \"yes\" is not object or none",
+        "x.conf:7: [ssync] durability: \"yes\" is not batch, object or none",
     ] {
         assert_eq!(found.iter().filter(|mistake| mistake.contains(part)).count(), 1, "{part} in {found:#?}");
     }

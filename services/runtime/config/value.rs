@@ -217,11 +217,13 @@ words! {
 }
 
 words! {
-    /// When a result is sent for a write.
-    DurabilityOption ("object or none") {
-        /// After a flush for each object.
+    /// How a write is flushed before its result is sent.
+    DurabilityOption ("batch, object or none") {
+        /// With what else is being written on the device at the time.
+        Batch = "batch",
+        /// By itself.
         Object = "object",
-        /// Without a flush; nothing is ever removed on such a result.
+        /// Not at all; nothing is ever removed on such a result.
         None = "none",
     }
 }
@@ -229,6 +231,7 @@ words! {
 impl From<DurabilityOption> for ssync_types::Durability {
     fn from(option: DurabilityOption) -> Self {
         match option {
+            DurabilityOption::Batch => Self::Batch,
             DurabilityOption::Object => Self::Object,
             DurabilityOption::None => Self::None,
         }

@@ -9,8 +9,8 @@ use ssync_receiver::{AdminGrpc, GrpcSettings, Receiver, RingPlacement, services}
 use ssync_replicator::Replicator;
 use ssync_ring::{LocalAddresses, SwiftConf};
 use ssync_runtime::{
-    Admin, BindAddress, Config, Drain, GrpcServer, Health, Incoming, ListenError, Listener, Metrics, Origin,
-    PeerInfo, Port, Route, connection_queue,
+    Admin, BindAddress, Config, Drain, DurabilityOption, GrpcServer, Health, Incoming, ListenError, Listener,
+    Metrics, Origin, PeerInfo, Port, Route, connection_queue,
 };
 use ssync_sidecar::Sidecar;
 use ssync_store::Store;
@@ -55,6 +55,12 @@ impl Plan {
                 told.clone(),
             );
             receiver.observe(&metrics.meter());
+            if config.ssync.durability == DurabilityOption::None {
+                tracing::warn!(
+                    "durability = none: what this node stores is lost if the power fails, and no peer removes anything on \
+                     its word; set batch or object"
+                );
+            }
             // By the admin service the receiver alone is told to drain.
             let health = health.clone();
             drain.spawn(async move {
