@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use ssync_types::{FragmentIndex, Invalid, ObjectPath};
 
 use crate::{
-    Committed, DataFile, Device, DiskError, Location, PolicyKind, attributes::Attributes, digest,
-    directory::errno, disk::write_all, layout, name, publish::Publication, temporary::Temporary,
+    Committed, DataFile, Device, DiskError, Location, PolicyKind, attributes::Attributes, choice::Preference,
+    digest, directory::errno, disk::write_all, layout, name, publish::Publication, temporary::Temporary,
 };
 
 const MIB: u64 = 1 << 20;
@@ -100,16 +100,25 @@ impl Device {
                 self.clean_up_quietly(at);
                 Ok(())
             }
-            Err(error) if errno(&error) == Some(Errno::NOENT) => self.require_durable(at, timestamp),
+            Err(error) if errno(&error) == Some(Errno::NOENT) => {
+                self.require_durable(at, fragment, timestamp)
+            }
             Err(error) => Err(self.io("mark as durable", &directory.join(plain), error)),
         }
     }
 
-    /// The fragment is gone. That is as good, if another writer's newer tombstone or durable fragment took its place.
-    fn require_durable(&self, at: &Location, timestamp: ssync_types::Timestamp) -> Result<(), DiskError> {
+    /// The fragment is gone. That is as good, if another writer's newer tombstone, or a durable fragment of the same index as
+    /// new as this one, took its place. Another index does not: who holds the only copy of this one may remove it.
+    fn require_durable(
+        &self,
+        at: &Location,
+        fragment: FragmentIndex,
+        timestamp: ssync_types::Timestamp,
+    ) -> Result<(), DiskError> {
         let directory = layout::object(at);
+        let preference = Preference { fragment: Some(fragment), fragments: None };
         let found = self
-            .examine(&directory, self.kind(at.policy)?, crate::choice::Preference::default())
+            .examine(&directory, self.kind(at.policy)?, preference)
             .map_err(|error| self.io("list", &directory, error))?
             .choice;
         let deleted = found.tombstone.is_some_and(|tombstone| tombstone.timestamp > timestamp);

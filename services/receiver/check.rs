@@ -175,11 +175,16 @@ fn local_state(
     let newest = version(device.open_for_check(at, &options))?;
     let mut local = LocalState { newest, undurable: Vec::new() };
     let newer = newest.is_none_or(|version| version.time() < offer.data);
-    if fragment.is_some() && newer {
+    if let Some(fragment) = fragment.filter(|_| newer) {
         let preference = FragmentPreference { timestamp: offer.data, excluded: Vec::new() };
         let options = OpenOptions { fragment_preferences: Some(vec![preference]), ..options };
+        // Whichever fragment is opened: it tells of all that are here.
         if let Ok(Found::Object(object) | Found::Expired(object)) = device.open_object(at, &options)
-            && object.info.data == offer.data
+            && object
+                .info
+                .fragments
+                .iter()
+                .any(|set| set.timestamp == offer.data && set.indexes.contains(&fragment))
         {
             local.undurable.push(offer.data);
         }

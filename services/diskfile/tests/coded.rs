@@ -58,6 +58,8 @@ fn marking_what_is_gone_is_a_success_only_if_something_newer_is_there() {
     let mark = |time| bed.device.commit_fragment(&bed.of_policy("o", CODED), FragmentIndex::new(0), at(time));
     assert_eq!(Refusal::from(mark(1).unwrap_err()).reason, Reason::NotFound);
     bed.put_fragment("o", at(2), 1, true);
+    assert!(mark(1).is_err() && mark(2).is_err(), "another fragment does not stand for this one");
+    bed.put_fragment("o", at(2), 0, true);
     mark(1).unwrap();
     mark(2).unwrap();
     assert!(mark(3).is_err());

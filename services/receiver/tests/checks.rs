@@ -1,7 +1,10 @@
 //! Offers and their answers; suffix hashes.
 
 use ssync_store::{CheckAnswer, Store as _};
-use ssync_types::{ObjectKind, Offer, PartitionRef, PolicyIndex, Reason, Refusal, Rehash};
+use ssync_types::{
+    FragmentIndex, ObjectKind, Offer, Outcome, PartitionRef, PolicyIndex, PutUpdate, Reason, Refusal, Rehash,
+    SessionOpen, UpdateOp,
+};
 use tokio::sync::mpsc;
 
 use super::support::{Node, at, delete, grpc, partition, post, put};
@@ -112,4 +115,38 @@ async fn hashes_of_suffixes_follow_what_is_stored() {
         node.receiver.suffix_hashes(partition(4), Rehash::default()).await.unwrap_err().reason,
         Reason::RingMismatch
     );
+}
+
+/// A node may hold several fragments of an object; another one does not stand for the one that is offered (Swift:
+/// ssync_receiver.py _check_local: the session's index must be among the fragments of the offered time).
+#[tokio::test]
+async fn another_fragment_of_the_same_time_is_not_the_one_that_is_offered() {
+    let coded = |index| PartitionRef {
+        policy: PolicyIndex::new(1),
+        fragment: Some(FragmentIndex::new(index)),
+        ..partition(0)
+    };
+    for durable in [false, true] {
+        let node = Node::new();
+        let path = node.object(0);
+        let UpdateOp::Put(three) = put(&path, at(1), b"fragment 3") else { unreachable!() };
+        let mut talk = node.open(SessionOpen { partition: coded(3), ..grpc(0) }).await;
+        assert_eq!(talk.outcome(UpdateOp::Put(PutUpdate { durable, ..three })).await, Outcome::Applied);
+        talk.close().await;
+
+        let offer = Offer { durable, ..Offer::of_one_time(node.hash_of(&path), at(1), None) };
+        let answers = check(&node, coded(1), vec![vec![offer.clone()]]).await.unwrap();
+        let [want] = answers[0].wants[..] else {
+            panic!("durable {durable}: nothing is wanted: {answers:?}")
+        };
+        assert!(want.data && !want.durable_mark, "durable {durable}: {want:?}");
+        let answers = check(&node, coded(3), vec![vec![offer]]).await.unwrap();
+        assert!(answers[0].wants.is_empty(), "durable {durable}: {answers:?}");
+
+        // Nor can the mark be given to it: its sender would remove the only fragment 1 there is.
+        let mut talk = node.open(SessionOpen { partition: coded(1), ..grpc(0) }).await;
+        let outcome = talk.outcome(UpdateOp::Commit { hash: node.hash_of(&path), timestamp: at(1) }).await;
+        assert_eq!(outcome, Outcome::NotFound, "durable {durable}");
+        talk.close().await;
+    }
 }
