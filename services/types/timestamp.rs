@@ -134,6 +134,8 @@ impl Timestamp {
 fn parse(text: &str) -> Option<Timestamp> {
     let (time, offset) = match text.split_once('_') {
         None => (text, 0),
+        // As Swift: a mark with nothing after it is no offset.
+        Some((time, "")) => (time, 0),
         Some((time, hex)) => (time, parse_offset(hex)?),
     };
     let seconds: f64 = time.trim().parse().ok()?;
@@ -146,8 +148,7 @@ fn parse(text: &str) -> Option<Timestamp> {
 }
 
 fn parse_offset(hex: &str) -> Option<u64> {
-    let digits =
-        !hex.is_empty() && hex.len() <= OFFSET_DIGITS_MAX && hex.bytes().all(|b| b.is_ascii_hexdigit());
+    let digits = hex.len() <= OFFSET_DIGITS_MAX && hex.bytes().all(|b| b.is_ascii_hexdigit());
     digits.then(|| u64::from_str_radix(hex, 16).ok()).flatten()
 }
 
@@ -190,23 +191,14 @@ mod tests {
         assert_eq!(at("1380144470.123456789").normal(), "1380144470.12346");
         assert_eq!(at("1e9").seconds(), 1_000_000_000);
         assert_eq!(at("1380144470.00000_ff").offset(), 255);
+        assert_eq!(at("1380144470.00000_").internal(), "1380144470.00000");
     }
 
     #[test]
     fn refuses_what_swift_refuses() {
-        for text in [
-            "",
-            "x",
-            "-1",
-            "10000000000",
-            "inf",
-            "nan",
-            "1_2_3",
-            "1_",
-            "1_00000000000000000",
-            "1_+f",
-            "1_0x1",
-        ] {
+        for text in
+            ["", "x", "-1", "10000000000", "inf", "nan", "1_2_3", "1_00000000000000000", "1_+f", "1_0x1"]
+        {
             assert!(Timestamp::parse(text.as_bytes()).is_err(), "{text}");
         }
         assert!(Timestamp::parse(b"\xff").is_err());
