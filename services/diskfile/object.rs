@@ -100,7 +100,7 @@ pub struct DataFile {
     /// All metadata but name, X-Timestamp, Content-Length and ETag, which the writer sets; an ETag given here must be that of
     /// the bytes written.
     pub metadata: Metadata,
-    /// Erasure coding: the fragment, and whether it gets its durable mark at once.
+    /// Erasure coding: the fragment, unless `metadata` names another one, and whether it gets its durable mark at once.
     pub fragment: Option<(FragmentIndex, bool)>,
     /// While the partition power is being changed: the power to link for.
     pub next_part_power: Option<u32>,

@@ -40,6 +40,15 @@ impl Device {
         self.sync_names(&directory, made)
     }
 
+    /// Takes a name away there that has gone here: a fragment without the durable mark.
+    pub(crate) fn unlink_for_power(&self, at: &Location, name: &str, power: u32) {
+        let next = at_power(at, power);
+        if next.partition != at.partition {
+            // Most often there is none.
+            let _ = self.disk.unlink(&layout::object(&next).join(name));
+        }
+    }
+
     /// Cleans the object's other directory: that of the next power, or of the one before where the raise is done.
     pub(crate) fn clean_up_for_power(&self, at: &Location, power: u32) {
         let next = at_power(at, power);

@@ -248,6 +248,9 @@ impl Device {
         }
         if let Some(power) = publication.next_part_power {
             self.link_for_power(at, &publication.name, power);
+            if let Some(replaced) = &publication.replaces {
+                self.unlink_for_power(at, replaced, power);
+            }
         }
         if publication.clean_up {
             self.clean_up_quietly(at);

@@ -8,10 +8,12 @@ use ssync_types::{FragmentIndex, Invalid, ObjectPath};
 
 use crate::{
     Committed, DataFile, Device, DiskError, Location, PolicyKind, attributes::Attributes, choice::Preference,
-    digest, directory::errno, disk::write_all, layout, name, publish::Publication, temporary::Temporary,
+    digest, directory::errno, disk::write_all, layout, merge, name, publish::Publication,
+    temporary::Temporary,
 };
 
 const MIB: u64 = 1 << 20;
+const FRAGMENT_INDEX: &str = "X-Object-Sysmeta-Ec-Frag-Index";
 
 /// A body being written. Dropped without `commit`, it leaves nothing.
 #[derive(Debug)]
@@ -79,12 +81,14 @@ impl Device {
         Err(DiskError::Full { device: self.name.clone(), path: path.to_path_buf(), problem })
     }
 
-    /// Gives a stored fragment its durable mark.
+    /// Gives a stored fragment its durable mark (Swift: ECDiskFileWriter._finalize_durable); while the partition power is being
+    /// changed, also where it was linked for the next one.
     pub fn commit_fragment(
         &self,
         at: &Location,
         fragment: FragmentIndex,
         timestamp: ssync_types::Timestamp,
+        next_part_power: Option<u32>,
     ) -> Result<(), DiskError> {
         self.check_fragment(self.kind(at.policy)?, Some(fragment))?;
         self.check_mounted()?;
@@ -93,11 +97,18 @@ impl Device {
             (name::fragment(timestamp, fragment, false), name::fragment(timestamp, fragment, true));
         let _exclusive = self.exclusive(&at.hash);
         self.invalidate(&layout::partition(at.policy, at.partition), &[at.hash.suffix()])?;
-        match self.disk.rename(&directory.join(&plain), &directory.join(durable)) {
+        match self.disk.rename(&directory.join(&plain), &directory.join(&durable)) {
             Ok(()) => {
                 self.sync_names(&directory, 0)
                     .map_err(|error| self.io("flush the directory", &directory, error))?;
+                if let Some(power) = next_part_power {
+                    self.link_for_power(at, &durable, power);
+                    self.unlink_for_power(at, &plain, power);
+                }
                 self.clean_up_quietly(at);
+                if let Some(power) = next_part_power {
+                    self.clean_up_for_power(at, power);
+                }
                 Ok(())
             }
             Err(error) if errno(&error) == Some(Errno::NOENT) => {
@@ -176,7 +187,7 @@ impl Writer {
     /// Publishes the body: flushed, named, its directory flushed, what it obsoletes removed. Another body of the same time is
     /// replaced; whether that may be is the caller's to know.
     pub fn commit(self, file: DataFile) -> Result<Committed, DiskError> {
-        self.device.check_fragment(self.kind, file.fragment.map(|(index, _)| index))?;
+        let fragment = self.fragment(&file)?;
         let etag = self.md5_hex();
         let mut metadata = file.metadata;
         if metadata.get("ETag").is_some_and(|given| given != etag.as_bytes()) {
@@ -185,11 +196,11 @@ impl Writer {
         metadata.set("X-Timestamp", file.timestamp.internal());
         metadata.set("Content-Length", self.written.to_string());
         metadata.set("ETag", etag.clone());
-        let name = match file.fragment {
+        let name = match fragment {
             None => name::data(file.timestamp),
             Some((index, durable)) => {
-                if metadata.get("X-Object-Sysmeta-Ec-Frag-Index").is_none() {
-                    metadata.set("X-Object-Sysmeta-Ec-Frag-Index", index.to_string());
+                if metadata.get(FRAGMENT_INDEX).is_none() {
+                    metadata.set(FRAGMENT_INDEX, index.to_string());
                 }
                 name::fragment(file.timestamp, index, durable)
             }
@@ -200,16 +211,32 @@ impl Writer {
             at: self.at,
             name,
             size: self.written,
-            replaces: match file.fragment {
+            replaces: match fragment {
                 Some((index, true)) => Some(name::fragment(file.timestamp, index, false)),
                 _ => None,
             },
             needs_body: false,
-            clean_up: file.fragment.is_none_or(|(_, durable)| durable),
+            clean_up: fragment.is_none_or(|(_, durable)| durable),
             next_part_power: file.next_part_power,
         };
         self.device.publish(publication, &attributes)?;
         Ok(Committed { etag, content_length: self.written })
+    }
+
+    /// The fragment that this is, and whether it gets its mark. What the metadata says counts, whatever the caller thinks
+    /// (Swift: ECDiskFileWriter.put).
+    fn fragment(&self, file: &DataFile) -> Result<Option<(FragmentIndex, bool)>, DiskError> {
+        let own = file.metadata.get(FRAGMENT_INDEX).filter(|_| file.fragment.is_some());
+        let index = match own {
+            None => file.fragment.map(|(index, _)| index),
+            Some(own) => {
+                let index = merge::integer(own).and_then(|index| u16::try_from(index).ok());
+                let problem = || format!("{:?} in the metadata is no index", String::from_utf8_lossy(own));
+                Some(FragmentIndex::new(index.ok_or_else(|| Invalid::new("fragment_index", problem()))?))
+            }
+        };
+        self.device.check_fragment(self.kind, index)?;
+        Ok(index.zip(file.fragment).map(|(index, (_, durable))| (index, durable)))
     }
 
     fn error(&self, op: &'static str, error: std::io::Error) -> DiskError {

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use ssync_types::{FragmentIndex, Metadata, Offer, Reason, Refusal};
 
 use super::bed::{Bed, CODED, WHOLE, ago, at, path};
-use crate::{Confirmation, DataFile, Found, OpenOptions, layout};
+use crate::{Confirmation, DataFile, Found, Location, OpenOptions, layout};
 
 fn files(bed: &Bed) -> Vec<String> {
     bed.names(layout::object(&bed.of_policy("o", CODED)))
@@ -26,7 +26,7 @@ fn a_fragment_is_found_once_it_is_durable() {
     assert_eq!((object.fragment, object.info.durable), (Some(FragmentIndex::new(2)), None));
     assert_eq!(object.data_metadata.get_str("X-Object-Sysmeta-Ec-Frag-Index"), Some("2"));
 
-    bed.device.commit_fragment(&bed.of_policy("o", CODED), FragmentIndex::new(2), at(1)).unwrap();
+    bed.device.commit_fragment(&bed.of_policy("o", CODED), FragmentIndex::new(2), at(1), None).unwrap();
     assert_eq!(files(&bed), ["0000000001.00000#2#d.data"]);
     let Found::Object(object) = open(&bed, &OpenOptions::default()) else { panic!() };
     assert_eq!(object.info.durable, Some(at(1)));
@@ -40,7 +40,7 @@ fn the_mark_cleans_up_what_the_fragment_left_alone() {
     bed.put_fragment("o", at(1), 0, true);
     bed.put_fragment("o", at(2), 0, false);
     assert_eq!(files(&bed).len(), 2);
-    bed.device.commit_fragment(&bed.of_policy("o", CODED), FragmentIndex::new(0), at(2)).unwrap();
+    bed.device.commit_fragment(&bed.of_policy("o", CODED), FragmentIndex::new(0), at(2), None).unwrap();
     assert_eq!(files(&bed), ["0000000002.00000#0#d.data"]);
 }
 
@@ -55,7 +55,8 @@ fn a_durable_fragment_takes_the_place_of_the_same_one_without_the_mark() {
 #[test]
 fn marking_what_is_gone_is_a_success_only_if_something_newer_is_there() {
     let bed = Bed::new();
-    let mark = |time| bed.device.commit_fragment(&bed.of_policy("o", CODED), FragmentIndex::new(0), at(time));
+    let here = bed.of_policy("o", CODED);
+    let mark = |time| bed.device.commit_fragment(&here, FragmentIndex::new(0), at(time), None);
     assert_eq!(Refusal::from(mark(1).unwrap_err()).reason, Reason::NotFound);
     bed.put_fragment("o", at(2), 1, true);
     assert!(mark(1).is_err() && mark(2).is_err(), "another fragment does not stand for this one");
@@ -117,4 +118,69 @@ fn a_fragment_belongs_to_a_policy_that_has_fragments() {
         let file = DataFile { timestamp: at(1), metadata: Metadata::new(), fragment, next_part_power: None };
         assert_eq!(Refusal::from(writer.commit(file).unwrap_err()).reason, Reason::InvalidArgument);
     }
+}
+
+/// Swift: ECDiskFileWriter._finalize_durable renames in both partitions.
+#[test]
+fn while_the_partition_power_grows_a_fragment_is_marked_in_both_places() {
+    let bed = Bed::new();
+    let here = bed.of_policy("o", CODED);
+    let next = Location { partition: here.hash.partition(11), ..here };
+    assert_ne!(next.partition, here.partition);
+    let put = |time, durable| {
+        let mut writer = bed.device.create(&here, &path("o"), None).unwrap();
+        writer.write(b"fragment").unwrap();
+        let fragment = Some((FragmentIndex::new(2), durable));
+        let metadata = Metadata::new();
+        writer
+            .commit(DataFile { timestamp: at(time), metadata, fragment, next_part_power: Some(11) })
+            .unwrap();
+    };
+    let expect = |names: &[&str]| {
+        for place in [here, next] {
+            assert_eq!(bed.names(layout::object(&place)), names, "{}", place.partition);
+        }
+    };
+    put(1, false);
+    expect(&["0000000001.00000#2.data"]);
+    let mark = |time| bed.device.commit_fragment(&here, FragmentIndex::new(2), at(time), Some(11)).unwrap();
+    mark(1);
+    expect(&["0000000001.00000#2#d.data"]);
+    put(2, false);
+    expect(&["0000000001.00000#2#d.data", "0000000002.00000#2.data"]);
+    mark(2);
+    expect(&["0000000002.00000#2#d.data"]);
+    // One that comes with its mark takes the place of the other in both.
+    put(3, false);
+    put(3, true);
+    expect(&["0000000003.00000#2#d.data"]);
+    // One that was stored before the change began has no link yet.
+    bed.put_fragment("o", at(4), 2, false);
+    mark(4);
+    expect(&["0000000004.00000#2#d.data"]);
+}
+
+/// Swift: ECDiskFileWriter.put takes the index of the metadata as canon.
+#[test]
+fn a_fragment_is_the_one_that_its_metadata_names() {
+    let bed = Bed::new();
+    let put = |time, named: &str| {
+        let mut metadata = Metadata::new();
+        metadata.set("X-Object-Sysmeta-Ec-Frag-Index", named.to_owned());
+        metadata.set("X-Object-Sysmeta-Ec-Etag", "an etag");
+        let writer = bed.device.create(&bed.of_policy("o", CODED), &path("o"), None).unwrap();
+        let fragment = Some((FragmentIndex::new(1), true));
+        writer.commit(DataFile { timestamp: at(time), metadata, fragment, next_part_power: None })
+    };
+    put(1, "3").unwrap();
+    assert_eq!(files(&bed), ["0000000001.00000#3#d.data"]);
+    let three = OpenOptions { fragment: Some(FragmentIndex::new(3)), ..OpenOptions::default() };
+    let Found::Object(object) = open(&bed, &three) else { panic!() };
+    assert_eq!(object.data_metadata.get_str("X-Object-Sysmeta-Ec-Frag-Index"), Some("3"));
+    assert_eq!(object.data_metadata.get_str("X-Object-Sysmeta-Ec-Etag"), Some("an etag"));
+    for bad in ["6", "-1", "x", ""] {
+        let error = put(2, bad).unwrap_err();
+        assert_eq!(Refusal::from(error).reason, Reason::InvalidArgument, "{bad:?}");
+    }
+    assert_eq!(files(&bed).len(), 1);
 }

@@ -265,7 +265,8 @@ fn commit(context: &Context, at: &Location, timestamp: Timestamp) -> Result<Outc
             ..Refusal::new(Reason::InvalidArgument, "commit: the session names no fragment to mark")
         });
     };
-    match context.handle.device.commit_fragment(at, fragment, timestamp) {
+    // Sessions know nothing of a partition power that is being changed: Swift's senders leave such policies alone.
+    match context.handle.device.commit_fragment(at, fragment, timestamp, None) {
         Ok(()) => Ok(stored(context)),
         Err(DiskError::NotFound { .. }) => Ok(Outcome::NotFound),
         Err(error) => Err(error.into()),
