@@ -1,8 +1,11 @@
 //! A device as the ring knows it.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, SeqAccess, Visitor},
+};
 use ssync_types::{DeviceName, Invalid};
 
 /// Most devices that a ring may have.
@@ -89,5 +92,44 @@ impl FileDevice {
             weight: self.weight,
             meta: self.meta.unwrap_or_default(),
         })
+    }
+}
+
+/// The devices as a ring file lists them. A list is refused at its first device too many: a `null` takes a hundred times the
+/// room in memory that it takes in a compressed file, and more.
+pub(crate) struct FileDevices(Vec<Option<FileDevice>>);
+
+impl FileDevices {
+    /// The devices by number.
+    pub(crate) fn by_number(self) -> Result<Vec<Option<RingDevice>>, String> {
+        let place = |(place, device): (usize, Option<FileDevice>)| device.map(|it| it.at(place)).transpose();
+        self.0.into_iter().enumerate().map(place).collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for FileDevices {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(DevicesVisitor)
+    }
+}
+
+struct DevicesVisitor;
+
+impl<'de> Visitor<'de> for DevicesVisitor {
+    type Value = FileDevices;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of devices")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<FileDevices, A::Error> {
+        let mut devices = Vec::new();
+        while let Some(device) = list.next_element()? {
+            if devices.len() == DEVICES_MAX {
+                return Err(A::Error::custom(format!("it has more than {DEVICES_MAX} devices")));
+            }
+            devices.push(device);
+        }
+        Ok(FileDevices(devices))
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 
-use crate::{REPLICAS_MAX, Ring, RingDevice, RingError, assignments::Row, device::FileDevice, ring::Parts};
+use crate::{REPLICAS_MAX, Ring, RingError, assignments::Row, device::FileDevices, ring::Parts};
 
 mod v2;
 
@@ -61,7 +61,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parts, String> {
 /// What a v1 ring says about itself.
 #[derive(Deserialize)]
 struct V1 {
-    devs: Vec<Option<FileDevice>>,
+    devs: FileDevices,
     part_shift: u32,
     replica_count: usize,
     byteorder: Option<String>,
@@ -92,7 +92,7 @@ fn parse_v1(body: &[u8]) -> Result<Parts, String> {
             ring.replica_count
         ));
     }
-    let devices = devices(ring.devs)?;
+    let devices = ring.devs.by_number()?;
     Ok(Parts { devices, rows, part_power, next_part_power: ring.next_part_power, version: ring.version })
 }
 
@@ -100,14 +100,6 @@ fn part_power(part_shift: u32) -> Result<u32, String> {
     32_u32
         .checked_sub(part_shift)
         .ok_or_else(|| format!("its part shift is {part_shift}, and 32 is the most"))
-}
-
-fn devices(devices: Vec<Option<FileDevice>>) -> Result<Vec<Option<RingDevice>>, String> {
-    devices
-        .into_iter()
-        .enumerate()
-        .map(|(place, device)| device.map(|device| device.at(place)).transpose())
-        .collect()
 }
 
 /// Cuts the table of assignments into rows, of which the last may be short.

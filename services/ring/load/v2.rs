@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{devices, part_power, rows};
-use crate::{assignments::Row, checksum::verify, ring::Parts};
+use super::{part_power, rows};
+use crate::{assignments::Row, checksum::verify, device::FileDevices, ring::Parts};
 
 /// Bytes of a length or an offset.
 const NUMBER: usize = 8;
+/// Longest index that is read, in bytes. Swift's own has three or four sections.
+const INDEX_BYTES_MAX: usize = 1 << 20;
 
 /// Where a section is: compressed start, start, compressed end, end, kind of checksum, checksum.
 type Entry = (u64, u64, u64, u64, String, String);
@@ -28,7 +30,7 @@ struct Metadata {
 pub(super) fn parse(bytes: &[u8]) -> Result<Parts, String> {
     let sections = Sections::of(bytes)?;
     let metadata: Metadata = sections.json("swift/ring/metadata")?;
-    let devices = devices(sections.json("swift/ring/devices")?)?;
+    let devices = sections.json::<FileDevices>("swift/ring/devices")?.by_number()?;
     let table = sections.get("swift/ring/assignments")?;
     let part_power = part_power(metadata.part_shift)?;
     let rows = match metadata.dev_id_bytes {
@@ -61,6 +63,9 @@ impl<'a> Sections<'a> {
         let start = usize::try_from(number(tail)?).map_err(|error| error.to_string())?;
         let index = bytes.get(start..).ok_or("its index lies beyond its end")?;
         let length = usize::try_from(number(index)?).map_err(|error| error.to_string())?;
+        if length > INDEX_BYTES_MAX {
+            return Err(format!("its index has {length} bytes, and {INDEX_BYTES_MAX} is the most"));
+        }
         let json = index.get(NUMBER..).and_then(|rest| rest.get(..length)).ok_or("its index is cut short")?;
         let index = serde_json::from_slice(json).map_err(|error| format!("its index is damaged: {error}"))?;
         Ok(Self { bytes, index })

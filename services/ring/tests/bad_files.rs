@@ -9,7 +9,7 @@ use std::{
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 
 use super::{device, testdata};
-use crate::{Ring, RingError};
+use crate::{DEVICES_MAX, Ring, RingError};
 
 const FILES: [&str; 4] =
     ["rings-v1/object.ring.gz", "rings-v2/object.ring.gz", "uneven/v1.ring.gz", "uneven/v2.ring.gz"];
@@ -142,6 +142,27 @@ fn refuses_what_does_not_fit_together() {
         assert!(matches!(load_content(content), Err(RingError::File { .. })));
     }
     assert!(matches!(Ring::load(&testdata("none")), Err(RingError::Io { .. })));
+}
+
+/// A file of half a megabyte may hold a hundred million devices that are none, each of which would take 150 bytes.
+#[test]
+fn refuses_more_than_fits_the_memory() {
+    let json = |devices: usize| {
+        let nulls = "null,".repeat(devices - 1);
+        format!(r#"{{"devs":[{nulls}null],"part_shift":32,"replica_count":1}}"#)
+    };
+    let problem = |content: &[u8]| load_content(content).unwrap_err().to_string();
+    let most = problem(&v1(&json(DEVICES_MAX), &[0, 0]));
+    assert!(most.contains("device 0, which it does not have"), "{most}");
+    let more = problem(&v1(&json(DEVICES_MAX + 1), &[0, 0]));
+    assert!(more.contains("more than 1048576 devices"), "{more}");
+
+    let mut v2 = content("rings-v2/object.ring.gz");
+    let start = v2.len() as u64;
+    v2.extend((2_u64 << 20).to_be_bytes());
+    v2.extend(vec![b' '; 2 << 20]);
+    v2.extend([start.to_be_bytes(), [0; 8]].concat());
+    assert!(problem(&v2).contains("its index has 2097152 bytes"), "{}", problem(&v2));
 }
 
 /// A replica of 0.3 of the one partition.
