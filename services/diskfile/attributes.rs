@@ -52,8 +52,9 @@ pub(crate) fn write(file: &dyn DiskFile, attributes: &Attributes) -> io::Result<
 /// Reads them.
 pub(crate) fn read(file: &dyn DiskFile) -> Result<Attributes, AttributesError> {
     let pickle = read_pickle(file)?;
-    // Objects from before Swift 2.16 have no checksum.
+    // Objects from before Swift 2.16 have no checksum; an empty one says as little.
     if let Ok(stored) = file.attribute(CHECKSUM)
+        && !stored.is_empty()
         && stored != checksum(&pickle).as_bytes()
     {
         return Err(AttributesError::Damaged("has metadata whose checksum does not match".to_owned()));

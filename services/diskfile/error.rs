@@ -51,6 +51,16 @@ pub enum DiskError {
         /// What was short.
         problem: String,
     },
+    /// The file system keeps no extended attributes, so no metadata.
+    #[error("device {device}: {} can have no extended attributes ({source}); use XFS, or ext4 with user_xattr", .path.display())]
+    NoAttributes {
+        /// The device.
+        device: DeviceName,
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: Arc<io::Error>,
+    },
     /// Somebody else holds a lock.
     #[error("device {device}: {kind} {} is held elsewhere after {waited:?}; try again later", .path.display())]
     Locked {
@@ -136,6 +146,15 @@ impl DiskError {
             _ => Self::Io { device, op, path, source: Arc::new(source) },
         }
     }
+
+    /// As [`io`](Self::io), for what was done to extended attributes: a file system without them is of no use at all.
+    pub(crate) fn attributes(device: &DeviceName, op: &'static str, path: &Path, source: io::Error) -> Self {
+        if source.raw_os_error() == Some(rustix::io::Errno::NOTSUP.raw_os_error()) {
+            let (device, path) = (device.clone(), path.to_path_buf());
+            return Self::NoAttributes { device, path, source: Arc::new(source) };
+        }
+        Self::io(device, op, path, source)
+    }
 }
 
 /// One table: which refusal a caller sees.
@@ -143,7 +162,7 @@ impl From<DiskError> for Refusal {
     fn from(error: DiskError) -> Self {
         let reason = match &error {
             DiskError::Unmounted { .. } => Reason::DeviceUnmounted,
-            DiskError::Full { .. } => Reason::DeviceFull,
+            DiskError::Full { .. } | DiskError::NoAttributes { .. } => Reason::DeviceFull,
             DiskError::Locked { kind: LockKind::Device, .. } => Reason::DeviceLocked,
             DiskError::Locked { kind: LockKind::Partition | LockKind::Hashes, .. } => Reason::PartitionLocked,
             DiskError::Collision { .. } => Reason::Collision,
@@ -179,6 +198,11 @@ mod tests {
             (io(rustix::io::Errno::IO), Reason::ObjectIo),
             (io(rustix::io::Errno::NOSPC), Reason::DeviceFull),
             (io(rustix::io::Errno::DQUOT), Reason::DeviceFull),
+            (
+                DiskError::attributes(&device, "read", &path, rustix::io::Errno::NOTSUP.into()),
+                Reason::DeviceFull,
+            ),
+            (DiskError::attributes(&device, "read", &path, rustix::io::Errno::IO.into()), Reason::ObjectIo),
             (locked(LockKind::Partition), Reason::PartitionLocked),
             (locked(LockKind::Hashes), Reason::PartitionLocked),
             (locked(LockKind::Device), Reason::DeviceLocked),

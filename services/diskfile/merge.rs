@@ -1,5 +1,7 @@
 //! What a body's metadata and a later POST's say together (Swift: diskfile.py _construct_from_data_file).
 
+use std::num::IntErrorKind;
+
 use ssync_types::{HeaderName, Metadata, Timestamp};
 
 /// What only a PUT sets: these come from the body's file, whatever a POST left.
@@ -43,9 +45,16 @@ pub(crate) fn content_type_time(metadata: &Metadata) -> Option<Timestamp> {
     Timestamp::parse(metadata.get("Content-Type-Timestamp")?).ok()
 }
 
-/// A whole number as Python reads it: spaces around it do not matter.
+/// A whole number as Python reads it: spaces around it do not matter, and none is too large.
 pub(crate) fn integer(text: &[u8]) -> Option<i64> {
-    std::str::from_utf8(text).ok()?.trim().parse().ok()
+    match std::str::from_utf8(text).ok()?.trim().parse() {
+        Ok(number) => Some(number),
+        Err(error) => match error.kind() {
+            IntErrorKind::PosOverflow => Some(i64::MAX),
+            IntErrorKind::NegOverflow => Some(i64::MIN),
+            _ => None,
+        },
+    }
 }
 
 #[cfg(test)]
@@ -105,5 +114,16 @@ mod tests {
         let mut newest = metadata(&[("X-Timestamp", "8")]);
         content_type(&mut newest, &meta, at("5"));
         assert_eq!(newest.get("Content-Type"), None, "not newer than the body");
+    }
+
+    #[test]
+    fn numbers_are_read_as_python_reads_them() {
+        assert_eq!(integer(b" +12\n"), Some(12));
+        assert_eq!(integer(b"-3"), Some(-3));
+        assert_eq!(integer(b"99999999999999999999"), Some(i64::MAX), "a time that never comes is one");
+        assert_eq!(integer(b"-99999999999999999999"), Some(i64::MIN));
+        for bad in [&b""[..], b"1.5", b"0x1", b"one", b"\xff"] {
+            assert_eq!(integer(bad), None);
+        }
     }
 }

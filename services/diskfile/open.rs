@@ -126,7 +126,7 @@ impl Opening<'_> {
         };
         let name = self.name(&data, options)?;
         let expired = self.is_expired(&data, &metadata, options)?;
-        let size = self.size(&data)?;
+        let size = self.size(&data, expired)?;
         let info = ObjectInfo {
             timestamp: time_of(&metadata).unwrap_or(data_time),
             data: data_time,
@@ -178,7 +178,9 @@ impl Opening<'_> {
         match attributes::read(&*opened) {
             Ok(attributes) => Ok(Part { file: opened, entry, attributes }),
             Err(AttributesError::Damaged(problem)) => Err(self.damaged(&entry, problem)),
-            Err(AttributesError::Io(error)) => Err(self.device.io("read the attributes of", &path, error)),
+            Err(AttributesError::Io(error)) => {
+                Err(DiskError::attributes(&self.device.name, "read the attributes of", &path, error))
+            }
         }
     }
 
@@ -214,18 +216,21 @@ impl Opening<'_> {
         Ok(passed && !options.open_expired)
     }
 
-    fn size(&self, data: &Part) -> Result<u64, DiskError> {
+    /// The size, which must be the stored one. As in Swift nobody asks that of what has expired: it is to be deleted, and a
+    /// damaged one must not hide from the expirer.
+    fn size(&self, data: &Part, expired: bool) -> Result<u64, DiskError> {
         let path = self.directory.join(&data.entry.name);
-        let stored = data.attributes.metadata.get("Content-Length").and_then(|value| merge::integer(value));
-        let Some(stored) = stored else {
-            return Err(self.damaged(&data.entry, "has no Content-Length that is a number".to_owned()));
-        };
         let size = data.file.stat().map_err(|error| self.device.io("stat", &path, error))?.size;
-        if i64::try_from(size) != Ok(stored) {
-            let problem = format!("has {size} bytes where its metadata says {stored}");
-            return Err(self.damaged(&data.entry, problem));
+        let stored = data.attributes.metadata.get("Content-Length").and_then(|value| merge::integer(value));
+        match stored {
+            _ if expired => Ok(size),
+            Some(stored) if i64::try_from(size) == Ok(stored) => Ok(size),
+            Some(stored) => {
+                let problem = format!("has {size} bytes where its metadata says {stored}");
+                Err(self.damaged(&data.entry, problem))
+            }
+            None => Err(self.damaged(&data.entry, "has no Content-Length that is a number".to_owned())),
         }
-        Ok(size)
     }
 
     fn damaged(&self, entry: &Entry, problem: String) -> DiskError {

@@ -98,7 +98,7 @@ impl Device {
 
     /// ext4 answers metadata of more than one block as it answers a full disk.
     fn unstorable(&self, target: &Path, error: std::io::Error) -> DiskError {
-        match self.io("store the metadata of", target, error) {
+        match DiskError::attributes(&self.name, "store the metadata of", target, error) {
             DiskError::Full { device, path, .. } => {
                 let problem =
                     "its metadata does not fit (ext4 takes about 4 KiB for each file, XFS any size)";

@@ -203,7 +203,10 @@ fn version(found: Result<Found, DiskError>) -> Result<Option<LocalVersion>, Disk
         Ok(Found::Tombstone(time)) => Ok(Some(LocalVersion::Tombstone(time))),
         Ok(Found::Nothing) => Ok(None),
         Err(
-            error @ (DiskError::Unmounted { .. } | DiskError::PolicyUnknown { .. } | DiskError::Io { .. }),
+            error @ (DiskError::Unmounted { .. }
+            | DiskError::NoAttributes { .. }
+            | DiskError::PolicyUnknown { .. }
+            | DiskError::Io { .. }),
         ) => Err(error),
         Err(_) => Ok(None),
     }

@@ -68,6 +68,59 @@ fn metadata_in_pieces_of_before_2014_is_read() {
     assert_eq!(bed.object("o").info.metadata.get("X-Object-Meta-Long").unwrap().len(), 700);
 }
 
+/// Swift: `if metadata_checksum`.
+#[test]
+fn an_empty_checksum_is_none() {
+    let bed = Bed::new();
+    bed.put("o", b"abc", at(1));
+    set(&bed.object_dir("o").join("0000000001.00000.data"), "user.swift.metadata_checksum", b"");
+    assert_eq!(bed.body("o").unwrap(), b"abc");
+}
+
+/// Swift: DiskFileXattrNotSupported, which the object server answers with 507.
+#[test]
+fn a_file_system_without_attributes_is_as_one_without_room() {
+    for operation in ["set_attribute", "attribute"] {
+        let bed = Bed::new();
+        bed.put("o", b"abc", at(1));
+        bed.watch.fail(operation, Errno::NOTSUP);
+        let error = match operation {
+            "attribute" => bed.open("o").unwrap_err(),
+            _ => bed.put_with("o", b"abc", at(2), Metadata::new()).unwrap_err(),
+        };
+        assert_eq!(Refusal::from(error.clone()).reason, Reason::DeviceFull, "{operation}: {error}");
+        bed.watch.heal();
+        assert_eq!(bed.body("o").unwrap(), b"abc", "it is left where it is");
+    }
+}
+
+/// Swift: _verify_data_file says DiskFileExpired before it looks at the size.
+#[test]
+fn what_has_expired_need_not_be_whole() {
+    let bed = Bed::new();
+    let mut metadata = Metadata::new();
+    metadata.set("X-Delete-At", "5");
+    bed.put_with("o", b"abc", at(1), metadata).unwrap();
+    fs::write(bed.object_dir("o").join("0000000001.00000.data"), "ab").unwrap();
+    let open = |open_expired| {
+        let options = OpenOptions { open_expired, ..OpenOptions::default() };
+        bed.device.open_object(&bed.location("o"), &options)
+    };
+    let Found::Expired(object) = open(false).unwrap() else { panic!() };
+    assert_eq!(object.info.timestamp, at(1));
+    assert_eq!(Refusal::from(open(true).unwrap_err()).reason, Reason::ObjectDamaged);
+}
+
+/// Python's numbers have no end.
+#[test]
+fn a_time_beyond_all_numbers_never_comes() {
+    let bed = Bed::new();
+    let mut metadata = Metadata::new();
+    metadata.set("X-Delete-At", "99999999999999999999");
+    bed.put_with("o", b"abc", at(1), metadata).unwrap();
+    assert_eq!(bed.body("o").unwrap(), b"abc");
+}
+
 #[test]
 fn a_size_that_does_not_match() {
     is_quarantined(|file| fs::write(file, "abcd").unwrap());

@@ -193,6 +193,7 @@ impl DiskFile for WatchedFile {
         self.inner.drop_cache(offset, length);
     }
     fn attribute(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.note("attribute")?;
         self.inner.attribute(name)
     }
     fn set_attribute(&self, name: &str, value: &[u8]) -> io::Result<()> {
