@@ -5,6 +5,7 @@ mod bed;
 mod coded;
 mod confirming;
 mod damage;
+mod format;
 mod hashing;
 mod locking;
 mod reading;

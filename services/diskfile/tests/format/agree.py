@@ -88,11 +88,6 @@ def metadata_of(name):
     return found
 
 
-def dumped(kind, name):
-    (lines,) = [lines for k, args, lines in DOCUMENT if k == kind and args == [name]]
-    return b"".join(raw for _, raw, _ in dump(lines))
-
-
 def same(found, expected, where=""):
     assert found == expected, "%s\n  Swift:    %r\n  document: %r" % (where, found, expected)
 
@@ -211,8 +206,10 @@ def check_timestamps_refused(args, lines):
 def check_names(args, lines):
     device = Device()
     policy, manager = KINDS[args[0]][0], device.manager(args[0])
-    for name, who, when, content_type, fragment, durable in table(lines):
+    for name, kind, who, when, content_type, fragment, durable in table(lines):
         read = manager.parse_on_disk_filename(name, policy)
+        same({".data": "fragment" if read.get("frag_index") is not None else "body",
+              ".ts": "tombstone", ".meta": "metadata", ".durable": "mark"}.get(read["ext"], "other"), kind, name)
         same((text_of(read["timestamp"]), text_of(read["ctype_timestamp"])), (when, content_type), name)
         index = read.get("frag_index")
         same("-" if index is None else str(index), fragment, name)
@@ -344,11 +341,15 @@ def check_metadata(args, lines):
     folder = os.path.join(device.path, "objects", str(partition), digest[-3:], digest)
     (name,) = [name for name in os.listdir(folder) if name.endswith("." + args[0])]
     same(diskfile.read_metadata(os.path.join(folder, name)), expected)
+    (checksum,) = [lines for kind, of, lines in DOCUMENT if kind == "checksum" and of == args]
+    same(os.getxattr(os.path.join(folder, name), "user.swift.metadata_checksum").decode(), checksum[0])
     return 1
 
 
 def check_checksum(args, lines):
-    same(hashlib.md5(dumped("xattr", args[0])).hexdigest(), lines[0])
+    with mock.patch.object(diskfile.xattr, "setxattr") as kept:
+        diskfile.write_metadata(0, metadata_of(args[0]))
+    same(kept.call_args[0][2].decode(), lines[0])
     return 1
 
 
