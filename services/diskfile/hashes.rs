@@ -14,13 +14,17 @@ use ssync_types::{FragmentIndex, Suffix, SuffixHash};
 use crate::{
     Device, DiskError,
     directory::is,
-    disk::{OpenMode, read_all, write_all},
+    disk::{DiskFile, OpenMode, read_all, write_all},
     layout,
     quarantine::random_name,
 };
 
-/// Most bytes read of either file. All suffixes of a policy with many fragments take less than 4 MiB.
+/// Most bytes read of `hashes.pkl`. All suffixes of a policy with many fragments take less than 4 MiB.
 const FILE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of `hashes.invalid` read at a time. The file has a line for each change since the last hashing: any number.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Most bytes kept of a line that has no end.
+const LINE_BYTES_MAX: usize = 1024;
 
 /// The contents of `hashes.pkl`. Two of them are equal when nobody wrote in between.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,6 +121,24 @@ pub(crate) fn stale(notes: &[u8]) -> BTreeSet<Suffix> {
     notes.split(|b| *b == b'\n').filter_map(note).collect()
 }
 
+/// The suffixes that the file of notes names, and its length.
+fn read_notes(file: &dyn DiskFile) -> io::Result<(BTreeSet<Suffix>, u64)> {
+    let (mut suffixes, mut length) = (BTreeSet::new(), 0);
+    let (mut piece, mut begun) = (vec![0; PIECE_BYTES], Vec::new());
+    loop {
+        let read = file.read_at(&mut piece, length)?;
+        if read == 0 {
+            suffixes.extend(stale(&begun));
+            return Ok((suffixes, length));
+        }
+        length += read as u64;
+        begun.extend_from_slice(piece.get(..read).unwrap_or_default());
+        let ended = begun.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+        suffixes.extend(stale(begun.get(..ended).unwrap_or_default()));
+        begun.drain(..ended.max(begun.len().saturating_sub(LINE_BYTES_MAX)));
+    }
+}
+
 impl Device {
     /// What `hashes.pkl` says; nothing is known where it is not there, or not readable.
     pub(crate) fn read_hashes(&self, partition: &Path) -> Hashes {
@@ -153,17 +175,16 @@ impl Device {
         let Some(_lock) = self.lock_hashes(partition)? else { return Ok(None) };
         let mut hashes = self.read_hashes(partition);
         let path = partition.join(layout::INVALIDATIONS);
-        let notes = match self.disk.open(&path, OpenMode::Read) {
-            Ok(file) => read_all(&*file, FILE_BYTES_MAX).map_err(|error| self.io("read", &path, error))?,
+        let (stale, length) = match self.disk.open(&path, OpenMode::Read) {
+            Ok(file) => read_notes(&*file).map_err(|error| self.io("read", &path, error))?,
             Err(error) if is(&error, Errno::NOENT) => return Ok(Some(hashes)),
             Err(error) => return Err(self.io("open", &path, error)),
         };
-        let stale = stale(&notes);
         if !stale.is_empty() {
             hashes.suffixes.extend(stale.into_iter().map(|suffix| (suffix, None)));
             self.write_hashes(partition, &mut hashes)?;
         }
-        if !notes.is_empty() {
+        if length > 0 {
             self.disk
                 .open(&path, OpenMode::Append)
                 .and_then(|file| file.truncate())

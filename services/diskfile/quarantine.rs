@@ -81,13 +81,18 @@ impl Device {
         directory: &Path,
         error: io::Error,
     ) -> DiskError {
-        let (problem, bad_sectors) = match errno(&error) {
-            Some(Errno::NOTDIR) => ("is not a directory", false),
+        let suffix = directory.parent().unwrap_or(directory);
+        let (problem, whole_suffix) = match errno(&error) {
+            Some(Errno::NOTDIR) => {
+                let is_file = self.disk.stat(suffix).is_ok_and(|stat| !stat.directory);
+                ("is not a directory, nor in one", is_file)
+            }
+            // Bad sectors may be in the way of moving it, too.
             Some(Errno::NODATA | Errno::UCLEAN) => ("could not be listed", true),
             _ => return self.io("list", directory, error),
         };
         let mut moved = self.quarantine(policy, directory);
-        if let (Err(_), true, Some(suffix)) = (&moved, bad_sectors, directory.parent()) {
+        if moved.is_err() && whole_suffix {
             moved = self.quarantine(policy, suffix);
         }
         match moved {
@@ -101,8 +106,24 @@ impl Device {
     }
 }
 
-/// 32 hex digits that nobody has used.
+/// 32 hex digits that nobody has used: those of a random UUID, as in Swift's names (RFC 9562, 5.4).
 pub(crate) fn random_name() -> String {
     let word = || RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", word(), word())
+    let (version, variant) = (4 << 12, 0b10 << 62);
+    format!("{:016x}{:016x}", word() & !(0xf << 12) | version, word() & !(0b11 << 62) | variant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_names_are_uuids_and_differ() {
+        let names: std::collections::BTreeSet<_> = (0..1000).map(|_| random_name()).collect();
+        assert_eq!(names.len(), 1000);
+        for name in names {
+            assert!(name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit()), "{name}");
+            assert!(name[12..].starts_with('4') && name[16..].starts_with(['8', '9', 'a', 'b']), "{name}");
+        }
+    }
 }

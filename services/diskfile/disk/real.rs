@@ -30,8 +30,10 @@ use crate::mount;
 const ENTRIES_MAX: usize = 1 << 23;
 /// Longest extended attribute that Linux keeps.
 const ATTRIBUTE_BYTES_MAX: usize = 65_536;
-/// What Swift's files and directories get, less the umask: Python's default mode.
+/// What Swift's files without names, lock files and directories get, less the umask: the default of Python's os.open.
 const MODE: Mode = Mode::from_raw_mode(0o777);
+/// What Python's open gives, less the umask.
+const PLAIN_MODE: Mode = Mode::from_raw_mode(0o666);
 /// What Python's mkstemp gives.
 const PRIVATE_MODE: Mode = Mode::from_raw_mode(0o600);
 
@@ -99,7 +101,7 @@ impl Disk for RealDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
         let (flags, mode) = match mode {
             OpenMode::Read => (OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty()),
-            OpenMode::Append => (OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE, MODE),
+            OpenMode::Append => (OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE, PLAIN_MODE),
             OpenMode::CreateNew => (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, PRIVATE_MODE),
             OpenMode::Lock => (OFlags::WRONLY | OFlags::CREATE, MODE),
         };

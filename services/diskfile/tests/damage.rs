@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use rustix::{fs::XattrFlags, io::Errno};
 use ssync_types::{Metadata, Reason, Refusal};
 
-use super::bed::{Bed, at};
+use super::bed::{Bed, WHOLE, at};
 use crate::{Found, OpenOptions, layout};
 
 fn set(file: &Path, name: &str, value: &[u8]) {
@@ -216,6 +216,43 @@ fn a_file_in_the_place_of_a_directory() {
     assert_eq!(Refusal::from(bed.open("o").unwrap_err()).reason, Reason::ObjectDamaged);
     assert!(matches!(bed.open("o").unwrap(), Found::Nothing));
     assert_eq!(bed.names("quarantined/objects").len(), 1);
+}
+
+#[test]
+fn a_file_in_the_place_of_a_suffix() {
+    let bed = Bed::new();
+    let suffix = bed.object_dir("o").parent().unwrap().to_owned();
+    fs::create_dir_all(suffix.parent().unwrap()).unwrap();
+    for write in [false, true] {
+        fs::write(&suffix, "what is this").unwrap();
+        let error = match write {
+            true => bed.put_with("o", b"abc", at(1), Metadata::new()).unwrap_err(),
+            false => bed.open("o").unwrap_err(),
+        };
+        assert_eq!(Refusal::from(error).reason, Reason::ObjectDamaged);
+        assert!(!suffix.exists());
+    }
+    assert_eq!(bed.names("quarantined/objects"), ["e31"]);
+    bed.put("o", b"abc", at(1));
+    // A damaged object alone is no reason to move a whole suffix.
+    let directory = layout::object(&bed.location("o"));
+    bed.watch.fail("rename quarantined/objects/4e27", Errno::IO);
+    bed.watch.fail(&format!("list {}", directory.display()), Errno::NOTDIR);
+    assert_eq!(Refusal::from(bed.open("o").unwrap_err()).reason, Reason::ObjectIo);
+    assert!(bed.object_dir("o").exists());
+}
+
+/// The replicator removes it; until then everything that concerns the partition fails, and nothing is made elsewhere.
+#[test]
+fn a_file_in_the_place_of_a_partition() {
+    let bed = Bed::new();
+    fs::create_dir(bed.real("objects")).unwrap();
+    fs::write(bed.partition_dir("o"), "").unwrap();
+    let at_disk = |error| assert_eq!(Refusal::from(error).reason, Reason::ObjectIo);
+    at_disk(bed.open("o").unwrap_err());
+    at_disk(bed.put_with("o", b"abc", at(1), Metadata::new()).unwrap_err());
+    at_disk(bed.device.suffix_hashes(WHOLE, bed.location("o").partition, &[], false).unwrap_err());
+    assert_eq!(bed.names(""), ["objects"]);
 }
 
 #[test]

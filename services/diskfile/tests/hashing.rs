@@ -180,3 +180,42 @@ fn a_file_where_an_object_should_be_goes_to_quarantine_and_the_rest_is_hashed() 
     assert_eq!(bed.hash_of("o"), whole(ONE_DATA));
     assert_eq!(bed.names("quarantined/objects"), ["junk"]);
 }
+
+/// A partition that nobody hashed for long has a note for each change.
+#[test]
+fn notes_of_any_number_are_taken_in() {
+    let bed = Bed::new();
+    bed.put("o", b"x", time("1380144470.00000"));
+    bed.hash_of("o");
+    bed.delete("o", time("1380144471.00000"));
+    // More than 16 MiB; the suffix itself is named where two pieces meet, and behind a line that has no end.
+    let mut notes = b"abc\n".repeat(5 << 20);
+    notes.splice((1 << 16) - 2..(1 << 16) + 2, *b"\ne31");
+    notes.extend(b"x".repeat(200_000));
+    notes.extend(b"e31\n");
+    fs::write(bed.partition_dir("o").join("hashes.invalid"), notes).unwrap();
+    assert!(bed.hash_of("o").is_some_and(|hash| Some(hash) != whole(ONE_DATA)));
+    assert!(bed.notes("o").is_empty(), "they are taken away");
+}
+
+/// Swift: yield_hashes invalidates a suffix that has no files, _hash_suffix_dir forgets one that is no directory.
+#[test]
+fn a_file_in_the_place_of_a_suffix_holds_nothing_and_is_forgotten() {
+    let bed = Bed::new();
+    bed.put("o", b"x", time("1380144470.00000"));
+    assert!(bed.hash_of("o").is_some());
+    let (partition, suffix) = (bed.location("o").partition, bed.suffix("o"));
+    fs::remove_dir_all(bed.partition_dir("o").join("e31")).unwrap();
+    for file in [true, false] {
+        let place = bed.partition_dir("o").join("e31");
+        if file {
+            fs::write(&place, "").unwrap();
+        } else {
+            fs::remove_file(&place).unwrap();
+            fs::write(bed.partition_dir("o").join("hashes.invalid"), "").unwrap();
+        }
+        assert!(bed.device.list_suffix(WHOLE, partition, suffix).unwrap().is_empty());
+        assert_eq!(bed.notes("o"), "e31\n", "file {file}");
+        assert_eq!(bed.hash_of("o"), None);
+    }
+}

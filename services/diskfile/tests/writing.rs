@@ -1,11 +1,11 @@
 //! Publishing: the order of rule S1, and what is left when something goes wrong.
 
-use std::{fs, os::unix::fs::MetadataExt as _};
+use std::{fs, os::unix::fs::MetadataExt as _, time::Duration};
 
 use rustix::io::Errno;
 use ssync_types::{Durability, Metadata, Reason, Refusal};
 
-use super::bed::{Bed, at, path};
+use super::bed::{Bed, WHOLE, at, path};
 use crate::{DataFile, DiskError, MetaFile, Reserve, layout};
 
 const E31: &str = "objects/312/e31/4e2772c453cbe15a19b26fbfbb223e31";
@@ -287,4 +287,32 @@ fn while_the_partition_power_grows_a_file_is_linked_and_cleaned_in_both_places()
     let inode = |at| fs::metadata(bed.real(layout::object(at)).join("0000000002.00000.data")).unwrap().ino();
     assert_eq!(inode(&here), inode(&next));
     assert_eq!(bed.names(layout::object(&next)), ["0000000002.00000.data"]);
+}
+
+/// Python: os.open and mkdir give 0777, open 0666, all less the umask; mkstemp gives 0600.
+#[test]
+fn files_and_directories_have_the_modes_that_swift_gives() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    bed.hash_of("o");
+    let _lock = bed.device.lock_partition(WHOLE, bed.location("o").partition, Duration::ZERO).unwrap();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    fs::create_dir(bed.real("masked")).unwrap();
+    let masked = |wanted: u32| wanted & mode(&bed.real("masked"));
+    let partition = bed.partition_dir("o");
+    for (path, expected) in [
+        (bed.object_dir("o").join("0000000001.00000.data"), masked(0o777)),
+        (bed.object_dir("o"), masked(0o777)),
+        (partition.clone(), masked(0o777)),
+        (partition.join(".lock"), masked(0o777)),
+        (partition.join(".lock-replication"), masked(0o777)),
+        (partition.join("hashes.invalid"), masked(0o666)),
+        (partition.join("hashes.pkl"), 0o600),
+    ] {
+        assert_eq!(mode(&path), expected, "{}: {:o}", path.display(), mode(&path));
+    }
+    bed.watch.fail("temporary", rustix::io::Errno::OPNOTSUPP);
+    bed.put("o", b"x", at(2));
+    assert_eq!(mode(&bed.object_dir("o").join("0000000002.00000.data")), 0o600);
 }
