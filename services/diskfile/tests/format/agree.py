@@ -414,6 +414,8 @@ def check_hashes(args, lines):
 
 
 def check_hashes_say(args, lines):
+    (dumped,) = [lines for kind, of, lines in DOCUMENT if kind == "hashes" and of == args]
+    check_hashes(args, dumped)
     return len(say_of(args[0]))
 
 
@@ -428,8 +430,8 @@ def check_hashes_keys(args, lines):
 
 def check_invalid(args, lines):
     rows = dump(lines)
-    for _, raw, note in rows:
-        same(raw, unescape(note.strip('"')))
+    for offset, raw, note in rows:
+        same((offset, raw), (0, unescape(note.strip('"'))))
     device = Device()
     for time_of in (DATA_TIME, POST_TIME):
         device.put("replication", {**metadata_of("data"), "X-Timestamp": time_of}, b"hello, world")
@@ -567,10 +569,13 @@ def check_partitions(args, lines):
             mock.patch.object(replicator, "get_tmp_dir", lambda policy: "tmp"), \
             mock.patch.object(replicator, "is_local_device", lambda *args: True):
         daemon = replicator.ObjectReplicator({**device.conf, "bind_port": "1"})
-        daemon.all_devs_info, daemon.stats_for_dev = set(), mock.MagicMock()
+        stats = mock.Mock()
+        daemon.all_devs_info, daemon.stats_for_dev = set(), {"sda": stats}
         daemon._df_router = {policy: device.manager("replication")}
         jobs = daemon.build_replication_jobs(policy, ["127.0.0.1"])
     same(sorted(job["partition"] for job in jobs), sorted(name for name, _, what in rows if what == "partition"))
+    # What is no number is a failure, but for names that it knows.
+    same(stats.add_failure_stats.call_count, len([what for _, _, what in rows if what == "reported"]))
     return len(rows)
 
 
@@ -604,7 +609,7 @@ def check_writes(args, lines):
             writer.put({k: v for k, v in metadata_of("data").items() if k != "name"})
     if args[0] == "swift":
         same(log, drawn)
-    # The other block is of what Swift does too, and of more flushes: only the note comes earlier.
+    # The other block is this repository's own order. It must leave out nothing that Swift does.
     same(sorted(set(log) - set(drawn)), [])
     return len(lines)
 
