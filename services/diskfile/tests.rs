@@ -9,6 +9,7 @@ mod format;
 mod hashing;
 mod locking;
 mod reading;
+mod reclaiming;
 mod releasing;
 mod sim;
 mod watch;

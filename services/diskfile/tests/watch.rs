@@ -22,6 +22,7 @@ struct State {
     log: Vec<String>,
     failing: Vec<(String, Errno)>,
     hooks: Vec<(String, Hook)>,
+    now: Option<SystemTime>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -43,6 +44,11 @@ impl Watch {
     /// Runs something just before the next operation that begins so.
     pub(super) fn before(&self, operation: &str, hook: impl FnOnce() + Send + 'static) {
         self.0.lock().unwrap().hooks.push((operation.to_owned(), Box::new(hook)));
+    }
+
+    /// What the clock says from now on.
+    pub(super) fn set_clock(&self, now: SystemTime) {
+        self.0.lock().unwrap().now = Some(now);
     }
 
     /// What was done since the last call.
@@ -145,7 +151,7 @@ impl Disk for Watched {
         self.inner.still_mounted()
     }
     fn now(&self) -> SystemTime {
-        self.inner.now()
+        self.watch.0.lock().unwrap().now.unwrap_or_else(|| self.inner.now())
     }
     fn pause(&self, time: Duration) {
         self.inner.pause(time);
