@@ -81,6 +81,7 @@ impl AdminService for AdminGrpc {
             mounted: status.space.is_ok(),
             free_bytes: status.space.as_ref().map_or(0, |space| space.free),
             total_bytes: status.space.as_ref().map_or(0, |space| space.total),
+            problem: status.space.err().unwrap_or_default(),
         });
         Ok(Response::new(ListDevicesResponse { devices: devices.collect() }))
     }

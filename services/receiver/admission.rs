@@ -1,6 +1,10 @@
 //! Who may replicate into this node: one admission for every protocol.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use ssync_diskfile::{DeviceLock, PartitionLock};
 use ssync_types::{PartitionRef, Reason, Refusal, SessionProtocol};
@@ -9,7 +13,11 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{config::ReceiverConfig, devices::DeviceHandle, pool::Lane};
+use crate::{
+    config::ReceiverConfig,
+    devices::{DeviceHandle, DeviceTable},
+    pool::Lane,
+};
 
 /// When to try again after the node had no slot left: another partition first, then back.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
@@ -25,6 +33,17 @@ pub(crate) struct Admission {
     slots_max: u32,
 }
 
+/// One of the node's slots, which a session has until it ends, or until its device is found to hang and others want it.
+#[derive(Debug)]
+pub(crate) struct Slot(Mutex<Option<OwnedSemaphorePermit>>);
+
+impl Slot {
+    /// False when there is none any more, or never was.
+    pub(crate) fn give_back(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+}
+
 /// A session's slot and locks. They are free again when this is dropped: it is held by the session and by every write begun
 /// under it.
 #[derive(Debug)]
@@ -33,7 +52,7 @@ pub(crate) struct Admitted {
     _partition: PartitionLock,
     _device: Option<DeviceLock>,
     _permit: Option<OwnedSemaphorePermit>,
-    _slot: Option<OwnedSemaphorePermit>,
+    _slot: Arc<Slot>,
 }
 
 impl Admission {
@@ -54,11 +73,13 @@ impl Admission {
     pub(crate) async fn admit(
         &self,
         config: &ReceiverConfig,
+        devices: &DeviceTable,
         handle: &DeviceHandle,
         partition: &PartitionRef,
         protocol: SessionProtocol,
     ) -> Result<Admitted, Refusal> {
-        let slot = self.slot()?;
+        let slot = Arc::new(Slot(Mutex::new(self.slot(devices)?)));
+        handle.keep_slot(&slot);
         let (permit, wait, device_lock) = match protocol {
             SessionProtocol::Grpc => (handle.permit()?, Duration::ZERO, config.grpc_device_lock),
             SessionProtocol::Ssync => (None, config.replication_lock_timeout, true),
@@ -70,11 +91,14 @@ impl Admission {
         Ok(Admitted { _partition: partition_lock, _device: device_lock, _permit: permit, _slot: slot })
     }
 
-    fn slot(&self) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+    /// A slot, if need be one of a session into a device that hangs.
+    fn slot(&self, devices: &DeviceTable) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
         let Some(slots) = &self.slots else {
             return Ok(None);
         };
-        Arc::clone(slots).try_acquire_owned().map(Some).map_err(|_| {
+        let take = || Arc::clone(slots).try_acquire_owned();
+        let taken = take().or_else(|none| if devices.free_hanging_slots() > 0 { take() } else { Err(none) });
+        taken.map(Some).map_err(|_| {
             let message = format!("all {} slots of replication_concurrency are taken", self.slots_max);
             Refusal::new(Reason::ReceiverBusy, message).retry_after(BUSY_RETRY)
         })

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Settings of the receiver.
 #[derive(Debug, Clone)]
 pub struct ReceiverConfig {
-    /// Sessions at a time on this node, by whatever protocol; 0 for no limit.
+    /// Sessions at a time on this node, by whatever protocol; 0 for no limit. Those into a device that hangs do not count
+    /// once others want their slots.
     pub replication_concurrency: u32,
     /// SSYNC sessions at a time on a device, Python daemons included; 0 for no limit.
     pub replication_concurrency_per_device: u32,
@@ -37,6 +38,9 @@ pub struct ReceiverConfig {
     pub max_file_size: u64,
     /// Disk operations at a time on one device.
     pub threads_per_device: u32,
+    /// How long one disk operation may take. A device with an older one hangs: what is asked of it is refused as if it
+    /// were not mounted, until that operation ends.
+    pub device_timeout: Duration,
 }
 
 impl ReceiverConfig {
@@ -68,6 +72,7 @@ impl Default for ReceiverConfig {
             waiting_bytes_max: 32 * 1024 * 1024,
             max_file_size: 5_368_709_122,
             threads_per_device: 32,
+            device_timeout: Duration::from_secs(60),
         }
     }
 }

@@ -7,8 +7,13 @@ use ssync_types::{Invalid, ObjectHash, ObjectRef, PartitionRef, Reason, Refusal}
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admission::Admission, config::ReceiverConfig, counters::Counters, devices::DeviceTable,
-    placement::Placement, registry::Registry, waiting::WaitingBytes,
+    admission::Admission,
+    config::ReceiverConfig,
+    counters::Counters,
+    devices::{DeviceLimits, DeviceTable},
+    placement::Placement,
+    registry::Registry,
+    waiting::WaitingBytes,
 };
 
 /// Largest part power (Swift: ring/builder.py).
@@ -49,13 +54,13 @@ impl Core {
     ) -> Self {
         let update_max = config.inline_bytes_max.saturating_add(UPDATE_BYTES);
         let waiting = WaitingBytes::new(config.waiting_bytes_max, update_max);
+        let limits = DeviceLimits {
+            threads: config.threads_per_device,
+            sessions: config.device_sessions_max(),
+            patience: config.device_timeout,
+        };
         Self {
-            devices: DeviceTable::new(
-                devices,
-                config.threads_per_device,
-                config.device_sessions_max(),
-                waiting,
-            ),
+            devices: DeviceTable::new(devices, limits, waiting),
             placement,
             drain,
             admission: Admission::new(config.replication_concurrency),

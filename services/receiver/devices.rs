@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    mem,
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -11,6 +12,7 @@ use ssync_types::{DeviceName, PolicyIndex, Reason, Refusal};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    admission::Slot,
     pool::{DevicePool, Lane},
     waiting::{WaitingBytes, WaitingShare},
 };
@@ -35,12 +37,21 @@ pub struct DeviceStatus {
     pub waiting: u64,
 }
 
+/// What one device may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DeviceLimits {
+    pub(crate) threads: u32,
+    /// gRPC sessions; 0 for no limit.
+    pub(crate) sessions: u32,
+    /// How long an operation may take, before the device hangs.
+    pub(crate) patience: Duration,
+}
+
 /// All devices of the node.
 #[derive(Debug)]
 pub(crate) struct DeviceTable {
     devices: Arc<Devices>,
-    threads: u32,
-    sessions_max: u32,
+    limits: DeviceLimits,
     waiting: WaitingBytes,
     known: Mutex<BTreeMap<DeviceName, Arc<Known>>>,
 }
@@ -50,6 +61,8 @@ pub(crate) struct DeviceTable {
 struct Known {
     pool: DevicePool,
     permits: Option<Arc<Semaphore>>,
+    /// The slots of its sessions.
+    slots: Mutex<Vec<Weak<Slot>>>,
     waiting: WaitingShare,
     flushed: OnceCell<()>,
 }
@@ -62,8 +75,8 @@ pub(crate) struct DeviceHandle {
 }
 
 impl DeviceTable {
-    pub(crate) fn new(devices: Arc<Devices>, threads: u32, sessions_max: u32, waiting: WaitingBytes) -> Self {
-        Self { devices, threads, sessions_max, waiting, known: Mutex::default() }
+    pub(crate) fn new(devices: Arc<Devices>, limits: DeviceLimits, waiting: WaitingBytes) -> Self {
+        Self { devices, limits, waiting, known: Mutex::default() }
     }
 
     /// Bytes of bodies that came whole and wait for a disk.
@@ -84,7 +97,9 @@ impl DeviceTable {
     /// names whose files are not on disk yet (rule S1).
     pub(crate) async fn open(&self, name: &DeviceName) -> Result<DeviceHandle, Refusal> {
         let known = self.known(name)?;
-        match Self::open_known(&self.devices, &known, name).await {
+        let opened = Self::open_known(&self.devices, &known, name);
+        // The first one flushes, and the others wait for it.
+        match known.pool.unless_it_hangs(opened, || false).await.flatten() {
             Ok(device) => Ok(DeviceHandle { device, known }),
             Err(refusal) => {
                 self.forget(name, &known);
@@ -123,22 +138,47 @@ impl DeviceTable {
                 format!("device {name}: {DEVICES_MAX} devices are in use already; is it in the ring?"),
             ));
         }
-        let permits = (self.sessions_max > 0)
-            .then(|| Arc::new(Semaphore::new(usize::try_from(self.sessions_max).unwrap_or(1))));
-        let pool = DevicePool::new(name.clone(), self.threads);
-        let known =
-            Arc::new(Known { pool, permits, waiting: self.waiting.share(), flushed: OnceCell::new() });
+        let sessions_max = self.limits.sessions;
+        let permits =
+            (sessions_max > 0).then(|| Arc::new(Semaphore::new(usize::try_from(sessions_max).unwrap_or(1))));
+        let known = Arc::new(Known {
+            pool: DevicePool::new(name.clone(), self.limits.threads, self.limits.patience),
+            permits,
+            slots: Mutex::default(),
+            waiting: self.waiting.share(),
+            flushed: OnceCell::new(),
+        });
         table.insert(name.clone(), Arc::clone(&known));
         Ok(known)
     }
 
-    /// A name that was never a usable device is not remembered.
+    /// A name that was never a usable device is not remembered; but threads that hang are, so that no more join them.
     fn forget(&self, name: &DeviceName, known: &Arc<Known>) {
         let mut table = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let same = table.get(name).is_some_and(|current| Arc::ptr_eq(current, known));
-        if same && !known.flushed.initialized() {
+        if same && !known.flushed.initialized() && known.pool.hangs_for().is_none() {
             table.remove(name);
         }
+    }
+
+    /// Gives back the slots of sessions into devices that hang: they do no work. Their locks stay theirs. Says how many.
+    pub(crate) fn free_hanging_slots(&self) -> usize {
+        let known: Vec<_> = {
+            let table = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            table.iter().map(|(name, known)| (name.clone(), Arc::clone(known))).collect()
+        };
+        let mut freed = 0;
+        for (device, known) in known {
+            let Some(age) = known.pool.hangs_for() else { continue };
+            let slots = mem::take(&mut *known.slots.lock().unwrap_or_else(PoisonError::into_inner));
+            let count = slots.iter().filter_map(Weak::upgrade).filter(|slot| slot.give_back()).count();
+            if count > 0 {
+                tracing::warn!(%device, seconds = age.as_secs(), sessions = count,
+                    "a device hangs: its sessions do not count among replication_concurrency any more");
+            }
+            freed += count;
+        }
+        freed
     }
 
     /// The names in `devices` that can be those of devices.
@@ -170,7 +210,7 @@ impl DeviceTable {
 
     fn sessions(&self, known: &Known) -> u64 {
         let free = known.permits.as_ref().map(|permits| permits.available_permits());
-        free.map_or(0, |free| u64::from(self.sessions_max).saturating_sub(free as u64))
+        free.map_or(0, |free| u64::from(self.limits.sessions).saturating_sub(free as u64))
     }
 
     async fn space(&self, name: &DeviceName) -> Result<Space, String> {
@@ -199,7 +239,7 @@ impl DeviceHandle {
     ) -> Result<R, Refusal> {
         let device = Arc::clone(&self.device);
         let work = move || device.check_mounted().and_then(|()| work(&device));
-        Ok(self.known.pool.run_of(Some(session), Lane::Replication, work).await??)
+        Ok(self.known.pool.run_of(session, Lane::Replication, work).await??)
     }
 
     /// As [`run`](Self::run), for work of minutes.
@@ -224,6 +264,13 @@ impl DeviceHandle {
     /// The device's share of the bytes that may wait for a disk.
     pub(crate) fn waiting_bytes(&self) -> &WaitingShare {
         &self.known.waiting
+    }
+
+    /// Remembers whose slot it is, in case the device hangs.
+    pub(crate) fn keep_slot(&self, slot: &Arc<Slot>) {
+        let mut slots = self.known.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|slot| slot.strong_count() > 0);
+        slots.push(Arc::downgrade(slot));
     }
 
     /// One of the device's places for gRPC sessions; `Ok(None)` when there is no limit.

@@ -1,25 +1,36 @@
 //! Threads of one device: a device that hangs stalls its own work and nobody else's.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    pin::pin,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ssync_types::{DeviceName, Reason, Refusal};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 
 /// Requests that may wait for a thread; more wait to be queued. Updates of sessions are bounded by their sessions.
 const QUEUE_MAX: usize = 256;
 /// How long a thread waits for work before it ends.
 const IDLE_MAX: Duration = Duration::from_secs(20);
+/// How often those who wait look whether the device hangs.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 struct Job {
     /// The session that it is withdrawn with.
     session: Option<u64>,
+    /// Whether it may take minutes, and so does not tell that the device hangs.
+    long: bool,
     work: Box<dyn FnOnce() + Send>,
 }
 
@@ -36,6 +47,8 @@ pub(crate) enum Lane {
 #[derive(Debug)]
 pub(crate) struct DevicePool {
     shared: Arc<Shared>,
+    /// A device hangs when an operation takes longer.
+    patience: Duration,
     queue: Arc<Semaphore>,
     long: Arc<Semaphore>,
 }
@@ -56,6 +69,10 @@ struct State {
     threads: usize,
     idle: usize,
     closed: bool,
+    /// Jobs begun so far.
+    begun: u64,
+    /// When the jobs began that run and are not long, by their number, so the oldest is the first.
+    under_way: BTreeMap<u64, Instant>,
 }
 
 impl std::fmt::Debug for State {
@@ -77,49 +94,50 @@ impl State {
         first.pop_front().or_else(|| second.pop_front())
     }
 
+    fn begin(&mut self, job: &Job) -> u64 {
+        self.begun += 1;
+        if !job.long {
+            self.under_way.insert(self.begun, Instant::now());
+        }
+        self.begun
+    }
+
     fn waiting(&self) -> usize {
         self.requests.len() + self.replication.len()
     }
 }
 
 impl DevicePool {
-    pub(crate) fn new(device: DeviceName, threads_max: u32) -> Self {
+    pub(crate) fn new(device: DeviceName, threads_max: u32, patience: Duration) -> Self {
         let threads_max = usize::try_from(threads_max.max(1)).unwrap_or(1);
         let state = Mutex::new(State::default());
         let shared = Arc::new(Shared { device, threads_max, state, wake: Condvar::new() });
         Self {
             shared,
+            patience,
             queue: Arc::new(Semaphore::new(QUEUE_MAX)),
             long: Arc::new(Semaphore::new((threads_max / 4).max(1))),
         }
     }
 
-    /// Runs `work` on one of the threads, when there is room in the queue. Not begun if by then nobody waits for it.
+    /// Runs `work` on one of the threads, when there is room in the queue. Not begun if by then nobody waits for it, or if
+    /// the device hangs.
     pub(crate) async fn run<R: Send + 'static>(
         &self,
         lane: Lane,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Refusal> {
-        self.run_of(None, lane, work).await
+        self.run_job(lane, None, false, work).await
     }
 
     /// As [`run`](Self::run), for work that is withdrawn with its session.
     pub(crate) async fn run_of<R: Send + 'static>(
         &self,
-        session: Option<u64>,
+        session: u64,
         lane: Lane,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Refusal> {
-        let place = Arc::clone(&self.queue).acquire_owned().await.map_err(|_| self.fault())?;
-        let (answer, answered) = oneshot::channel();
-        self.push(lane, session, move || {
-            drop(place);
-            if !answer.is_closed() {
-                // Who went away in the meantime misses the answer, not the work.
-                let _ = answer.send(work());
-            }
-        });
-        answered.await.map_err(|_| self.fault())
+        self.run_job(lane, Some(session), false, work).await
     }
 
     /// As [`run`](Self::run), for work of minutes: it never takes all threads.
@@ -127,18 +145,83 @@ impl DevicePool {
         &self,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Refusal> {
-        let place = Arc::clone(&self.long).acquire_owned().await.map_err(|_| self.fault())?;
-        self.run(Lane::Replication, move || {
+        let place = self.unless_it_hangs(Arc::clone(&self.long).acquire_owned(), || false).await?;
+        let place = place.map_err(|_| self.fault())?;
+        let work = move || {
             let done = work();
             drop(place);
             done
-        })
-        .await
+        };
+        self.run_job(Lane::Replication, None, true, work).await
     }
 
-    /// Queues `work`. The caller bounds how much it queues.
+    async fn run_job<R: Send + 'static>(
+        &self,
+        lane: Lane,
+        session: Option<u64>,
+        long: bool,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Refusal> {
+        self.refuse_if_it_hangs()?;
+        let place = self.unless_it_hangs(Arc::clone(&self.queue).acquire_owned(), || false).await?;
+        let place = place.map_err(|_| self.fault())?;
+        let (answer, answered) = oneshot::channel();
+        let begun = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&begun);
+        let work = Box::new(move || {
+            drop(place);
+            begins.store(true, Ordering::Release);
+            if !answer.is_closed() {
+                // Who went away in the meantime misses the answer, not the work.
+                let _ = answer.send(work());
+            }
+        });
+        self.queue(lane, Job { session, long, work });
+        // What has begun ends with the disk's own answer, however late.
+        let answered = self.unless_it_hangs(answered, || begun.load(Ordering::Acquire)).await?;
+        answered.map_err(|_| self.fault())
+    }
+
+    /// Waits for what may never come while the device hangs.
+    pub(crate) async fn unless_it_hangs<T>(
+        &self,
+        waited_for: impl Future<Output = T>,
+        is_patient: impl Fn() -> bool,
+    ) -> Result<T, Refusal> {
+        let mut waited_for = pin!(waited_for);
+        loop {
+            match timeout(LOOK_EVERY.min(self.patience), waited_for.as_mut()).await {
+                Ok(came) => return Ok(came),
+                Err(_) if is_patient() => {}
+                Err(_) => self.refuse_if_it_hangs()?,
+            }
+        }
+    }
+
+    /// How long the oldest operation has been under way, when that is too long.
+    pub(crate) fn hangs_for(&self) -> Option<Duration> {
+        let state = self.shared.lock();
+        let (_, oldest) = state.under_way.first_key_value()?;
+        Some(oldest.elapsed()).filter(|age| *age >= self.patience)
+    }
+
+    fn refuse_if_it_hangs(&self) -> Result<(), Refusal> {
+        let Some(age) = self.hangs_for() else { return Ok(()) };
+        let message = format!(
+            "device {} hangs: an operation has not ended for {} s (device_timeout is {} s); is the disk dying?",
+            self.shared.device,
+            age.as_secs(),
+            self.patience.as_secs_f64()
+        );
+        Err(Refusal::new(Reason::DeviceUnmounted, message))
+    }
+
+    /// Queues `work` of a session. The caller bounds how much it queues.
     pub(crate) fn push(&self, lane: Lane, session: Option<u64>, work: impl FnOnce() + Send + 'static) {
-        let job = Job { session, work: Box::new(work) };
+        self.queue(lane, Job { session, long: false, work: Box::new(work) });
+    }
+
+    fn queue(&self, lane: Lane, job: Job) {
         let mut state = self.shared.lock();
         match lane {
             Lane::Request => state.requests.push_back(job),
@@ -211,19 +294,24 @@ impl Shared {
     }
 
     fn serve(&self) {
-        while let Some(job) = self.take() {
+        let mut ended = None;
+        while let Some((number, job)) = self.take(ended) {
+            ended = Some(number);
             if catch_unwind(AssertUnwindSafe(job.work)).is_err() {
                 tracing::error!(device = %self.device, "a disk operation panicked; its caller is told");
             }
         }
     }
 
-    /// The next job; `None` when there was none for a while.
-    fn take(&self) -> Option<Job> {
+    /// The next job and its number, after the one that has `ended`; `None` when there was none for a while.
+    fn take(&self, ended: Option<u64>) -> Option<(u64, Job)> {
         let mut state = self.lock();
+        if let Some(ended) = ended {
+            state.under_way.remove(&ended);
+        }
         loop {
             if let Some(job) = state.next() {
-                return Some(job);
+                return Some((state.begin(&job), job));
             }
             if state.closed {
                 state.threads -= 1;
@@ -243,72 +331,4 @@ impl Shared {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    fn pool(threads: u32) -> Arc<DevicePool> {
-        Arc::new(DevicePool::new("d1".parse().unwrap(), threads))
-    }
-
-    #[tokio::test]
-    async fn runs_as_many_at_once_as_it_has_threads() {
-        let pool = pool(2);
-        let (first, first_gate) = mpsc::channel::<()>();
-        let (second, second_gate) = mpsc::channel::<()>();
-        // Each waits for the other: with one thread neither would end.
-        let one = pool.run(Lane::Request, move || {
-            second.send(()).unwrap();
-            first_gate.recv().unwrap();
-        });
-        let two = pool.run(Lane::Replication, move || {
-            first.send(()).unwrap();
-            second_gate.recv().unwrap();
-        });
-        let (one, two) = tokio::join!(one, two);
-        assert!(one.is_ok() && two.is_ok());
-    }
-
-    #[tokio::test]
-    async fn no_job_waits_for_a_thread_that_was_woken_for_another() {
-        for round in 0..50 {
-            let pool = pool(2);
-            pool.run(Lane::Request, || ()).await.unwrap();
-            while pool.shared.lock().idle == 0 {
-                thread::yield_now();
-            }
-            let (open, gate) = mpsc::channel::<()>();
-            let (answer, answered) = mpsc::channel();
-            pool.push(Lane::Request, None, move || gate.recv().unwrap());
-            pool.push(Lane::Request, None, move || answer.send(()).unwrap());
-            assert_eq!(answered.recv_timeout(Duration::from_secs(5)), Ok(()), "round {round}");
-            open.send(()).unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn a_panic_costs_one_job() {
-        let pool = pool(1);
-        let lost = pool.run(Lane::Request, || panic!("on purpose")).await;
-        assert_eq!(lost.unwrap_err().reason, Reason::Internal);
-        assert_eq!(pool.run(Lane::Request, || 7).await.unwrap(), 7);
-    }
-
-    #[tokio::test]
-    async fn requests_do_not_wait_behind_all_of_replication() {
-        let pool = pool(1);
-        let (order, seen) = mpsc::channel();
-        let (open, gate) = mpsc::channel::<()>();
-        pool.push(Lane::Replication, None, move || gate.recv().unwrap());
-        for n in 0..4 {
-            let order = order.clone();
-            pool.push(Lane::Replication, None, move || order.send(n).unwrap());
-        }
-        pool.push(Lane::Request, None, move || order.send(100).unwrap());
-        open.send(()).unwrap();
-        let order: Vec<i32> = tokio::task::spawn_blocking(move || seen.iter().collect()).await.unwrap();
-        let place = order.iter().position(|&n| n == 100).unwrap();
-        assert!(place <= 1, "{order:?}");
-    }
-}
+mod tests;

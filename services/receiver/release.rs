@@ -92,7 +92,7 @@ impl Releasing {
         check_handoff(&self.core, &self.partition)?;
         let (lock, core, partition) =
             (Arc::clone(&self.lock), Arc::clone(&self.core), self.partition.clone());
-        let released = self.handle.run(Lane::Replication, move |device| {
+        let released = self.handle.run_long(move |device| {
             let release = |item: ReleaseItem| {
                 let outcome = core
                     .check_hash(&partition, &item.hash)

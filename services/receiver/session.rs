@@ -59,7 +59,7 @@ async fn run(
         biased;
         () = events.closed() => return,
         () = core.drain.cancelled() => Err(draining()),
-        admitted = core.admission.admit(&core.config, &handle, &open.partition, open.protocol) => admitted,
+        admitted = core.admission.admit(&core.config, &core.devices, &handle, &open.partition, open.protocol) => admitted,
     };
     let admitted = match admitted {
         Ok(admitted) => admitted,

@@ -13,7 +13,7 @@ pub enum Reason {
     PartitionLocked,
     /// Every session that the device admits is under way (`replication_concurrency_per_device`).
     DeviceLocked,
-    /// The device is not mounted, or not in this node.
+    /// The device is not mounted, not in this node, or does not answer (`device_timeout`).
     DeviceUnmounted,
     /// The device has no space above `fallocate_reserve`.
     DeviceFull,

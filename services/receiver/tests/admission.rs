@@ -87,6 +87,52 @@ async fn updates_into_a_device_that_hangs_leave_room_for_those_into_another() {
 }
 
 #[tokio::test]
+async fn sessions_into_a_device_that_hangs_leave_their_slots_and_keep_their_locks() {
+    let node = Node::with(|config| {
+        config.replication_concurrency = 2;
+        config.replication_concurrency_per_device = 0;
+        config.replication_lock_timeout = Duration::from_millis(50);
+        config.device_timeout = Duration::from_millis(300);
+    });
+    let mut hanging = node.open(grpc(0)).await;
+    let _idle = node.open(ssync(1)).await;
+    assert_eq!(hanging.outcome(put(&node.object(0), at(1), b"x")).await, Outcome::Applied);
+    let held = lock(&node, "objects/0/.lock");
+    hanging.send(put(&node.object(1), at(1), b"begun")).await;
+    assert_eq!(node.refused(on("d2", 0)).await.reason, Reason::ReceiverBusy, "it may be no more than slow");
+    tokio::time::sleep(Duration::from_millis(400)).await;
+
+    let elsewhere = [
+        node.open(on("d2", 0)).await,
+        node.open(SessionOpen { protocol: ssync(1).protocol, ..on("d2", 1) }).await,
+    ];
+    assert_eq!(
+        node.refused(on("d2", 2)).await.reason,
+        Reason::ReceiverBusy,
+        "the limit holds for the others"
+    );
+    for open in [grpc(2), ssync(2), grpc(0)] {
+        let refusal = node.receiver.updates(open).await.unwrap_err();
+        assert_eq!(refusal.reason, Reason::DeviceUnmounted);
+        assert!(refusal.message.contains("device d1 hangs"), "{refusal}");
+    }
+    let devices = node.receiver.devices().await;
+    assert!(devices[0].space.as_ref().unwrap_err().contains("device d1 hangs"), "{:?}", devices[0]);
+    assert!(devices[1].space.is_ok(), "{:?}", devices[1]);
+
+    drop(held);
+    assert_eq!(hanging.outcomes(1).await, [Outcome::Applied]);
+    for talk in elsewhere {
+        talk.close().await;
+    }
+    // It works again, and the session without a slot has its locks still.
+    assert_eq!(node.refused(ssync(0)).await.reason, Reason::PartitionLocked);
+    hanging.close().await;
+    assert_eq!(node.receiver.limits()[0].used, 0);
+    node.open(grpc(0)).await.close().await;
+}
+
+#[tokio::test]
 async fn what_an_abandoned_session_has_not_begun_holds_nothing() {
     let node = Node::with(|config| config.threads_per_device = 1);
     let mut hanging = node.open(grpc(0)).await;

@@ -65,6 +65,7 @@ pub(super) fn receiver(config: &Config, swift: &SwiftConf) -> ReceiverConfig {
         session_updates_max: config.ssync.session_updates_max,
         inline_bytes_max: config.ssync.inline_bytes_max,
         max_file_size: swift.constraints().max_file_size,
+        device_timeout: config.ssync.device_timeout,
         ..ReceiverConfig::default()
     }
 }
