@@ -78,6 +78,8 @@ struct State {
     locks: BTreeMap<journal::Id, u64>,
     handles: BTreeMap<u64, journal::Id>,
     next_handle: u64,
+    /// The call that is being made does half of what it is asked for.
+    short: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,6 +100,7 @@ impl Default for State {
             locks: BTreeMap::new(),
             handles: BTreeMap::new(),
             next_handle: 0,
+            short: false,
         }
     }
 }
@@ -160,6 +163,13 @@ impl SimDisk {
     pub(in crate::tests) fn plant(&self, path: &Path, bytes: &[u8], attributes: &[(&str, &[u8])]) {
         let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
         self.state().tree.plant(path, bytes.to_vec(), attributes.collect());
+    }
+
+    /// Spoils a file's first byte, on the platter too.
+    pub(in crate::tests) fn damage(&self, path: &Path) {
+        let mut state = self.state();
+        let id = state.tree.find(path).unwrap();
+        state.tree.contents_mut(id).unwrap().damage();
     }
 
     // === What is set ===

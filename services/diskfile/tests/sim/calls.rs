@@ -52,12 +52,16 @@ impl SimDisk {
     ) -> io::Result<T> {
         let number = self.count(effect);
         self.hook(number, name, path, effect, false);
-        let fault = lock(&self.0.faults).take(number, name, path);
+        let (fault, short) = {
+            let mut faults = lock(&self.0.faults);
+            (faults.take(number, name, path), faults.is_short(number))
+        };
         let result = match fault {
             Some(error) => Err(error.into()),
             None => {
                 let mut state = self.state();
                 state.tree.now += if effect == Flushes { FLUSH } else { CALL };
+                state.short = short;
                 act(&mut state)
             }
         };
@@ -256,7 +260,9 @@ impl SimFile {
 
     fn flush(&self, name: &'static str, act: impl FnOnce(&mut State) -> io::Result<()>) -> io::Result<()> {
         let result = self.call(name, Flushes, act);
-        if result.is_err()
+        // A flush that was interrupted has lost nothing: it is to be made again.
+        let failed = |error: &io::Error| error.kind() != io::ErrorKind::Interrupted;
+        if result.as_ref().is_err_and(failed)
             && let Ok(contents) = self.disk.state().tree.contents_mut(self.id)
         {
             contents.lose();
@@ -273,7 +279,10 @@ impl DiskFile for SimFile {
             }
             let bytes = state.tree.contents(self.id)?.bytes();
             let rest = bytes.get(offset as usize..).unwrap_or_default();
-            let length = rest.len().min(buffer.len());
+            let length = match rest.len().min(buffer.len()) {
+                length if state.short => length.div_ceil(2),
+                length => length,
+            };
             buffer[..length].copy_from_slice(&rest[..length]);
             Ok(length)
         })
@@ -289,6 +298,7 @@ impl DiskFile for SimFile {
             }
             let length = match &mut state.options.short_writes {
                 Some(random) => 1 + random.below(bytes.len()),
+                None if state.short => bytes.len().div_ceil(2),
                 None => bytes.len(),
             };
             state.tree.touch(self.id);

@@ -97,6 +97,15 @@ impl Contents {
         self.lost.append(&mut self.pending);
     }
 
+    /// The platter has rotted.
+    pub(super) fn damage(&mut self) {
+        for bytes in [&mut self.bytes, &mut self.flushed_bytes] {
+            if let Some(byte) = Arc::make_mut(bytes).first_mut() {
+                *byte ^= 1;
+            }
+        }
+    }
+
     /// What is there after a power cut.
     pub(super) fn survive(&self, random: &mut Random) -> Self {
         if self.is_flushed() {

@@ -19,6 +19,7 @@ pub(in crate::tests) struct Faults {
     numbered: Vec<(u64, Errno, Again)>,
     named: Vec<(String, Errno, Again)>,
     chance: Option<(Random, usize, Vec<Errno>)>,
+    short: Option<u64>,
 }
 
 impl Faults {
@@ -38,6 +39,16 @@ impl Faults {
     pub(in crate::tests) fn by_chance(mut self, seed: u64, per_mille: usize, errors: &[Errno]) -> Self {
         self.chance = Some((Random::new(seed), per_mille, errors.to_vec()));
         self
+    }
+
+    /// The call of this number, if it reads or writes, does half of it.
+    pub(in crate::tests) fn short_at(mut self, number: u64) -> Self {
+        self.short = Some(number);
+        self
+    }
+
+    pub(super) fn is_short(&self, number: u64) -> bool {
+        self.short == Some(number)
     }
 
     /// What a call fails with.
