@@ -60,6 +60,7 @@ impl From<(Suffix, SuffixHash)> for v1::SuffixHash {
         let hashes = match hash {
             SuffixHash::Replicated(hash) => vec![part((None, hash))],
             SuffixHash::Fragments(parts) => parts.into_iter().map(part).collect(),
+            SuffixHash::Unknown => Vec::new(),
         };
         Self { suffix: suffix.to_string(), hashes, by_fragment }
     }
@@ -85,6 +86,7 @@ fn suffix_hash(wire: v1::SuffixHash) -> Result<(Suffix, SuffixHash), Invalid> {
     }
     match (parts.remove(&None), parts.is_empty()) {
         (Some(hash), true) => Ok((suffix, SuffixHash::Replicated(hash))),
+        (None, true) => Ok((suffix, SuffixHash::Unknown)),
         _ => Err(Invalid::new("hashes", "a replication policy has one hash, without a fragment index")),
     }
 }

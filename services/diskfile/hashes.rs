@@ -104,7 +104,7 @@ fn hex(value: &Value) -> Option<String> {
 
 fn value(hash: &Option<SuffixHash>) -> Value {
     match hash {
-        None => Value::None,
+        None | Some(SuffixHash::Unknown) => Value::None,
         Some(SuffixHash::Replicated(hex)) => Value::text(hex.clone()),
         Some(SuffixHash::Fragments(fragments)) => {
             let index =

@@ -24,7 +24,8 @@ type Digests = BTreeMap<Option<FragmentIndex>, Md5>;
 
 impl Device {
     /// The hashes of a partition's suffixes. Stale ones, and those of `rehash`, are calculated anew; `list_suffixes` finds also
-    /// suffixes that nobody reported. A partition that does not exist has none, and is not made.
+    /// suffixes that nobody reported. A suffix with something in it that cannot be read has an unknown one. A partition that
+    /// does not exist has none, and is not made.
     pub fn suffix_hashes(
         &self,
         policy: PolicyIndex,
@@ -43,7 +44,8 @@ impl Device {
                 break;
             }
         }
-        Ok(latest.suffixes.into_iter().filter_map(|(suffix, hash)| Some((suffix, hash?))).collect())
+        let known = |hash: Option<SuffixHash>| hash.unwrap_or(SuffixHash::Unknown);
+        Ok(latest.suffixes.into_iter().map(|(suffix, hash)| (suffix, known(hash))).collect())
     }
 
     /// Calculates without a lock, and keeps the result if nobody has written another meanwhile. Says whether it is settled.

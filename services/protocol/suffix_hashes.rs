@@ -21,6 +21,7 @@ fn to_value(hash: &SuffixHash) -> Value {
             };
             Value::Dict(hashes.iter().map(|(index, hash)| (key(index), Value::text(hash))).collect())
         }
+        SuffixHash::Unknown => Value::None,
     }
 }
 
@@ -39,6 +40,10 @@ pub fn suffix_hashes_from_pickle(pickle: &[u8]) -> Result<SuffixHashes, Invalid>
 }
 
 fn from_value(suffix: Suffix, value: &Value) -> Result<SuffixHash, Invalid> {
+    if matches!(value, Value::None) {
+        // So Swift says that it could not read the suffix (diskfile.py __get_hashes, 'Error hashing suffix').
+        return Ok(SuffixHash::Unknown);
+    }
     let Some(pairs) = value.as_dict() else { return md5_of(suffix, value).map(SuffixHash::Replicated) };
     pairs
         .iter()
@@ -95,6 +100,15 @@ mod tests {
         assert_eq!(suffix_hashes_from_pickle(&suffix_hashes_to_pickle(&hashes)).unwrap(), hashes);
     }
 
+    /// Recorded of `pickle.dumps({"11d": None}, protocol=2)`.
+    #[test]
+    fn a_suffix_that_could_not_be_read_does_not_spoil_the_others() {
+        const UNREADABLE: &[u8] = b"\x80\x02}q\x00X\x03\x00\x00\x0011dq\x01Ns.";
+        let hashes = suffix_hashes_from_pickle(UNREADABLE).unwrap();
+        assert_eq!(hashes, [("11d".parse().unwrap(), SuffixHash::Unknown)].into());
+        assert_eq!(suffix_hashes_to_pickle(&hashes), UNREADABLE);
+    }
+
     #[test]
     fn passes_over_keys_that_are_no_suffix() {
         let extra =
@@ -104,9 +118,13 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_answer() {
-        for bad in
-            [&b""[..], b"<html>", b"\x80\x02N.", &ONE[..20], b"\x80\x02}q\x00X\x03\x00\x00\x0011dq\x01Ns."]
-        {
+        for bad in [
+            &b""[..],
+            b"<html>",
+            b"\x80\x02N.",
+            &ONE[..20],
+            b"\x80\x02}q\x00X\x03\x00\x00\x0011dq\x01K\x01s.",
+        ] {
             assert!(suffix_hashes_from_pickle(bad).is_err());
         }
         let index = |key| {

@@ -58,6 +58,16 @@ pub enum SuffixHash {
     Replicated(String),
     /// Of an erasure-coded policy: one for each fragment index, and under `None` that of what is durable.
     Fragments(BTreeMap<Option<FragmentIndex>, String>),
+    /// It could not be calculated: something in the suffix cannot be read.
+    Unknown,
+}
+
+impl SuffixHash {
+    /// Whether both say that the same is stored. What nobody could look at is never the same (Swift: two such suffixes are).
+    #[must_use]
+    pub fn agrees(&self, other: &Self) -> bool {
+        *self != Self::Unknown && self == other
+    }
 }
 
 /// What to calculate anew, beside what is stale.
@@ -81,6 +91,13 @@ pub type SuffixHashes = BTreeMap<Suffix, SuffixHash>;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_unknown_agrees_with_nothing() {
+        let (known, unknown) = (SuffixHash::Replicated("a".to_owned()), SuffixHash::Unknown);
+        assert!(known.agrees(&known) && !known.agrees(&unknown));
+        assert!(!unknown.agrees(&known) && !unknown.agrees(&unknown));
+    }
 
     #[test]
     fn takes_only_three_lower_case_hex_digits() {

@@ -219,3 +219,15 @@ fn a_file_in_the_place_of_a_suffix_holds_nothing_and_is_forgotten() {
         assert_eq!(bed.hash_of("o"), None);
     }
 }
+
+/// Swift answers None for it, which equals no peer's hash: whoever asks must see that there is something.
+#[test]
+fn a_suffix_that_cannot_be_read_is_unknown_until_it_can() {
+    let bed = Bed::new();
+    bed.put("o", b"x", time("1380144470.00000"));
+    bed.watch.fail("list objects/312/e31/", rustix::io::Errno::IO);
+    assert_eq!(bed.hash_of("o"), Some(SuffixHash::Unknown));
+    assert_eq!(bed.hash_of("o"), Some(SuffixHash::Unknown));
+    bed.watch.heal();
+    assert_eq!(bed.hash_of("o"), whole(ONE_DATA));
+}

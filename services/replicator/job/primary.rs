@@ -187,7 +187,7 @@ fn wants_substitute(handoff_delete: Option<usize>, round: &Round) -> bool {
 fn differing(local: &SuffixHashes, remote: &SuffixHashes) -> Vec<Suffix> {
     local
         .iter()
-        .filter(|(suffix, hash)| remote.get(suffix) != Some(hash))
+        .filter(|(suffix, hash)| !remote.get(suffix).is_some_and(|theirs| hash.agrees(theirs)))
         .map(|(suffix, _)| *suffix)
         .collect()
 }
@@ -276,6 +276,17 @@ mod tests {
         let suffixes: Vec<_> = differing(&local, &remote).iter().map(ToString::to_string).collect();
         assert_eq!(suffixes, ["001", "002"]);
         assert!(differing(&hashes(&[]), &remote).is_empty());
+    }
+
+    #[test]
+    fn a_suffix_that_cannot_be_read_is_in_sync_with_nobody() {
+        let suffix: Suffix = "000".parse().unwrap();
+        let unknown = SuffixHashes::from([(suffix, SuffixHash::Unknown)]);
+        for (local, remote) in
+            [(&unknown, &unknown), (&unknown, &hashes(&[("000", "a")])), (&hashes(&[("000", "a")]), &unknown)]
+        {
+            assert_eq!(differing(local, remote), [suffix]);
+        }
     }
 
     #[test]

@@ -115,6 +115,7 @@ pub(super) fn suffix(_: &Document, block: &Block) {
                 let key = |index: Option<FragmentIndex>| index.map_or("None".into(), |i| i.to_string());
                 hashes.into_iter().map(|(index, hex)| (key(index), hex)).collect()
             }
+            SuffixHash::Unknown => panic!("{}: cannot be read", case.title),
         };
         let texts = |map: BTreeMap<&str, String>| -> BTreeMap<String, String> {
             map.into_iter().map(|(key, text)| (key.to_owned(), text)).collect()
