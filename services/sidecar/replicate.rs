@@ -7,7 +7,7 @@ use crate::{
     http::{RequestHead, Response},
     placement::{self, Path, Refused},
     sidecar::Shared,
-    status::{HTML, refused, text},
+    status::{HTML, refused},
 };
 
 /// `pickle.dumps(None, protocol=2)`.
@@ -27,19 +27,11 @@ pub(crate) async fn replicate(
             hashes.map(|hashes| suffix_hashes_to_pickle(&hashes))
         }
         rest => {
-            let suffixes = suffixes(rest)?;
+            // What is no suffix marks nothing and spoils nothing: Swift's replicator names every directory of three characters
+            // that it found (diskfile.py get_hashes).
+            let suffixes = rest.split(|&b| b == b'-').filter_map(Suffix::from_name).collect();
             shared.store.invalidate_suffixes(partition, suffixes).await.map(|()| PICKLED_NONE.to_vec())
         }
     };
     body.map(|body| Response::new(200, HTML, body)).map_err(|refusal| Box::new(refused(&refusal, &drive)))
-}
-
-fn suffixes(rest: &[u8]) -> Result<Vec<Suffix>, Refused> {
-    let named = |name: &[u8]| {
-        Suffix::from_name(name).ok_or_else(|| {
-            let shown = String::from_utf8_lossy(&name[..name.len().min(64)]).into_owned();
-            Box::new(text(400, format!("Invalid suffix: {shown:?} is not 3 lower-case hex digits")))
-        })
-    };
-    rest.split(|&b| b == b'-').map(named).collect()
 }
