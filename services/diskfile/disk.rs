@@ -32,6 +32,8 @@ pub(crate) struct Stat {
     pub(crate) inode: u64,
     pub(crate) size: u64,
     pub(crate) modified: SystemTime,
+    /// When it got its contents, a name or another property last.
+    pub(crate) changed: SystemTime,
     /// When the inode was made, where the file system says so.
     pub(crate) born: Option<SystemTime>,
     pub(crate) directory: bool,

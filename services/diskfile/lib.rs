@@ -35,6 +35,7 @@ mod publish;
 mod quarantine;
 mod release;
 mod suffix_hash;
+mod sweep;
 mod temporary;
 mod writer;
 

@@ -1,6 +1,6 @@
 //! What a device holds, for a sender (Swift: diskfile.py yield_suffixes, yield_hashes; replicator.py build_replication_jobs).
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use rustix::io::Errno;
 use ssync_types::{FragmentIndex, ObjectHash, ObjectKind, Offer, Partition, PolicyIndex, Suffix};
@@ -30,20 +30,21 @@ impl Device {
         for entry in entries {
             let name = entry.name.to_string_lossy();
             match partition_number(&name) {
-                Some(partition) if self.is_directory(&directory.join(&entry.name)) => {
-                    listing.partitions.push(partition);
-                }
+                Some(partition) => match self.disk.stat(&directory.join(&entry.name)) {
+                    Ok(stat) if stat.directory => listing.partitions.push(partition),
+                    Ok(_) => listing.files.push(partition),
+                    // Gone meanwhile, or not to be looked at: then the job would fail, and says so.
+                    Err(error) if is(&error, Errno::NOENT) => {}
+                    Err(_) => listing.partitions.push(partition),
+                },
                 _ if is_bookkeeping(&name) || listing.unexpected.len() >= UNEXPECTED_MAX => {}
                 _ => listing.unexpected.push(name.into_owned()),
             }
         }
         listing.partitions.sort_unstable();
+        listing.files.sort_unstable();
         listing.unexpected.sort_unstable();
         Ok(listing)
-    }
-
-    fn is_directory(&self, path: &Path) -> bool {
-        self.disk.stat(path).is_ok_and(|stat| stat.directory)
     }
 
     /// The suffixes of a partition, ascending; none when there is no such partition.

@@ -144,6 +144,8 @@ pub enum Confirmation {
 pub struct PartitionListing {
     /// In ascending order.
     pub partitions: Vec<Partition>,
+    /// Those in whose place a file stands, in ascending order.
+    pub files: Vec<Partition>,
     /// Other names found among them, of which nothing is known.
     pub unexpected: Vec<String>,
 }

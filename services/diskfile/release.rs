@@ -97,9 +97,15 @@ impl Device {
                 Err(error) => return Err(error),
             }
         }
-        // The hashes go first: without them whoever comes now looks at everything. The locks go last.
+        // The hashes go first, for good: without them whoever comes now looks at everything, with them and without the notes
+        // on what is stale in them he would believe them. The locks go last.
+        if files.iter().any(|name| *name == layout::HASHES) {
+            self.disk.unlink(&partition.join(layout::HASHES))?;
+            self.sync_names(partition, 0)?;
+        }
         for pass_locks in [false, true] {
-            for name in files.iter().filter(|name| name.starts_with(layout::LOCK) == pass_locks) {
+            let wanted = |name: &&&String| *name != layout::HASHES && name.starts_with(layout::LOCK) == pass_locks;
+            for name in files.iter().filter(wanted) {
                 self.disk.unlink(&partition.join(name.as_str()))?;
             }
         }
@@ -204,7 +210,7 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         for (link, _) in &self.links {
-            // What stays takes space until somebody sweeps `tmp`: Swift's replicator does.
+            // What stays takes space until the replicator sweeps `tmp`.
             let _ = self.device.disk.unlink(link);
         }
     }

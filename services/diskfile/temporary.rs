@@ -125,7 +125,7 @@ impl Drop for Temporary {
         if let Some(name) = &self.name
             && let Err(error) = self.device.disk.unlink(name)
         {
-            tracing::warn!(device = %self.device.name, file = %name.display(), %error, "a temporary file stays; Swift removes it later");
+            tracing::warn!(device = %self.device.name, file = %name.display(), %error, "a temporary file stays; the replicator removes it when it is old");
         }
         if !self.published {
             // Object and suffix directory, if they were made for this file and hold nothing else.

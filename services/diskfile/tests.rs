@@ -12,5 +12,6 @@ mod reading;
 mod reclaiming;
 mod releasing;
 mod sim;
+mod sweeping;
 mod watch;
 mod writing;

@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use ssync_diskfile::Device;
 use ssync_ring::RingDevice;
-use ssync_types::{Reason, Refusal};
+use ssync_types::{DeviceName, Partition, PolicyIndex, Reason, Refusal};
 use tokio::time::timeout;
 
 use crate::{
@@ -90,6 +91,27 @@ fn device_failed(device: &RingDevice, places: &Places, meter: &Meter) {
     });
 }
 
+/// What crashes left in `tmp` goes when it is old enough. Blocks.
+fn sweep(device: &Device, policy: PolicyIndex) {
+    match device.sweep_temporaries(policy) {
+        Ok(0) => {}
+        Ok(count) => {
+            tracing::info!(device = %device.name(), %policy, "{count} old files were removed from tmp")
+        }
+        Err(error) => tracing::warn!(%error, "old files in tmp could not be removed"),
+    }
+}
+
+async fn remove_file(local: &LocalDevice, name: &DeviceName, policy: PolicyIndex, partition: Partition) {
+    let removed = local.run(move |device| device.remove_partition_file(policy, partition)).await;
+    match removed {
+        Ok(()) => {
+            tracing::warn!(device = %name, %policy, "Removing partition directory which was a file: {partition}")
+        }
+        Err(refusal) => tracing::warn!(device = %name, %policy, "{refusal}"),
+    }
+}
+
 async fn collect_device(
     local: LocalDevice,
     device: RingDevice,
@@ -102,7 +124,11 @@ async fn collect_device(
         let message = format!("did not list its partitions within {COLLECT_WAIT_MAX:?}; look at the disk");
         Err(Refusal::new(Reason::ObjectIo, message))
     };
-    let listing = timeout(COLLECT_WAIT_MAX, local.run(move |device| device.partitions(policy))).await;
+    let list = move |device: &Arc<Device>| {
+        sweep(device, policy);
+        device.partitions(policy)
+    };
+    let listing = timeout(COLLECT_WAIT_MAX, local.run(list)).await;
     let listing = match listing.unwrap_or_else(late) {
         Ok(listing) => listing,
         Err(refusal) => {
@@ -112,6 +138,9 @@ async fn collect_device(
         }
     };
     let mut jobs = Vec::new();
+    for partition in listing.files.into_iter().filter(|partition| overrides.partition(*partition)) {
+        remove_file(&local, &device.device, policy, partition).await;
+    }
     for name in listing.unexpected {
         tracing::warn!(device = %device.device, %policy, "{name:?} is no partition; it is left alone");
     }

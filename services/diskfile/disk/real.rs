@@ -277,6 +277,7 @@ fn stat(directory: &OwnedFd, name: &Path) -> io::Result<Stat> {
         inode: found.stx_ino,
         size: found.stx_size,
         modified: time(found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec),
+        changed: time(found.stx_ctime.tv_sec, found.stx_ctime.tv_nsec),
         born,
         directory: fs::FileType::from_raw_mode(found.stx_mode.into()) == fs::FileType::Directory,
     })

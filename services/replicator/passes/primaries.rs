@@ -304,3 +304,19 @@ async fn the_recon_cache_is_written_but_for_passes_with_overrides() {
     cluster.pass(0).await;
     assert!(folder.path().join("object.recon").exists());
 }
+
+#[tokio::test]
+async fn a_file_where_a_partition_should_be_is_removed_and_the_next_pass_can_fill_it() {
+    let cluster = pair();
+    fill(&cluster);
+    let partition = cluster.partition("large");
+    let there = cluster.directory(1, "large").ancestors().nth(2).unwrap().to_owned();
+    fs::create_dir_all(there.parent().unwrap()).unwrap();
+    fs::write(&there, "").unwrap();
+    let stats = cluster.pass(0).await;
+    assert!(!stats.complete(), "nothing can be stored there: {stats:?}");
+    cluster.pass(1).await;
+    assert!(!there.exists(), "{partition} is free again");
+    assert!(cluster.pass(0).await.complete());
+    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+}

@@ -106,6 +106,7 @@ fn stat(state: &State, id: journal::Id) -> Stat {
             Kind::Directory(_) => 4096,
         },
         modified: node.modified,
+        changed: node.modified,
         born: state.options.born.then_some(node.born),
         directory: matches!(node.kind, Kind::Directory(_)),
     }

@@ -1,0 +1,56 @@
+//! What nobody needs any more, outside of the objects' directories (Swift: replicator.py build_replication_jobs, replicate).
+
+use std::io;
+
+use rustix::io::Errno;
+use ssync_types::{Partition, PolicyIndex};
+
+use crate::{
+    Device, DiskError,
+    directory::is,
+    disk::{OpenMode, Stat},
+    layout,
+};
+
+impl Device {
+    /// Removes the files in a policy's `tmp` that are older than `reclaim_age`: a crash left them. Says how many there were.
+    /// One that somebody gave another name lately is young, whatever its contents: an object that is being let go of.
+    pub fn sweep_temporaries(&self, policy: PolicyIndex) -> Result<usize, DiskError> {
+        self.kind(policy)?;
+        self.check_mounted()?;
+        let place = layout::temporary(policy);
+        let entries = match self.disk.list(&place) {
+            Err(error) if is(&error, Errno::NOENT) => return Ok(0),
+            other => other.map_err(|error| self.io("list", &place, error))?,
+        };
+        let mut swept = 0;
+        for entry in entries {
+            let path = place.join(&entry.name);
+            let old = |stat: Stat| !stat.directory && self.is_old(&stat);
+            // What went away meanwhile, or cannot be removed, is for another time.
+            if self.disk.stat(&path).is_ok_and(old) && self.disk.unlink(&path).is_ok() {
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    fn is_old(&self, stat: &Stat) -> bool {
+        let age = self.disk.now().duration_since(stat.modified.max(stat.changed));
+        age.is_ok_and(|age| age > self.settings.config.reclaim_age)
+    }
+
+    /// Removes a file that stands where a partition's directory should be: nothing can be stored there before. A directory, or
+    /// a link to one, stays.
+    pub fn remove_partition_file(&self, policy: PolicyIndex, partition: Partition) -> Result<(), DiskError> {
+        self.kind(policy)?;
+        self.check_mounted()?;
+        let path = layout::partition(policy, partition);
+        // Opening follows no link, and unlinking takes no directory.
+        let removed = self.disk.open(&path, OpenMode::Read).and_then(|_| self.disk.unlink(&path));
+        removed.or_else(|error: io::Error| match is(&error, Errno::NOENT) {
+            true => Ok(()),
+            false => Err(self.io("remove", &path, error)),
+        })
+    }
+}
