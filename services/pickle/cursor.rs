@@ -26,6 +26,12 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
+    /// Whether `count` more bytes are there.
+    pub(crate) fn expect(&self, count: usize) -> Result<(), PickleError> {
+        let rest = self.bytes.len().saturating_sub(self.at);
+        if count > rest { Err(PickleError::Truncated { at: self.bytes.len() }) } else { Ok(()) }
+    }
+
     /// The next `N` bytes.
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
         let at = self.at;

@@ -18,8 +18,6 @@ pub(crate) enum Global {
     Dict,
     /// `bytes`: how Python 3 writes empty bytes below protocol 3.
     Bytes,
-    /// `object`: the base that `_reconstructor` may be given.
-    Object,
 }
 
 impl Global {
@@ -31,7 +29,6 @@ impl Global {
             (b"swift.common.header_key_dict", b"HeaderKeyDict") => Ok(Self::HeaderKeyDict),
             (b"builtins" | b"__builtin__", b"dict") => Ok(Self::Dict),
             (b"builtins" | b"__builtin__", b"bytes") => Ok(Self::Bytes),
-            (b"builtins" | b"__builtin__", b"object") => Ok(Self::Object),
             _ => Err(PickleError::Global { name: shown(module, name) }),
         }
     }

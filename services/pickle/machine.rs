@@ -11,6 +11,9 @@ use crate::{
     text::{from_raw_unicode_escape, from_repr, is_text},
 };
 
+/// The newest protocol there is.
+const PROTOCOL_MAX: u8 = 5;
+
 /// The most arguments that one of the known calls takes.
 const CALL_ARGUMENTS_MAX: usize = 3;
 
@@ -75,9 +78,14 @@ impl<'a> Machine<'a> {
 
     fn step(&mut self, opcode: u8) -> Result<(), PickleError> {
         match opcode {
-            op::PROTO => self.cursor.take(1).map(|_| ()),
-            // A frame's length only helps a reader that reads from a stream.
-            op::FRAME => self.cursor.take(8).map(|_| ()),
+            op::PROTO => match self.cursor.byte()? {
+                0..=PROTOCOL_MAX => Ok(()),
+                _ => Err(self.malformed("its protocol is unknown")),
+            },
+            op::FRAME => {
+                let length = self.cursor.length(8)?;
+                self.cursor.expect(length)
+            }
             op::MARK => self.mark(),
             op::NONE => self.push_plain(Value::None),
             op::NEWTRUE => self.push_plain(Value::Bool(true)),
@@ -212,17 +220,11 @@ impl<'a> Machine<'a> {
             }
             (Global::Bytes, []) => self.push(Node::Bytes(Cow::Borrowed(b""))),
             (Global::Dict | Global::HeaderKeyDict, []) => self.push(Node::Dict(Vec::new())),
+            // Python copies the dict; nothing can tell, since nobody else keeps it.
             (
                 Global::Reconstructor,
-                &[(_, Node::Global(class)), (_, Node::Global(base)), (state, content)],
-            ) if class.is_dict() => {
-                match (base, content) {
-                    // Python copies the dict; nothing can tell, since nobody else keeps it.
-                    (Global::Dict, Node::Dict(_)) => self.push_again(state),
-                    (Global::Object, Node::Plain(Value::None)) => self.push(Node::Dict(Vec::new())),
-                    _ => Err(self.malformed("_reconstructor of what is no dict")),
-                }
-            }
+                &[(_, Node::Global(class)), (_, Node::Global(Global::Dict)), (state, Node::Dict(_))],
+            ) if class.is_dict() => self.push_again(state),
             _ => Err(self.malformed("REDUCE calls with other arguments than Swift's")),
         }
     }
@@ -389,8 +391,10 @@ fn is_latin1(codec: &[u8]) -> bool {
     matches!(codec, b"latin1" | b"latin-1")
 }
 
+/// A number as Python writes it. It would read others, too, but by what is before them: 010 is eight, +1 is true.
 fn decimal(digits: &[u8]) -> Option<i64> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let digits = std::str::from_utf8(digits).ok()?;
+    digits.parse().ok().filter(|number: &i64| number.to_string() == digits)
 }
 
 /// A little-endian number of at most eight bytes, the last of which carries the sign.
