@@ -104,7 +104,9 @@ impl Device {
             self.sync_names(partition, 0)?;
         }
         for pass_locks in [false, true] {
-            let wanted = |name: &&&String| *name != layout::HASHES && name.starts_with(layout::LOCK) == pass_locks;
+            let wanted = |name: &&&String| {
+                name.as_str() != layout::HASHES && name.starts_with(layout::LOCK) == pass_locks
+            };
             for name in files.iter().filter(wanted) {
                 self.disk.unlink(&partition.join(name.as_str()))?;
             }
