@@ -126,22 +126,31 @@ fn fragment_index(text: &str, fragments: u16) -> Option<FragmentIndex> {
     (index < fragments).then_some(FragmentIndex::new(index))
 }
 
+/// What goes before a difference of times.
+const SIGNS: [char; 2] = ['+', '-'];
+
 /// A time, and with a signed difference in hex the time of a content type (Swift: timestamp.py decode_timestamps).
 fn decode_times(stem: &str) -> Option<(Timestamp, Option<Timestamp>)> {
-    let signs = ['+', '-'];
-    let Some(at) = stem.find(signs) else { return Some((timestamp(stem)?, None)) };
+    let Some(at) = stem.find(SIGNS) else { return Some((timestamp(stem)?, None)) };
     let (time, rest) = stem.split_at(at);
     let time = timestamp(time)?;
-    let mut numbers = rest.get(1..)?.split(signs);
-    let delta = hex(numbers.next()?)?;
-    if !numbers.all(|number| hex(number).is_some()) {
-        return None;
+    let (content_type, rest) = next_time(time, rest)?;
+    // A third time, as a container's database has it, must be one; what comes after it Swift does not look at.
+    if !rest.is_empty() {
+        next_time(content_type, rest)?;
     }
-    let content_type = match delta {
-        0 => time,
-        delta => time.shifted(if rest.starts_with('-') { -delta } else { delta }, 0).ok()?,
-    };
     Some((time, Some(content_type)))
+}
+
+/// The time that is a signed difference after another, and what follows the difference.
+fn next_time(previous: Timestamp, text: &str) -> Option<(Timestamp, &str)> {
+    let digits = text.get(1..)?;
+    let (digits, rest) = digits.split_at(digits.find(SIGNS).unwrap_or(digits.len()));
+    let time = match hex(digits)? {
+        0 => previous,
+        delta => previous.shifted(if text.starts_with('-') { -delta } else { delta }, 0).ok()?,
+    };
+    Some((time, rest))
 }
 
 fn hex(text: &str) -> Option<i64> {
@@ -193,6 +202,8 @@ mod tests {
             "1380144472.22222-.meta",
             "1380144472.22222+zz.meta",
             "1+1-x.meta",
+            "1-1-186a0.meta",
+            "1+1-.meta",
             "hashes.pkl",
             ".x.ABCDEF",
         ] {
@@ -205,6 +216,14 @@ mod tests {
             "1380144472.22222#.data",
         ] {
             assert_eq!(FileName::parse(name, CODED), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_second_difference_must_be_one_and_a_third_is_not_looked_at() {
+        for name in ["2-1+1.meta", "2-1-30d3f.meta", "2-1+1-x.meta"] {
+            let parsed = FileName::parse(name, WHOLE).unwrap();
+            assert_eq!(parsed.content_type, Some(at("1.99999")), "{name}");
         }
     }
 
