@@ -173,9 +173,10 @@ impl Held<'_> {
     /// Removes files and emptied directories, and flushes; false if the object's directory is not empty then.
     fn remove(&self, directory: &Path, files: &BTreeSet<ReleaseFile>) -> io::Result<bool> {
         let disk = &self.device.disk;
-        // Metadata first: cut off halfway, this leaves a whole object, only an older one.
+        // Metadata first, and of it the newest: cut off anywhere, this leaves a whole object as it once was. (An older content
+        // type without its file would not be one.) Of all else the oldest: what does not count must not count again.
         let is_meta = |file: &&ReleaseFile| file.name.ends_with(".meta");
-        for file in files.iter().filter(is_meta).chain(files.iter().filter(|file| !is_meta(file))) {
+        for file in files.iter().rev().filter(is_meta).chain(files.iter().filter(|file| !is_meta(file))) {
             disk.unlink(&directory.join(&file.name))?;
         }
         let removed = |directory: &Path| match disk.remove_dir(directory) {

@@ -38,6 +38,23 @@ fn removes_the_files_and_the_empty_directories_and_tells_the_hashes_first() {
     assert_eq!(release(&bed, &files), ReleaseOutcome::Changed, "there is nothing to let go of any more");
 }
 
+/// Power cuts found it: the oldest metadata went first, and the body was left with the newest metadata but without the content
+/// type that an older one had set, as it had never been.
+#[test]
+fn what_is_left_after_each_removal_is_an_object_that_there_was() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    bed.post_with_type("o", at(2), Some(at(2))).unwrap();
+    bed.post("o", at(3)).unwrap();
+    let files = confirmed(&bed);
+    bed.watch.take();
+    assert_eq!(release(&bed, &files), ReleaseOutcome::Released);
+    let removed: Vec<_> = bed.watch.take();
+    let removed = removed.iter().filter_map(|line| line.strip_prefix("unlink objects/")?.rsplit_once('/'));
+    let removed: Vec<_> = removed.map(|(_, name)| name).collect();
+    assert_eq!(removed, ["0000000003.00000.meta", "0000000002.00000+0.meta", "0000000001.00000.data"]);
+}
+
 #[test]
 fn touches_nothing_when_a_file_came_went_or_was_replaced() {
     let bed = Bed::new();
