@@ -98,24 +98,23 @@ impl Device {
         let _exclusive = self.exclusive(&at.hash);
         self.invalidate(&layout::partition(at.policy, at.partition), &[at.hash.suffix()])?;
         match self.disk.rename(&directory.join(&plain), &directory.join(&durable)) {
-            Ok(()) => {
-                self.sync_names(&directory, 0)
-                    .map_err(|error| self.io("flush the directory", &directory, error))?;
-                if let Some(power) = next_part_power {
-                    self.link_for_power(at, &durable, power);
-                    self.unlink_for_power(at, &plain, power);
-                }
-                self.clean_up_quietly(at);
-                if let Some(power) = next_part_power {
-                    self.clean_up_for_power(at, power);
-                }
-                Ok(())
-            }
+            Ok(()) => {}
             Err(error) if errno(&error) == Some(Errno::NOENT) => {
-                self.require_durable(at, fragment, timestamp)
+                self.require_durable(at, fragment, timestamp)?;
             }
-            Err(error) => Err(self.io("mark as durable", &directory.join(plain), error)),
+            Err(error) => return Err(self.io("mark as durable", &directory.join(plain), error)),
         }
+        // Also where it had its mark before: whoever gave it may have been cut off here.
+        self.sync_names(&directory, 0).map_err(|error| self.io("flush the directory", &directory, error))?;
+        if let Some(power) = next_part_power {
+            self.link_for_power(at, &durable, power);
+            self.unlink_for_power(at, &plain, power);
+        }
+        self.clean_up_quietly(at);
+        if let Some(power) = next_part_power {
+            self.clean_up_for_power(at, power);
+        }
+        Ok(())
     }
 
     /// The fragment is gone. That is as good, if another writer's newer tombstone, or a durable fragment of the same index as

@@ -184,3 +184,21 @@ fn a_fragment_is_the_one_that_its_metadata_names() {
     }
     assert_eq!(files(&bed).len(), 1);
 }
+
+#[test]
+fn a_mark_that_was_cut_off_is_made_good_when_it_is_given_again() {
+    let bed = Bed::new();
+    let here = bed.of_policy("o", CODED);
+    bed.put_fragment("o", at(1), 0, true);
+    bed.put_fragment("o", at(2), 0, false);
+    let mark = || bed.device.commit_fragment(&here, FragmentIndex::new(0), at(2), None);
+    let directory = format!("sync_dir {}", layout::object(&here).display());
+    bed.watch.fail(&directory, rustix::io::Errno::IO);
+    assert_eq!(Refusal::from(mark().unwrap_err()).reason, Reason::ObjectIo);
+    assert_eq!(files(&bed), ["0000000001.00000#0#d.data", "0000000002.00000#0#d.data"], "the name has it");
+    bed.watch.heal();
+    bed.watch.take();
+    mark().unwrap();
+    assert!(bed.watch.take().contains(&directory), "it was not known to be on the disk");
+    assert_eq!(files(&bed), ["0000000002.00000#0#d.data"]);
+}
