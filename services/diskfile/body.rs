@@ -30,7 +30,16 @@ impl OpenObject {
     /// Reads the whole body in pieces, checking it on the way.
     #[must_use]
     pub fn into_reader(self) -> BodyReader {
-        BodyReader { object: self, offset: 0, dropped: 0, md5: Md5::new(), ended: false }
+        BodyReader { object: self, offset: 0, end: u64::MAX, dropped: 0, md5: Some(Md5::new()), ended: false }
+    }
+
+    /// Reads the bytes from `first` up to `end`, which is not read, in pieces. What is not all of the body cannot be checked.
+    #[must_use]
+    pub fn into_range_reader(self, first: u64, end: u64) -> BodyReader {
+        if first == 0 && end >= self.info.content_length {
+            return self.into_reader();
+        }
+        BodyReader { object: self, offset: first, end, dropped: first, md5: None, ended: false }
     }
 
     fn unreadable(&self, error: std::io::Error) -> DiskError {
@@ -55,13 +64,16 @@ impl OpenObject {
     }
 }
 
-/// Reads a body from beginning to end; size and MD5 are checked at the end, and a body that fails goes to quarantine.
+/// Reads a body, or a part of it. Of a whole one size and MD5 are checked at the end, and one that fails goes to quarantine.
 #[derive(Debug)]
 pub struct BodyReader {
     object: OpenObject,
     offset: u64,
+    /// Where to stop, if the body does not end before.
+    end: u64,
+    /// Up to where the page cache was told.
     dropped: u64,
-    md5: Md5,
+    md5: Option<Md5>,
     ended: bool,
 }
 
@@ -72,19 +84,22 @@ impl BodyReader {
         &self.object
     }
 
-    /// The next piece, of `disk_chunk_size` bytes but for the last; `None` after a body that was as it should be.
+    /// The next piece, of `disk_chunk_size` bytes but for the last; `None` after a body, or part, that was as it should be.
     pub fn next_chunk(&mut self) -> Result<Option<Bytes>, DiskError> {
         if self.ended {
             return Ok(None);
         }
-        let length = self.object.device.settings.config.disk_chunk_size.max(1);
+        let left = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let length = self.object.device.settings.config.disk_chunk_size.max(1).min(left);
         let piece = self.object.read_at(self.offset, length)?;
         if piece.is_empty() {
             self.ended = true;
             self.object.drop_cache(self.dropped, self.offset);
             return self.check().map(|()| None);
         }
-        self.md5.update(&piece);
+        if let Some(md5) = &mut self.md5 {
+            md5.update(&piece);
+        }
         self.offset += piece.len() as u64;
         if self.offset - self.dropped > DROP_CACHE_BYTES {
             self.object.drop_cache(self.dropped, self.offset);
@@ -94,11 +109,12 @@ impl BodyReader {
     }
 
     fn check(&self) -> Result<(), DiskError> {
+        let Some(md5) = &self.md5 else { return Ok(()) };
         let expected = self.object.info.content_length;
         if self.offset != expected {
             return Err(self.object.quarantine(format!("gave {} bytes of {expected}", self.offset)));
         }
-        let found = digest::hex(self.md5.clone());
+        let found = digest::hex(md5.clone());
         let etag = self.object.data_metadata.get("ETag").map(AsRef::as_ref).unwrap_or_default();
         if found.as_bytes() != etag {
             let etag = String::from_utf8_lossy(etag);

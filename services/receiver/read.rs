@@ -12,8 +12,6 @@ use crate::{core::Core, devices::DeviceHandle, pool::Lane};
 
 /// Pieces that wait for the reader.
 const PIECES_MAX: usize = 8;
-/// Bytes of one piece of a range; whole bodies come in pieces of `disk_chunk_size`.
-const PIECE_BYTES: usize = 64 * 1024;
 /// Bytes read at a time. A body up to this size is read, and checked, before it is answered at all.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -92,10 +90,8 @@ fn open(
 
 /// What is left to read.
 enum Source {
-    /// All of it: checked on the way.
-    Whole(Box<BodyReader>),
-    /// Some of it: bytes `next` to `end`, the end excluded.
-    Range { object: Box<OpenObject>, next: u64, end: u64 },
+    /// This, and all of a body is checked on the way.
+    Body(Box<BodyReader>),
     /// Nothing.
     Read,
 }
@@ -103,7 +99,7 @@ enum Source {
 impl Source {
     fn new(object: Box<OpenObject>, range: Option<ByteRange>) -> Result<Self, Refusal> {
         let Some(range) = range else {
-            return Ok(Self::Whole(Box::new(object.into_reader())));
+            return Ok(Self::Body(Box::new(object.into_reader())));
         };
         let length = object.info.content_length;
         let (next, end) = (range.first, range.last.saturating_add(1).min(length));
@@ -115,11 +111,7 @@ impl Source {
             let problem = format!("byte {next} is beyond the end: the object has {length} bytes");
             return Err(Refusal::new(Reason::RangeNotSatisfiable, problem));
         }
-        Ok(if next == 0 && end == length {
-            Self::Whole(Box::new(object.into_reader()))
-        } else {
-            Self::Range { object, next, end }
-        })
+        Ok(Self::Body(Box::new(object.into_range_reader(next, end))))
     }
 
     /// The next pieces; none at the end.
@@ -136,14 +128,8 @@ impl Source {
 
     fn piece(&mut self) -> Result<Option<Bytes>, DiskError> {
         let piece = match self {
-            Self::Whole(reader) => reader.next_chunk()?,
-            Self::Range { object, next, end } if *next < *end => {
-                let length = usize::try_from(*end - *next).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-                let piece = object.read_at(*next, length)?;
-                *next += piece.len() as u64;
-                Some(piece).filter(|piece| !piece.is_empty())
-            }
-            Self::Range { .. } | Self::Read => None,
+            Self::Body(reader) => reader.next_chunk()?,
+            Self::Read => None,
         };
         if piece.is_none() {
             *self = Self::Read;

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use ssync_types::{Metadata, ObjectKind, Reason, Refusal, Timestamp};
 
 use super::bed::{Bed, WHOLE, ago, at, path};
-use crate::{Found, OpenOptions};
+use crate::{DiskError, Found, OpenOptions};
 
 #[test]
 fn reads_back_body_and_ranges() {
@@ -141,7 +141,8 @@ fn what_is_no_partition_is_reported_apart() {
     fs::write(bed.real("objects/99"), "").unwrap();
     let listing = bed.device.partitions(WHOLE).unwrap();
     assert_eq!(listing.partitions.iter().map(|p| p.get()).collect::<Vec<_>>(), [12]);
-    assert_eq!(listing.unexpected, ["007", "3.5", "99", "x"]);
+    assert_eq!(listing.files.iter().map(|p| p.get()).collect::<Vec<_>>(), [99]);
+    assert_eq!(listing.unexpected, ["007", "3.5", "x"]);
 }
 
 #[test]
@@ -194,4 +195,74 @@ fn the_time_of_a_content_type_is_that_of_the_metadata_beside_it() {
         assert_eq!(meta.metadata.get_str("Content-Type"), Some("text/12"));
         assert_eq!(object.info.content_type, at(12));
     }
+}
+
+/// The bytes that the page cache was told to forget, in the order in which that was said.
+fn forgotten(bed: &Bed) -> Vec<(u64, u64)> {
+    let log = bed.watch.take();
+    let said = log.iter().filter_map(|line| line.strip_prefix("drop_cache objects"));
+    said.map(|line| {
+        let mut words = line.rsplit(' ').map(|word| word.parse::<u64>().unwrap_or(u64::MAX));
+        let (length, offset) = (words.next().unwrap(), words.next().unwrap());
+        (offset, offset + length)
+    })
+    .collect()
+}
+
+/// Swift: BaseDiskFileReader._inner_iter and _drop_cache, for whole bodies and for ranges.
+#[test]
+fn a_large_body_does_not_stay_in_the_page_cache_and_a_small_one_may() {
+    const MIB: usize = 1 << 20;
+    let bed = Bed::with(|config| config.keep_cache_size = 3 * MIB as u64);
+    for (size, range) in
+        [(3 * MIB, None), (3 * MIB, Some((100, 2 * MIB))), (3 * MIB - 1, None), (3 * MIB - 1, Some((0, 5)))]
+    {
+        bed.put("o", &vec![7; size], at(1));
+        let object = bed.object("o");
+        let mut reader = match range {
+            None => object.into_reader(),
+            Some((first, end)) => object.into_range_reader(first as u64, end as u64),
+        };
+        bed.watch.take();
+        let mut read = 0;
+        while let Some(piece) = reader.next_chunk().unwrap() {
+            read += piece.len();
+        }
+        let (first, end) = range.unwrap_or((0, size));
+        assert_eq!(read, end - first);
+        let forgotten = forgotten(&bed);
+        if size < 3 * MIB {
+            assert_eq!(forgotten, [], "{size} {range:?}");
+            continue;
+        }
+        assert!(forgotten.len() > 1, "on the way, not at the end alone: {forgotten:?}");
+        let ends = forgotten.iter().map(|piece| piece.1);
+        let begins = forgotten.iter().map(|piece| piece.0);
+        assert_eq!((begins.clone().next(), ends.clone().last()), (Some(first as u64), Some(end as u64)));
+        assert!(begins.skip(1).eq(ends.take(forgotten.len() - 1)), "without a gap: {forgotten:?}");
+        fs::remove_dir_all(bed.object_dir("o")).unwrap();
+    }
+}
+
+#[test]
+fn a_part_of_a_body_is_read_and_not_checked_but_all_of_it_is() {
+    let bed = Bed::new();
+    bed.put("o", b"0123456789", at(1));
+    let read = |first, end| {
+        let mut reader = bed.object("o").into_range_reader(first, end);
+        let mut body = Vec::new();
+        while let Some(piece) = reader.next_chunk()? {
+            body.extend_from_slice(&piece);
+        }
+        Ok::<_, DiskError>(body)
+    };
+    assert_eq!(read(2, 5).unwrap(), b"234");
+    assert_eq!(read(8, 100).unwrap(), b"89");
+    assert_eq!(read(10, 20).unwrap(), b"");
+    assert_eq!(read(5, 2).unwrap(), b"");
+    fs::write(bed.object_dir("o").join("0000000001.00000.data"), "012345678X").unwrap();
+    assert_eq!(read(2, 5).unwrap(), b"234");
+    assert!(bed.object_dir("o").exists());
+    assert!(read(0, 10).is_err());
+    assert!(!bed.object_dir("o").exists());
 }

@@ -196,6 +196,8 @@ impl DiskFile for WatchedFile {
         self.inner.allocate(size)
     }
     fn drop_cache(&self, offset: u64, length: u64) {
+        // It cannot fail.
+        let _ = self.watch.note(format!("drop_cache {} {offset} {length}", self.name));
         self.inner.drop_cache(offset, length);
     }
     fn attribute(&self, name: &str) -> io::Result<Vec<u8>> {
