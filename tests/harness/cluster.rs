@@ -22,7 +22,7 @@ use crate::{
 /// Swift's usual port for object servers.
 const PORT: u16 = 6200;
 /// The daemons' admin services listen right above it.
-const ADMIN_PORT: u16 = 6300;
+pub(crate) const ADMIN_PORT: u16 = 6300;
 /// A tapped node listens at this much above its number.
 const BEHIND_TAP: u8 = 100;
 /// Addresses of ring devices that no node of the test serves.
@@ -152,7 +152,9 @@ impl Builder {
         }
         let mut sections: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
         let mut set = |section, key: &str, value: &dyn std::fmt::Display| {
-            sections.entry(section).or_default().push((key.to_owned(), value.to_string()));
+            let settings = sections.entry(section).or_default();
+            settings.retain(|(known, _)| known != key);
+            settings.push((key.to_owned(), value.to_string()));
         };
         let etc = folder.join("etc");
         set("DEFAULT", "devices", &devices.display());

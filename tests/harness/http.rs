@@ -96,6 +96,11 @@ impl Connection {
         Ok(Self { stream, received: Vec::new() })
     }
 
+    /// Waits so long for the next bytes, in place of the usual time.
+    pub fn wait_at_most(&mut self, silence: Duration) -> Result<()> {
+        Ok(self.stream.set_read_timeout(Some(silence))?)
+    }
+
     /// Sends `bytes`. That the peer has closed is not an error: its answer says why.
     pub fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);

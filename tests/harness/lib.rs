@@ -48,5 +48,5 @@ pub use node::{DEVICE, Node, Server, Serving, Shape};
 pub use replicate::{Pass, Replicator};
 pub use snapshot::Snapshot;
 pub use tap::{Conversation, Tap};
-pub use tools::{helper, repository, run_to_end, ssync_binary, venv_program};
+pub use tools::{Helper, helper, repository, run_to_end, ssync_binary, venv_program};
 pub use tree::{Tree, Written};

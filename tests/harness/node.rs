@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
+    cluster::ADMIN_PORT,
     daemon::{Daemon, Listening},
     snapshot::Snapshot,
     tap::Tap,
@@ -15,6 +16,9 @@ use crate::{
 
 /// The name of each node's device.
 pub const DEVICE: &str = "sdb1";
+
+/// A second server of the same node listens so many ports above the first.
+const BESIDE: u16 = 50;
 
 /// A number, an address, a device.
 #[derive(Debug)]
@@ -104,6 +108,18 @@ impl Node {
         self.devices.join(DEVICE)
     }
 
+    /// The folder that holds its devices.
+    #[must_use]
+    pub fn devices(&self) -> &PathBuf {
+        &self.devices
+    }
+
+    /// Where its admin service listens.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        SocketAddr::from((self.address.ip(), ADMIN_PORT + 1))
+    }
+
     /// The folder that holds swift.conf and the rings.
     #[must_use]
     pub fn swift_dir(&self) -> &PathBuf {
@@ -119,6 +135,31 @@ impl Node {
     #[allow(clippy::expect_used)]
     pub fn tap(&self) -> &Tap {
         self.tap.as_ref().expect("build the cluster tapped()")
+    }
+
+    /// A second server's view of the same devices: the same configuration, but for where it listens.
+    pub fn beside(&self) -> Result<Self> {
+        let mut address = self.address;
+        address.set_port(address.port() + BESIDE);
+        let text = fs::read_to_string(&self.conf)?;
+        let (port, beside) =
+            (format!("bind_port = {}", self.address.port()), format!("bind_port = {}", address.port()));
+        let conf = self.conf.with_extension("beside.conf");
+        fs::write(&conf, text.replace(&port, &beside))?;
+        let logs = self.logs.join("beside");
+        fs::create_dir_all(&logs)?;
+        Ok(Self {
+            number: self.number,
+            address,
+            ring_address: self.ring_address,
+            conf,
+            swift_dir: self.swift_dir.clone(),
+            devices: self.devices.clone(),
+            recon: self.recon.clone(),
+            logs,
+            socket: self.socket.with_extension("beside"),
+            tap: None,
+        })
     }
 
     /// What lies on its device.
@@ -163,7 +204,14 @@ impl Node {
 
     /// The same of another policy.
     pub fn read_tree_of(&self, policy: u32) -> Result<Tree> {
-        Ok(serde_json::from_value(helper("read_tree", &self.disk(policy))?)?)
+        self.read_tree_in(&self.devices, policy)
+    }
+
+    /// Reads a copy of its device that lies in another folder of devices.
+    pub fn read_tree_in(&self, devices: &std::path::Path, policy: u32) -> Result<Tree> {
+        let arguments =
+            json!({"swift_dir": self.swift_dir, "devices": devices, "device": DEVICE, "policy": policy});
+        Ok(serde_json::from_value(helper("read_tree", &arguments)?)?)
     }
 
     fn disk(&self, policy: u32) -> Value {

@@ -3,9 +3,9 @@
 use std::{
     env,
     ffi::OsStr,
-    io::Write as _,
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -59,6 +59,44 @@ pub fn helper(name: &str, arguments: &Value) -> Result<Value> {
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{name}.py: {}: {complaint}", output.status);
     serde_json::from_slice(&output.stdout).with_context(|| format!("{name}.py gave no JSON"))
+}
+
+/// A helper that works until it is told to stop.
+#[derive(Debug)]
+pub struct Helper {
+    name: String,
+    child: Child,
+}
+
+impl Helper {
+    /// Starts `harness/python/NAME.py`; its arguments are the first line of what it reads.
+    pub fn start(name: &str, arguments: &Value) -> Result<Self> {
+        let script = repository().join("tests/harness/python").join(name).with_extension("py");
+        let mut command = as_own_group(&venv_program("python")?);
+        command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let input = child.stdin.as_mut().context("no pipe to the helper")?;
+        writeln!(input, "{arguments}")?;
+        Ok(Self { name: name.to_owned(), child })
+    }
+
+    /// Ends what it reads, which tells it to stop, and returns its answer.
+    pub fn stop(mut self) -> Result<Value> {
+        drop(self.child.stdin.take());
+        let mut answer = String::new();
+        self.child.stdout.take().context("no pipe from the helper")?.read_to_string(&mut answer)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "{}.py: {status}", self.name);
+        serde_json::from_str(&answer).with_context(|| format!("{}.py gave no JSON: {answer:?}", self.name))
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Runs a program that should end by itself; kills it and fails when it does not.

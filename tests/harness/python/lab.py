@@ -2,6 +2,7 @@
 import json
 import logging
 import sys
+import threading
 
 
 def arguments():
@@ -11,6 +12,22 @@ def arguments():
 def answer(value):
     json.dump(value, sys.stdout)
     sys.stdout.write("\n")
+
+
+class Until:
+    """Arguments in the first line of standard input; the work goes on until the input ends."""
+
+    def __init__(self):
+        self.arguments = json.loads(sys.stdin.readline())
+        self._ended = False
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self):
+        sys.stdin.read()
+        self._ended = True
+
+    def goes_on(self):
+        return not self._ended
 
 
 def text(value):
