@@ -105,6 +105,32 @@ mod tests {
         assert!(devices(root.path(), true).open(&name).is_ok());
     }
 
+    /// Swift: ismount_raw. A link is a mount point only by its mark, which is looked for where it leads.
+    #[test]
+    fn a_link_to_a_directory_is_a_device_only_with_a_mark() {
+        let root = tempfile::tempdir().unwrap();
+        let name: DeviceName = "sda".parse().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let link = root.path().join("sda");
+        std::os::unix::fs::symlink(elsewhere.path(), &link).unwrap();
+        assert!(devices(root.path(), false).open(&name).is_ok());
+        assert!(devices(root.path(), true).open(&name).is_err());
+        std::fs::create_dir(elsewhere.path().join(".ismount")).unwrap();
+        assert!(devices(root.path(), true).open(&name).is_err(), "the mark is a file");
+        std::fs::remove_dir(elsewhere.path().join(".ismount")).unwrap();
+        std::fs::write(elsewhere.path().join(".ismount"), "").unwrap();
+        let devices = devices(root.path(), true);
+        let device = devices.open(&name).unwrap();
+        std::fs::remove_file(elsewhere.path().join(".ismount")).unwrap();
+        assert!(matches!(device.check_mounted(), Err(DiskError::Unmounted { .. })));
+        std::fs::write(elsewhere.path().join(".ismount"), "").unwrap();
+        device.check_mounted().unwrap();
+        // A real mount point that a link leads to is none either, as long as it has no mark.
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("/proc", &link).unwrap();
+        assert!(devices.open(&name).is_err());
+    }
+
     #[test]
     fn a_device_that_is_replaced_is_not_the_one_that_was_opened() {
         let root = tempfile::tempdir().unwrap();

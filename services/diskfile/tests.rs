@@ -12,6 +12,7 @@ mod reading;
 mod reclaiming;
 mod releasing;
 mod sim;
+mod space;
 mod sweeping;
 mod watch;
 mod writing;
