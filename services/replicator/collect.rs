@@ -96,7 +96,7 @@ fn sweep(device: &Device, policy: PolicyIndex) {
     match device.sweep_temporaries(policy) {
         Ok(0) => {}
         Ok(count) => {
-            tracing::info!(device = %device.name(), %policy, "{count} old files were removed from tmp")
+            tracing::info!(device = %device.name(), %policy, "{count} old files were removed from tmp");
         }
         Err(error) => tracing::warn!(%error, "old files in tmp could not be removed"),
     }
@@ -106,7 +106,7 @@ async fn remove_file(local: &LocalDevice, name: &DeviceName, policy: PolicyIndex
     let removed = local.run(move |device| device.remove_partition_file(policy, partition)).await;
     match removed {
         Ok(()) => {
-            tracing::warn!(device = %name, %policy, "Removing partition directory which was a file: {partition}")
+            tracing::warn!(device = %name, %policy, "Removing partition directory which was a file: {partition}");
         }
         Err(refusal) => tracing::warn!(device = %name, %policy, "{refusal}"),
     }

@@ -238,7 +238,7 @@ fn a_large_body_does_not_stay_in_the_page_cache_and_a_small_one_may() {
         assert!(forgotten.len() > 1, "on the way, not at the end alone: {forgotten:?}");
         let ends = forgotten.iter().map(|piece| piece.1);
         let begins = forgotten.iter().map(|piece| piece.0);
-        assert_eq!((begins.clone().next(), ends.clone().last()), (Some(first as u64), Some(end as u64)));
+        assert_eq!((begins.clone().next(), ends.clone().next_back()), (Some(first as u64), Some(end as u64)));
         assert!(begins.skip(1).eq(ends.take(forgotten.len() - 1)), "without a gap: {forgotten:?}");
         fs::remove_dir_all(bed.object_dir("o")).unwrap();
     }
