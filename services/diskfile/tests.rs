@@ -4,6 +4,7 @@ mod batching;
 mod bed;
 mod coded;
 mod confirming;
+mod crash;
 mod damage;
 mod format;
 mod hashing;

@@ -285,8 +285,7 @@ impl Tree {
     /// Whether a file would survive a power cut as it is, name and all.
     pub(super) fn is_flushed(&self, path: &Path) -> io::Result<bool> {
         let mut current = path;
-        loop {
-            let Ok(place) = self.place(current) else { break };
+        while let Ok(place) = self.place(current) {
             if !self.journal.is_flushed(place.0, place.1) {
                 return Ok(false);
             }
