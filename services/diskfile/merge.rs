@@ -1,8 +1,6 @@
 //! What a body's metadata and a later POST's say together (Swift: diskfile.py _construct_from_data_file).
 
-use std::num::IntErrorKind;
-
-use ssync_types::{HeaderName, Metadata, Timestamp};
+use ssync_types::{HeaderName, Metadata, Timestamp, python_integer};
 
 /// What only a PUT sets: these come from the body's file, whatever a POST left.
 fn is_of_the_body(name: &HeaderName) -> bool {
@@ -45,16 +43,10 @@ pub(crate) fn content_type_time(metadata: &Metadata) -> Option<Timestamp> {
     Timestamp::parse(metadata.get("Content-Type-Timestamp")?).ok()
 }
 
-/// A whole number as Python reads it: spaces around it do not matter, and none is too large.
+/// A whole number as Swift reads it from a header: each byte is a character to Python.
 pub(crate) fn integer(text: &[u8]) -> Option<i64> {
-    match std::str::from_utf8(text).ok()?.trim().parse() {
-        Ok(number) => Some(number),
-        Err(error) => match error.kind() {
-            IntErrorKind::PosOverflow => Some(i64::MAX),
-            IntErrorKind::NegOverflow => Some(i64::MIN),
-            _ => None,
-        },
-    }
+    let text: String = text.iter().copied().map(char::from).collect();
+    python_integer(&text, 10)
 }
 
 #[cfg(test)]
@@ -120,6 +112,7 @@ mod tests {
     fn numbers_are_read_as_python_reads_them() {
         assert_eq!(integer(b" +12\n"), Some(12));
         assert_eq!(integer(b"-3"), Some(-3));
+        assert_eq!(integer(b"\xa01_000"), Some(1000), "a space of Latin-1, and a mark between digits");
         assert_eq!(integer(b"99999999999999999999"), Some(i64::MAX), "a time that never comes is one");
         assert_eq!(integer(b"-99999999999999999999"), Some(i64::MIN));
         for bad in [&b""[..], b"1.5", b"0x1", b"one", b"\xff"] {

@@ -1,6 +1,6 @@
 //! Names of an object's files (Swift: diskfile.py make_on_disk_filename and parse_on_disk_filename).
 
-use ssync_types::{FragmentIndex, Timestamp};
+use ssync_types::{FragmentIndex, Timestamp, python_integer};
 
 use crate::PolicyKind;
 
@@ -121,8 +121,7 @@ fn timestamp(text: &str) -> Option<Timestamp> {
 }
 
 fn fragment_index(text: &str, fragments: u16) -> Option<FragmentIndex> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let index = digits.then(|| text.parse::<u16>().ok()).flatten()?;
+    let index = u16::try_from(python_integer(text, 10)?).ok()?;
     (index < fragments).then_some(FragmentIndex::new(index))
 }
 
@@ -146,16 +145,11 @@ fn decode_times(stem: &str) -> Option<(Timestamp, Option<Timestamp>)> {
 fn next_time(previous: Timestamp, text: &str) -> Option<(Timestamp, &str)> {
     let digits = text.get(1..)?;
     let (digits, rest) = digits.split_at(digits.find(SIGNS).unwrap_or(digits.len()));
-    let time = match hex(digits)? {
+    let time = match python_integer(digits, 16)? {
         0 => previous,
         delta => previous.shifted(if text.starts_with('-') { -delta } else { delta }, 0).ok()?,
     };
     Some((time, rest))
-}
-
-fn hex(text: &str) -> Option<i64> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
-    digits.then(|| i64::from_str_radix(text, 16).ok()).flatten()
 }
 
 #[cfg(test)]

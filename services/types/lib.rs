@@ -11,6 +11,7 @@ mod object;
 mod offer;
 mod partition;
 mod path;
+mod python;
 mod refusal;
 mod release;
 mod session;
@@ -28,6 +29,7 @@ pub use object::{
 pub use offer::{ObjectKind, Offer, Want};
 pub use partition::{DeviceName, FragmentIndex, Partition, PartitionRef, PolicyIndex};
 pub use path::ObjectPath;
+pub use python::python_integer;
 pub use refusal::{Reason, Refusal};
 pub use release::{ReleaseFile, ReleaseItem, ReleaseOutcome, ReleaseResult};
 pub use session::{Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, SessionProtocol, Summary};
