@@ -75,7 +75,9 @@ impl Device {
         let mut empty = true;
         for entry in entries {
             let Some(hash) = entry.name.to_str().and_then(|name| name.parse::<ObjectHash>().ok()) else {
-                empty = false;
+                // No object's; where it is empty it goes, as in Swift.
+                let cleaned = self.clean_up(&directory.join(&entry.name), kind, Preference::default());
+                empty &= cleaned.is_ok_and(|cleaned| cleaned.files.is_empty());
                 continue;
             };
             let cleaned = {

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use bytes::Bytes;
 use rustix::io::Errno;
 use ssync_types::{FragmentSet, Metadata, ObjectInfo, ObjectPath, Timestamp};
 
@@ -10,7 +11,7 @@ use crate::{
     attributes::{self, Attributes, AttributesError},
     choice::{Choice, Preference},
     cleanup::Cleaned,
-    directory::{is, release_files},
+    directory::{is, names, release_files},
     disk::{DiskFile, Entry, OpenMode},
     layout, merge,
     name::FileName,
@@ -55,10 +56,13 @@ impl Device {
     ) -> Result<Found, DiskError> {
         self.check_mounted()?;
         let directory = layout::object(at);
-        let found = {
+        let kind = self.kind(at.policy)?;
+        let mut found = {
             let _exclusive = self.exclusive(&at.hash);
-            self.clean_up_or_quarantine(at.policy, &directory, preference(options))?
+            self.clean_up_or_quarantine(at.policy, &directory, Preference::default())?
         };
+        // Cleaning does not depend on what is asked for; and what it removed is no fragment that is here.
+        found.choice = Choice::of(&names(&found.files), kind, preference(options));
         self.open_found(at, directory, &found, options)
     }
 
@@ -119,12 +123,15 @@ impl Opening<'_> {
     fn object(&self, file: &FileName, choice: &Choice, options: &OpenOptions) -> Result<Found, DiskError> {
         let data = self.part(file)?;
         let data_time = time_of(&data.attributes.metadata).unwrap_or(file.timestamp);
-        let meta = self.meta(choice, data_time)?;
+        let (meta, stored_name) = match self.meta(choice, data_time)? {
+            Some((meta, name)) => (Some(meta), name),
+            None => (None, data.attributes.name.clone()),
+        };
         let metadata = match &meta {
             Some(meta) => merge::overlay(&meta.metadata, &data.attributes.metadata, data_time),
             None => data.attributes.metadata.clone(),
         };
-        let name = self.name(&data, options)?;
+        let name = self.name(stored_name, &data, options)?;
         let expired = self.is_expired(&data, &metadata, options)?;
         let size = self.size(&data, expired)?;
         let info = ObjectInfo {
@@ -151,16 +158,20 @@ impl Opening<'_> {
         Ok(if expired { Found::Expired(object) } else { Found::Object(object) })
     }
 
-    /// The newest metadata, with the newest content type where another file has that.
-    fn meta(&self, choice: &Choice, data_time: Timestamp) -> Result<Option<MetaView>, DiskError> {
+    /// The newest metadata, with the newest content type where another file has that; and the name beside it.
+    fn meta(
+        &self,
+        choice: &Choice,
+        data_time: Timestamp,
+    ) -> Result<Option<(MetaView, Option<Bytes>)>, DiskError> {
         let Some(file) = &choice.meta else { return Ok(None) };
-        let mut metadata = self.part(file)?.attributes.metadata;
+        let Attributes { name, mut metadata } = self.part(file)?.attributes;
         if let Some(other) = choice.content_type.as_ref().filter(|other| *other != file) {
             merge::content_type(&mut metadata, &self.part(other)?.attributes.metadata, data_time);
         }
         // Of what the metadata says by now: the newest name knows nothing of the other file's content type.
         let content_type = merge::content_type_time(&metadata).or(file.content_type);
-        Ok(Some(MetaView { timestamp: file.timestamp, metadata, content_type }))
+        Ok(Some((MetaView { timestamp: file.timestamp, metadata, content_type }, name)))
     }
 
     fn part(&self, file: &FileName) -> Result<Part, DiskError> {
@@ -184,8 +195,14 @@ impl Opening<'_> {
         }
     }
 
-    fn name(&self, data: &Part, options: &OpenOptions) -> Result<ObjectPath, DiskError> {
-        let Some(stored) = data.attributes.name.clone() else {
+    /// The object's name: what the newest file says of it.
+    fn name(
+        &self,
+        stored: Option<Bytes>,
+        data: &Part,
+        options: &OpenOptions,
+    ) -> Result<ObjectPath, DiskError> {
+        let Some(stored) = stored else {
             return Err(self.damaged(&data.entry, "has metadata without a name".to_owned()));
         };
         let Ok(stored) = ObjectPath::parse(stored) else {

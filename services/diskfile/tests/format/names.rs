@@ -114,7 +114,7 @@ pub(super) fn partitions(_: &Document, block: &Block) {
     }
     let found = bed.device.partitions(WHOLE).unwrap();
     for row in block.table() {
-        let what = match row[0].parse() {
+        let what = match row[0].parse::<u32>() {
             Ok(number) if found.partitions.iter().any(|partition| partition.get() == number) => "partition",
             _ if found.unexpected.iter().any(|name| name == row[0]) => "reported",
             _ => "skipped",
