@@ -21,7 +21,7 @@ use ssync_tests::{Cluster, DEVICE, Helper, Node, Replicator, Server, Shape, exch
 use crate::{
     chance::Chance,
     ledger::{Kind, Ledger},
-    writers::{Object, ask, now, write},
+    writers::{Object, Statuses, ask, now, write},
 };
 
 /// Two partitions, so that everybody meets everybody.
@@ -123,7 +123,7 @@ fn objects(node: &Node, rounds: usize) -> Result<Vec<Object>> {
 /// What happened, to be sure that it did.
 #[derive(Debug, Default)]
 struct Seen {
-    statuses: BTreeMap<(&'static str, u16), usize>,
+    statuses: Statuses,
     asked: usize,
     hash_calls: u64,
     hashed: u64,
@@ -396,10 +396,10 @@ fn in_partitions(device: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn forget_hashes(device: &Path) -> Result<()> {
-    let known = in_partitions(device)?
+    let mut known = in_partitions(device)?
         .into_iter()
         .filter(|path| path.file_name().is_some_and(|name| name == "hashes.pkl" || name == "hashes.invalid"));
-    Ok(known.map(fs::remove_file).collect::<std::io::Result<()>>()?)
+    Ok(known.try_for_each(fs::remove_file)?)
 }
 
 /// What nobody needs once everybody rests: locks that are held, temporary files, quarantine.

@@ -67,6 +67,9 @@ impl Object {
     }
 }
 
+/// How often each method got each status.
+pub(crate) type Statuses = BTreeMap<(&'static str, u16), usize>;
+
 /// The bytes of a request.
 pub(crate) fn request(
     method: &str,
@@ -104,7 +107,7 @@ pub(crate) fn write(
     objects: &Vec<Object>,
     seed: u64,
     stop: &AtomicBool,
-) -> Result<(Ledger, BTreeMap<(&'static str, u16), usize>)> {
+) -> Result<(Ledger, Statuses)> {
     let hot: Vec<Object> = objects.iter().filter(|object| object.is_hot()).cloned().collect();
     let (mut chance, mut ledger, mut statuses) = (Chance::new(seed), Ledger::default(), BTreeMap::new());
     while !stop.load(Ordering::Relaxed) {
