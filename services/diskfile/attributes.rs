@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use ssync_pickle::Value;
 use ssync_types::{HeaderName, Metadata};
 
-use crate::{digest, disk::DiskFile};
+use crate::{digest, directory::errno, disk::DiskFile};
 
 const METADATA: &str = "user.swift.metadata";
 const CHECKSUM: &str = "user.swift.metadata_checksum";
@@ -53,7 +53,7 @@ pub(crate) fn write(file: &dyn DiskFile, attributes: &Attributes) -> io::Result<
 pub(crate) fn read(file: &dyn DiskFile) -> Result<Attributes, AttributesError> {
     let pickle = read_pickle(file)?;
     // Objects from before Swift 2.16 have no checksum; an empty one says as little.
-    if let Ok(stored) = file.attribute(CHECKSUM)
+    if let Some(stored) = attribute(file, CHECKSUM)?
         && !stored.is_empty()
         && stored != checksum(&pickle).as_bytes()
     {
@@ -65,19 +65,28 @@ pub(crate) fn read(file: &dyn DiskFile) -> Result<Attributes, AttributesError> {
 fn read_pickle(file: &dyn DiskFile) -> Result<Vec<u8>, AttributesError> {
     let mut pickle = Vec::new();
     for index in 0..PIECES_MAX {
-        match file.attribute(&piece_name(index)) {
-            Ok(piece) => pickle.extend_from_slice(&piece),
-            Err(error) if error.raw_os_error() == Some(Errno::NOTSUP.raw_os_error()) => {
-                return Err(AttributesError::Io(error));
-            }
-            // As Swift: any other error ends the pieces, and what is missing shows when the rest is understood.
-            Err(_) => return Ok(pickle),
+        match attribute(file, &piece_name(index))? {
+            Some(piece) => pickle.extend_from_slice(&piece),
+            None => return Ok(pickle),
         }
         if pickle.len() > PICKLE_BYTES_MAX {
             break;
         }
     }
     Err(AttributesError::Damaged(format!("has more than {PICKLE_BYTES_MAX} bytes of metadata")))
+}
+
+/// One attribute. `None` where there is none, and as in Swift where the disk cannot give it back: what is missing shows when the
+/// rest is understood. Where the machine is in trouble (no memory, no permission) Swift takes that for damage too, and moves
+/// an object to quarantine that is healthy; here it is an error.
+fn attribute(file: &dyn DiskFile, name: &str) -> Result<Option<Vec<u8>>, AttributesError> {
+    match file.attribute(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => match errno(&error) {
+            Some(Errno::NODATA | Errno::IO | Errno::UCLEAN | Errno::BADMSG) => Ok(None),
+            _ => Err(AttributesError::Io(error)),
+        },
+    }
 }
 
 fn piece_name(index: u32) -> String {

@@ -13,7 +13,7 @@ use ssync_types::{PolicyIndex, Suffix};
 
 use crate::{
     Device, DiskError, Location,
-    directory::{errno, make_all},
+    directory::{errno, is, make_all},
     disk::Entry,
     layout,
 };
@@ -63,9 +63,12 @@ impl Device {
     pub(crate) fn quarantine_object(&self, at: &Location, damaged: &Entry, problem: String) -> DiskError {
         let path = layout::object(at);
         let _exclusive = self.exclusive(&at.hash);
-        let still_there = self.disk.list(&path).is_ok_and(|entries| entries.contains(damaged));
-        if !still_there {
-            return DiskError::StateChanged { device: self.name.clone(), path };
+        match self.disk.list(&path) {
+            Ok(entries) if entries.contains(damaged) => {}
+            Err(error) if !is(&error, Errno::NOENT) => {
+                return self.quarantine_unlistable(at.policy, &path, error);
+            }
+            _ => return DiskError::StateChanged { device: self.name.clone(), path },
         }
         match self.quarantine(at.policy, &path) {
             Ok(_) => DiskError::Damaged { device: self.name.clone(), path, problem },
