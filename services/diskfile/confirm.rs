@@ -1,15 +1,23 @@
 //! Whether an offered version is safe here, so that its sender may let go (rules S1 and S2).
 
-use std::{path::Path, sync::Arc};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, PoisonError},
+};
 
 use ssync_types::{ObjectKind, Offer, Timestamp};
 
 use crate::{
     Confirmation, Device, DiskError, Found, Location, OpenOptions, PolicyKind,
     choice::{Choice, Preference},
+    cleanup::Cleaned,
     disk::OpenMode,
     layout, listing,
 };
+
+/// Most files remembered whose flush failed. On a disk that fails so often, nothing is confirmed any more.
+const DOUBTFUL_MAX: usize = 65_536;
 
 impl Device {
     /// Whether an offered version, or a newer one, is here: opened, checked, and flushed before the answer, whoever wrote it.
@@ -39,26 +47,43 @@ impl Device {
             Ok(Found::Nothing) | Err(DiskError::Damaged { .. }) => return Ok(Confirmation::Lacking),
             Err(error) => return Err(error),
         }
-        self.flush_chosen(at, &directory, &found.choice)?;
+        self.flush_chosen(at, &directory, &found)?;
         Ok(verdict)
     }
 
-    fn flush_chosen(&self, at: &Location, directory: &Path, choice: &Choice) -> Result<(), DiskError> {
+    fn flush_chosen(&self, at: &Location, directory: &Path, found: &Cleaned) -> Result<(), DiskError> {
         let _exclusive = self.exclusive(&at.hash);
-        for file in
-            [&choice.data, &choice.meta, &choice.content_type, &choice.tombstone].into_iter().flatten()
-        {
+        let Choice { data, meta, content_type, tombstone, .. } = &found.choice;
+        for file in [data, meta, content_type, tombstone].into_iter().flatten() {
+            let entry = found.files.iter().find(|entry| entry.name == file.name.as_str());
             let path = directory.join(&file.name);
-            let flushed = self.disk.open(&path, OpenMode::Read).and_then(|file| file.sync());
-            flushed.map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    DiskError::StateChanged { device: self.name.clone(), path: directory.to_path_buf() }
+            self.flush_file(&path, entry.map_or(0, |entry| entry.inode)).map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::NotFound => {
+                        DiskError::StateChanged { device: self.name.clone(), path: directory.to_path_buf() }
+                    }
+                    _ => self.io("flush", &path, error),
                 }
-                _ => self.io("flush", &path, error),
             })?;
         }
         // The object's and the suffix's directory in any case: somebody else may have made the file.
         self.flush_names(directory, 1).map_err(|error| self.io("flush the directory", directory, error))
+    }
+
+    /// Flushes a file that may not be flushed. Once that has failed, it fails for as long as it is the same file.
+    fn flush_file(&self, path: &Path, inode: u64) -> io::Result<()> {
+        let key = (path.to_path_buf(), inode);
+        {
+            let doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+            if doubtful.len() >= DOUBTFUL_MAX || doubtful.contains(&key) {
+                return Err(io::Error::other("an earlier flush failed, so what is on disk is not known"));
+            }
+        }
+        let flushed = self.disk.open(path, OpenMode::Read)?.sync();
+        if flushed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Interrupted) {
+            self.doubtful.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        }
+        flushed
     }
 }
 

@@ -41,6 +41,9 @@ pub struct Device {
     pub(crate) named_temporaries: AtomicBool,
     /// Directories whose names are known to be flushed: their inode and when it was made.
     pub(crate) settled: Mutex<HashMap<PathBuf, (u64, Option<SystemTime>)>>,
+    /// Files whose flush failed, with their inodes. Linux tells of a failed write-back once: the next flush succeeds, and what
+    /// was to be written is on no disk.
+    pub(crate) doubtful: Mutex<BTreeSet<(PathBuf, u64)>>,
 }
 
 impl fmt::Debug for Device {
@@ -88,6 +91,7 @@ impl Device {
             partitions: Stripes::new(),
             named_temporaries: AtomicBool::new(false),
             settled: Mutex::default(),
+            doubtful: Mutex::default(),
         }
     }
 

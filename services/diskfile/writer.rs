@@ -26,6 +26,8 @@ pub struct Writer {
     written: u64,
     flushed: u64,
     md5: Md5,
+    /// What went wrong: what is on disk is not known from then on, and no later flush would tell.
+    failed: Option<DiskError>,
 }
 
 impl Device {
@@ -48,6 +50,7 @@ impl Device {
             written: 0,
             flushed: 0,
             md5: Md5::new(),
+            failed: None,
         })
     }
 
@@ -157,8 +160,15 @@ impl Device {
 }
 
 impl Writer {
-    /// Appends bytes.
+    /// Appends bytes. After an error all that follows has the same error.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        if self.failed.is_none() {
+            self.failed = self.append(bytes).err();
+        }
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
         write_all(&*self.file.file, bytes, self.written).map_err(|error| self.error("write to", error))?;
         self.md5.update(bytes);
         self.written += bytes.len() as u64;
@@ -186,6 +196,9 @@ impl Writer {
     /// Publishes the body: flushed, named, its directory flushed, what it obsoletes removed. Another body of the same time is
     /// replaced; whether that may be is the caller's to know.
     pub fn commit(self, file: DataFile) -> Result<Committed, DiskError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
         let fragment = self.fragment(&file)?;
         let etag = self.md5_hex();
         let mut metadata = file.metadata;
