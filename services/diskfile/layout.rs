@@ -29,6 +29,12 @@ pub(crate) fn temporary(policy: PolicyIndex) -> PathBuf {
     with_policy("tmp", policy)
 }
 
+/// Files that are being let go of. Not in `tmp` itself: Swift's replicator removes what is old there, by the time of the
+/// contents.
+pub(crate) fn held(policy: PolicyIndex) -> PathBuf {
+    temporary(policy).join("held")
+}
+
 pub(crate) fn quarantine(policy: PolicyIndex) -> PathBuf {
     PathBuf::from(QUARANTINE).join(objects(policy))
 }

@@ -130,7 +130,7 @@ impl Device {
     }
 }
 
-/// Files that are being let go of, held in `tmp` until it is certain that they may go.
+/// Files that are being let go of, held elsewhere until it is certain that they may go.
 struct Held<'a> {
     device: &'a Device,
     at: &'a Location,
@@ -142,7 +142,7 @@ impl Held<'_> {
     /// Takes an object's files away; false if something came to them meanwhile, and they were put back.
     fn take_away(&mut self, directory: &Path, files: &BTreeSet<ReleaseFile>) -> io::Result<bool> {
         let disk = &self.device.disk;
-        let place = layout::temporary(self.at.policy);
+        let place = layout::held(self.at.policy);
         make_all(&**disk, &place)?;
         for file in files {
             let link = place.join(random_name());
@@ -162,9 +162,18 @@ impl Held<'_> {
         taken.map(|_| false)
     }
 
-    /// Leaves what could not be put back where it is held.
+    /// Moves what could not be put back to where nobody removes it; what cannot be moved either stays where it is held.
     fn keep(&mut self, directory: &Path, error: io::Error) -> io::Error {
-        let kept: Vec<_> = std::mem::take(&mut self.links).into_iter().map(|(link, _)| link).collect();
+        let disk = &self.device.disk;
+        let place = layout::quarantine(self.at.policy).join(format!("{}-{}", self.at.hash, random_name()));
+        let made = make_all(&**disk, &place);
+        let kept: Vec<_> = std::mem::take(&mut self.links)
+            .into_iter()
+            .map(|(link, name)| {
+                let to = place.join(name);
+                if made.is_ok() && disk.rename(&link, &to).is_ok() { to } else { link }
+            })
+            .collect();
         tracing::error!(object = %directory.display(), ?kept, %error,
             "an object that must stay could not be put back; link the kept files into its directory");
         error
@@ -213,7 +222,7 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         for (link, _) in &self.links {
-            // What stays takes space until the replicator sweeps `tmp`.
+            // What stays takes space until the replicator sweeps it.
             let _ = self.device.disk.unlink(link);
         }
     }

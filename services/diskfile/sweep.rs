@@ -1,6 +1,6 @@
 //! What nobody needs any more, outside of the objects' directories (Swift: replicator.py build_replication_jobs, replicate).
 
-use std::io;
+use std::{io, path::Path};
 
 use rustix::io::Errno;
 use ssync_types::{Partition, PolicyIndex};
@@ -13,15 +13,19 @@ use crate::{
 };
 
 impl Device {
-    /// Removes the files in a policy's `tmp` that are older than `reclaim_age`: a crash left them. Says how many there were.
+    /// Removes the files in a policy's `tmp`, and those held there, that are older than `reclaim_age`: a crash left them. Says
+    /// how many there were.
     /// One that somebody gave another name lately is young, whatever its contents: an object that is being let go of.
     pub fn sweep_temporaries(&self, policy: PolicyIndex) -> Result<usize, DiskError> {
         self.kind(policy)?;
         self.check_mounted()?;
-        let place = layout::temporary(policy);
-        let entries = match self.disk.list(&place) {
+        Ok(self.sweep(&layout::temporary(policy))? + self.sweep(&layout::held(policy))?)
+    }
+
+    fn sweep(&self, place: &Path) -> Result<usize, DiskError> {
+        let entries = match self.disk.list(place) {
             Err(error) if is(&error, Errno::NOENT) => return Ok(0),
-            other => other.map_err(|error| self.io("list", &place, error))?,
+            other => other.map_err(|error| self.io("list", place, error))?,
         };
         let mut swept = 0;
         for entry in entries {

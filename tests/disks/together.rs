@@ -412,8 +412,13 @@ fn leftovers(device: &Path) -> Result<Vec<String>> {
         match name.as_str() {
             "objects" => {}
             "tmp" => {
-                let inside = fs::read_dir(&path)?.collect::<std::io::Result<Vec<_>>>()?;
-                left.extend(inside.iter().map(|entry| entry.path().display().to_string()));
+                for place in [path.join("held"), path] {
+                    let Ok(inside) = fs::read_dir(&place) else { continue };
+                    let inside =
+                        inside.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+                    let files = inside.iter().filter(|path| !path.ends_with("held"));
+                    left.extend(files.map(|path| path.display().to_string()));
+                }
             }
             name if name.starts_with(".lock") => locks.push(path),
             _ => left.push(path.display().to_string()),

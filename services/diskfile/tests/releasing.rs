@@ -158,7 +158,7 @@ fn what_another_program_adds_meanwhile_brings_the_object_back() {
         });
         assert_eq!(release(&bed, &files), ReleaseOutcome::Changed, "{moment}");
         assert_eq!(bed.files("o"), ["0000000001.00000.data", "0000000002.00000.meta"], "{moment}");
-        assert!(bed.names("tmp").is_empty());
+        assert!(bed.names("tmp/held").is_empty());
     }
 }
 
@@ -172,7 +172,7 @@ fn a_failure_leaves_the_object_whole() {
         assert!(matches!(release(&bed, &files), ReleaseOutcome::Failed(_)), "{operation}");
         bed.watch.heal();
         assert_eq!(bed.body("o").unwrap(), b"x", "{operation}");
-        assert!(bed.names("tmp").is_empty());
+        assert!(bed.names("tmp/held").is_empty());
     }
 }
 
@@ -185,7 +185,10 @@ fn what_cannot_be_put_back_is_kept() {
         bed.watch.fail(operation, rustix::io::Errno::IO);
     }
     assert!(matches!(release(&bed, &files), ReleaseOutcome::Failed(_)));
-    assert_eq!(bed.names("tmp").len(), 1);
+    assert!(bed.names("tmp/held").is_empty(), "what is there is removed when it is old");
+    let kept = bed.names("quarantined/objects");
+    assert!(kept.len() == 1 && kept[0].starts_with("4e2772c453cbe15a19b26fbfbb223e31-"), "{kept:?}");
+    assert_eq!(bed.names(format!("quarantined/objects/{}", kept[0])), ["0000000001.00000.data"]);
 }
 
 #[test]

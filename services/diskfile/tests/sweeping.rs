@@ -27,6 +27,7 @@ fn aged(bed: &Bed, file: &str) {
 fn old_files_in_tmp_go() {
     let bed = bed();
     aged(&bed, "tmp/tmpabc");
+    aged(&bed, "tmp/held/abc");
     aged(&bed, "tmp-1/tmpabc");
     fs::create_dir(bed.real("tmp/directory")).unwrap();
     let now = SystemTime::now();
@@ -35,8 +36,9 @@ fn old_files_in_tmp_go() {
     bed.watch.set_clock(now + AGE - Duration::from_secs(10));
     assert_eq!(sweep(WHOLE), 0);
     bed.watch.set_clock(now + AGE + Duration::from_secs(10));
-    assert_eq!((sweep(WHOLE), sweep(WHOLE)), (1, 0));
-    assert_eq!(bed.names("tmp"), ["directory"]);
+    assert_eq!((sweep(WHOLE), sweep(WHOLE)), (2, 0));
+    assert_eq!(bed.names("tmp"), ["directory", "held"]);
+    assert!(bed.names("tmp/held").is_empty());
     assert_eq!(bed.names("tmp-1"), ["tmpabc"], "each policy has its own");
     assert_eq!(sweep(CODED), 1);
     assert!(bed.device.sweep_temporaries(PolicyIndex::new(7)).is_err());
