@@ -39,6 +39,8 @@ pub(super) enum Op {
     },
     /// Bodies and tombstones in one batch.
     Batch(Vec<(usize, Change)>),
+    /// A body that is begun and given up.
+    Abandon(usize),
     /// A write of somebody who flushes nothing.
     Foreign {
         object: usize,
@@ -94,6 +96,7 @@ impl Op {
                 (Change::Durable { .. }, _) => "durable mark",
             },
             Self::Batch(_) => "batch",
+            Self::Abandon(_) => "given up",
             Self::Foreign { .. } => "written by others",
             Self::Hash { .. } => "hashed",
             Self::ListSuffix(_) => "listed",
@@ -112,6 +115,8 @@ impl Op {
 pub(super) struct Point {
     pub(super) call: String,
     pub(super) flush: bool,
+    /// A file gets its name.
+    names: bool,
     pub(super) image: SimDisk,
 }
 
@@ -192,6 +197,7 @@ impl Session {
         self.story
             .push(format!("{op:?}{}", unmount.map_or(String::new(), |at| format!(", unmounted at {at}"))));
         let before = self.objects.clone();
+        let paths = self.leavings();
         self.begin(&op);
         let during = self.expected();
         let points = Arc::new(Mutex::new(Vec::new()));
@@ -205,20 +211,35 @@ impl Session {
             }
             number += 1;
             let call_text = format!("before call {}, {} {}", call.number, call.name, call.path.display());
-            let point = Point { call: call_text, flush: call.flush, image: disk.snapshot() };
+            let names = ["link", "rename"].contains(&call.name) && call.path.starts_with("objects");
+            let point = Point { call: call_text, flush: call.flush, names, image: disk.snapshot() };
             noted.lock().unwrap_or_else(PoisonError::into_inner).push(point);
         });
         let outcome = self.execute(&op, unmount.is_some());
         self.disk.without_hook();
         let outcome = outcome.map_err(|error| format!("the operation failed: {error}"))?;
+        let points = std::mem::take(&mut *points.lock().unwrap_or_else(PoisonError::into_inner));
+        if let (Op::Write { .. }, Some(at)) = (&op, unmount)
+            && points.iter().position(|point| point.names).is_some_and(|named| at < named)
+        {
+            return Err("S7: a file was named on a device that was not mounted".to_owned());
+        }
+        if matches!(op, Op::Abandon(_)) && unmount.is_none() && self.leavings() != paths {
+            return Err(format!("what was given up left {:?} of {paths:?}", self.leavings()));
+        }
         *self.effects.entry(op.name()).or_default() += u64::from(outcome.had_effect());
         self.objects = before;
         self.end(&op, outcome)?;
-        let points = std::mem::take(&mut *points.lock().unwrap_or_else(PoisonError::into_inner));
         if unmount.is_some_and(|at| at < points.len()) {
             self.after_unmount()?;
         }
         Ok(Run { points, during, after: self.expected() })
+    }
+
+    /// All files, and the directories of suffixes and objects. Those of partitions stay, as Swift's do.
+    fn leavings(&self) -> Vec<String> {
+        let stays = |path: &String| path.ends_with('/') && path.split('/').count() <= 3;
+        self.disk.paths().into_iter().filter(|path| !stays(path)).collect()
     }
 
     /// Nothing begins on a device that is not mounted; then it is mounted again.
@@ -285,15 +306,16 @@ impl Session {
             (_, 0..10) => self.hash(object),
             (_, 10..13) => Op::ListSuffix(object),
             (_, 13..15) => Op::Invalidate(object),
-            (Kind::Batch, 15..75) => self.batch(),
-            (Kind::Release, 15..25) => Op::Release(object),
-            (Kind::Release, 25..40) => self.drain(object),
-            (Kind::Trouble, 15..23) if self.is_whole(object) => Op::Damage(object),
-            (Kind::Trouble, 23..27) => Op::Advance(device::RECLAIM_AGE + Duration::from_secs(200)),
-            (Kind::Trouble, 27..31) => Op::Advance(Duration::from_secs(40)),
-            (Kind::Confirm, 15..40) => Op::Foreign { object, change: self.change(object) },
+            (_, 15..18) => Op::Abandon(object),
+            (Kind::Batch, 18..75) => self.batch(),
+            (Kind::Release, 18..28) => Op::Release(object),
+            (Kind::Release, 28..43) => self.drain(object),
+            (Kind::Trouble, 18..26) if self.is_whole(object) => Op::Damage(object),
+            (Kind::Trouble, 26..30) => Op::Advance(device::RECLAIM_AGE + Duration::from_secs(200)),
+            (Kind::Trouble, 30..33) => Op::Advance(Duration::from_secs(40)),
+            (Kind::Confirm, 18..40) => Op::Foreign { object, change: self.change(object) },
             (Kind::Confirm, 40..60) => Op::Confirm(object),
-            (Kind::Whole | Kind::Weak, 15..20) => Op::Confirm(object),
+            (Kind::Whole | Kind::Weak, 18..23) => Op::Confirm(object),
             _ => {
                 let raised = kind == Kind::Trouble && self.random.once_in(3);
                 Op::Write { object, change: self.change(object), power: raised.then_some(NEXT_POWER) }
@@ -511,6 +533,14 @@ impl Session {
                 changes(vec![self.write(&other, &self.objects[*object], change, None)])
             }
             Op::Batch(members) => changes(self.write_batch(members)),
+            Op::Abandon(object) => {
+                let object = &self.objects[*object];
+                let given_up = self.device.create(&object.at, &object.path, None).and_then(|mut writer| {
+                    writer.write(b"half of it")?;
+                    Ok(Outcome::Done)
+                });
+                done(given_up)
+            }
             Op::Hash { policy, partition, list, rehash } => {
                 let at = self.objects.iter().map(|object| object.at).find(|at| at.partition == *partition);
                 let rehash: Vec<_> = at.filter(|_| *rehash).map(|at| at.hash.suffix()).into_iter().collect();
