@@ -53,11 +53,11 @@ impl fmt::Debug for Device {
 }
 
 #[derive(Debug)]
-struct Stripes(Vec<Mutex<()>>);
+struct Stripes(Box<[Mutex<()>; STRIPES]>);
 
 impl Stripes {
     fn new() -> Self {
-        Self((0..STRIPES).map(|_| Mutex::new(())).collect())
+        Self(Box::new([const { Mutex::new(()) }; STRIPES]))
     }
 
     /// Locks the stripes of some keys, in one order for all callers.
