@@ -221,7 +221,20 @@ mod tests {
             (DiskError::StateChanged { device: device.clone(), path: path.clone() }, Reason::StateChanged),
             (DiskError::NotFound { device: device.clone(), path: path.clone() }, Reason::NotFound),
         ];
-        for (error, reason) in table {
+        use rustix::io::Errno;
+        // Swift answers 500 to these, and 507 only to a full device (diskfile.py create, write_metadata).
+        let unexpected = [
+            Errno::ROFS,
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::NOMEM,
+            Errno::STALE,
+            Errno::INTR,
+        ];
+        let unexpected = unexpected.map(|error| (io(error), Reason::ObjectIo));
+        for (error, reason) in table.into_iter().chain(unexpected) {
             let refusal = Refusal::from(error);
             assert_eq!(refusal.reason, reason, "{refusal}");
             assert!(

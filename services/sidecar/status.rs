@@ -149,6 +149,10 @@ mod tests {
             (Reason::IdleTimeout, 408),
             (Reason::Collision, 403),
             (Reason::StateChanged, 503),
+            (Reason::PartitionLocked, 503),
+            (Reason::DeviceLocked, 503),
+            // An error of the operating system that Swift does not expect: EIO, EROFS, EMFILE, ...
+            (Reason::ObjectIo, 500),
             (Reason::InvalidArgument, 400),
         ];
         for (reason, status) in pairs {
