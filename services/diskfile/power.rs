@@ -27,6 +27,10 @@ impl Device {
     fn link_into(&self, at: &Location, next: &Location, name: &str) -> io::Result<()> {
         let (from, directory) = (layout::object(at).join(name), layout::object(next));
         let to = directory.join(name);
+        if self.disk.stat(&from).is_err_and(|error| is(&error, Errno::NOENT)) {
+            // Another writer has won, and nothing is to be made for it.
+            return Ok(());
+        }
         let made = make_all(&*self.disk, &directory)?;
         match self.disk.hard_link(&from, &to) {
             Err(error) if is(&error, Errno::NOENT) && self.disk.stat(&from).is_err() => return Ok(()),

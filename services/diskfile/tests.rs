@@ -6,6 +6,7 @@ mod coded;
 mod confirming;
 mod crash;
 mod damage;
+mod differential;
 mod errors;
 mod format;
 mod hashing;

@@ -4,7 +4,9 @@
 /// is larger than any time or size is the largest there is. Only ASCII digits are digits here.
 #[must_use]
 pub fn python_integer(text: &str, radix: u32) -> Option<i64> {
-    let text = text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c));
+    // Of text in ASCII Python strips less.
+    let wide = |c: char| !text.is_ascii() && (c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c));
+    let text = text.trim_matches(|c: char| matches!(c, ' ' | '\t'..='\r') || wide(c));
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, text.get(1..)?),
         b'+' => (false, text.get(1..)?),
@@ -52,7 +54,7 @@ mod tests {
 
     #[test]
     fn refuses_what_python_refuses() {
-        for text in ["", " ", "+", "+-1", "- 1", "_1", "1_", "1__0", "1.5", "0x1", "one", "1 2"] {
+        for text in ["", " ", "+", "+-1", "- 1", "\u{1c}1", "_1", "1_", "1__0", "1.5", "0x1", "one", "1 2"] {
             assert_eq!(python_integer(text, 10), None, "{text:?}");
         }
         for text in ["", "0x", "0x_", "0x__1", "g", "0_x1", "_0x1"] {
