@@ -74,9 +74,10 @@ impl Hashes {
     }
 }
 
+/// What is no number never equals itself: a file of such a time would be calculated anew for ever, and never be replaced.
 fn seconds(value: &Value) -> Option<f64> {
     match value {
-        Value::Float(seconds) => Some(*seconds),
+        Value::Float(seconds) => seconds.is_finite().then_some(*seconds),
         Value::Int(seconds) => Some(*seconds as f64),
         _ => None,
     }
@@ -97,9 +98,11 @@ fn hash(value: &Value) -> Option<SuffixHash> {
     (!fragments.is_empty()).then_some(SuffixHash::Fragments(fragments))
 }
 
+/// In lower case alone: peers refuse an answer that has another.
 fn hex(value: &Value) -> Option<String> {
     let text = value.as_str()?;
-    (text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| text.to_owned())
+    (text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+        .then(|| text.to_owned())
 }
 
 fn value(hash: &Option<SuffixHash>) -> Value {
@@ -220,6 +223,28 @@ mod tests {
         }
         assert_eq!(Hashes::decode(b"junk"), Hashes::unknown());
         assert_eq!(Hashes::decode(&ssync_pickle::write(&Value::None)), Hashes::unknown());
+    }
+
+    #[test]
+    fn a_hash_in_upper_case_is_none() {
+        let upper = || Value::text("3E9785500A5FA2E1D89A06987BEEEE58");
+        let lower = || Value::text("3e9785500a5fa2e1d89a06987beeee58");
+        let pickle = ssync_pickle::write(&Value::Dict(vec![
+            (Value::text("001"), lower()),
+            (Value::text("002"), upper()),
+            (Value::text("003"), Value::Dict(vec![(Value::None, lower()), (Value::Int(1), upper())])),
+        ]));
+        let known: Vec<_> =
+            Hashes::decode(&pickle).suffixes.into_values().map(|hash| hash.is_some()).collect();
+        assert_eq!(known, [true, false, false]);
+    }
+
+    #[test]
+    fn a_time_that_is_no_number_is_not_believed() {
+        for seconds in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let hashes = Hashes { valid: true, updated: seconds, suffixes: BTreeMap::new() };
+            assert_eq!(Hashes::decode(&hashes.encode()), Hashes::unknown());
+        }
     }
 
     /// Swift skips such a line, and does not calculate the hash anew.

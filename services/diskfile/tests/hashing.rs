@@ -231,3 +231,40 @@ fn a_suffix_that_cannot_be_read_is_unknown_until_it_can() {
     bed.watch.heal();
     assert_eq!(bed.hash_of("o"), whole(ONE_DATA));
 }
+
+/// A time that is no number never equals itself. Swift calculates such a partition's hashes until it has called itself too
+/// often; here they were calculated 16 times by each request, and never written.
+#[test]
+fn a_time_that_is_no_number_is_replaced() {
+    let bed = Bed::new();
+    let partition = bed.location("o").partition;
+    bed.put("o", b"one", at(1));
+    let good = bed.hashes(partition);
+    let file = bed.partition_dir("o").join("hashes.pkl");
+    let mut hashes = crate::hashes::Hashes::decode(&fs::read(&file).unwrap());
+    hashes.updated = f64::NAN;
+    fs::write(&file, hashes.encode()).unwrap();
+    bed.watch.take();
+    let suffix = bed.suffix("o");
+    assert_eq!(bed.device.suffix_hashes(WHOLE, partition, &[suffix], false).unwrap(), good);
+    let listing = format!("list objects/312/{suffix}");
+    assert_eq!(bed.watch.take().iter().filter(|line| **line == listing).count(), 1);
+    assert!(crate::hashes::Hashes::decode(&fs::read(&file).unwrap()).valid);
+}
+
+/// One such entry spoiled the whole answer: peers refuse a hash in upper case.
+#[test]
+fn a_hash_in_upper_case_is_calculated_anew() {
+    let bed = Bed::new();
+    let partition = bed.location("o").partition;
+    bed.put("o", b"one", at(1));
+    let good = bed.hashes(partition);
+    let file = bed.partition_dir("o").join("hashes.pkl");
+    let mut hashes = crate::hashes::Hashes::decode(&fs::read(&file).unwrap());
+    for hash in hashes.suffixes.values_mut() {
+        let Some(SuffixHash::Replicated(hex)) = hash else { panic!("{hash:?}") };
+        *hex = "3E9785500A5FA2E1D89A06987BEEEE58".to_owned();
+    }
+    fs::write(&file, hashes.encode()).unwrap();
+    assert_eq!(bed.hashes(partition), good);
+}
