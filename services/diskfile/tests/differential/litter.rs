@@ -13,10 +13,7 @@ pub(super) fn place(generator: &mut Generator<'_>) -> Value {
     if generator.random.chance(3) {
         return file(&directory, "a file where a directory should be", &json!([]), None);
     }
-    let name = match generator.random.below(10) {
-        0 | 1 => odd_name(generator, policy),
-        _ => good_name(generator, policy),
-    };
+    let name = any_name(generator, policy, 20);
     let path = format!("{directory}/{name}");
     if generator.random.chance(2) {
         return json!({"op": "place", "path": format!("{directory}/sub"), "body": null});
@@ -39,6 +36,15 @@ fn objects(policy: u64) -> &'static str {
 fn file(path: &str, body: &str, attributes: &Value, modified: Option<u64>) -> Value {
     json!({"op": "place", "path": path, "body": body, "attributes": attributes,
         "modified": modified.map(|seconds| seconds as f64)})
+}
+
+fn any_name(generator: &mut Generator<'_>, policy: u64, odd: u64) -> String {
+    let name = match generator.random.chance(odd) {
+        true => odd_name(generator, policy),
+        false => good_name(generator, policy),
+    };
+    // These are no names of files.
+    if ["", ".", ".."].contains(&name.as_str()) { "x".to_owned() } else { name }
 }
 
 fn good_name(generator: &mut Generator<'_>, policy: u64) -> String {
@@ -269,7 +275,7 @@ fn stored(generator: &mut Generator<'_>, metadata: &Map<String, Value>) -> Value
     };
     let length = pickle.len() as u64;
     match random.below(30) {
-        0 => pickle[random.below(length) as usize] ^= 1 << random.below(8),
+        0 => pickle[random.below(length) as usize] ^= 1 << random.below(5),
         1 => pickle.truncate(random.below(length) as usize),
         2 => {
             pickle = random
@@ -326,10 +332,7 @@ pub(super) fn damage(generator: &mut Generator<'_>) -> Value {
         at = generator.now - generator.random.pick(&[0, 5, 6, 60, 61, 1000]);
     }
     let policy = generator.policy();
-    let name =
-        if generator.random.chance(70) { good_name(generator, policy) } else { odd_name(generator, policy) };
-    // A name with a slash, or none, is no name.
-    let name = if name.is_empty() || name == "." { "x".to_owned() } else { name };
+    let name = any_name(generator, policy, 30);
     generator.on_object(
         "damage",
         json!({"policy": policy, "what": what, "nth": nth, "at": at, "value": value, "name": name}),

@@ -92,7 +92,12 @@ def header(value):
     """A header's bytes from the text that Swift keeps: characters that are no byte stay what they are."""
     if not isinstance(value, str):
         return str(value)
-    return text(b''.join(bytes([ord(c)]) if ord(c) < 256 else c.encode('utf8', 'surrogateescape') for c in value))
+    try:
+        value.encode('latin1')
+        return value
+    except UnicodeEncodeError:
+        return text(b''.join(bytes([ord(c)]) if ord(c) < 256 else c.encode('utf8', 'surrogateescape')
+                             for c in value))
 
 
 def headers(metadata):
