@@ -131,6 +131,17 @@ impl Device {
         Ok(())
     }
 
+    /// Flushes the name of one file, unless that lasts already.
+    pub(crate) fn flush_name(&self, directory: &Path, file: &Path, stat: &Stat) -> io::Result<()> {
+        if self.is_settled(file, stat) {
+            return Ok(());
+        }
+        self.disk.sync_dir(directory)?;
+        let settled = vec![(file.to_path_buf(), (stat.inode, stat.born))];
+        Settling { device: self, directories: Vec::new(), settled }.remember();
+        Ok(())
+    }
+
     fn is_settled(&self, directory: &Path, stat: &Stat) -> bool {
         let old = stat
             .born

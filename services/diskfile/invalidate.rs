@@ -1,6 +1,6 @@
 //! Suffixes whose hashes are stale: `hashes.invalid` (Swift: diskfile.py invalidate_hash).
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use rustix::io::Errno;
 use ssync_types::{Partition, PolicyIndex, Suffix};
@@ -8,19 +8,18 @@ use ssync_types::{Partition, PolicyIndex, Suffix};
 use crate::{
     Device, DiskError,
     directory::is,
-    disk::{DiskFile, OpenMode, write_all},
+    disk::{DiskFile, OpenMode, Stat, write_all},
     layout,
 };
 
-/// A note in `hashes.invalid`, by where it ends, and the hashes that had not taken it in.
+/// A note in `hashes.invalid`, which ends where the file ended then.
 #[derive(Debug)]
 pub(crate) struct Note {
-    end: u64,
-    /// The inode of `hashes.pkl`, which is replaced before notes are cleared.
-    hashes: Option<u64>,
     file: Box<dyn DiskFile>,
-    /// The note is the first: the file was made for it.
-    made: bool,
+    stat: Stat,
+    /// `hashes.pkl`, which had not taken the note in. It is replaced before notes are cleared; and while it is open, no other
+    /// file gets its inode.
+    hashes: Option<(Box<dyn DiskFile>, u64)>,
 }
 
 impl Device {
@@ -44,6 +43,25 @@ impl Device {
         }
     }
 
+    /// Marks a suffix as stale, flushed, does what makes it so, and marks it again where somebody has calculated its hash in
+    /// between: the hash of what was there before.
+    pub(crate) fn invalidate_around<T>(
+        &self,
+        partition: &Path,
+        suffix: Suffix,
+        change: impl FnOnce() -> T,
+    ) -> Result<T, DiskError> {
+        let note = self.note(partition, &[suffix])?;
+        if let Some(note) = &note {
+            self.flush_note(partition, note)?;
+        }
+        let changed = change();
+        if self.is_consumed(partition, note.as_ref()) {
+            self.invalidate(partition, &[suffix])?;
+        }
+        Ok(changed)
+    }
+
     /// Marks suffixes as stale, not yet flushed; `None` when there is no such partition, or nothing to mark.
     pub(crate) fn note(&self, partition: &Path, suffixes: &[Suffix]) -> Result<Option<Note>, DiskError> {
         if suffixes.is_empty() {
@@ -53,11 +71,10 @@ impl Device {
         let path = partition.join(layout::INVALIDATIONS);
         let lines: String = suffixes.iter().map(|suffix| format!("{suffix}\n")).collect();
         let write = || {
-            let made = self.disk.stat(&path).is_err();
             let file = self.disk.open(&path, OpenMode::Append)?;
             write_all(&*file, lines.as_bytes(), 0)?;
             file.start_sync();
-            Ok(Some(Note { end: file.stat()?.size, hashes: self.hashes_inode(partition), file, made }))
+            Ok(Some(Note { stat: file.stat()?, file, hashes: self.open_hashes(partition)? }))
         };
         match write() {
             Err(error) if is(&error, Errno::NOENT) => Ok(None),
@@ -65,14 +82,21 @@ impl Device {
         }
     }
 
-    /// Flushes a note, and the name of the file that was made for it.
+    fn open_hashes(&self, partition: &Path) -> io::Result<Option<(Box<dyn DiskFile>, u64)>> {
+        match self.disk.open(&partition.join(layout::HASHES), OpenMode::Read) {
+            Ok(file) => Ok(Some(file.stat().map(|stat| (file, stat.inode))?)),
+            Err(error) if is(&error, Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Flushes a note, and the name of its file where that may not last.
     pub(crate) fn flush_note(&self, partition: &Path, note: &Note) -> Result<(), DiskError> {
         if self.is_unflushed() {
             return Ok(());
         }
         let path = partition.join(layout::INVALIDATIONS);
-        let named = |()| if note.made { self.disk.sync_dir(partition) } else { Ok(()) };
-        match note.file.sync().and_then(named) {
+        match note.file.sync().and_then(|()| self.flush_name(partition, &path, &note.stat)) {
             // The partition was removed, and the note with it: so it is consumed.
             Err(error) if is(&error, Errno::NOENT) => Ok(()),
             other => other.map_err(|error| self.io("flush", &path, error)),
@@ -84,10 +108,8 @@ impl Device {
     pub(crate) fn is_consumed(&self, partition: &Path, note: Option<&Note>) -> bool {
         let Some(note) = note else { return true };
         let notes = self.disk.stat(&partition.join(layout::INVALIDATIONS));
-        notes.map_or(true, |stat| stat.size < note.end) || self.hashes_inode(partition) != note.hashes
-    }
-
-    fn hashes_inode(&self, partition: &Path) -> Option<u64> {
-        self.disk.stat(&partition.join(layout::HASHES)).ok().map(|stat| stat.inode)
+        let hashes = self.disk.stat(&partition.join(layout::HASHES)).ok().map(|stat| stat.inode);
+        notes.map_or(true, |stat| stat.size < note.stat.size)
+            || hashes != note.hashes.as_ref().map(|(_, inode)| *inode)
     }
 }

@@ -1,8 +1,8 @@
 //! Where threads that publish at the same time meet, so that one flush serves many (`durability = batch`).
 //!
-//! Each thread queues its publication. While fewer than `pace` lead, one of the waiting threads leads: it takes what is its
-//! share of the queue, commits it as a batch, and tells the others. Nobody waits for a batch to fill up: a thread that comes
-//! alone commits at once, and what comes in the meantime makes the next batch. The queue is bounded by the threads.
+//! Each thread queues its publication. While fewer threads lead than `Pace` allows, one that waits leads: it takes its own and
+//! its share of what others have queued, commits that as a batch, and tells them. Nobody waits for a batch to fill up: a thread
+//! that comes alone commits at once, and what comes in the meantime makes the next batch. The queue is bounded by the threads.
 
 mod pace;
 
@@ -22,8 +22,8 @@ use pace::Pace;
 
 /// Most publications in a batch.
 const BATCH_MAX: usize = 64;
-/// Most bytes in a batch of more than one. A large body waits for nobody's flush, and nobody for its.
-const BATCH_BYTES_MAX: u64 = 8 << 20;
+/// Contents that are not flushed in company: nobody should wait for them.
+const LARGE_BYTES: u64 = 1 << 20;
 
 /// The queue of a device.
 #[derive(Debug, Default)]
@@ -54,6 +54,9 @@ struct Ticket {
 impl Pipeline {
     /// Publishes, with whatever else is being published on the device.
     pub(crate) fn publish(&self, device: &Device, publication: Publication) -> Result<(), DiskError> {
+        if publication.size >= LARGE_BYTES {
+            return device.commit_alone(publication);
+        }
         let ticket = Arc::new(Ticket::default());
         let mut state = self.lock();
         state.waiting.push_back(Waiting { publication, ticket: Arc::clone(&ticket) });
@@ -61,7 +64,7 @@ impl Pipeline {
             if let Some(outcome) = ticket.take() {
                 return outcome;
             }
-            if let Some(batch) = state.take_batch() {
+            if let Some(batch) = state.take_batch(&ticket) {
                 drop(state);
                 self.lead(device, batch);
                 state = self.lock();
@@ -87,21 +90,24 @@ impl Pipeline {
 }
 
 impl State {
-    /// The next batch, if one more thread may lead; that thread is counted.
-    fn take_batch(&mut self) -> Option<Vec<Waiting>> {
-        let free = self.pace.leaders().checked_sub(self.leaders).filter(|free| *free > 0)?;
-        let share = self.waiting.len().div_ceil(free).min(BATCH_MAX);
-        let mut bytes = 0;
-        let fits = |waiting: &&Waiting| {
-            bytes += waiting.publication.size;
-            bytes <= BATCH_BYTES_MAX
-        };
-        let taken = self.waiting.iter().take(share).take_while(fits).count().max(1).min(self.waiting.len());
-        if taken == 0 {
-            return None;
-        }
+    /// A batch for the thread that waits with a ticket, if one more may lead and nobody has taken its publication; that
+    /// thread is counted. So all who are left in the queue wait, and none of them leads.
+    fn take_batch(&mut self, own: &Arc<Ticket>) -> Option<Vec<Waiting>> {
+        let free = self.places();
+        let place = self.waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.ticket, own));
+        let place = place.filter(|_| free > 0)?;
+        // With one of the others at least, the one that has waited longest: who comes late cannot keep it waiting.
+        let share = self.waiting.len().div_ceil(free).clamp(2, BATCH_MAX);
+        let mut batch: Vec<_> = self.waiting.remove(place).into_iter().collect();
+        let others = (share - 1).min(self.waiting.len());
+        batch.extend(self.waiting.drain(..others));
         self.leaders += 1;
-        Some(self.waiting.drain(..taken).collect())
+        Some(batch)
+    }
+
+    /// How many more may lead.
+    fn places(&self) -> usize {
+        self.pace.leaders().saturating_sub(self.leaders)
     }
 }
 
@@ -116,7 +122,7 @@ impl Ticket {
     }
 }
 
-/// A batch under way. When it ends, however it ends, everybody who waits for it is told, and somebody else leads.
+/// A batch under way. When it ends, however it ends, everybody who waits for it is told, and others lead.
 struct Leading<'a> {
     pipeline: &'a Pipeline,
     device: &'a Device,
@@ -140,7 +146,7 @@ impl Drop for Leading<'_> {
                 Err(self.device.io("commit", Path::new(""), lost))
             }));
         }
-        if let Some(next) = state.waiting.front() {
+        for next in state.waiting.iter().take(state.places()) {
             next.ticket.called.notify_one();
         }
     }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use ssync_types::{Metadata, ObjectPath, Timestamp};
 
 use crate::{
-    Device, DiskError, Location, MetaFile, attributes::Attributes, layout, name, publish::Publication,
+    Device, DiskError, Location, MetaFile,
+    attributes::Attributes,
+    layout, name,
+    publish::{Aftermath, Publication},
     temporary::Temporary,
 };
 
@@ -38,10 +41,8 @@ impl Device {
             at: *at,
             name: name::meta(meta.timestamp, meta.content_type),
             size: 0,
-            replaces: None,
             needs_body: true,
-            clean_up: true,
-            next_part_power: meta.next_part_power,
+            then: Aftermath { replaces: None, clean_up: true, next_part_power: meta.next_part_power },
         };
         self.publish(publication, &attributes)
     }
@@ -64,10 +65,8 @@ impl Device {
             at: *at,
             name: name::tombstone(timestamp),
             size: 0,
-            replaces: None,
             needs_body: false,
-            clean_up: true,
-            next_part_power,
+            then: Aftermath { replaces: None, clean_up: true, next_part_power },
         };
         self.publish(publication, &attributes)
     }

@@ -27,6 +27,12 @@ pub(crate) struct Publication {
     pub(crate) size: u64,
     /// Whether the object must still have a body.
     pub(crate) needs_body: bool,
+    pub(crate) then: Aftermath,
+}
+
+/// What is done once a name is given and flushed.
+#[derive(Debug)]
+pub(crate) struct Aftermath {
     /// A name of the same contents that goes: a durable fragment takes the place of the one without the mark.
     pub(crate) replaces: Option<String>,
     /// Whether what it obsoletes is removed. Not for a fragment that waits for its durable mark.
@@ -87,13 +93,15 @@ impl Device {
             .map_err(|error| self.unstorable(&publication.target(), error))?;
         match self.settings.config.durability {
             Durability::Batch => self.pipeline.publish(self, publication),
-            Durability::Object | Durability::None => {
-                let mut alone = [Member::new(publication)];
-                self.commit(&mut alone);
-                let [alone] = alone;
-                alone.into_outcome()
-            }
+            Durability::Object | Durability::None => self.commit_alone(publication),
         }
+    }
+
+    pub(crate) fn commit_alone(&self, publication: Publication) -> Result<(), DiskError> {
+        let mut alone = [Member::new(publication)];
+        self.commit(&mut alone);
+        let [alone] = alone;
+        alone.into_outcome()
     }
 
     /// ext4 answers metadata of more than one block as it answers a full disk.
@@ -128,7 +136,7 @@ impl Device {
         self.flush_directories(batch);
         for member in batch {
             member.step(|publication| {
-                self.settle(publication);
+                self.finish(&publication.at, &publication.name, &publication.then);
                 Ok(())
             });
         }
@@ -148,7 +156,7 @@ impl Device {
                 Ok(note) => {
                     notes.insert(partition, note);
                 }
-                Err(error) => fail_all(batch, &error, |publication| publication.partition() == partition),
+                Err(error) => fail_where(batch, &error, |publication| publication.partition() == partition),
             }
         }
         notes
@@ -177,7 +185,7 @@ impl Device {
             if let Some(note) = note
                 && let Err(error) = self.flush_note(partition, note)
             {
-                fail_all(batch, &error, |publication| publication.partition() == *partition);
+                fail_where(batch, &error, |publication| publication.partition() == *partition);
             }
         }
     }
@@ -203,7 +211,19 @@ impl Device {
                 .collect();
             let stale: Vec<_> = stale.into_iter().collect();
             if let Err(error) = self.invalidate(partition, &stale) {
-                fail_all(batch, &error, |publication| publication.partition() == *partition);
+                self.withdraw(batch, partition);
+                fail_where(batch, &error, |publication| publication.partition() == *partition);
+            }
+        }
+    }
+
+    /// Takes back names that no hash would know of. One that was there before stays: its hash is of the name alone.
+    fn withdraw(&self, batch: &mut [Member], partition: &Path) {
+        for member in batch.iter_mut().filter(|member| member.outcome.is_ok()) {
+            let publication = &mut member.publication;
+            if publication.partition() == partition {
+                let target = publication.target();
+                publication.file.withdraw(&target);
             }
         }
     }
@@ -239,22 +259,21 @@ impl Device {
         Ok(())
     }
 
-    /// The file is published: what goes wrong from here changes nothing about that.
-    fn settle(&self, publication: &Publication) {
-        let at = &publication.at;
-        if let Some(replaced) = &publication.replaces {
+    /// The name is given: what goes wrong from here changes nothing about that.
+    pub(crate) fn finish(&self, at: &Location, name: &str, then: &Aftermath) {
+        if let Some(replaced) = &then.replaces {
             // Most often there is none.
-            let _ = self.disk.unlink(&publication.directory().join(replaced));
+            let _ = self.disk.unlink(&layout::object(at).join(replaced));
         }
-        if let Some(power) = publication.next_part_power {
-            self.link_for_power(at, &publication.name, power);
-            if let Some(replaced) = &publication.replaces {
+        if let Some(power) = then.next_part_power {
+            self.link_for_power(at, name, power);
+            if let Some(replaced) = &then.replaces {
                 self.unlink_for_power(at, replaced, power);
             }
         }
-        if publication.clean_up {
+        if then.clean_up {
             self.clean_up_quietly(at);
-            if let Some(power) = publication.next_part_power {
+            if let Some(power) = then.next_part_power {
                 self.clean_up_for_power(at, power);
             }
         }
@@ -290,7 +309,7 @@ impl Device {
     }
 }
 
-fn fail_all(batch: &mut [Member], error: &DiskError, concerned: impl Fn(&Publication) -> bool) {
+fn fail_where(batch: &mut [Member], error: &DiskError, concerned: impl Fn(&Publication) -> bool) {
     for member in batch.iter_mut().filter(|member| concerned(&member.publication)) {
         member.fail(error);
     }

@@ -29,10 +29,14 @@ impl Device {
             _ => directory.parent().unwrap_or(directory),
         };
         let known = suffix.file_name().map(OsStr::as_bytes).and_then(Suffix::from_name);
-        if let (Some(known), Some(partition)) = (known, suffix.parent()) {
-            self.invalidate(partition, &[known])?;
+        let moving = || {
+            self.move_aside(policy, directory)
+                .map_err(|error| self.io("move to quarantine", directory, error))
+        };
+        match (known, suffix.parent()) {
+            (Some(known), Some(partition)) => self.invalidate_around(partition, known, moving)?,
+            _ => moving(),
         }
-        self.move_aside(policy, directory).map_err(|error| self.io("move to quarantine", directory, error))
     }
 
     fn move_aside(&self, policy: PolicyIndex, directory: &Path) -> io::Result<PathBuf> {

@@ -43,9 +43,11 @@ impl Device {
         if confirmed.is_empty() || !all_text || confirmed != release_files(&entries).into_iter().collect() {
             return Ok(ReleaseOutcome::Changed);
         }
-        self.invalidate(&layout::partition(at.policy, at.partition), &[hash.suffix()])?;
         let mut held = Held { device: self, at: &at, links: Vec::new() };
-        match held.take_away(&directory, &confirmed) {
+        let partition = layout::partition(at.policy, at.partition);
+        let taken =
+            self.invalidate_around(&partition, hash.suffix(), || held.take_away(&directory, &confirmed))?;
+        match taken {
             Ok(true) => Ok(ReleaseOutcome::Released),
             Ok(false) => Ok(ReleaseOutcome::Changed),
             Err(error) => Ok(ReleaseOutcome::Failed(self.io("remove files of", &directory, error).into())),

@@ -29,6 +29,8 @@ pub(crate) struct Temporary {
     name: Option<PathBuf>,
     directory: PathBuf,
     published: bool,
+    /// The name that it was given was nobody's before.
+    linked: bool,
     /// How many directories were made for it, from the object's upwards.
     pub(crate) made: usize,
 }
@@ -67,9 +69,16 @@ impl Temporary {
             }
         }
         match result {
-            Ok((file, name)) => {
-                Ok(Self { device, file, policy: at.policy, name, directory, published: false, made })
-            }
+            Ok((file, name)) => Ok(Self {
+                device,
+                file,
+                policy: at.policy,
+                name,
+                directory,
+                published: false,
+                linked: false,
+                made,
+            }),
             Err(error) if is(&error, Errno::NOTDIR) => {
                 let _exclusive = device.exclusive(&at.hash);
                 Err(device.quarantine_unlistable(at.policy, &directory, error))
@@ -101,12 +110,23 @@ impl Temporary {
 
     fn name_as(&mut self, target: &Path) -> io::Result<()> {
         match &self.name {
-            None => self.file.link(target),
+            None => {
+                self.file.link(target)?;
+                self.linked = true;
+                Ok(())
+            }
             Some(name) => {
                 self.device.disk.rename(name, target)?;
                 self.name = None;
                 Ok(())
             }
+        }
+    }
+
+    /// Takes its name away again, unless it took the place of another file.
+    pub(crate) fn withdraw(&mut self, target: &Path) {
+        if self.linked && self.device.disk.unlink(target).is_ok() {
+            self.published = false;
         }
     }
 

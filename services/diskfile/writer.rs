@@ -7,8 +7,14 @@ use rustix::io::Errno;
 use ssync_types::{FragmentIndex, Invalid, ObjectPath};
 
 use crate::{
-    Committed, DataFile, Device, DiskError, Location, PolicyKind, attributes::Attributes, choice::Preference,
-    digest, directory::errno, disk::write_all, layout, merge, name, publish::Publication,
+    Committed, DataFile, Device, DiskError, Location, PolicyKind,
+    attributes::Attributes,
+    choice::Preference,
+    digest,
+    directory::errno,
+    disk::write_all,
+    layout, merge, name,
+    publish::{Aftermath, Publication},
     temporary::Temporary,
 };
 
@@ -99,24 +105,18 @@ impl Device {
         let (plain, durable) =
             (name::fragment(timestamp, fragment, false), name::fragment(timestamp, fragment, true));
         let _exclusive = self.exclusive(&at.hash);
-        self.invalidate(&layout::partition(at.policy, at.partition), &[at.hash.suffix()])?;
-        match self.disk.rename(&directory.join(&plain), &directory.join(&durable)) {
+        let partition = layout::partition(at.policy, at.partition);
+        let rename = || self.disk.rename(&directory.join(&plain), &directory.join(&durable));
+        match self.invalidate_around(&partition, at.hash.suffix(), rename)? {
             Ok(()) => {}
             Err(error) if errno(&error) == Some(Errno::NOENT) => {
                 self.require_durable(at, fragment, timestamp)?;
             }
-            Err(error) => return Err(self.io("mark as durable", &directory.join(plain), error)),
+            Err(error) => return Err(self.io("mark as durable", &directory.join(&plain), error)),
         }
         // Also where it had its mark before: whoever gave it may have been cut off here.
         self.sync_names(&directory, 0).map_err(|error| self.io("flush the directory", &directory, error))?;
-        if let Some(power) = next_part_power {
-            self.link_for_power(at, &durable, power);
-            self.unlink_for_power(at, &plain, power);
-        }
-        self.clean_up_quietly(at);
-        if let Some(power) = next_part_power {
-            self.clean_up_for_power(at, power);
-        }
+        self.finish(at, &durable, &Aftermath { replaces: Some(plain), clean_up: true, next_part_power });
         Ok(())
     }
 
@@ -223,13 +223,15 @@ impl Writer {
             at: self.at,
             name,
             size: self.written,
-            replaces: match fragment {
-                Some((index, true)) => Some(name::fragment(file.timestamp, index, false)),
-                _ => None,
-            },
             needs_body: false,
-            clean_up: fragment.is_none_or(|(_, durable)| durable),
-            next_part_power: file.next_part_power,
+            then: Aftermath {
+                replaces: match fragment {
+                    Some((index, true)) => Some(name::fragment(file.timestamp, index, false)),
+                    _ => None,
+                },
+                clean_up: fragment.is_none_or(|(_, durable)| durable),
+                next_part_power: file.next_part_power,
+            },
         };
         self.device.publish(publication, &attributes)?;
         Ok(Committed { etag, content_length: self.written })

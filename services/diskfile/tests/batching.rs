@@ -13,7 +13,7 @@ use crate::{
     DiskError, Location, attributes,
     attributes::Attributes,
     layout, name,
-    publish::{Member, Publication},
+    publish::{Aftermath, Member, Publication},
     temporary::Temporary,
 };
 
@@ -35,9 +35,7 @@ fn member(bed: &Bed, at: &Location, object: &str, seconds: u64) -> Member {
         name: name::data(super::bed::at(seconds)),
         size: 0,
         needs_body: false,
-        replaces: None,
-        clean_up: true,
-        next_part_power: None,
+        then: Aftermath { replaces: None, clean_up: true, next_part_power: None },
     })
 }
 
@@ -198,4 +196,51 @@ fn a_leader_that_panics_leaves_nobody_waiting() {
     assert!(thread.join().is_err());
     bed.put("o", b"x", at(2));
     assert_eq!(bed.object("o").info.data, at(2));
+}
+
+#[test]
+fn small_objects_do_not_wait_for_large_bodies() {
+    const LARGE: usize = 6;
+    let bed = Arc::new(batch_bed());
+    let (entered, inside) = mpsc::channel::<()>();
+    let gates: Vec<_> = (0..LARGE)
+        .map(|_| {
+            let (release, gate) = mpsc::channel::<()>();
+            let entered = entered.clone();
+            bed.watch.before("sync temporary", move || {
+                entered.send(()).unwrap();
+                gate.recv().unwrap();
+            });
+            release
+        })
+        .collect();
+    let writers: Vec<_> = (0..LARGE)
+        .map(|n| {
+            let bed = Arc::clone(&bed);
+            thread::spawn(move || bed.put(&format!("large{n}"), &vec![b'x'; 1 << 20], at(1)))
+        })
+        .collect();
+    (0..LARGE).for_each(|_| inside.recv().unwrap());
+    bed.put("small", b"x", at(1));
+    drop(gates.into_iter().map(|release| release.send(()).unwrap()).collect::<Vec<_>>());
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    assert_eq!(bed.object("large0").info.content_length, 1 << 20);
+}
+
+#[test]
+fn a_name_that_no_hash_would_know_of_is_taken_back() {
+    let bed = batch_bed();
+    bed.put("o", b"old", at(1));
+    let (device, watch) = (Arc::clone(&bed.device), bed.watch.clone());
+    let partition = bed.location("o").partition;
+    bed.watch.before("sync temporary", move || {
+        device.suffix_hashes(super::bed::WHOLE, partition, &[], false).unwrap();
+        watch.fail("write objects/312/hashes.invalid", Errno::IO);
+    });
+    let new = bed.put_with("o", b"new", at(2), Metadata::new());
+    assert!(matches!(new, Err(DiskError::Io { .. })), "{new:?}");
+    assert_eq!(bed.files("o"), ["0000000001.00000.data"]);
+    bed.watch.heal();
+    bed.put("o", b"new", at(2));
+    assert_eq!(bed.files("o"), ["0000000002.00000.data"]);
 }

@@ -232,6 +232,23 @@ fn a_suffix_that_cannot_be_read_is_unknown_until_it_can() {
     assert_eq!(bed.hash_of("o"), whole(ONE_DATA));
 }
 
+/// A pass writes `hashes.pkl` twice, and ext4 gives the second file the inode of the first; others' notes hide that one is gone.
+#[test]
+fn a_note_that_was_taken_while_others_make_notes_is_made_again() {
+    let bed = Bed::new();
+    let partition = bed.location("o").partition;
+    bed.put("o", b"one", at(1));
+    bed.hashes(partition);
+    let before = bed.hash_of("o").unwrap();
+    let device = std::sync::Arc::clone(&bed.device);
+    bed.watch.before("sync temporary", move || {
+        device.suffix_hashes(WHOLE, partition, &[], false).unwrap();
+        device.invalidate_suffixes(WHOLE, partition, &[Suffix::from_low_bits(0x123)]).unwrap();
+    });
+    bed.put("o", b"two", at(2));
+    assert_ne!(bed.hash_of("o").unwrap(), before, "the hash tells of a body that is gone");
+}
+
 /// A time that is no number never equals itself. Swift calculates such a partition's hashes until it has called itself too
 /// often; here they were calculated 16 times by each request, and never written.
 #[test]

@@ -17,7 +17,7 @@ use crate::{
     device::Settings,
     disk::write_all,
     name,
-    publish::{Member, Publication},
+    publish::{Aftermath, Member, Publication},
     temporary::Temporary,
     tests::{
         bed::{CODED, WHOLE},
@@ -154,9 +154,7 @@ pub(super) fn member(
         name: if mark.is_some() { name::data(time) } else { name::tombstone(time) },
         size: body.len() as u64,
         needs_body: false,
-        replaces: None,
-        clean_up: true,
-        next_part_power: None,
+        then: Aftermath { replaces: None, clean_up: true, next_part_power: None },
     }))
 }
 

@@ -13,7 +13,7 @@ use crate::{
     DiskError, Found, OpenOptions,
     attributes::{self, Attributes},
     name,
-    publish::{Member, Publication},
+    publish::{Aftermath, Member, Publication},
     temporary::Temporary,
     tests::bed::{WHOLE, path},
 };
@@ -174,9 +174,7 @@ fn batch(b: &Bench) -> Answer {
             name: name::data(at(50)),
             size: 0,
             needs_body: false,
-            replaces: None,
-            clean_up: true,
-            next_part_power: None,
+            then: Aftermath { replaces: None, clean_up: true, next_part_power: None },
         }));
     }
     b.arm();
