@@ -9,6 +9,7 @@
 //!   prints it with what differs.
 //! * `SSYNC_HISTORIES=N` is how many histories `differential::long` performs (`tests/run --full`), from `SSYNC_SEED` on.
 
+mod cases;
 mod clocked;
 mod damage;
 mod exceptions;
