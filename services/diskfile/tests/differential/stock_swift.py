@@ -122,6 +122,10 @@ class Twofold(Exception):
     """Two names of one file: Swift opens the one that the file system lists last, or first."""
 
 
+class Rewritten(Exception):
+    """A fragment is written once more while the power is being changed."""
+
+
 class Nameless(Exception):
     """A file holds a name that no object can have."""
 
@@ -249,6 +253,11 @@ def do_put(tree, op):
     df = tree.diskfile(op, **({'frag_index': op['fragment']} if coded else {}))
     data = raw(op['body'])
     time = Timestamp(op['time'])
+    if coded and op.get('next_power'):
+        path = os.path.join(df._datadir, df.manager.make_on_disk_filename(time, '.data', op['fragment']))
+        other = utils.replace_partition_in_path(tree.devices, path, op['next_power'])
+        if other != path and os.path.exists(other):
+            raise Rewritten(other)
     metadata = dict(op['metadata'])
     with df.create(size=len(data) if op['sized'] else None) as writer:
         for start in range(0, len(data), 50):
