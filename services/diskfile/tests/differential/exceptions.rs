@@ -1,4 +1,19 @@
 //! Where ours is meant to differ from Swift, each with the reason. All else that differs is a failure.
+//!
+//! Below are the ones that the comparison finds. These few are evened out in `stock_swift.py`, at the places that point here:
+//!
+//! * A partition that does not exist is not made to note in it that a suffix is stale: there is nothing to hash.
+//! * A write that comes to nothing leaves no directories of the object; where files have names before they are published,
+//!   ours makes the directories first and Swift last.
+//! * A commit marks the suffix as stale. Swift leaves that to the PUT before it, though hashing in between may have taken the
+//!   note away, and then no hash tells of the durable mark.
+//! * A commit that comes too late, because the fragment is durable or replaced, finishes what the other may have been cut
+//!   off in: it cleans, and marks the fragment in the next partition too.
+//! * The header inside each fragment of an erasure code is not looked at when it is read; body and checksum are.
+//! * What is listed for a sender has the name of an object; Swift offers whatever directory holds a body. What is listed as a
+//!   suffix is spelled as Swift spells it; Swift takes all that Python reads as hex.
+//! * Each fragment is offered as a revert would, and what that hides as a sync would: our senders offer all that is there.
+//! * A note that a cut-off writer left without its line's end does not swallow the next one. (Not generated.)
 
 use serde_json::Value;
 

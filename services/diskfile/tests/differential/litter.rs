@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{generate::Generator, ours::text, pickles};
+use super::{generate::Generator, ours::text, pickles, world::World};
 
 /// A file in an object's directory.
 pub(super) fn place(generator: &mut Generator<'_>) -> Value {
@@ -25,8 +25,14 @@ pub(super) fn place(generator: &mut Generator<'_>) -> Value {
 }
 
 fn directory(generator: &Generator<'_>, policy: u64, object: usize, power: u64) -> String {
-    let hash = generator.world.hash(&generator.objects[object]);
-    format!("{}/{}/{}/{hash}", objects(policy), generator.partition_of(object, power), &hash[29..])
+    directory_of(generator.world, policy, &generator.objects[object], power)
+}
+
+/// The directory of an object, below the device.
+pub(super) fn directory_of(world: &World, policy: u64, name: &str, power: u64) -> String {
+    let hash = world.hash(name);
+    let partition = u64::from_str_radix(&hash[..8], 16).unwrap() >> (32 - power);
+    format!("{}/{partition}/{}/{hash}", objects(policy), &hash[29..])
 }
 
 fn objects(policy: u64) -> &'static str {
