@@ -14,6 +14,7 @@ use crate::{
     DiskConfig, DiskError, Location, PolicyKind, Reserve, Space,
     disk::{Disk, Patient, RealDisk},
     pipeline::Pipeline,
+    queue::Queue,
 };
 
 /// How many objects can be changed at once on a device without two of them waiting for each other by chance.
@@ -36,7 +37,7 @@ pub struct Device {
     objects: Stripes,
     pub(crate) pipeline: Pipeline,
     /// Threads of this program that want one partition's `.lock` queue here, not on the file: that can only be polled.
-    partitions: Stripes,
+    pub(crate) partitions: Queue,
     /// The file system cannot make files without names.
     pub(crate) named_temporaries: AtomicBool,
     /// Directories whose names are known to be flushed: their inode and when it was made.
@@ -88,7 +89,7 @@ impl Device {
             disk: Box::new(Patient::new(disk)),
             objects: Stripes::new(),
             pipeline: Pipeline::default(),
-            partitions: Stripes::new(),
+            partitions: Queue::default(),
             named_temporaries: AtomicBool::new(false),
             settled: Mutex::default(),
             doubtful: Mutex::default(),
@@ -148,14 +149,6 @@ impl Device {
             let [.., a, b] = *hash.as_bytes();
             u64::from(u16::from_be_bytes([a, b]))
         }))
-    }
-
-    /// The queue of this program's threads before a partition's `.lock`.
-    pub(crate) fn queue(&self, partition: &Path) -> Exclusive<'_> {
-        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-        let mut hasher = DefaultHasher::new();
-        partition.hash(&mut hasher);
-        self.partitions.lock(iter::once(hasher.finish()))
     }
 
     /// What every write asks first: policy, mount, and that the name belongs into the directory.

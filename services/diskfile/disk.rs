@@ -52,7 +52,7 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
     /// Makes a file without a name in a directory.
     fn temporary(&self, directory: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Gives a file without a name one.
+    /// Gives a file another name, which must be free.
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Renames, replacing what was there.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

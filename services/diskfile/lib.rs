@@ -33,6 +33,7 @@ mod post;
 mod power;
 mod publish;
 mod quarantine;
+mod queue;
 mod release;
 mod suffix_hash;
 mod sweep;

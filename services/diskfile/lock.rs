@@ -1,9 +1,10 @@
 //! Locks that Swift's own daemons know: flock on files of given names (Swift: common/utils lock_path).
 
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::io::Errno;
@@ -11,10 +12,10 @@ use ssync_types::{Partition, PolicyIndex};
 
 use crate::{
     Device, DiskError, LockKind,
-    device::Exclusive,
     directory::{is, make_all},
     disk::{DiskFile, OpenMode},
     layout,
+    queue::Turn,
 };
 
 /// How long the lock of a partition's hashes is waited for (Swift: DEFAULT_LOCK_TIMEOUT).
@@ -43,7 +44,7 @@ pub struct DeviceLock {
 #[derive(Debug)]
 pub(crate) struct HashesLock<'a> {
     _file: Box<dyn DiskFile>,
-    _queue: Exclusive<'a>,
+    _turn: Turn<'a>,
 }
 
 impl Device {
@@ -58,7 +59,13 @@ impl Device {
         self.check_mounted()?;
         let directory = layout::partition(policy, partition);
         let file = self
-            .lock_any(&directory, &[layout::REPLICATION_LOCK.to_owned()], true, LockKind::Partition, timeout)?
+            .lock_any(
+                &directory,
+                &[layout::REPLICATION_LOCK.to_owned()],
+                true,
+                LockKind::Partition,
+                Duration::ZERO..timeout,
+            )?
             .ok_or_else(|| DiskError::StateChanged { device: self.name.clone(), path: directory })?;
         Ok(PartitionLock { device: Arc::clone(self), policy, partition, _file: file })
     }
@@ -76,30 +83,43 @@ impl Device {
         let names: Vec<_> = (0..slots.min(SLOTS_MAX))
             .map(|slot| if slot == 0 { layout::LOCK.to_owned() } else { format!("{}-{slot}", layout::LOCK) })
             .collect();
-        let file = self.lock_any(Path::new(""), &names, false, LockKind::Device, timeout)?;
+        let file = self.lock_any(Path::new(""), &names, false, LockKind::Device, Duration::ZERO..timeout)?;
         Ok(file.map(|file| DeviceLock { _file: file, _device: Arc::clone(self) }))
     }
 
     /// Takes the lock of a partition's hashes; `None` when there is no such partition.
     pub(crate) fn lock_hashes(&self, partition: &Path) -> Result<Option<HashesLock<'_>>, DiskError> {
-        let queue = self.queue(partition);
-        let file =
-            self.lock_any(partition, &[layout::LOCK.to_owned()], false, LockKind::Hashes, HASHES_TIMEOUT)?;
-        Ok(file.map(|file| HashesLock { _file: file, _queue: queue }))
+        self.lock_hashes_within(partition, HASHES_TIMEOUT)
     }
 
-    /// Takes the first of some locks that is free. Swift polls every 10 ms, and after a hundredth of the timeout once in
-    /// that.
+    /// As [`lock_hashes`](Self::lock_hashes). What is waited for this program's own threads counts: where somebody else holds
+    /// the lock for long, they would wait the whole time one after the other.
+    pub(crate) fn lock_hashes_within(
+        &self,
+        partition: &Path,
+        timeout: Duration,
+    ) -> Result<Option<HashesLock<'_>>, DiskError> {
+        let (names, kind) = ([layout::LOCK.to_owned()], LockKind::Hashes);
+        let began = Instant::now();
+        let Some(turn) = self.partitions.wait_for(partition, timeout) else {
+            return Err(self.locked(kind, partition, &names, timeout));
+        };
+        let file = self.lock_any(partition, &names, false, kind, began.elapsed()..timeout)?;
+        Ok(file.map(|file| HashesLock { _file: file, _turn: turn }))
+    }
+
+    /// Takes the first of some locks that is free, while what was waited is below the timeout. Swift polls every 10 ms, and
+    /// after a hundredth of the timeout once in that.
     fn lock_any(
         &self,
         directory: &Path,
         names: &[String],
         make: bool,
         kind: LockKind,
-        timeout: Duration,
+        time: Range<Duration>,
     ) -> Result<Option<Box<dyn DiskFile>>, DiskError> {
+        let Range { start: mut waited, end: timeout } = time;
         let slow = POLL.max(timeout / 100);
-        let mut waited = Duration::ZERO;
         loop {
             if make {
                 make_all(&*self.disk, directory).map_err(|error| self.io("make", directory, error))?;
@@ -116,13 +136,17 @@ impl Device {
                 }
             }
             if waited >= timeout {
-                let path = names.first().map_or_else(PathBuf::new, |name| directory.join(name));
-                return Err(DiskError::Locked { device: self.name.clone(), kind, path, waited });
+                return Err(self.locked(kind, directory, names, waited));
             }
             let pause = if waited > timeout / 100 { slow } else { POLL }.min(timeout - waited);
             self.disk.pause(pause);
             waited += pause;
         }
+    }
+
+    fn locked(&self, kind: LockKind, directory: &Path, names: &[String], waited: Duration) -> DiskError {
+        let path = names.first().map_or_else(PathBuf::new, |name| directory.join(name));
+        DiskError::Locked { device: self.name.clone(), kind, path, waited }
     }
 
     fn try_lock(&self, path: &Path) -> std::io::Result<Option<Box<dyn DiskFile>>> {

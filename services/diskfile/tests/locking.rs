@@ -1,11 +1,14 @@
 //! Locks among threads, and with other processes.
 
-use std::{fs, thread, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use ssync_types::{Reason, Refusal};
 
 use super::bed::{Bed, WHOLE, at};
-use crate::DiskError;
+use crate::{DiskError, layout};
 
 const NOW: Duration = Duration::ZERO;
 
@@ -77,4 +80,27 @@ fn writers_of_one_partition_do_not_lose_notes() {
     });
     assert_eq!(bed.notes("o").lines().count(), 21);
     assert_eq!(bed.files("o"), ["0000000021.00000.data"]);
+}
+
+/// The first of them waited its time and gave up, the second began to wait its own then, and so on.
+#[test]
+fn threads_that_wait_for_the_same_lock_give_up_at_the_same_time() {
+    const TIMEOUT: Duration = Duration::from_millis(500);
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    let partition = layout::partition(WHOLE, bed.location("o").partition);
+    let (other, began) = (bed.other_process(), Instant::now());
+    let held = other.lock_hashes(&partition).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..5 {
+            scope.spawn(|| {
+                let locked = bed.device.lock_hashes_within(&partition, TIMEOUT).map(|_| ());
+                assert_eq!(reason(locked), Reason::PartitionLocked);
+            });
+        }
+    });
+    assert!(began.elapsed() >= TIMEOUT, "{:?}", began.elapsed());
+    assert!(began.elapsed() < TIMEOUT * 2, "{:?}", began.elapsed());
+    drop(held);
+    assert!(bed.device.lock_hashes_within(&partition, NOW).unwrap().is_some());
 }
