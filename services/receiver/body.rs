@@ -7,7 +7,10 @@ use ssync_diskfile::{Committed, DataFile, Writer};
 use ssync_types::{BodyEnd, BodyEvent, FragmentIndex, Metadata, Reason, Refusal};
 use tokio::sync::mpsc;
 
-use crate::{devices::DeviceHandle, pool::Lane};
+use crate::{
+    devices::DeviceHandle,
+    pool::{Held, Lane},
+};
 
 /// Bytes handed to a thread of the device at a time, when so many are there.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -66,14 +69,17 @@ pub(crate) struct WriteBody<'a> {
 impl WriteBody<'_> {
     /// Writes the body as it comes. No thread of the device waits for a slow peer. On an error the writer, and with it what
     /// was written, is gone.
-    pub(crate) async fn write(mut self, mut writer: Writer) -> Result<(Writer, Complete), Refusal> {
+    pub(crate) async fn write(
+        mut self,
+        mut writer: Held<Writer>,
+    ) -> Result<(Held<Writer>, Complete), Refusal> {
         let mut came = 0;
         loop {
             let (pieces, end) = match self.gather(&mut came).await {
                 Ok(gathered) => gathered,
                 Err(refusal) => {
-                    // Letting go of a large file is disk work as well. It is gone before anybody hears of it.
-                    let gone = self.handle.run(self.lane, move |_| {
+                    // It is gone before anybody hears of it, if the device lets go of anything.
+                    let gone = self.handle.run_with(self.lane, writer, |writer| {
                         drop(writer);
                         Ok(())
                     });
@@ -82,7 +88,9 @@ impl WriteBody<'_> {
                 }
             };
             if !pieces.is_empty() {
-                writer = self.handle.run(self.lane, move |_| write_all(writer, &pieces)).await?;
+                let handle = self.handle.clone();
+                let work = move |writer| Ok(handle.hold(write_all(writer, &pieces)?));
+                writer = self.handle.run_with(self.lane, writer, work).await?;
             }
             if let Some(complete) = end {
                 return Ok((writer, complete));

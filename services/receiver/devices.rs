@@ -13,7 +13,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     admission::Slot,
-    pool::{DevicePool, Lane},
+    pool::{DevicePool, Held, Lane},
     waiting::{WaitingBytes, WaitingShare},
 };
 
@@ -229,6 +229,22 @@ impl DeviceHandle {
     ) -> Result<R, Refusal> {
         let device = Arc::clone(&self.device);
         Ok(self.known.pool.run(lane, move || device.check_mounted().and_then(|()| work(&device))).await??)
+    }
+
+    /// As [`run`](Self::run), with a value that only the device's threads let go of.
+    pub(crate) async fn run_with<T: Send + 'static, R: Send + 'static>(
+        &self,
+        lane: Lane,
+        held: Held<T>,
+        work: impl FnOnce(T) -> Result<R, DiskError> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let lost = || Refusal::new(Reason::Internal, "what the work needs was let go of before");
+        self.run(lane, move |_| held.into_inner().map(work).transpose()).await?.ok_or_else(lost)
+    }
+
+    /// Has `value` dropped by a thread of the device. It belongs to one body.
+    pub(crate) fn hold<T: Send + 'static>(&self, value: T) -> Held<T> {
+        self.known.pool.hold(value)
     }
 
     /// As [`run`](Self::run) in a session, with which the work is withdrawn.

@@ -90,8 +90,11 @@ pub(crate) async fn put(
     let handle = core.devices.open(&put.object.partition.device).await?;
     let put = Arc::new(put);
     let (writer, previous) = {
-        let put = Arc::clone(&put);
-        handle.run(Lane::Request, move |device| Ok(begin_put(device, &at, &put))).await??
+        let (put, holder) = (Arc::clone(&put), handle.clone());
+        let begin = move |device: &Arc<Device>| {
+            Ok(begin_put(device, &at, &put).map(|(writer, previous)| (holder.hold(writer), previous)))
+        };
+        handle.run(Lane::Request, begin).await??
     };
     let body = WriteBody {
         handle: &handle,
@@ -103,7 +106,8 @@ pub(crate) async fn put(
     };
     let (writer, end) = body.write(writer).await?;
     let coded = matches!(core.devices.policy(at.policy)?, PolicyKind::ErasureCoding { .. });
-    let stored = handle.run(Lane::Request, move |_| Ok(finish_put(writer, &put, end, coded))).await??;
+    let finish = move |writer| Ok(finish_put(writer, &put, end, coded));
+    let stored = handle.run_with(Lane::Request, writer, finish).await??;
     core.counters.requests.add(1);
     Ok(Stored { previous, ..stored })
 }

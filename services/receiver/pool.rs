@@ -1,5 +1,7 @@
 //! Threads of one device: a device that hangs stalls its own work and nobody else's.
 
+mod held;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     mem,
@@ -18,6 +20,8 @@ use tokio::{
     sync::{Semaphore, oneshot},
     time::timeout,
 };
+
+pub(crate) use held::Held;
 
 /// Requests that may wait for a thread; more wait to be queued. Updates of sessions are bounded by their sessions.
 const QUEUE_MAX: usize = 256;
@@ -176,7 +180,7 @@ impl DevicePool {
                 let _ = answer.send(work());
             }
         });
-        self.queue(lane, Job { session, long, work });
+        self.shared.queue(lane, Job { session, long, work });
         // What has begun ends with the disk's own answer, however late.
         let answered = self.unless_it_hangs(answered, || begun.load(Ordering::Acquire)).await?;
         answered.map_err(|_| self.fault())
@@ -218,22 +222,12 @@ impl DevicePool {
 
     /// Queues `work` of a session. The caller bounds how much it queues.
     pub(crate) fn push(&self, lane: Lane, session: Option<u64>, work: impl FnOnce() + Send + 'static) {
-        self.queue(lane, Job { session, long: false, work: Box::new(work) });
+        self.shared.queue(lane, Job { session, long: false, work: Box::new(work) });
     }
 
-    fn queue(&self, lane: Lane, job: Job) {
-        let mut state = self.shared.lock();
-        match lane {
-            Lane::Request => state.requests.push_back(job),
-            Lane::Replication => state.replication.push_back(job),
-        }
-        if state.idle > 0 {
-            self.shared.wake.notify_one();
-        }
-        // A thread counts as idle until it has taken its job: what it was woken for must not make it stand for more.
-        if state.idle < state.waiting() && state.threads < self.shared.threads_max {
-            self.shared.start_thread(&mut state);
-        }
+    /// Has `value` dropped by a thread of the device.
+    pub(crate) fn hold<T: Send + 'static>(&self, value: T) -> Held<T> {
+        Held::new(value, &self.shared)
     }
 
     /// Drops the session's work that has not begun.
@@ -276,7 +270,30 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start_thread(self: &Arc<Self>, state: &mut State) {
+    fn queue(self: &Arc<Self>, lane: Lane, job: Job) {
+        let lost = {
+            let mut state = self.lock();
+            match lane {
+                Lane::Request => state.requests.push_back(job),
+                Lane::Replication => state.replication.push_back(job),
+            }
+            if state.idle > 0 {
+                self.wake.notify_one();
+            }
+            // A thread counts as idle until it has taken its job: what it was woken for must not make it stand for more.
+            if state.idle < state.waiting() && state.threads < self.threads_max {
+                self.start_thread(&mut state)
+            } else {
+                VecDeque::new()
+            }
+        };
+        // Not under the lock: what it holds may be queued in its turn.
+        drop(lost);
+    }
+
+    /// Gives the work that nobody would ever take.
+    fn start_thread(self: &Arc<Self>, state: &mut State) -> VecDeque<Job> {
+        let mut lost = VecDeque::new();
         let shared = Arc::clone(self);
         let started =
             thread::Builder::new().name(format!("disk-{}", self.device)).spawn(move || shared.serve());
@@ -285,15 +302,17 @@ impl Shared {
             Err(error) => {
                 tracing::error!(device = %self.device, %error, "no thread for a disk; check the limits of threads");
                 if state.threads == 0 {
-                    // Nobody would ever take the work: let those who wait for it know.
-                    state.requests.clear();
-                    state.replication.clear();
+                    // Those who wait for it know when it is dropped.
+                    lost.append(&mut state.requests);
+                    lost.append(&mut state.replication);
                 }
             }
         }
+        lost
     }
 
     fn serve(&self) {
+        held::serves(self);
         let mut ended = None;
         while let Some((number, job)) = self.take(ended) {
             ended = Some(number);

@@ -1,6 +1,6 @@
 //! Single requests that read an object: GET and HEAD (Swift: server.py GET, HEAD).
 
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ssync_diskfile::{BodyReader, Device, DiskError, Found, Location, OpenObject, OpenOptions};
@@ -8,7 +8,11 @@ use ssync_store::{Body, StoreResult};
 use ssync_types::{ByteRange, Invalid, ObjectInfo, ObjectRef, ReadOptions, Reason, Refusal, Timestamp};
 use tokio::sync::mpsc;
 
-use crate::{core::Core, devices::DeviceHandle, pool::Lane};
+use crate::{
+    core::Core,
+    devices::DeviceHandle,
+    pool::{Held, Lane},
+};
 
 /// Pieces that wait for the reader.
 const PIECES_MAX: usize = 8;
@@ -21,9 +25,10 @@ pub(crate) async fn head(
     options: ReadOptions,
 ) -> StoreResult<ObjectInfo> {
     let (at, handle) = find(core, &object).await?;
-    let found = handle.run(Lane::Request, move |device| Ok(open(device, &at, &object, options))).await??;
+    let look = move |device: &Arc<Device>| Ok(open(device, &at, &object, options).map(|found| found.info));
+    let info = handle.run(Lane::Request, look).await??;
     core.counters.requests.add(1);
-    Ok(found.info)
+    Ok(info)
 }
 
 pub(crate) async fn get(
@@ -33,22 +38,18 @@ pub(crate) async fn get(
     options: ReadOptions,
 ) -> StoreResult<(ObjectInfo, Body)> {
     let (at, handle) = find(core, &object).await?;
-    let begun = move |device: &Arc<Device>| {
-        let found = match open(device, &at, &object, options) {
-            Ok(found) => found,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let info = found.info.clone();
-        Ok(Source::new(found, range).and_then(|mut source| {
-            let first = source.read()?;
-            Ok((info, source, first))
+    let holder = handle.clone();
+    let begin = move |device: &Arc<Device>| {
+        Ok(open(device, &at, &object, options).and_then(|found| {
+            let info = found.info.clone();
+            Ok((info, Read::next(reader(*found, range)?, &holder)?))
         }))
     };
-    let (info, source, first) = handle.run(Lane::Request, begun).await??;
+    let (info, read) = handle.run(Lane::Request, begin).await??;
     core.counters.requests.add(1);
     let (pieces, body) = mpsc::channel(PIECES_MAX);
     let sending = Sending { core: Arc::clone(core), handle, pieces };
-    tokio::spawn(sending.run(source, first));
+    tokio::spawn(sending.run(read));
     Ok((info, body))
 }
 
@@ -88,53 +89,42 @@ fn open(
     }
 }
 
-/// What is left to read.
-enum Source {
-    /// This, and all of a body is checked on the way.
-    Body(Box<BodyReader>),
-    /// Nothing.
-    Read,
+/// Reads what is asked for: a whole body is checked on the way.
+fn reader(object: OpenObject, range: Option<ByteRange>) -> Result<BodyReader, Refusal> {
+    let Some(range) = range else {
+        return Ok(object.into_reader());
+    };
+    let length = object.info.content_length;
+    let (next, end) = (range.first, range.last.saturating_add(1).min(length));
+    if range.last < range.first {
+        let problem = format!("{} is below first, {}", range.last, range.first);
+        return Err(Invalid::new("range.last", problem).into());
+    }
+    if next >= end {
+        let problem = format!("byte {next} is beyond the end: the object has {length} bytes");
+        return Err(Refusal::new(Reason::RangeNotSatisfiable, problem));
+    }
+    Ok(object.into_range_reader(next, end))
 }
 
-impl Source {
-    fn new(object: Box<OpenObject>, range: Option<ByteRange>) -> Result<Self, Refusal> {
-        let Some(range) = range else {
-            return Ok(Self::Body(Box::new(object.into_reader())));
-        };
-        let length = object.info.content_length;
-        let (next, end) = (range.first, range.last.saturating_add(1).min(length));
-        if range.last < range.first {
-            let problem = format!("{} is below first, {}", range.last, range.first);
-            return Err(Invalid::new("range.last", problem).into());
-        }
-        if next >= end {
-            let problem = format!("byte {next} is beyond the end: the object has {length} bytes");
-            return Err(Refusal::new(Reason::RangeNotSatisfiable, problem));
-        }
-        Ok(Self::Body(Box::new(object.into_range_reader(next, end))))
-    }
+/// What one piece of work reads.
+struct Read {
+    pieces: Vec<Bytes>,
+    /// Where there may be more.
+    rest: Option<Held<BodyReader>>,
+}
 
-    /// The next pieces; none at the end.
-    fn read(&mut self) -> Result<Vec<Bytes>, DiskError> {
+impl Read {
+    fn next(mut reader: BodyReader, handle: &DeviceHandle) -> Result<Self, DiskError> {
         let (mut pieces, mut bytes) = (Vec::new(), 0);
-        while bytes < READ_BYTES
-            && let Some(piece) = self.piece()?
-        {
+        while bytes < READ_BYTES {
+            let Some(piece) = reader.next_chunk()? else {
+                return Ok(Self { pieces, rest: None });
+            };
             bytes += piece.len();
             pieces.push(piece);
         }
-        Ok(pieces)
-    }
-
-    fn piece(&mut self) -> Result<Option<Bytes>, DiskError> {
-        let piece = match self {
-            Self::Body(reader) => reader.next_chunk()?,
-            Self::Read => None,
-        };
-        if piece.is_none() {
-            *self = Self::Read;
-        }
-        Ok(piece)
+        Ok(Self { pieces, rest: Some(handle.hold(reader)) })
     }
 }
 
@@ -145,19 +135,17 @@ struct Sending {
 }
 
 impl Sending {
-    async fn run(self, mut source: Source, mut read: Vec<Bytes>) {
+    async fn run(self, mut read: Read) {
         loop {
-            for piece in mem::take(&mut read) {
+            for piece in read.pieces {
                 if !self.send(Ok(piece)).await {
                     return;
                 }
             }
-            if matches!(source, Source::Read) {
-                return;
-            }
-            let next =
-                self.handle.run(Lane::Request, move |_| source.read().map(|read| (source, read))).await;
-            (source, read) = match next {
+            let Some(rest) = read.rest else { return };
+            let holder = self.handle.clone();
+            let next = move |reader| Read::next(reader, &holder);
+            read = match self.handle.run_with(Lane::Request, rest, next).await {
                 Ok(next) => next,
                 Err(refusal) => {
                     self.send(Err(refusal)).await;

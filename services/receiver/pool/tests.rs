@@ -106,3 +106,57 @@ async fn long_work_does_not_tell_that_the_device_hangs() {
     let (long, short) = tokio::join!(long, short);
     assert!(long.is_ok() && short.is_ok());
 }
+
+/// Tells which thread drops it.
+struct Telltale(mpsc::Sender<Option<String>>);
+
+impl Drop for Telltale {
+    fn drop(&mut self) {
+        let _ = self.0.send(thread::current().name().map(str::to_owned));
+    }
+}
+
+fn telltale() -> (Telltale, mpsc::Receiver<Option<String>>) {
+    let (told, tells) = mpsc::channel();
+    (Telltale(told), tells)
+}
+
+fn dropped_by(tells: &mpsc::Receiver<Option<String>>) -> Option<String> {
+    tells.recv_timeout(Duration::from_secs(5)).unwrap()
+}
+
+#[tokio::test]
+async fn what_refused_or_cancelled_work_holds_is_let_go_of_by_a_thread_of_the_device() {
+    let pool = Arc::new(DevicePool::new("d1".parse().unwrap(), 1, Duration::from_millis(50)));
+    let (open, gate) = mpsc::channel::<()>();
+    pool.push(Lane::Request, None, move || gate.recv().unwrap());
+    let (cancelled, by_cancelled) = telltale();
+    let held = pool.hold(cancelled);
+    let future = pool.run(Lane::Request, move || drop(held.into_inner()));
+    assert!(timeout(Duration::from_millis(1), future).await.is_err());
+    while pool.hangs_for().is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (refused, by_refused) = telltale();
+    let held = pool.hold(refused);
+    assert!(pool.run(Lane::Request, move || drop(held.into_inner())).await.is_err());
+    let (idle, by_idle) = telltale();
+    drop(pool.hold(idle));
+    assert!(by_refused.try_recv().is_err() && by_idle.try_recv().is_err(), "while the device hangs");
+    open.send(()).unwrap();
+    for tells in [by_cancelled, by_refused, by_idle] {
+        assert_eq!(dropped_by(&tells).as_deref(), Some("disk-d1"));
+    }
+}
+
+#[tokio::test]
+async fn a_thread_of_the_device_lets_go_at_once() {
+    let pool = pool(1);
+    let (value, tells) = telltale();
+    let held = pool.hold(value);
+    let told = pool.run(Lane::Request, move || {
+        drop(held);
+        tells.try_recv()
+    });
+    assert_eq!(told.await.unwrap().unwrap().as_deref(), Some("disk-d1"));
+}

@@ -35,12 +35,11 @@ async fn try_put(
     let begun = {
         let (context, put) = (Arc::clone(context), Arc::clone(&put));
         let (handle, session) = (context.handle.clone(), context.registered.entry.id());
-        // Later pieces of work hold a writer, which is for a thread of the device to let go of.
         handle.run_in(session, move |_| Ok(begin_put(&context, &at, &put))).await??
     };
     let writer = match begun {
         Begun::Settled(outcome) => return Ok(outcome),
-        Begun::Writer(writer) => *writer,
+        Begun::Writer(writer) => context.handle.hold(*writer),
     };
     let body = WriteBody {
         handle: &context.handle,
@@ -54,5 +53,6 @@ async fn try_put(
     let (writer, end) = body.write(writer).await?;
     let context = Arc::clone(context);
     let handle = context.handle.clone();
-    handle.run(Lane::Replication, move |_| Ok(finish_put(&context, writer, &put, end))).await?
+    let finish = move |writer| Ok(finish_put(&context, writer, &put, end));
+    handle.run_with(Lane::Replication, writer, finish).await?
 }

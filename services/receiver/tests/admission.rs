@@ -157,6 +157,60 @@ async fn what_an_abandoned_session_has_not_begun_holds_nothing() {
     node.open(grpc(1)).await.close().await;
 }
 
+/// Files below the node's first device that this process has open.
+fn open_files(node: &Node, name: &str) -> usize {
+    let links =
+        fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
+    links.filter(|link| link.starts_with(node.device()) && link.to_string_lossy().contains(name)).count()
+}
+
+#[tokio::test]
+async fn files_of_bodies_that_are_given_up_are_closed_by_a_thread_of_the_device() {
+    let node = Node::with(|config| config.threads_per_device = 1);
+    let (read, written) = (node.object(1), node.object(2));
+    let large = vec![7; 4 << 20];
+    let mut talk = node.open(grpc(0)).await;
+    talk.stream(head(&read, at(1), large.len() as u64), &large, complete(&md5(&large))).await;
+    assert_eq!(talk.outcomes(1).await, [Outcome::Applied]);
+
+    let reading = node.receiver.get_object(node.reference(&read), None, Default::default()).await.unwrap();
+    let (pieces, events) = tokio::sync::mpsc::channel(1);
+    let request = ssync_types::ObjectPut {
+        object: node.reference(&written),
+        timestamp: at(1),
+        content_length: None,
+        metadata: Default::default(),
+        if_none_match: Vec::new(),
+        durable: true,
+        next_part_power: None,
+    };
+    let receiver = std::sync::Arc::clone(&node.receiver);
+    let writing = tokio::spawn(async move { receiver.put_object(request, events).await });
+    let piece = ssync_types::BodyEvent::Chunk(bytes::Bytes::from_static(b"abc"));
+    pieces.send(piece).await.unwrap();
+    let moment = Duration::from_millis(100);
+    tokio::time::sleep(moment).await;
+    assert_eq!((open_files(&node, ".data"), open_files(&node, "(deleted)")), (1, 1));
+
+    // Its only thread is busy.
+    let held = lock(&node, "objects/0/.lock");
+    talk.send(put(&node.object(3), at(1), b"x")).await;
+    tokio::time::sleep(moment).await;
+    let busy = open_files(&node, "(deleted)");
+    drop(reading);
+    writing.abort();
+    assert!(writing.await.unwrap_err().is_cancelled());
+    tokio::time::sleep(moment).await;
+    assert_eq!((open_files(&node, ".data"), open_files(&node, "(deleted)")), (1, busy), "closed elsewhere");
+    drop(held);
+    assert_eq!(talk.outcomes(1).await, [Outcome::Applied]);
+    let until = Instant::now() + Duration::from_secs(5);
+    while open_files(&node, ".data") + open_files(&node, "(deleted)") > 0 {
+        assert!(Instant::now() < until, "never closed");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test]
 async fn without_a_limit_there_is_none() {
     let node = Node::with(|config| {
