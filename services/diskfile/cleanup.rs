@@ -51,9 +51,11 @@ impl Device {
             remove.push(tombstone);
         }
         remove.extend(found.choice.stray.iter().filter(|file| self.is_old_stray(directory, file)).cloned());
+        // What takes their place may not last.
+        let doubtful = self.is_doubtful(directory);
         for file in &remove {
             // An error leaves a file that does not count; the next cleaning tries again.
-            let _ = self.disk.unlink(&directory.join(&file.name));
+            let _ = if doubtful { Ok(()) } else { self.disk.unlink(&directory.join(&file.name)) };
             found.files.retain(|entry| entry.name != file.name.as_str());
         }
         found.choice.obsolete = remove;

@@ -1,10 +1,6 @@
 //! Whether an offered version is safe here, so that its sender may let go (rules S1 and S2).
 
-use std::{
-    io,
-    path::Path,
-    sync::{Arc, PoisonError},
-};
+use std::{io, path::Path, sync::Arc};
 
 use ssync_types::{ObjectKind, Offer, Timestamp};
 
@@ -15,9 +11,6 @@ use crate::{
     disk::OpenMode,
     layout, listing,
 };
-
-/// Most files remembered whose flush failed. On a disk that fails so often, nothing is confirmed any more.
-const DOUBTFUL_MAX: usize = 65_536;
 
 impl Device {
     /// Whether an offered version, or a newer one, is here: opened, checked, and flushed before the answer, whoever wrote it.
@@ -55,15 +48,12 @@ impl Device {
         let _exclusive = self.exclusive(&at.hash);
         let Choice { data, meta, content_type, tombstone, .. } = &found.choice;
         for file in [data, meta, content_type, tombstone].into_iter().flatten() {
-            let entry = found.files.iter().find(|entry| entry.name == file.name.as_str());
             let path = directory.join(&file.name);
-            self.flush_file(&path, entry.map_or(0, |entry| entry.inode)).map_err(|error| {
-                match error.kind() {
-                    io::ErrorKind::NotFound => {
-                        DiskError::StateChanged { device: self.name.clone(), path: directory.to_path_buf() }
-                    }
-                    _ => self.io("flush", &path, error),
+            self.flush_file(&path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => {
+                    DiskError::StateChanged { device: self.name.clone(), path: directory.to_path_buf() }
                 }
+                _ => self.io("flush", &path, error),
             })?;
         }
         // The object's and the suffix's directory in any case: somebody else may have made the file.
@@ -71,19 +61,9 @@ impl Device {
     }
 
     /// Flushes a file that may not be flushed. Once that has failed, it fails for as long as it is the same file.
-    fn flush_file(&self, path: &Path, inode: u64) -> io::Result<()> {
-        let key = (path.to_path_buf(), inode);
-        {
-            let doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
-            if doubtful.len() >= DOUBTFUL_MAX || doubtful.contains(&key) {
-                return Err(io::Error::other("an earlier flush failed, so what is on disk is not known"));
-            }
-        }
-        let flushed = self.disk.open(path, OpenMode::Read)?.sync();
-        if flushed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Interrupted) {
-            self.doubtful.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        }
-        flushed
+    fn flush_file(&self, path: &Path) -> io::Result<()> {
+        let file = self.disk.open(path, OpenMode::Read)?;
+        self.doubts.flush_file(path, &file.stat()?, || file.sync())
     }
 }
 

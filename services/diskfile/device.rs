@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt, io, iter,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::SystemTime,
 };
 
@@ -12,7 +12,8 @@ use ssync_types::{DeviceName, HashPathConfig, Invalid, ObjectHash, ObjectPath, P
 
 use crate::{
     DiskConfig, DiskError, Location, PolicyKind, Reserve, Space,
-    disk::{Disk, Patient, RealDisk},
+    disk::{Disk, Patient},
+    doubt::Doubts,
     pipeline::Pipeline,
     queue::Queue,
 };
@@ -31,7 +32,7 @@ pub(crate) struct Settings {
 /// A device whose mount was checked. Everything on it is reached from the directory that was opened then.
 pub struct Device {
     pub(crate) name: DeviceName,
-    pub(crate) settings: std::sync::Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) disk: Box<dyn Disk>,
     /// Publishing, cleaning and letting go in one object's directory exclude each other.
     objects: Stripes,
@@ -42,9 +43,8 @@ pub struct Device {
     pub(crate) named_temporaries: AtomicBool,
     /// Directories whose names are known to be flushed: their inode and when it was made.
     pub(crate) settled: Mutex<HashMap<PathBuf, (u64, Option<SystemTime>)>>,
-    /// Files whose flush failed, with their inodes. Linux tells of a failed write-back once: the next flush succeeds, and what
-    /// was to be written is on no disk.
-    pub(crate) doubtful: Mutex<BTreeSet<(PathBuf, u64)>>,
+    /// What a failed flush has left in doubt.
+    pub(crate) doubts: Arc<Doubts>,
 }
 
 impl fmt::Debug for Device {
@@ -75,14 +75,12 @@ impl Stripes {
 pub(crate) struct Exclusive<'a>(#[expect(dead_code, reason = "held for its drop")] Vec<MutexGuard<'a, ()>>);
 
 impl Device {
-    pub(crate) fn open(name: &DeviceName, settings: std::sync::Arc<Settings>) -> Result<Self, DiskError> {
-        let unmounted = |problem| DiskError::Unmounted { device: name.clone(), problem };
-        let path = settings.config.devices.join(name.as_str());
-        let disk = RealDisk::open(&path, settings.config.mount_check).map_err(unmounted)?;
-        Ok(Self::on(name.clone(), settings, Box::new(disk)))
-    }
-
-    pub(crate) fn on(name: DeviceName, settings: std::sync::Arc<Settings>, disk: Box<dyn Disk>) -> Self {
+    pub(crate) fn on(
+        name: DeviceName,
+        settings: Arc<Settings>,
+        disk: Box<dyn Disk>,
+        doubts: Arc<Doubts>,
+    ) -> Self {
         Self {
             name,
             settings,
@@ -92,7 +90,7 @@ impl Device {
             partitions: Queue::default(),
             named_temporaries: AtomicBool::new(false),
             settled: Mutex::default(),
-            doubtful: Mutex::default(),
+            doubts,
         }
     }
 
@@ -120,10 +118,11 @@ impl Device {
         Ok(Space { free, total, reserve })
     }
 
-    /// Flushes the whole file system: what a killed program left (rule S1).
+    /// Flushes the whole file system: what a killed program left (rule S1). Once that has failed it fails for as long as the
+    /// device is mounted.
     pub fn sync(&self) -> Result<(), DiskError> {
         self.check_mounted()?;
-        self.disk.sync_all().map_err(|error| self.io("flush", Path::new(""), error))
+        self.doubts.flush_all(|| self.disk.sync_all()).map_err(|error| self.io("flush", Path::new(""), error))
     }
 
     pub(crate) fn kind(&self, policy: PolicyIndex) -> Result<PolicyKind, DiskError> {

@@ -7,7 +7,12 @@ use std::{
 
 use ssync_types::{DeviceName, HashPathConfig, PolicyIndex};
 
-use crate::{Device, DiskConfig, DiskError, PolicyKind, device::Settings};
+use crate::{
+    Device, DiskConfig, DiskError, PolicyKind,
+    device::Settings,
+    disk::{Mount, RealDisk},
+    doubt::Doubts,
+};
 
 /// All devices of this node.
 #[derive(Debug)]
@@ -17,8 +22,31 @@ pub struct Devices {
     slots: Mutex<BTreeMap<DeviceName, Arc<Slot>>>,
 }
 
-/// Weak: a device that nobody uses is closed, so that it can be unmounted.
-type Slot = Mutex<Weak<Device>>;
+type Slot = Mutex<Kept>;
+
+/// What is kept of a device.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Weak: a device that nobody uses is closed, so that it can be unmounted.
+    device: Weak<Device>,
+    /// What is in doubt on what was mounted there last. Doubt outlasts the use: the disk has not become better by itself.
+    doubts: Option<(Mount, Arc<Doubts>)>,
+}
+
+impl Kept {
+    fn is_empty(&self) -> bool {
+        self.device.strong_count() == 0 && self.doubts.as_ref().is_none_or(|(_, doubts)| doubts.is_empty())
+    }
+
+    /// The doubts about what is mounted there now.
+    fn doubts(&mut self, mount: Mount) -> Arc<Doubts> {
+        let (of, doubts) = self.doubts.get_or_insert_with(|| (mount, Arc::default()));
+        if *of != mount {
+            (*of, *doubts) = (mount, Arc::default());
+        }
+        Arc::clone(doubts)
+    }
+}
 
 impl Devices {
     /// The devices below `config.devices`. Nothing is opened yet.
@@ -56,7 +84,7 @@ impl Devices {
         if opened.is_err() {
             // Made-up names leave nothing. The map's own reference and this one: nobody else is opening it.
             let mut slots = self.slots();
-            if Arc::strong_count(&slot) == 2 {
+            if Arc::strong_count(&slot) == 2 && lock(&slot).is_empty() {
                 slots.remove(name);
             }
         }
@@ -64,20 +92,30 @@ impl Devices {
     }
 
     fn open_in(&self, slot: &Slot, name: &DeviceName) -> Result<Arc<Device>, DiskError> {
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(device) = slot.upgrade()
+        let mut kept = lock(slot);
+        if let Some(device) = kept.device.upgrade()
             && device.check_mounted().is_ok()
         {
             return Ok(device);
         }
-        let device = Arc::new(Device::open(name, Arc::clone(&self.settings))?);
-        *slot = Arc::downgrade(&device);
+        let unmounted = |problem| DiskError::Unmounted { device: name.clone(), problem };
+        let config = &self.settings.config;
+        let disk =
+            RealDisk::open(&config.devices.join(name.as_str()), config.mount_check).map_err(unmounted)?;
+        let doubts = kept.doubts(disk.mount());
+        let device = Device::on(name.clone(), Arc::clone(&self.settings), Box::new(disk), doubts);
+        let device = Arc::new(device);
+        kept.device = Arc::downgrade(&device);
         Ok(device)
     }
 
     fn slots(&self) -> MutexGuard<'_, BTreeMap<DeviceName, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lock(slot: &Slot) -> MutexGuard<'_, Kept> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -153,6 +191,55 @@ mod tests {
         let devices = devices(root.path(), false);
         let weak = Arc::downgrade(&devices.open(&"sda".parse().unwrap()).unwrap());
         assert!(weak.upgrade().is_none());
+    }
+
+    fn is_doubtful(opened: Result<Arc<Device>, DiskError>) -> bool {
+        matches!(opened.unwrap().sync(), Err(DiskError::Doubtful { .. }))
+    }
+
+    /// The doubts went with the device when nobody used it, and the next flush succeeded, as Linux tells of a failed one once.
+    #[test]
+    fn doubts_stay_while_nobody_uses_the_device() {
+        let root = tempfile::tempdir().unwrap();
+        let [sda, old] = ["sda", "old"].map(|name| root.path().join(name));
+        let name: DeviceName = "sda".parse().unwrap();
+        let devices = devices(root.path(), false);
+        std::fs::create_dir(&sda).unwrap();
+        devices.open(&name).unwrap().sync().unwrap();
+        devices.open(&name).unwrap().doubts.flush_all(|| Err(rustix::io::Errno::IO.into())).unwrap_err();
+        assert!(is_doubtful(devices.open(&name)));
+        std::fs::rename(&sda, &old).unwrap();
+        assert!(devices.open(&name).is_err());
+        std::fs::rename(&old, &sda).unwrap();
+        assert!(is_doubtful(devices.open(&name)), "it was away, and is the same");
+        std::fs::rename(&sda, &old).unwrap();
+        std::fs::create_dir(&sda).unwrap();
+        assert!(!is_doubtful(devices.open(&name)), "it is another");
+    }
+
+    #[test]
+    fn doubts_end_when_the_device_is_mounted_again() {
+        use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+        let root = tempfile::tempdir().unwrap();
+        let sda = root.path().join("sda");
+        std::fs::create_dir(&sda).unwrap();
+        let name: DeviceName = "sda".parse().unwrap();
+        let devices = devices(root.path(), true);
+        let mount = || mount("tmpfs", &sda, "tmpfs", MountFlags::empty(), c"size=1m");
+        if mount().is_err() {
+            println!("not allowed to mount: not tested");
+            return;
+        }
+        let device = devices.open(&name).unwrap();
+        device.doubts.flush_all(|| Err(rustix::io::Errno::IO.into())).unwrap_err();
+        drop(device);
+        let before = is_doubtful(devices.open(&name));
+        unmount(&sda, UnmountFlags::empty()).unwrap();
+        let away = devices.open(&name).is_err();
+        mount().unwrap();
+        let after = is_doubtful(devices.open(&name));
+        unmount(&sda, UnmountFlags::DETACH).unwrap();
+        assert_eq!((before, away, after), (true, true, false));
     }
 
     #[test]

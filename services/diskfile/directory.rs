@@ -125,7 +125,7 @@ impl Device {
     pub(crate) fn flush_names(&self, directory: &Path, made: usize) -> io::Result<()> {
         let settling = Settling::of(self, directory, made)?;
         for directory in settling.directories() {
-            self.disk.sync_dir(directory)?;
+            self.flush_directory(directory)?;
         }
         settling.remember();
         Ok(())
@@ -136,10 +136,22 @@ impl Device {
         if self.is_settled(file, stat) {
             return Ok(());
         }
-        self.disk.sync_dir(directory)?;
+        self.flush_directory(directory)?;
         let settled = vec![(file.to_path_buf(), (stat.inode, stat.born))];
         Settling { device: self, directories: Vec::new(), settled }.remember();
         Ok(())
+    }
+
+    /// Flushes one directory. Once that has failed, it fails for as long as it is the same directory.
+    pub(crate) fn flush_directory(&self, directory: &Path) -> io::Result<()> {
+        let stat = self.disk.stat(directory)?;
+        self.doubts.flush_directory(directory, &stat, || self.disk.sync_dir(directory))
+    }
+
+    /// Whether names in a directory may not last, for all that later flushes of it say.
+    pub(crate) fn is_doubtful(&self, directory: &Path) -> bool {
+        !self.doubts.is_empty()
+            && self.disk.stat(directory).is_ok_and(|stat| self.doubts.has(directory, &stat))
     }
 
     fn is_settled(&self, directory: &Path, stat: &Stat) -> bool {
@@ -147,7 +159,11 @@ impl Device {
             .born
             .and_then(|born| self.disk.now().duration_since(born).ok())
             .is_some_and(|age| age >= SETTLED_AFTER);
+        // Not where a flush on its way to the root has failed: a name may be among what that has lost.
+        if old && !directory.ancestors().skip(1).any(|above| self.is_doubtful(above)) {
+            return true;
+        }
         let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        old || settled.get(directory) == Some(&(stat.inode, stat.born))
+        settled.get(directory) == Some(&(stat.inode, stat.born))
     }
 }

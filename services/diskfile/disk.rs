@@ -11,7 +11,7 @@ use std::{
 };
 
 pub(crate) use patient::Patient;
-pub(crate) use real::RealDisk;
+pub(crate) use real::{Mount, RealDisk};
 
 /// How to open a file that has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

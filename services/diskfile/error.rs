@@ -9,6 +9,8 @@ use std::{
 
 use ssync_types::{DeviceName, Invalid, ObjectPath, PolicyIndex, Reason, Refusal};
 
+use crate::doubt::Doubtful;
+
 /// Which lock was not to be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockKind {
@@ -120,6 +122,16 @@ pub enum DiskError {
     /// A value that the disk format does not have.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// It may not be on the disk, whatever later flushes say.
+    #[error("device {device}: {op} {}: {}; look into the kernel's log and check the disk, then unmount the device and mount it again (before Linux 6.8, restart this program too)", .path.display(), Doubtful)]
+    Doubtful {
+        /// The device.
+        device: DeviceName,
+        /// What was being done.
+        op: &'static str,
+        /// To what.
+        path: PathBuf,
+    },
     /// The operating system said no.
     #[error("device {device}: {op} {}: {source}; look into the kernel's log for this device", .path.display())]
     Io {
@@ -139,6 +151,9 @@ impl DiskError {
         use rustix::io::Errno;
         let path = path.to_path_buf();
         let device = device.clone();
+        if matches!(source.get_ref(), Some(inner) if inner.is::<Doubtful>()) {
+            return Self::Doubtful { device, op, path };
+        }
         match source.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::NOSPC | Errno::DQUOT) => {
                 Self::Full { device, path, problem: format!("no space left to {op} it") }
@@ -171,7 +186,7 @@ impl From<DiskError> for Refusal {
             DiskError::NotFound { .. } => Reason::NotFound,
             DiskError::PolicyUnknown { .. } => Reason::PolicyUnknown,
             DiskError::Invalid(invalid) => return invalid.clone().into(),
-            DiskError::Io { .. } => Reason::ObjectIo,
+            DiskError::Doubtful { .. } | DiskError::Io { .. } => Reason::ObjectIo,
         };
         Self::new(reason, error.to_string())
     }
@@ -203,6 +218,7 @@ mod tests {
                 Reason::DeviceFull,
             ),
             (DiskError::attributes(&device, "read", &path, rustix::io::Errno::IO.into()), Reason::ObjectIo),
+            (DiskError::io(&device, "flush", &path, std::io::Error::other(Doubtful)), Reason::ObjectIo),
             (locked(LockKind::Partition), Reason::PartitionLocked),
             (locked(LockKind::Hashes), Reason::PartitionLocked),
             (locked(LockKind::Device), Reason::DeviceLocked),

@@ -15,6 +15,7 @@ mod devices;
 mod digest;
 mod directory;
 mod disk;
+mod doubt;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

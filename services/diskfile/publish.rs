@@ -251,7 +251,7 @@ impl Device {
         for directory in settling.directories() {
             let done = match flushed.entry(directory.to_path_buf()) {
                 Entry::Occupied(done) => done.get().clone(),
-                Entry::Vacant(open) => open.insert(self.disk.sync_dir(directory).map_err(failed)).clone(),
+                Entry::Vacant(open) => open.insert(self.flush_directory(directory).map_err(failed)).clone(),
             };
             done?;
         }

@@ -22,6 +22,12 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Queue {
+    /// Waits for its turn.
+    pub(crate) fn wait(&self, path: &Path) -> Turn<'_> {
+        let taken = self.left.wait_while(self.taken(), |taken| taken.contains(path));
+        self.take(taken.unwrap_or_else(PoisonError::into_inner), path)
+    }
+
     /// Waits for its turn; `None` when it has not come in time.
     pub(crate) fn wait_for(&self, path: &Path, timeout: Duration) -> Option<Turn<'_>> {
         let waited = self.left.wait_timeout_while(self.taken(), timeout, |taken| taken.contains(path));

@@ -206,6 +206,7 @@ fn version(found: Result<Found, DiskError>) -> Result<Option<LocalVersion>, Disk
             error @ (DiskError::Unmounted { .. }
             | DiskError::NoAttributes { .. }
             | DiskError::PolicyUnknown { .. }
+            | DiskError::Doubtful { .. }
             | DiskError::Io { .. }),
         ) => Err(error),
         Err(_) => Ok(None),

@@ -47,6 +47,17 @@ pub(crate) struct RealDisk {
     identity: (u64, u64),
 }
 
+/// What a device was when it was opened, as far as the kernel tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mount {
+    identity: (u64, u64),
+    /// Of this mounting alone: whatever is mounted next has another. From Linux 6.8.
+    id: Option<u64>,
+}
+
+/// STATX_MNT_ID_UNIQUE of statx(2).
+const UNIQUE_MOUNT: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+
 #[derive(Debug)]
 struct Root {
     directory: OwnedFd,
@@ -90,6 +101,15 @@ impl RealDisk {
         }
         let root = Arc::new(Root { directory, plain_open: AtomicBool::new(false) });
         Ok(Self { root, path: path.to_path_buf(), mount_check, identity })
+    }
+
+    /// What is mounted there.
+    pub(crate) fn mount(&self) -> Mount {
+        let id = fs::statx(&self.root.directory, "", AtFlags::EMPTY_PATH, UNIQUE_MOUNT)
+            .ok()
+            .filter(|found| StatxFlags::from_bits_retain(found.stx_mask).contains(UNIQUE_MOUNT))
+            .map(|found| found.stx_mnt_id);
+        Mount { identity: self.identity, id }
     }
 
     fn file(&self, file: OwnedFd) -> Box<dyn DiskFile> {

@@ -72,7 +72,7 @@ impl Bed {
         fs::create_dir(root.path().join("sda")).unwrap();
         let watch = Watch::default();
         let disk = Watched::new(RealDisk::open(&root.path().join("sda"), false).unwrap(), watch.clone());
-        let device = Device::on("sda".parse().unwrap(), Arc::new(settings), Box::new(disk));
+        let device = Device::on("sda".parse().unwrap(), Arc::new(settings), Box::new(disk), Arc::default());
         watch.take();
         Self { device: Arc::new(device), watch, root }
     }
@@ -82,6 +82,13 @@ impl Bed {
         let settings = &self.device.settings;
         let devices = Devices::new(settings.config.clone(), settings.hash.clone(), settings.policies.clone());
         devices.open(self.device.name()).unwrap()
+    }
+
+    /// The same device after nobody has used it for a moment.
+    pub(super) fn reopened(&self) -> Arc<Device> {
+        let Device { name, settings, doubts, .. } = &*self.device;
+        let disk = Watched::new(RealDisk::open(&self.real(""), false).unwrap(), self.watch.clone());
+        Arc::new(Device::on(name.clone(), Arc::clone(settings), Box::new(disk), Arc::clone(doubts)))
     }
 
     pub(super) fn of_policy(&self, name: &str, policy: PolicyIndex) -> Location {

@@ -57,7 +57,7 @@ pub(super) fn device(disk: &SimDisk, durability: Durability) -> Arc<Device> {
         .get_or_init(|| [Durability::Object, Durability::Batch, Durability::None].map(settings))
         .iter();
     let settings = all.into_iter().find(|settings| settings.config.durability == durability).unwrap();
-    Arc::new(Device::on("sda".parse().unwrap(), Arc::clone(settings), Box::new(disk.clone())))
+    Arc::new(Device::on("sda".parse().unwrap(), Arc::clone(settings), Box::new(disk.clone()), Arc::default()))
 }
 
 /// Four objects: the first two share a suffix, the third only the partition with them, the fourth not even that.

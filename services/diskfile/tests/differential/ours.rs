@@ -131,7 +131,7 @@ impl Ours {
             hash: settings.hash.clone(),
             policies: settings.policies.clone(),
         };
-        let device = Device::on("sda".parse().unwrap(), Arc::new(settings), Box::new(disk));
+        let device = Device::on("sda".parse().unwrap(), Arc::new(settings), Box::new(disk), Arc::default());
         device.named_temporaries.store(named, Ordering::Relaxed);
         Arc::new(device)
     }

@@ -113,7 +113,7 @@ fn device_on(disk: &SimDisk, durability: Durability, disk_chunk_size: usize) -> 
         ..settings.config
     };
     let settings = Settings { config, ..settings };
-    Arc::new(Device::on("sda".parse().unwrap(), Arc::new(settings), Box::new(disk.clone())))
+    Arc::new(Device::on("sda".parse().unwrap(), Arc::new(settings), Box::new(disk.clone()), Arc::default()))
 }
 
 impl Bench {

@@ -25,7 +25,7 @@ const CHILD: &str = "SSYNC_TEST_FEW_FILES";
 fn device(root: &Path) -> Arc<Device> {
     let settings = settings(root.to_path_buf());
     let disk = RealDisk::open(&root.join("sda"), false).unwrap();
-    Arc::new(Device::on("sda".parse().unwrap(), Arc::new(settings), Box::new(disk)))
+    Arc::new(Device::on("sda".parse().unwrap(), Arc::new(settings), Box::new(disk), Arc::default()))
 }
 
 fn place(device: &Device) -> Location {
