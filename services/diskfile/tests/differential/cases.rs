@@ -1,6 +1,7 @@
 //! What the random histories have found, each as the smallest history that showed it.
 
 use serde_json::{Value, json};
+use ssync_pickle::Value as Pickled;
 
 use super::{
     generate::{History, POWER, START},
@@ -66,6 +67,18 @@ impl Place {
         json!({"op": op, "policy": 0, "partition": self.partition(), "suffix": self.suffix(), "rehash": [], "list": false})
     }
 
+    /// A `hashes.pkl` that knows the suffix.
+    fn hashes_of_the_suffix(&self) -> Value {
+        let hex = "0123456789abcdef0123456789abcdef";
+        let pairs = vec![
+            (Pickled::text(self.suffix()), Pickled::text(hex)),
+            (Pickled::text("valid"), Pickled::Bool(true)),
+        ];
+        let pickle = super::ours::text(&ssync_pickle::write(&Pickled::Dict(pairs)));
+        json!({"op": "place", "path": format!("objects/{}/hashes.pkl", self.partition()), "body": pickle,
+            "attributes": [], "modified": null})
+    }
+
     /// A whole file, with the metadata of a body.
     fn body(&self, policy: u64, file: &str, name: &str) -> Value {
         let etag = pickles::md5("b");
@@ -82,18 +95,11 @@ impl Place {
 fn what_differed_once() {
     let mut pair = Pair::new();
     let at = Place { world: World::new() };
-    let hash = || json!({"op": "hash", "policy": 0, "partition": at.partition(), "rehash": [], "list": true});
     let cases = [
         ("hashes.invalid had the mode of a lock file", vec![put(START)]),
         (
             "a suffix that somebody removed kept its hash for ever: a listing did not mark what is not there",
-            vec![
-                put(START - 2000),
-                hash(),
-                on_object("damage", 0, &json!({"what": "unlink", "nth": 0, "at": 0})),
-                at.ask("offers"),
-                at.ask("hash"),
-            ],
+            vec![at.hashes_of_the_suffix(), at.ask("offers"), at.ask("hash")],
         ),
         (
             "an empty directory that is no object's stayed, and kept its suffix from being forgotten",

@@ -60,6 +60,15 @@ pub(super) const CRASHES: &[(&str, &str)] = &[
          other partition and marks that; ours puts the newer one there",
         "Rewritten",
     ),
+    (
+        "a fragment that has a tombstone of its own time and is not in the other partition: Swift marks it, and says that it \
+         could not",
+        "Halfway",
+    ),
+    (
+        "a Content-Type-Timestamp that is no time is none here",
+        "'>' not supported between instances of 'Timestamp' and 'str'",
+    ),
     ("hashes.pkl that is no dict is as none here", "object is not iterable"),
     ("hashes.pkl that is no dict is as none here", "object has no attribute 'setdefault'"),
 ];

@@ -15,6 +15,7 @@ pub(super) const POWER: u64 = 2;
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Theme {
     Plain,
+    Posts,
     Coded,
     Damage,
     Hashes,
@@ -22,8 +23,8 @@ enum Theme {
     Names,
 }
 
-const THEMES: [Theme; 6] =
-    [Theme::Plain, Theme::Coded, Theme::Damage, Theme::Hashes, Theme::Power, Theme::Names];
+const THEMES: [Theme; 7] =
+    [Theme::Plain, Theme::Posts, Theme::Coded, Theme::Damage, Theme::Hashes, Theme::Power, Theme::Names];
 
 /// A history, ready to be performed.
 #[derive(Debug, Clone)]
@@ -53,7 +54,10 @@ impl<'a> Generator<'a> {
         let mut random = Random::new(seed);
         let theme = random.pick(&THEMES);
         let reclaim_age = random.pick(&[604_800, 604_800, 1000]);
-        let group = world.group(&mut random);
+        let mut group = world.group(&mut random);
+        if theme == Theme::Posts {
+            group.truncate(1);
+        }
         let mut generator = Self {
             random,
             world,
@@ -125,6 +129,16 @@ impl<'a> Generator<'a> {
                 ("abandon", 1),
                 ("mark", 1),
                 ("reserve", 1),
+            ],
+            Theme::Posts => &[
+                ("put", 3),
+                ("post", 12),
+                ("delete", 1),
+                ("open", 3),
+                ("check", 1),
+                ("hash", 2),
+                ("offers", 2),
+                ("clock", 1),
             ],
             Theme::Coded => &[
                 ("put", 8),
@@ -240,7 +254,7 @@ impl<'a> Generator<'a> {
     pub(super) fn policy(&mut self) -> u64 {
         let coded = match self.theme {
             Theme::Coded => 85,
-            Theme::Damage | Theme::Names | Theme::Power => 35,
+            Theme::Posts | Theme::Damage | Theme::Names | Theme::Power => 35,
             _ => 10,
         };
         u64::from(self.random.chance(coded))

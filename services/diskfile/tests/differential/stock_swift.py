@@ -126,6 +126,10 @@ class Rewritten(Exception):
     """A fragment is written once more while the power is being changed."""
 
 
+class Halfway(Exception):
+    """A fragment was marked here, and there was none to mark in the other partition."""
+
+
 class Nameless(Exception):
     """A file holds a name that no object can have."""
 
@@ -333,6 +337,9 @@ def do_commit(tree, op):
     except (DiskFileNoSpace, DiskFileQuarantined):
         raise
     except DiskFileError:
+        marked = df.manager.make_on_disk_filename(Timestamp(op['time']), '.data', op['fragment'], durable=True)
+        if op.get('next_power') and os.path.exists(os.path.join(df._datadir, marked)):
+            raise Halfway(marked)
         return 'not found'
     return 'stored'
 
