@@ -1,8 +1,10 @@
 //! Where threads that publish at the same time meet, so that one flush serves many (`durability = batch`).
 //!
-//! Each thread queues its publication. While fewer threads lead than `Pace` allows, one that waits leads: it takes its own and
-//! its share of what others have queued, commits that as a batch, and tells them. Nobody waits for a batch to fill up: a thread
-//! that comes alone commits at once, and what comes in the meantime makes the next batch. The queue is bounded by the threads.
+//! Each thread flushes its own file and note: the kernel joins flushes that are asked for at once, and would do those that one
+//! thread asks for one after the other. Then it queues. While fewer threads lead than `Pace` allows, one that waits leads: it
+//! takes its own publication and its share of the others, commits these as a batch, in which one flush of the file system's log
+//! serves all names, and tells them. Nobody waits for a batch to fill up: a thread that comes alone commits at once, and what
+//! comes in the meantime makes the next batch. The queue is bounded by the threads.
 
 mod pace;
 
@@ -22,9 +24,6 @@ use pace::Pace;
 
 /// Most publications in a batch.
 const BATCH_MAX: usize = 64;
-/// Contents that are not flushed in company: nobody should wait for them.
-const LARGE_BYTES: u64 = 1 << 20;
-
 /// The queue of a device.
 #[derive(Debug, Default)]
 pub(crate) struct Pipeline(Mutex<State>);
@@ -38,7 +37,7 @@ struct State {
 
 #[derive(Debug)]
 struct Waiting {
-    publication: Publication,
+    member: Member,
     ticket: Arc<Ticket>,
 }
 
@@ -54,12 +53,15 @@ struct Ticket {
 impl Pipeline {
     /// Publishes, with whatever else is being published on the device.
     pub(crate) fn publish(&self, device: &Device, publication: Publication) -> Result<(), DiskError> {
-        if publication.size >= LARGE_BYTES {
-            return device.commit_alone(publication);
+        let mut own = [Member::new(publication)];
+        device.prepare(&mut own);
+        let [member] = own;
+        if member.has_failed() {
+            return member.into_outcome();
         }
         let ticket = Arc::new(Ticket::default());
         let mut state = self.lock();
-        state.waiting.push_back(Waiting { publication, ticket: Arc::clone(&ticket) });
+        state.waiting.push_back(Waiting { member, ticket: Arc::clone(&ticket) });
         loop {
             if let Some(outcome) = ticket.take() {
                 return outcome;
@@ -76,7 +78,7 @@ impl Pipeline {
 
     fn lead(&self, device: &Device, batch: Vec<Waiting>) {
         let (mut members, tickets): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|waiting| (Member::new(waiting.publication), waiting.ticket)).unzip();
+            batch.into_iter().map(|waiting| (waiting.member, waiting.ticket)).unzip();
         let mut leading =
             Leading { pipeline: self, device, began: Instant::now(), tickets, outcomes: Vec::new() };
         device.commit(&mut members);

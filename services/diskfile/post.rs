@@ -40,7 +40,6 @@ impl Device {
             file,
             at: *at,
             name: name::meta(meta.timestamp, meta.content_type),
-            size: 0,
             needs_body: true,
             then: Aftermath { replaces: None, clean_up: true, next_part_power: meta.next_part_power },
         };
@@ -64,7 +63,6 @@ impl Device {
             file,
             at: *at,
             name: name::tombstone(timestamp),
-            size: 0,
             needs_body: false,
             then: Aftermath { replaces: None, clean_up: true, next_part_power },
         };

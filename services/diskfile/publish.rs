@@ -3,9 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use ssync_types::Durability;
+use ssync_types::{Durability, Suffix};
 
 use crate::{
     Device, DiskError, Location,
@@ -23,8 +24,6 @@ pub(crate) struct Publication {
     pub(crate) file: Temporary,
     pub(crate) at: Location,
     pub(crate) name: String,
-    /// Bytes of its contents.
-    pub(crate) size: u64,
     /// Whether the object must still have a body.
     pub(crate) needs_body: bool,
     pub(crate) then: Aftermath,
@@ -58,12 +57,19 @@ impl Publication {
 #[derive(Debug)]
 pub(crate) struct Member {
     publication: Publication,
+    /// That its suffix is stale; `None` where there was no such partition yet.
+    note: Option<Arc<Note>>,
     outcome: Result<(), DiskError>,
 }
 
 impl Member {
     pub(crate) fn new(publication: Publication) -> Self {
-        Self { publication, outcome: Ok(()) }
+        Self { publication, note: None, outcome: Ok(()) }
+    }
+
+    /// Whether something has failed already.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.outcome.is_err()
     }
 
     /// What became of it. Ends the publication: what was not published leaves nothing.
@@ -83,9 +89,6 @@ impl Member {
     }
 }
 
-/// The notes of a batch in `hashes.invalid`, by partition.
-type Notes = BTreeMap<PathBuf, Option<Note>>;
-
 impl Device {
     /// Writes the file's metadata and publishes it. When this returns, file and name are on disk, by the configured durability.
     pub(crate) fn publish(&self, publication: Publication, attributes: &Attributes) -> Result<(), DiskError> {
@@ -93,15 +96,14 @@ impl Device {
             .map_err(|error| self.unstorable(&publication.target(), error))?;
         match self.settings.config.durability {
             Durability::Batch => self.pipeline.publish(self, publication),
-            Durability::Object | Durability::None => self.commit_alone(publication),
+            Durability::Object | Durability::None => {
+                let mut alone = [Member::new(publication)];
+                self.prepare(&mut alone);
+                self.commit(&mut alone);
+                let [alone] = alone;
+                alone.into_outcome()
+            }
         }
-    }
-
-    pub(crate) fn commit_alone(&self, publication: Publication) -> Result<(), DiskError> {
-        let mut alone = [Member::new(publication)];
-        self.commit(&mut alone);
-        let [alone] = alone;
-        alone.into_outcome()
     }
 
     /// ext4 answers metadata of more than one block as it answers a full disk.
@@ -116,13 +118,16 @@ impl Device {
         }
     }
 
-    /// Publishes a batch. The order is what makes it safe to be cut off anywhere: the files and the notes that their suffixes
-    /// are stale are on disk before a name is given, and the names are before anybody hears of them or anything is removed.
-    pub(crate) fn commit(&self, batch: &mut [Member]) {
-        let notes = self.note_all(batch);
+    /// The first half of publishing: the files, and the notes that their suffixes are stale, are on disk before any name is
+    /// given, so that nothing that cuts this off leaves a file that no hash knows of.
+    pub(crate) fn prepare(&self, batch: &mut [Member]) {
+        self.note_all(batch);
         self.flush_files(batch);
-        self.flush_notes(batch, &notes);
+        self.flush_notes(batch);
+    }
 
+    /// The second half: the names are on disk before anybody hears of them or anything is removed.
+    pub(crate) fn commit(&self, batch: &mut [Member]) {
         let hashes = batch.iter().filter(|member| member.outcome.is_ok());
         let _exclusive = self.exclusive_all(hashes.map(|member| &member.publication.at.hash));
         let mounted = self.check_mounted();
@@ -132,7 +137,7 @@ impl Device {
                 self.name_file(publication)
             });
         }
-        self.renew_notes(batch, &notes);
+        self.renew_notes(batch);
         self.flush_directories(batch);
         for member in batch {
             member.step(|publication| {
@@ -142,24 +147,17 @@ impl Device {
         }
     }
 
-    /// The notes go first, so that nothing that cuts this off leaves a file that no hash knows of. Their write-back begins
-    /// with the files', to be flushed with them.
-    fn note_all(&self, batch: &mut [Member]) -> Notes {
-        let mut stale = BTreeMap::<_, BTreeSet<_>>::new();
-        for Publication { at, .. } in batch.iter().map(|member| &member.publication) {
-            stale.entry(layout::partition(at.policy, at.partition)).or_default().insert(at.hash.suffix());
-        }
-        let mut notes = Notes::new();
-        for (partition, suffixes) in stale {
-            let suffixes: Vec<_> = suffixes.into_iter().collect();
-            match self.note(&partition, &suffixes) {
-                Ok(note) => {
-                    notes.insert(partition, note);
+    /// One note for each partition. Its write-back begins with the files', to be flushed with them.
+    fn note_all(&self, batch: &mut [Member]) {
+        for (partition, suffixes) in stale(batch, |_| true) {
+            let note = self.note(&partition, &suffixes).map(|note| note.map(Arc::new));
+            for member in batch.iter_mut().filter(|member| member.publication.partition() == partition) {
+                match &note {
+                    Ok(note) => member.note.clone_from(note),
+                    Err(error) => member.fail(error),
                 }
-                Err(error) => fail_where(batch, &error, |publication| publication.partition() == partition),
             }
         }
-        notes
     }
 
     fn flush_files(&self, batch: &mut [Member]) {
@@ -180,12 +178,20 @@ impl Device {
         }
     }
 
-    fn flush_notes(&self, batch: &mut [Member], notes: &Notes) {
-        for (partition, note) in notes {
-            if let Some(note) = note
-                && let Err(error) = self.flush_note(partition, note)
-            {
-                fail_where(batch, &error, |publication| publication.partition() == *partition);
+    fn flush_notes(&self, batch: &mut [Member]) {
+        let mut flushed = BTreeMap::new();
+        for member in batch {
+            let Some(note) = &member.note else { continue };
+            let partition = member.publication.partition();
+            let done = match flushed.entry(partition) {
+                Entry::Occupied(done) => done.into_mut(),
+                Entry::Vacant(open) => {
+                    let done = self.flush_note(open.key(), note);
+                    open.insert(done)
+                }
+            };
+            if let Err(error) = done {
+                member.fail(error);
             }
         }
     }
@@ -199,20 +205,17 @@ impl Device {
     }
 
     /// If somebody calculated hashes between note and name, the note is made again.
-    fn renew_notes(&self, batch: &mut [Member], notes: &Notes) {
-        for (partition, note) in notes {
-            if !self.is_consumed(partition, note.as_ref()) {
-                continue;
-            }
-            let named = batch.iter().filter(|member| member.outcome.is_ok());
-            let stale: BTreeSet<_> = named
-                .filter(|member| member.publication.partition() == *partition)
-                .map(|member| member.publication.at.hash.suffix())
-                .collect();
-            let stale: Vec<_> = stale.into_iter().collect();
-            if let Err(error) = self.invalidate(partition, &stale) {
-                self.withdraw(batch, partition);
-                fail_where(batch, &error, |publication| publication.partition() == *partition);
+    fn renew_notes(&self, batch: &mut [Member]) {
+        let consumed = |member: &Member| {
+            member.outcome.is_ok()
+                && self.is_consumed(&member.publication.partition(), member.note.as_deref())
+        };
+        for (partition, suffixes) in stale(batch, consumed) {
+            if let Err(error) = self.invalidate(&partition, &suffixes) {
+                self.withdraw(batch, &partition);
+                for member in batch.iter_mut().filter(|member| member.publication.partition() == partition) {
+                    member.fail(&error);
+                }
             }
         }
     }
@@ -309,8 +312,12 @@ impl Device {
     }
 }
 
-fn fail_where(batch: &mut [Member], error: &DiskError, concerned: impl Fn(&Publication) -> bool) {
-    for member in batch.iter_mut().filter(|member| concerned(&member.publication)) {
-        member.fail(error);
+/// The suffixes of some members, by partition.
+fn stale(batch: &[Member], which: impl Fn(&Member) -> bool) -> BTreeMap<PathBuf, Vec<Suffix>> {
+    let mut stale = BTreeMap::<_, BTreeSet<_>>::new();
+    for member in batch.iter().filter(|member| which(member)) {
+        let publication = &member.publication;
+        stale.entry(publication.partition()).or_default().insert(publication.at.hash.suffix());
     }
+    stale.into_iter().map(|(partition, suffixes)| (partition, suffixes.into_iter().collect())).collect()
 }

@@ -222,7 +222,6 @@ impl Writer {
             file: self.file,
             at: self.at,
             name,
-            size: self.written,
             needs_body: false,
             then: Aftermath {
                 replaces: match fragment {

@@ -33,7 +33,6 @@ fn member(bed: &Bed, at: &Location, object: &str, seconds: u64) -> Member {
         file,
         at: *at,
         name: name::data(super::bed::at(seconds)),
-        size: 0,
         needs_body: false,
         then: Aftermath { replaces: None, clean_up: true, next_part_power: None },
     })
@@ -53,6 +52,7 @@ fn commit(bed: &Bed, names: &[String], seconds: u64) -> Vec<Result<(), DiskError
     let mut batch: Vec<_> =
         names.iter().map(|name| member(bed, &bed.location(name), name, seconds)).collect();
     bed.watch.take();
+    bed.device.prepare(&mut batch);
     bed.device.commit(&mut batch);
     batch.into_iter().map(Member::into_outcome).collect()
 }
@@ -115,6 +115,7 @@ fn versions_of_one_object_in_one_batch_leave_the_newest() {
     let bed = batch_bed();
     let mut batch: Vec<_> =
         [2, 3, 1].into_iter().map(|seconds| member(&bed, &bed.location("o"), "o", seconds)).collect();
+    bed.device.prepare(&mut batch);
     bed.device.commit(&mut batch);
     assert!(batch.into_iter().all(|member| member.into_outcome().is_ok()));
     assert_eq!(bed.files("o"), ["0000000003.00000.data"]);

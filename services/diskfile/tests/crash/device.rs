@@ -152,7 +152,6 @@ pub(super) fn member(
         file,
         at: object.at,
         name: if mark.is_some() { name::data(time) } else { name::tombstone(time) },
-        size: body.len() as u64,
         needs_body: false,
         then: Aftermath { replaces: None, clean_up: true, next_part_power: None },
     }))

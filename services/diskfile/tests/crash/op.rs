@@ -200,6 +200,7 @@ impl Session {
             Ok(batch) => batch,
             Err(error) => return vec![Err(error); members.len()],
         };
+        self.device.prepare(&mut batch);
         self.device.commit(&mut batch);
         batch.into_iter().map(Member::into_outcome).collect()
     }

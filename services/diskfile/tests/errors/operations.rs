@@ -172,12 +172,12 @@ fn batch(b: &Bench) -> Answer {
             file,
             at: b.at(name),
             name: name::data(at(50)),
-            size: 0,
             needs_body: false,
             then: Aftermath { replaces: None, clean_up: true, next_part_power: None },
         }));
     }
     b.arm();
+    b.device.prepare(&mut members);
     b.device.commit(&mut members);
     let outcomes: Vec<_> = members.into_iter().map(Member::into_outcome).collect();
     let mut kept = Vec::new();
