@@ -16,7 +16,6 @@ use tokio::{
 use crate::{
     config::ReceiverConfig,
     devices::{DeviceHandle, DeviceTable},
-    pool::Lane,
 };
 
 /// When to try again after the node had no slot left: another partition first, then back.
@@ -113,17 +112,15 @@ pub(crate) async fn lock_partition(
     until: Instant,
 ) -> Result<PartitionLock, Refusal> {
     let (policy, number) = (partition.policy, partition.partition);
-    poll(wait, until, || {
-        handle.run(Lane::Request, move |device| device.lock_partition(policy, number, Duration::ZERO))
-    })
-    .await
+    poll(wait, until, || handle.look(move |device| device.lock_partition(policy, number, Duration::ZERO)))
+        .await
 }
 
 async fn lock_device(handle: &DeviceHandle, slots: u32) -> Result<Option<DeviceLock>, Refusal> {
     if slots == 0 {
         return Ok(None);
     }
-    handle.run(Lane::Request, move |device| device.lock_device(slots, Duration::ZERO)).await
+    handle.look(move |device| device.lock_device(slots, Duration::ZERO)).await
 }
 
 async fn poll<T, F>(wait: Duration, until: Instant, mut attempt: impl FnMut() -> F) -> Result<T, Refusal>

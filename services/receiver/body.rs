@@ -46,6 +46,8 @@ impl From<BodyFault> for Refusal {
 /// The end of a whole body.
 #[derive(Debug)]
 pub(crate) struct Complete {
+    /// Its bytes.
+    pub(crate) bytes: u64,
     /// The MD5 that it was announced to have.
     pub(crate) etag: Option<String>,
     /// Metadata that came after it.
@@ -90,7 +92,7 @@ impl WriteBody<'_> {
             if !pieces.is_empty() {
                 let handle = self.handle.clone();
                 let work = move |writer| Ok(handle.hold(write_all(writer, &pieces)?));
-                writer = self.handle.run_with(self.lane, writer, work).await?;
+                writer = self.handle.run_flushing(self.lane, came, writer, work).await?;
             }
             if let Some(complete) = end {
                 return Ok((writer, complete));
@@ -111,7 +113,7 @@ impl WriteBody<'_> {
                     pieces.push(piece);
                 }
                 BodyEvent::End(BodyEnd::Complete { etag, footers }) => {
-                    return Ok((pieces, Some(Complete { etag, footers })));
+                    return Ok((pieces, Some(Complete { bytes: *came, etag, footers })));
                 }
                 BodyEvent::End(BodyEnd::Abort(reason)) => return Err(BodyFault::Aborted(reason).into()),
             }

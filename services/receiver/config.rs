@@ -38,8 +38,9 @@ pub struct ReceiverConfig {
     pub max_file_size: u64,
     /// Disk operations at a time on one device.
     pub threads_per_device: u32,
-    /// How long one disk operation may take. A device with an older one hangs: what is asked of it is refused as if it
-    /// were not mounted, until that operation ends.
+    /// How long one disk operation may take, longer where it hashes or flushes much; zero for as long as it likes. A device
+    /// hangs when one takes longer and no other has ended since it began: what is asked of it is refused as if it were not
+    /// mounted, until one ends.
     pub device_timeout: Duration,
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct DeviceLimits {
     pub(crate) threads: u32,
     /// gRPC sessions; 0 for no limit.
     pub(crate) sessions: u32,
-    /// How long an operation may take, before the device hangs.
+    /// How long an operation may take, before the device hangs; zero for as long as it likes.
     pub(crate) patience: Duration,
 }
 
@@ -65,6 +65,8 @@ struct Known {
     slots: Mutex<Vec<Weak<Slot>>>,
     waiting: WaitingShare,
     flushed: OnceCell<()>,
+    /// Bytes of one file that are not flushed yet, at most (`mb_per_sync`).
+    unflushed_max: u64,
 }
 
 /// A device that can be used.
@@ -115,13 +117,14 @@ impl DeviceTable {
     ) -> Result<Arc<Device>, Refusal> {
         let opened = {
             let (devices, name) = (Arc::clone(devices), name.clone());
-            known.pool.run(Lane::Request, move || devices.open(&name)).await??
+            known.pool.look(move || devices.open(&name)).await??
         };
         let device = Arc::clone(&opened);
         known
             .flushed
             .get_or_try_init(|| async move {
-                known.pool.run(Lane::Request, move || device.sync()).await?.map_err(Refusal::from)
+                // It may have a whole page cache to write.
+                known.pool.run_long(move || device.sync()).await?.map_err(Refusal::from)
             })
             .await?;
         Ok(opened)
@@ -147,6 +150,10 @@ impl DeviceTable {
             slots: Mutex::default(),
             waiting: self.waiting.share(),
             flushed: OnceCell::new(),
+            unflushed_max: match self.devices.config().mb_per_sync {
+                0 => u64::MAX,
+                mebibytes => mebibytes.saturating_mul(1 << 20),
+            },
         });
         table.insert(name.clone(), Arc::clone(&known));
         Ok(known)
@@ -215,7 +222,7 @@ impl DeviceTable {
 
     async fn space(&self, name: &DeviceName) -> Result<Space, String> {
         let handle = self.open(name).await.map_err(|refusal| refusal.message)?;
-        let space = handle.run(Lane::Request, |device| device.space()).await;
+        let space = handle.look(|device| device.space()).await;
         space.map_err(|refusal| refusal.message)
     }
 }
@@ -231,6 +238,15 @@ impl DeviceHandle {
         Ok(self.known.pool.run(lane, move || device.check_mounted().and_then(|()| work(&device))).await??)
     }
 
+    /// As [`run`](Self::run), for what often ends without the disk.
+    pub(crate) async fn look<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Device>) -> Result<R, DiskError> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let device = Arc::clone(&self.device);
+        Ok(self.known.pool.look(move || device.check_mounted().and_then(|()| work(&device))).await??)
+    }
+
     /// As [`run`](Self::run), with a value that only the device's threads let go of.
     pub(crate) async fn run_with<T: Send + 'static, R: Send + 'static>(
         &self,
@@ -238,8 +254,24 @@ impl DeviceHandle {
         held: Held<T>,
         work: impl FnOnce(T) -> Result<R, DiskError> + Send + 'static,
     ) -> Result<R, Refusal> {
+        self.run_flushing(lane, 0, held, work).await
+    }
+
+    /// As [`run_with`](Self::run_with), for work on a file with so many bytes, which may flush what it may have unflushed.
+    pub(crate) async fn run_flushing<T: Send + 'static, R: Send + 'static>(
+        &self,
+        lane: Lane,
+        bytes: u64,
+        held: Held<T>,
+        work: impl FnOnce(T) -> Result<R, DiskError> + Send + 'static,
+    ) -> Result<R, Refusal> {
         let lost = || Refusal::new(Reason::Internal, "what the work needs was let go of before");
-        self.run(lane, move |_| held.into_inner().map(work).transpose()).await?.ok_or_else(lost)
+        let (device, bytes) = (Arc::clone(&self.device), bytes.min(self.known.unflushed_max));
+        let work = move || {
+            device.check_mounted()?;
+            held.into_inner().map(work).transpose()
+        };
+        self.known.pool.run_flushing(lane, bytes, work).await??.ok_or_else(lost)
     }
 
     /// Has `value` dropped by a thread of the device. It belongs to one body.

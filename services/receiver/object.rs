@@ -106,8 +106,9 @@ pub(crate) async fn put(
     };
     let (writer, end) = body.write(writer).await?;
     let coded = matches!(core.devices.policy(at.policy)?, PolicyKind::ErasureCoding { .. });
+    let bytes = end.bytes;
     let finish = move |writer| Ok(finish_put(writer, &put, end, coded));
-    let stored = handle.run_with(Lane::Request, writer, finish).await??;
+    let stored = handle.run_flushing(Lane::Request, bytes, writer, finish).await??;
     core.counters.requests.add(1);
     Ok(Stored { previous, ..stored })
 }

@@ -1,9 +1,10 @@
 //! Threads of one device: a device that hangs stalls its own work and nobody else's.
 
 mod held;
+mod pulse;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
@@ -23,20 +24,26 @@ use tokio::{
 
 pub(crate) use held::Held;
 
+use pulse::{Kind, LONG_FACTOR, Pulse};
+
 /// Requests that may wait for a thread; more wait to be queued. Updates of sessions are bounded by their sessions.
 const QUEUE_MAX: usize = 256;
 /// How long a thread waits for work before it ends.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 /// How often those who wait look whether the device hangs.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often at most, however short `device_timeout` is.
+const LOOK_MIN: Duration = Duration::from_millis(10);
 
 struct Job {
     /// The session that it is withdrawn with.
     session: Option<u64>,
-    /// Whether it may take minutes, and so does not tell that the device hangs.
-    long: bool,
-    work: Box<dyn FnOnce() + Send>,
+    kind: Kind,
+    work: Work,
 }
+
+/// It calls what it is given when it is done with the disk, before it tells anybody.
+type Work = Box<dyn FnOnce(&dyn Fn()) + Send>;
 
 /// Whose work it is. The two take turns, so that neither waits behind a long queue of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +58,8 @@ pub(crate) enum Lane {
 #[derive(Debug)]
 pub(crate) struct DevicePool {
     shared: Arc<Shared>,
-    /// A device hangs when an operation takes longer.
-    patience: Duration,
+    /// How long an operation may take; `None` for as long as it likes.
+    patience: Option<Duration>,
     queue: Arc<Semaphore>,
     long: Arc<Semaphore>,
 }
@@ -73,10 +80,7 @@ struct State {
     threads: usize,
     idle: usize,
     closed: bool,
-    /// Jobs begun so far.
-    begun: u64,
-    /// When the jobs began that run and are not long, by their number, so the oldest is the first.
-    under_way: BTreeMap<u64, Instant>,
+    pulse: Pulse,
 }
 
 impl std::fmt::Debug for State {
@@ -98,27 +102,20 @@ impl State {
         first.pop_front().or_else(|| second.pop_front())
     }
 
-    fn begin(&mut self, job: &Job) -> u64 {
-        self.begun += 1;
-        if !job.long {
-            self.under_way.insert(self.begun, Instant::now());
-        }
-        self.begun
-    }
-
     fn waiting(&self) -> usize {
         self.requests.len() + self.replication.len()
     }
 }
 
 impl DevicePool {
+    /// `patience`: how long an operation may take, or zero for as long as it likes.
     pub(crate) fn new(device: DeviceName, threads_max: u32, patience: Duration) -> Self {
         let threads_max = usize::try_from(threads_max.max(1)).unwrap_or(1);
         let state = Mutex::new(State::default());
         let shared = Arc::new(Shared { device, threads_max, state, wake: Condvar::new() });
         Self {
             shared,
-            patience,
+            patience: Some(patience).filter(|patience| !patience.is_zero()),
             queue: Arc::new(Semaphore::new(QUEUE_MAX)),
             long: Arc::new(Semaphore::new((threads_max / 4).max(1))),
         }
@@ -131,7 +128,26 @@ impl DevicePool {
         lane: Lane,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Refusal> {
-        self.run_job(lane, None, false, work).await
+        self.run_flushing(lane, 0, work).await
+    }
+
+    /// As [`run`](Self::run), for work that may flush so many bytes.
+    pub(crate) async fn run_flushing<R: Send + 'static>(
+        &self,
+        lane: Lane,
+        bytes: u64,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Refusal> {
+        self.run_job(lane, None, Kind::Short { bytes }, work).await
+    }
+
+    /// As [`run`](Self::run), for a request's work that often ends without the disk: that it does tells nothing of a device
+    /// that may hang.
+    pub(crate) async fn look<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Refusal> {
+        self.run_job(Lane::Request, None, Kind::Look, work).await
     }
 
     /// As [`run`](Self::run), for work that is withdrawn with its session.
@@ -141,29 +157,34 @@ impl DevicePool {
         lane: Lane,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Refusal> {
-        self.run_job(lane, Some(session), false, work).await
+        self.run_job(lane, Some(session), Kind::Short { bytes: 0 }, work).await
     }
 
-    /// As [`run`](Self::run), for work of minutes: it never takes all threads.
+    /// As [`run`](Self::run), for work of minutes: it never takes all threads, and what it finds no thread for is refused
+    /// after as long as such work may take.
     pub(crate) async fn run_long<R: Send + 'static>(
         &self,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Refusal> {
-        let place = self.unless_it_hangs(Arc::clone(&self.long).acquire_owned(), || false).await?;
-        let place = place.map_err(|_| self.fault())?;
+        let place = self.unless_it_hangs(Arc::clone(&self.long).acquire_owned(), || false);
+        let place = match self.patience.map(|patience| patience.saturating_mul(LONG_FACTOR)) {
+            None => place.await,
+            Some(limit) => timeout(limit, place).await.unwrap_or_else(|_| Err(self.crowded(limit))),
+        };
+        let place = place?.map_err(|_| self.fault())?;
         let work = move || {
             let done = work();
             drop(place);
             done
         };
-        self.run_job(Lane::Replication, None, true, work).await
+        self.run_job(Lane::Replication, None, Kind::Long, work).await
     }
 
     async fn run_job<R: Send + 'static>(
         &self,
         lane: Lane,
         session: Option<u64>,
-        long: bool,
+        kind: Kind,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Refusal> {
         self.refuse_if_it_hangs()?;
@@ -172,15 +193,18 @@ impl DevicePool {
         let (answer, answered) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
         let begins = Arc::clone(&begun);
-        let work = Box::new(move || {
+        let work: Work = Box::new(move |ended| {
             drop(place);
             begins.store(true, Ordering::Release);
             if !answer.is_closed() {
+                let done = work();
+                // Who has the answer does not find the device hanging because of it.
+                ended();
                 // Who went away in the meantime misses the answer, not the work.
-                let _ = answer.send(work());
+                let _ = answer.send(done);
             }
         });
-        self.shared.queue(lane, Job { session, long, work });
+        self.shared.queue(lane, Job { session, kind, work });
         // What has begun ends with the disk's own answer, however late.
         let answered = self.unless_it_hangs(answered, || begun.load(Ordering::Acquire)).await?;
         answered.map_err(|_| self.fault())
@@ -192,9 +216,10 @@ impl DevicePool {
         waited_for: impl Future<Output = T>,
         is_patient: impl Fn() -> bool,
     ) -> Result<T, Refusal> {
+        let Some(patience) = self.patience else { return Ok(waited_for.await) };
         let mut waited_for = pin!(waited_for);
         loop {
-            match timeout(LOOK_EVERY.min(self.patience), waited_for.as_mut()).await {
+            match timeout(patience.clamp(LOOK_MIN, LOOK_EVERY), waited_for.as_mut()).await {
                 Ok(came) => return Ok(came),
                 Err(_) if is_patient() => {}
                 Err(_) => self.refuse_if_it_hangs()?,
@@ -202,27 +227,34 @@ impl DevicePool {
         }
     }
 
-    /// How long the oldest operation has been under way, when that is too long.
+    /// For how long nothing has ended, when the device hangs.
     pub(crate) fn hangs_for(&self) -> Option<Duration> {
-        let state = self.shared.lock();
-        let (_, oldest) = state.under_way.first_key_value()?;
-        Some(oldest.elapsed()).filter(|age| *age >= self.patience)
+        self.shared.lock().pulse.hangs_for(self.patience?, self.shared.threads_max, Instant::now())
     }
 
     fn refuse_if_it_hangs(&self) -> Result<(), Refusal> {
         let Some(age) = self.hangs_for() else { return Ok(()) };
         let message = format!(
-            "device {} hangs: an operation has not ended for {} s (device_timeout is {} s); is the disk dying?",
+            "device {} hangs: no operation has ended for {} s (device_timeout is {} s); is the disk dying?",
             self.shared.device,
             age.as_secs(),
-            self.patience.as_secs_f64()
+            self.patience.unwrap_or_default().as_secs_f64()
         );
         Err(Refusal::new(Reason::DeviceUnmounted, message))
     }
 
+    fn crowded(&self, waited: Duration) -> Refusal {
+        let message = format!(
+            "device {}: hashing and releases had no thread for this for {waited:?}; is the disk dying?",
+            self.shared.device
+        );
+        Refusal::new(Reason::DeviceUnmounted, message)
+    }
+
     /// Queues `work` of a session. The caller bounds how much it queues.
     pub(crate) fn push(&self, lane: Lane, session: Option<u64>, work: impl FnOnce() + Send + 'static) {
-        self.shared.queue(lane, Job { session, long: false, work: Box::new(work) });
+        self.shared
+            .queue(lane, Job { session, kind: Kind::Short { bytes: 0 }, work: Box::new(move |_| work()) });
     }
 
     /// Has `value` dropped by a thread of the device.
@@ -313,24 +345,22 @@ impl Shared {
 
     fn serve(&self) {
         held::serves(self);
-        let mut ended = None;
-        while let Some((number, job)) = self.take(ended) {
-            ended = Some(number);
-            if catch_unwind(AssertUnwindSafe(job.work)).is_err() {
+        while let Some((number, job)) = self.take() {
+            let ended = || self.lock().pulse.end(number, Instant::now());
+            if catch_unwind(AssertUnwindSafe(|| (job.work)(&ended))).is_err() {
                 tracing::error!(device = %self.device, "a disk operation panicked; its caller is told");
             }
+            // Also one that panicked.
+            ended();
         }
     }
 
-    /// The next job and its number, after the one that has `ended`; `None` when there was none for a while.
-    fn take(&self, ended: Option<u64>) -> Option<(u64, Job)> {
+    /// The next job and its number; `None` when there was none for a while.
+    fn take(&self) -> Option<(u64, Job)> {
         let mut state = self.lock();
-        if let Some(ended) = ended {
-            state.under_way.remove(&ended);
-        }
         loop {
             if let Some(job) = state.next() {
-                return Some((state.begin(&job), job));
+                return Some((state.pulse.begin(job.kind, Instant::now()), job));
             }
             if state.closed {
                 state.threads -= 1;

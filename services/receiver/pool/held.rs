@@ -3,7 +3,7 @@
 
 use std::{cell::Cell, ptr, sync::Arc};
 
-use super::{Job, Lane, Shared};
+use super::{Job, Kind, Lane, Shared};
 
 thread_local! {
     /// The pool that this thread belongs to.
@@ -39,8 +39,8 @@ impl<T: Send + 'static> Drop for Held<T> {
     fn drop(&mut self) {
         let Some(value) = self.value.take() else { return };
         if !ptr::eq(SERVES.get(), Arc::as_ptr(&self.pool)) {
-            let work = Box::new(move || drop(value));
-            self.pool.queue(Lane::Request, Job { session: None, long: false, work });
+            let work = Box::new(move |_: &dyn Fn()| drop(value));
+            self.pool.queue(Lane::Request, Job { session: None, kind: Kind::Look, work });
         }
     }
 }

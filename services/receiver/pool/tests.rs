@@ -76,7 +76,7 @@ async fn what_has_not_begun_when_the_device_hangs_is_refused_and_what_has_is_fin
         let pool = Arc::clone(&pool);
         async move { pool.run(Lane::Request, move || gate.recv().unwrap()).await }
     });
-    while pool.shared.lock().under_way.is_empty() {
+    while pool.shared.lock().pulse.under_way() == 0 {
         tokio::task::yield_now().await;
     }
     // One waits while it becomes clear, the others come later.
@@ -93,8 +93,8 @@ async fn what_has_not_begun_when_the_device_hangs_is_refused_and_what_has_is_fin
 }
 
 #[tokio::test]
-async fn long_work_does_not_tell_that_the_device_hangs() {
-    let pool = DevicePool::new("d1".parse().unwrap(), 2, Duration::from_millis(10));
+async fn long_work_may_take_longer_than_other_work() {
+    let pool = DevicePool::new("d1".parse().unwrap(), 2, Duration::from_millis(20));
     let (open, gate) = mpsc::channel::<()>();
     let long = pool.run_long(move || gate.recv().unwrap());
     let short = async {
@@ -159,4 +159,84 @@ async fn a_thread_of_the_device_lets_go_at_once() {
         tells.try_recv()
     });
     assert_eq!(told.await.unwrap().unwrap().as_deref(), Some("disk-d1"));
+}
+
+#[tokio::test]
+async fn long_work_that_never_ends_is_not_waited_for_for_ever() {
+    let pool = Arc::new(DevicePool::new("d1".parse().unwrap(), 8, Duration::from_millis(20)));
+    let mut gates = Vec::new();
+    for _ in 0..2 {
+        let (open, gate) = mpsc::channel::<()>();
+        gates.push(open);
+        let pool = Arc::clone(&pool);
+        tokio::spawn(async move { pool.run_long(move || gate.recv().unwrap()).await });
+    }
+    while pool.shared.lock().pulse.under_way() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // Other work ends meanwhile: the device is not refused, but what needs one of those two threads is.
+    let others = async {
+        loop {
+            pool.run(Lane::Request, || ()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let refusal = tokio::select! {
+        late = pool.run_long(|| ()) => late.unwrap_err(),
+        () = others => unreachable!(),
+        () = tokio::time::sleep(Duration::from_secs(5)) => panic!("it waits for ever"),
+    };
+    assert_eq!(refusal.reason, Reason::DeviceUnmounted);
+    assert_eq!(pool.hangs_for(), None);
+    // With nothing but long work the device hangs.
+    let (open, gate) = mpsc::channel::<()>();
+    let pool = Arc::new(DevicePool::new("d1".parse().unwrap(), 8, Duration::from_millis(20)));
+    let long = tokio::spawn({
+        let pool = Arc::clone(&pool);
+        async move { pool.run_long(move || gate.recv().unwrap()).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for _ in 0..3 {
+        let refusal = pool.look(|| ()).await.unwrap_err();
+        assert!(refusal.message.contains("device d1 hangs"), "{refusal}");
+    }
+    open.send(()).unwrap();
+    long.await.unwrap().unwrap();
+    assert_eq!(pool.hangs_for(), None);
+}
+
+#[tokio::test]
+async fn without_a_device_timeout_no_device_hangs_and_nobody_spins() {
+    let pool = Arc::new(DevicePool::new("d1".parse().unwrap(), 1, Duration::ZERO));
+    let (open, gate) = mpsc::channel::<()>();
+    pool.push(Lane::Request, None, move || gate.recv().unwrap());
+    let mut waits = Box::pin(pool.run(Lane::Request, || ()));
+    let polls = std::cell::Cell::new(0);
+    let counted = std::future::poll_fn(|context| {
+        polls.set(polls.get() + 1);
+        waits.as_mut().poll(context)
+    });
+    assert!(timeout(Duration::from_millis(200), counted).await.is_err());
+    assert!(polls.get() < 10, "polled {} times", polls.get());
+    assert_eq!(pool.hangs_for(), None);
+    open.send(()).unwrap();
+    waits.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_has_an_answer_does_not_find_the_device_hanging_because_of_it() {
+    use futures_util::FutureExt as _;
+    let pool = pool(1);
+    let (open, gate) = mpsc::channel::<()>();
+    let mut answer = Box::pin(pool.run(Lane::Request, move || gate.recv().unwrap()));
+    assert!(timeout(Duration::from_millis(50), answer.as_mut()).await.is_err());
+    let early = {
+        // The end cannot be noted meanwhile.
+        let _state = pool.shared.lock();
+        open.send(()).unwrap();
+        thread::sleep(Duration::from_millis(50));
+        answer.as_mut().now_or_never().is_some()
+    };
+    assert!(!early, "answered before its end was noted");
+    answer.await.unwrap();
 }

@@ -66,7 +66,8 @@ fn put_inline(
         Begun::Settled(outcome) => Ok(outcome),
         Begun::Writer(mut writer) => {
             writer.write(&body.data)?;
-            let end = Complete { etag: body.etag.clone(), footers: Metadata::new() };
+            let end =
+                Complete { bytes: put.content_length, etag: body.etag.clone(), footers: Metadata::new() };
             finish_put(context, *writer, put, end)
         }
     }

@@ -53,6 +53,7 @@ async fn try_put(
     let (writer, end) = body.write(writer).await?;
     let context = Arc::clone(context);
     let handle = context.handle.clone();
+    let bytes = end.bytes;
     let finish = move |writer| Ok(finish_put(&context, writer, &put, end));
-    handle.run_with(Lane::Replication, writer, finish).await?
+    handle.run_flushing(Lane::Replication, bytes, writer, finish).await?
 }

@@ -296,9 +296,10 @@ options! {
         grpc_sessions_per_device: u32 = "4",
         /// gRPC sessions take the device's flock as well, as SSYNC sessions do.
         grpc_device_lock: bool = "false",
-        /// Seconds that one disk operation may take. A device with an older one hangs: until that operation ends, what is
+        /// Seconds that one disk operation may take; ten times as many where it hashes a partition, and more where it flushes
+        /// large files. A device hangs when one takes longer and no other has ended since it began: until one ends, what is
         /// asked of the device is refused as if it were not mounted, and its sessions give their slots of
-        /// replication_concurrency to others. They keep their locks.
+        /// replication_concurrency to others. They keep their locks. 0: no device is ever taken to hang.
         device_timeout: Duration = "60",
         /// Bytes up to which a body travels in the message that announces it.
         inline_bytes_max: u32 = "65536",
