@@ -299,6 +299,11 @@ impl DeviceHandle {
         Ok(self.known.pool.run_long(move || device.check_mounted().and_then(|()| work(&device))).await??)
     }
 
+    /// Refuses what is asked of a device that hangs.
+    pub(crate) fn refuse_if_it_hangs(&self) -> Result<(), Refusal> {
+        self.known.pool.refuse_if_it_hangs()
+    }
+
     /// Queues `work` of a session, which the caller bounds.
     pub(crate) fn push(&self, session: u64, work: impl FnOnce() + Send + 'static) {
         self.known.pool.push(Lane::Replication, Some(session), work);

@@ -232,7 +232,7 @@ impl DevicePool {
         self.shared.lock().pulse.hangs_for(self.patience?, self.shared.threads_max, Instant::now())
     }
 
-    fn refuse_if_it_hangs(&self) -> Result<(), Refusal> {
+    pub(crate) fn refuse_if_it_hangs(&self) -> Result<(), Refusal> {
         let Some(age) = self.hangs_for() else { return Ok(()) };
         let message = format!(
             "device {} hangs: no operation has ended for {} s (device_timeout is {} s); is the disk dying?",

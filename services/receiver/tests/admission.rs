@@ -1,22 +1,14 @@
 //! Who may replicate into the node, and until when.
 
 use std::{
-    fs::{self, File},
+    fs,
     time::{Duration, Instant},
 };
 
 use ssync_store::Store as _;
 use ssync_types::{DeviceName, Outcome, PartitionRef, PolicyIndex, Reason, SessionOpen};
 
-use super::support::{Node, at, complete, grpc, head, md5, partition, put, ssync};
-
-fn lock(node: &Node, name: &str) -> File {
-    let path = node.device().join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let file = File::create(path).unwrap();
-    file.lock().unwrap();
-    file
-}
+use super::support::{Node, at, complete, grpc, head, lock, md5, partition, put, ssync};
 
 fn on(device: &str, number: u32) -> SessionOpen {
     let device: DeviceName = device.parse().unwrap();

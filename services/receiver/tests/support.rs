@@ -172,6 +172,15 @@ impl Node {
     }
 }
 
+/// Takes a lock on a file of the node's first device.
+pub(super) fn lock(node: &Node, name: &str) -> fs::File {
+    let path = node.device().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let file = fs::File::create(path).unwrap();
+    file.lock().unwrap();
+    file
+}
+
 fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

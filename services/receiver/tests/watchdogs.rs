@@ -6,7 +6,7 @@ use ssync_store::Store as _;
 use ssync_types::{Offer, Outcome, Reason, SessionEvent, UpdateMessage, UpdateOp};
 use tokio::sync::mpsc;
 
-use super::support::{Node, at, body, complete, grpc, head, md5, partition, put};
+use super::support::{Node, at, body, complete, grpc, head, lock, md5, partition, put};
 
 fn quick() -> Node {
     Node::with(|config| {
@@ -142,6 +142,30 @@ async fn silent_checks_and_bodies_end() {
     assert_eq!(refusal.reason, Reason::IdleTimeout);
     assert!(node.all_files().is_empty());
     node.receiver.put_object(put, body(b"12345", complete(&md5(b"12345")))).await.unwrap();
+}
+
+#[tokio::test]
+async fn sessions_into_a_device_that_hangs_are_ended_and_what_has_begun_has_its_result() {
+    let node = Node::with(|config| {
+        config.client_timeout = Duration::from_secs(2);
+        config.device_timeout = Duration::from_millis(300);
+    });
+    let idle = node.open(grpc(1)).await;
+    let mut busy = node.open(grpc(0)).await;
+    assert_eq!(busy.outcome(put(&node.object(0), at(1), b"x")).await, Outcome::Applied);
+    let held = lock(&node, "objects/0/.lock");
+    busy.send(put(&node.object(1), at(1), b"begun")).await;
+    let began = Instant::now();
+    assert_eq!(idle.rest(false).await.error.unwrap().reason, Reason::DeviceUnmounted);
+    assert!((Duration::from_millis(300)..Duration::from_millis(1900)).contains(&began.elapsed()));
+    // Time to see it in the other one.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    drop(held);
+    let ended = busy.rest(false).await;
+    assert_eq!(ended.results.len(), 1);
+    assert_eq!(ended.results[0].outcome, Outcome::Applied);
+    assert_eq!(ended.error.unwrap().reason, Reason::DeviceUnmounted);
+    node.open(grpc(0)).await.close().await;
 }
 
 #[tokio::test]

@@ -54,9 +54,19 @@ impl Driver {
             let _ = self.events.try_send(Ok(SessionEvent::Heartbeat));
             self.spoke = Instant::now();
         }
+        self.look_at_device();
         self.look_at_drain();
         self.look_at_silence();
         true
+    }
+
+    /// A device that hangs takes nothing more. What has begun ends with the disk's own answer, and the session with it.
+    fn look_at_device(&mut self) {
+        if !matches!(self.input, Input::Ended)
+            && let Err(refusal) = self.context.handle.refuse_if_it_hangs()
+        {
+            self.end(Some(refusal));
+        }
     }
 
     fn look_at_drain(&mut self) {
