@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use ssync_diskfile::Device;
+use ssync_diskfile::PartitionListing;
 use ssync_ring::RingDevice;
-use ssync_types::{DeviceName, Partition, PolicyIndex, Reason, Refusal};
+use ssync_types::{Partition, PolicyIndex, Reason, Refusal};
 use tokio::time::timeout;
 
 use crate::{
@@ -48,13 +48,9 @@ pub(crate) async fn collect(
         }
         let places = Arc::new(Places(policy));
         for device in local.into_iter().filter(|device| overrides.device(&device.device)) {
-            looks.push(collect_device(
-                devices.get(&device.device),
-                device,
-                Arc::clone(&places),
-                overrides,
-                meter,
-            ));
+            let local = devices.get(&device.device);
+            let look = Look { local, device, places: Arc::clone(&places), overrides, meter };
+            looks.push(look.jobs());
         }
     }
     let jobs = join_all(looks).await.into_iter().flatten();
@@ -81,71 +77,86 @@ async fn local_devices(config: &ReplicatorConfig, policy: &PolicyPlaces) -> Vec<
     tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
-/// As Swift does: every device of the ring counts as a failure, since this one tells none of them anything.
-fn device_failed(device: &RingDevice, places: &Places, meter: &Meter) {
-    meter.count(|stats| {
-        stats.device_failed(&device.device);
-        for device in places.0.ring.devices() {
-            stats.fail(&device.replication_ip, &device.device);
-        }
-    });
-}
-
-/// What crashes left in `tmp` goes when it is old enough. Blocks.
-fn sweep(device: &Device, policy: PolicyIndex) {
-    match device.sweep_temporaries(policy) {
-        Ok(0) => {}
-        Ok(count) => {
-            tracing::info!(device = %device.name(), %policy, "{count} old files were removed from tmp");
-        }
-        Err(error) => tracing::warn!(%error, "old files in tmp could not be removed"),
-    }
-}
-
-async fn remove_file(local: &LocalDevice, name: &DeviceName, policy: PolicyIndex, partition: Partition) {
-    let removed = local.run(move |device| device.remove_partition_file(policy, partition)).await;
-    match removed {
-        Ok(()) => {
-            tracing::warn!(device = %name, %policy, "Removing partition directory which was a file: {partition}");
-        }
-        Err(refusal) => tracing::warn!(device = %name, %policy, "{refusal}"),
-    }
-}
-
-async fn collect_device(
+/// A look at one device in one policy.
+struct Look<'a> {
     local: LocalDevice,
     device: RingDevice,
     places: Arc<Places>,
-    overrides: &Overrides,
-    meter: &Meter,
-) -> Vec<Job> {
-    let policy = places.0.policy;
-    let late = |_| {
-        let message = format!("did not list its partitions within {COLLECT_WAIT_MAX:?}; look at the disk");
-        Err(Refusal::new(Reason::ObjectIo, message))
-    };
-    let list = move |device: &Arc<Device>| {
-        sweep(device, policy);
-        device.partitions(policy)
-    };
-    let listing = timeout(COLLECT_WAIT_MAX, local.run(list)).await;
-    let listing = match listing.unwrap_or_else(late) {
-        Ok(listing) => listing,
-        Err(refusal) => {
-            tracing::warn!(device = %device.device, %policy, "{refusal}");
-            device_failed(&device, &places, meter);
-            return Vec::new();
+    overrides: &'a Overrides,
+    meter: &'a Meter,
+}
+
+impl Look<'_> {
+    async fn jobs(self) -> Vec<Job> {
+        let listing = match self.list().await {
+            Ok(listing) => listing,
+            Err(refusal) => {
+                tracing::warn!(device = %self.device.device, policy = %self.policy(), "{refusal}");
+                self.failed();
+                return Vec::new();
+            }
+        };
+        let PartitionListing { partitions, files, unexpected } = listing;
+        // What it does not get done in the time goes on by itself, or comes in a later pass.
+        if timeout(COLLECT_WAIT_MAX, self.tidy(files, unexpected)).await.is_err() {
+            tracing::warn!(device = %self.device.device, policy = %self.policy(),
+                "was not tidied within {COLLECT_WAIT_MAX:?}; look at the disk");
         }
-    };
-    let mut jobs = Vec::new();
-    for partition in listing.files.into_iter().filter(|partition| overrides.partition(*partition)) {
-        remove_file(&local, &device.device, policy, partition).await;
+        let wanted = partitions.into_iter().filter(|&partition| self.overrides.partition(partition));
+        wanted.filter_map(|partition| self.job(partition)).collect()
     }
-    for name in listing.unexpected {
-        tracing::warn!(device = %device.device, %policy, "{name:?} is no partition; it is left alone");
+
+    fn policy(&self) -> PolicyIndex {
+        self.places.0.policy
     }
-    for partition in listing.partitions.into_iter().filter(|partition| overrides.partition(*partition)) {
-        let (kind, targets) = match places.role(partition, device.id) {
+
+    async fn list(&self) -> Result<PartitionListing, Refusal> {
+        let policy = self.policy();
+        let late = |_| {
+            let message =
+                format!("did not list its partitions within {COLLECT_WAIT_MAX:?}; look at the disk");
+            Err(Refusal::new(Reason::ObjectIo, message))
+        };
+        let listing = self.local.run(move |device| device.partitions(policy));
+        timeout(COLLECT_WAIT_MAX, listing).await.unwrap_or_else(late)
+    }
+
+    /// As Swift does: every device of the ring counts as a failure, since this one tells none of them anything.
+    fn failed(&self) {
+        self.meter.count(|stats| {
+            stats.device_failed(&self.device.device);
+            for device in self.places.0.ring.devices() {
+                stats.fail(&device.replication_ip, &device.device);
+            }
+        });
+    }
+
+    /// What is no partition, and what crashes left in `tmp` when it is old enough.
+    async fn tidy(&self, files: Vec<Partition>, unexpected: Vec<String>) {
+        let (name, policy) = (&self.device.device, self.policy());
+        for entry in unexpected {
+            tracing::warn!(device = %name, %policy, "{entry:?} is no partition; it is left alone");
+        }
+        for partition in files.into_iter().filter(|&partition| self.overrides.partition(partition)) {
+            match self.local.run(move |device| device.remove_partition_file(policy, partition)).await {
+                Ok(()) => {
+                    tracing::warn!(device = %name, %policy, "Removing partition directory which was a file: {partition}");
+                }
+                Err(refusal) => tracing::warn!(device = %name, %policy, "{refusal}"),
+            }
+        }
+        match self.local.run(move |device| device.sweep_temporaries(policy)).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(device = %name, %policy, "{count} old files were removed from tmp"),
+            Err(refusal) => {
+                tracing::warn!(device = %name, %policy, %refusal, "old files in tmp could not be removed");
+            }
+        }
+    }
+
+    fn job(&self, partition: Partition) -> Option<Job> {
+        let (policy, device) = (self.policy(), &self.device);
+        let (kind, targets) = match self.places.role(partition, device.id) {
             Role::Primary(targets) => (Kind::primary(), targets),
             Role::Handoff(targets) => (Kind::Handoff, targets),
             Role::Outside => {
@@ -153,23 +164,22 @@ async fn collect_device(
                     device = %device.device, %policy,
                     "partition {partition} has no place in the ring; it is left alone. Compare the ring file with those of other nodes"
                 );
-                meter.count(|stats| stats.partitions_outside += 1);
-                continue;
+                self.meter.count(|stats| stats.partitions_outside += 1);
+                return None;
             }
         };
-        jobs.push(Job {
+        Some(Job {
             policy,
             partition,
             device: device.device.clone(),
-            local: local.for_job(),
+            local: self.local.for_job(),
             region: device.region,
             kind,
             targets,
-            places: Arc::clone(&places),
+            places: Arc::clone(&self.places),
             returns: 0,
-        });
+        })
     }
-    jobs
 }
 
 #[cfg(test)]

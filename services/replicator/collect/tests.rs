@@ -8,6 +8,9 @@ use ssync_types::{DeviceName, HashPathConfig, PolicyIndex};
 
 use super::*;
 
+/// When a file in `tmp` is old.
+const RECLAIM_AGE: Duration = Duration::from_secs(1);
+
 /// A node with three devices, each a primary of both partitions.
 fn node(root: &std::path::Path) -> (ReplicatorConfig, PolicyPlaces, LocalDevices) {
     let config = ReplicatorConfig { bind_ip: [127, 0, 0, 1].into(), ..ReplicatorConfig::default() };
@@ -17,7 +20,12 @@ fn node(root: &std::path::Path) -> (ReplicatorConfig, PolicyPlaces, LocalDevices
     };
     let ring = Ring::new((0..3).map(device).collect(), 1, vec![vec![0, 0], vec![1, 1], vec![2, 2]]).unwrap();
     let policy = PolicyPlaces { policy: PolicyIndex::new(0), name: "gold".into(), ring: Arc::new(ring) };
-    let disk = DiskConfig { devices: root.to_owned(), mount_check: false, ..DiskConfig::default() };
+    let disk = DiskConfig {
+        devices: root.to_owned(),
+        mount_check: false,
+        reclaim_age: RECLAIM_AGE,
+        ..DiskConfig::default()
+    };
     let policies = BTreeMap::from([(PolicyIndex::new(0), PolicyKind::Replication)]);
     let devices = Devices::new(disk, HashPathConfig::new("a", "b").unwrap(), policies);
     (config, policy, LocalDevices::new(Arc::new(devices)))
@@ -39,4 +47,23 @@ async fn a_device_that_hangs_is_left_out_and_the_others_are_not_kept() {
     let stats = meter.snapshot();
     assert_eq!((stats.devices_failed, stats.partitions), (2, 1));
     assert!(!stats.complete());
+}
+
+#[tokio::test]
+async fn what_lies_in_the_way_is_tidied_and_what_is_unknown_is_left() {
+    let root = tempfile::tempdir().unwrap();
+    let (config, policy, devices) = node(root.path());
+    let device = root.path().join("d0");
+    let (file, unknown) = (device.join("objects/0"), device.join("objects/notes"));
+    fs::write(&file, b"").unwrap();
+    fs::create_dir(&unknown).unwrap();
+    fs::create_dir(device.join("tmp")).unwrap();
+    let (old, new) = (device.join("tmp/old"), device.join("tmp/new"));
+    fs::write(&old, b"").unwrap();
+    std::thread::sleep(RECLAIM_AGE + Duration::from_millis(100));
+    fs::write(&new, b"").unwrap();
+    let (meter, overrides) = (Meter::new(), Overrides::default());
+    let collected = collect(&config, vec![policy], &devices, &overrides, &meter).await;
+    assert_eq!(collected.primaries.len(), 3, "partition 1 of each device");
+    assert_eq!([&file, &unknown, &old, &new].map(|path| path.exists()), [false, true, false, true]);
 }
