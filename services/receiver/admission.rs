@@ -1,10 +1,6 @@
 //! Who may replicate into this node: one admission for every protocol.
 
-use std::{
-    future::Future,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use ssync_diskfile::{DeviceLock, PartitionLock};
 use ssync_types::{PartitionRef, Reason, Refusal, SessionProtocol};
@@ -16,6 +12,7 @@ use tokio::{
 use crate::{
     config::ReceiverConfig,
     devices::{DeviceHandle, DeviceTable},
+    slot::Slot,
 };
 
 /// When to try again after the node had no slot left: another partition first, then back.
@@ -30,17 +27,6 @@ const LOCK_POLL_MIN: Duration = Duration::from_millis(10);
 pub(crate) struct Admission {
     slots: Option<Arc<Semaphore>>,
     slots_max: u32,
-}
-
-/// One of the node's slots, which a session has until it ends, or until its device is found to hang and others want it.
-#[derive(Debug)]
-pub(crate) struct Slot(Mutex<Option<OwnedSemaphorePermit>>);
-
-impl Slot {
-    /// False when there is none any more, or never was.
-    pub(crate) fn give_back(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
-    }
 }
 
 /// A session's slot and locks. They are free again when this is dropped: it is held by the session and by every write begun
@@ -77,7 +63,7 @@ impl Admission {
         partition: &PartitionRef,
         protocol: SessionProtocol,
     ) -> Result<Admitted, Refusal> {
-        let slot = Arc::new(Slot(Mutex::new(self.slot(devices)?)));
+        let slot = Arc::new(Slot::new(self.slot(devices)?));
         handle.keep_slot(&slot);
         let (permit, wait, device_lock) = match protocol {
             SessionProtocol::Grpc => (handle.permit()?, Duration::ZERO, config.grpc_device_lock),

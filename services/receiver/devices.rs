@@ -12,8 +12,8 @@ use ssync_types::{DeviceName, PolicyIndex, Reason, Refusal};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    admission::Slot,
     pool::{DevicePool, Held, Lane},
+    slot::Slot,
     waiting::{WaitingBytes, WaitingShare},
 };
 

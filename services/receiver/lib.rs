@@ -26,6 +26,7 @@ mod registry;
 mod release;
 mod ring_placement;
 mod session;
+mod slot;
 mod waiting;
 
 pub use crate::core::LimitStatus;
