@@ -20,6 +20,9 @@ use crate::scene::PARTITION;
 
 /// Longest wait for an answer.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How often, and after what time, a session is begun again that found its partition locked.
+const TRIES_MAX: usize = 50;
+const LOCKED_WAIT: Duration = Duration::from_millis(100);
 /// Messages of a session that may wait.
 const REQUESTS_MAX: usize = 64;
 
@@ -98,8 +101,21 @@ impl Peer {
             .unwrap_or_else(|_| Err(Status::unknown("no answer within the test's patience")))
     }
 
-    /// A session that says `requests` and then ends in order.
+    /// A session that says `requests` and then ends in order. Comes back while the one before still holds the partition: its
+    /// locks are free when its last write has ended, which may be after its stream.
     pub(crate) async fn session(&mut self, requests: Vec<UpdatesRequest>) -> Result<Went> {
+        for _ in 1..TRIES_MAX {
+            let went = self.session_once(requests.clone()).await?;
+            let locked = went.status.as_ref().is_some_and(|status| status.code() == Code::Aborted);
+            if went.accepted || !locked {
+                return Ok(went);
+            }
+            tokio::time::sleep(LOCKED_WAIT).await;
+        }
+        self.session_once(requests).await
+    }
+
+    async fn session_once(&mut self, requests: Vec<UpdatesRequest>) -> Result<Went> {
         let mut requests = requests.into_iter();
         let first = requests.next().context("a session without a word")?;
         let (sender, answers) = self.begin_with(first).await?;
