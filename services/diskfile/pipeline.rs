@@ -24,6 +24,7 @@ use pace::Pace;
 
 /// Most publications in a batch.
 const BATCH_MAX: usize = 64;
+
 /// The queue of a device.
 #[derive(Debug, Default)]
 pub(crate) struct Pipeline(Mutex<State>);

@@ -1,11 +1,11 @@
 //! Suffix hashes: Swift's own values, and the two files that keep them.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use ssync_types::{FragmentIndex, Metadata, Partition, Suffix, SuffixHash, Timestamp};
 
 use super::bed::{Bed, CODED, WHOLE, at, path};
-use crate::MetaFile;
+use crate::{MetaFile, hashes::Hashes};
 
 const ONE_DATA: &str = "3e9785500a5fa2e1d89a06987beeee58";
 
@@ -249,6 +249,15 @@ fn a_note_that_was_taken_while_others_make_notes_is_made_again() {
     assert_ne!(bed.hash_of("o").unwrap(), before, "the hash tells of a body that is gone");
 }
 
+/// Rewrites the `hashes.pkl` beside the object; gives its path.
+fn change_hashes(bed: &Bed, change: impl FnOnce(&mut Hashes)) -> PathBuf {
+    let file = bed.partition_dir("o").join("hashes.pkl");
+    let mut hashes = Hashes::decode(&fs::read(&file).unwrap());
+    change(&mut hashes);
+    fs::write(&file, hashes.encode()).unwrap();
+    file
+}
+
 /// A time that is no number never equals itself. Swift calculates such a partition's hashes until it has called itself too
 /// often; here they were calculated 16 times by each request, and never written.
 #[test]
@@ -257,16 +266,13 @@ fn a_time_that_is_no_number_is_replaced() {
     let partition = bed.location("o").partition;
     bed.put("o", b"one", at(1));
     let good = bed.hashes(partition);
-    let file = bed.partition_dir("o").join("hashes.pkl");
-    let mut hashes = crate::hashes::Hashes::decode(&fs::read(&file).unwrap());
-    hashes.updated = f64::NAN;
-    fs::write(&file, hashes.encode()).unwrap();
+    let file = change_hashes(&bed, |hashes| hashes.updated = f64::NAN);
     bed.watch.take();
     let suffix = bed.suffix("o");
     assert_eq!(bed.device.suffix_hashes(WHOLE, partition, &[suffix], false).unwrap(), good);
     let listing = format!("list objects/312/{suffix}");
     assert_eq!(bed.watch.take().iter().filter(|line| **line == listing).count(), 1);
-    assert!(crate::hashes::Hashes::decode(&fs::read(&file).unwrap()).valid);
+    assert!(Hashes::decode(&fs::read(&file).unwrap()).valid);
 }
 
 /// One such entry spoiled the whole answer: peers refuse a hash in upper case.
@@ -276,12 +282,11 @@ fn a_hash_in_upper_case_is_calculated_anew() {
     let partition = bed.location("o").partition;
     bed.put("o", b"one", at(1));
     let good = bed.hashes(partition);
-    let file = bed.partition_dir("o").join("hashes.pkl");
-    let mut hashes = crate::hashes::Hashes::decode(&fs::read(&file).unwrap());
-    for hash in hashes.suffixes.values_mut() {
-        let Some(SuffixHash::Replicated(hex)) = hash else { panic!("{hash:?}") };
-        *hex = "3E9785500A5FA2E1D89A06987BEEEE58".to_owned();
-    }
-    fs::write(&file, hashes.encode()).unwrap();
+    change_hashes(&bed, |hashes| {
+        for hash in hashes.suffixes.values_mut() {
+            let Some(SuffixHash::Replicated(hex)) = hash else { panic!("{hash:?}") };
+            *hex = "3E9785500A5FA2E1D89A06987BEEEE58".to_owned();
+        }
+    });
     assert_eq!(bed.hashes(partition), good);
 }
