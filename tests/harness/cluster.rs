@@ -30,25 +30,28 @@ const NOBODY: u8 = 200;
 /// The erasure-coded policy, 2+1.
 const EC_FRAGMENTS: u8 = 3;
 
-const SWIFT_CONF: &str = "\
+const HASH_PATH: &str = "\
 [swift-hash]
 swift_hash_path_prefix = changeme
 swift_hash_path_suffix = changeme
-
-[storage-policy:0]
-name = gold
-default = yes
-
-[storage-policy:1]
-name = silver
-
-[storage-policy:2]
-name = ec21
-policy_type = erasure_coding
-ec_type = liberasurecode_rs_vand
-ec_num_data_fragments = 2
-ec_num_parity_fragments = 1
 ";
+
+/// The sections of swift.conf by number.
+const POLICIES: [&str; 3] = [
+    "name = gold\n",
+    "name = silver\n",
+    "name = ec21\npolicy_type = erasure_coding\nec_type = liberasurecode_rs_vand\n\
+     ec_num_data_fragments = 2\nec_num_parity_fragments = 1\n",
+];
+
+fn swift_conf(default: usize) -> String {
+    let mut text = HASH_PATH.to_owned();
+    for (number, policy) in POLICIES.iter().enumerate() {
+        let default = if number == default { "default = yes\n" } else { "" };
+        text.push_str(&format!("\n[storage-policy:{number}]\n{policy}{default}"));
+    }
+    text
+}
 
 /// What a cluster shall be like.
 #[derive(Debug)]
@@ -58,10 +61,28 @@ pub struct Builder {
     part_power: u8,
     ring_format: u8,
     tapped: bool,
+    within: Option<PathBuf>,
+    replicas: Option<[u8; 2]>,
+    default_policy: usize,
     settings: Vec<(String, String, String)>,
 }
 
 impl Builder {
+    /// Policies 0 and 1 have fewer replicas than there are nodes, and the fragments of policy 2 are on any three nodes: each
+    /// partition has handoffs.
+    #[must_use]
+    pub fn spread(mut self, gold: u8, silver: u8) -> Self {
+        self.replicas = Some([gold, silver]);
+        self
+    }
+
+    /// The policy of containers that ask for none; 0 unless said otherwise.
+    #[must_use]
+    pub fn default_policy(mut self, number: u8) -> Self {
+        self.default_policy = usize::from(number);
+        self
+    }
+
     /// Node `number` is a primary of nothing.
     #[must_use]
     pub fn handoff(mut self, number: u8) -> Self {
@@ -90,6 +111,13 @@ impl Builder {
         self
     }
 
+    /// Its folders lie below `folder`, in place of `SSYNC_TEST_DISK`.
+    #[must_use]
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.within = Some(folder.to_path_buf());
+        self
+    }
+
     /// A setting in every node's configuration.
     #[must_use]
     pub fn setting(mut self, section: &str, key: &str, value: &str) -> Self {
@@ -99,14 +127,15 @@ impl Builder {
 
     /// Makes folders, rings and configurations. Starts no daemon.
     pub fn build(self) -> Result<Cluster> {
-        let folder = match env::var_os("SSYNC_TEST_DISK") {
+        let disk = self.within.clone().or_else(|| env::var_os("SSYNC_TEST_DISK").map(PathBuf::from));
+        let folder = match disk {
             Some(disk) => TempDir::new_in(disk)?,
             None => TempDir::new()?,
         };
         let network = Network::claim()?;
         let etc = folder.path().join("etc");
         fs::create_dir_all(&etc)?;
-        fs::write(etc.join("swift.conf"), SWIFT_CONF)?;
+        fs::write(etc.join("swift.conf"), swift_conf(self.default_policy))?;
         let assignments = self.rings(&etc, &network)?;
         let user = current_user()?;
         // Paths of sockets have to be short.
@@ -114,25 +143,30 @@ impl Builder {
         let nodes = (1..=self.nodes)
             .map(|number| self.node(number, folder.path(), sockets.path(), &network, &user))
             .collect::<Result<Vec<Node>>>()?;
-        Ok(Cluster { nodes, assignments, folder, _sockets: sockets, _network: network })
+        Ok(Cluster { nodes, assignments, folder, _sockets: sockets, network })
     }
 
-    /// Every node that is no handoff holds every partition; the erasure-coded policy gets three devices.
+    /// Every node that is no handoff holds every partition and the erasure-coded policy gets three devices, unless the
+    /// cluster is spread.
     fn rings(&self, etc: &Path, network: &Network) -> Result<Assignments> {
         let device = |host: u8, weight: u8| json!({"ip": network.host(host), "port": PORT, "device": DEVICE, "weight": weight});
         let replicated: Vec<_> =
             (1..=self.nodes).map(|n| device(n, u8::from(!self.handoffs.contains(&n)))).collect();
-        let replicas = usize::from(self.nodes) - self.handoffs.len();
-        let coded: Vec<_> =
-            (1..=EC_FRAGMENTS).map(|n| device(if n <= self.nodes { n } else { NOBODY + n }, 1)).collect();
-        let ring = |policy: u8, replicas: usize, devices: &[serde_json::Value]| {
+        let everywhere = u8::try_from(usize::from(self.nodes) - self.handoffs.len())?;
+        let [gold, silver] = self.replicas.unwrap_or([everywhere; 2]);
+        let coded: Vec<_> = if self.replicas.is_some() {
+            replicated.clone()
+        } else {
+            (1..=EC_FRAGMENTS).map(|n| device(if n <= self.nodes { n } else { NOBODY + n }, 1)).collect()
+        };
+        let ring = |policy: u8, replicas: u8, devices: &[serde_json::Value]| {
             json!({"policy": policy, "part_power": self.part_power, "replicas": replicas, "format": self.ring_format,
                    "devices": devices})
         };
         let made = helper(
             "rings",
-            &json!({"dir": etc, "rings": [ring(0, replicas, &replicated), ring(1, replicas, &replicated),
-                                          ring(2, usize::from(EC_FRAGMENTS), &coded)]}),
+            &json!({"dir": etc, "rings": [ring(0, gold, &replicated), ring(1, silver, &replicated),
+                                          ring(2, EC_FRAGMENTS, &coded)]}),
         )?;
         Ok(serde_json::from_value(made)?)
     }
@@ -174,6 +208,10 @@ impl Builder {
         set("filter:healthcheck", "use", &"egg:swift#healthcheck");
         set("filter:recon", "use", &"egg:swift#recon");
         set("object-replicator", "sync_method", &"ssync");
+        // Swift's daemons want a section, if an empty one.
+        for daemon in ["object-reconstructor", "object-updater", "object-auditor"] {
+            set(daemon, "interval", &"30");
+        }
         let socket = sockets.join(format!("{number}.sock"));
         set("ssync", "receiver_socket", &socket.display());
         for (daemon, port) in [("admin_bind", 1), ("sidecar_admin_bind", 2), ("replicator_admin_bind", 3)] {
@@ -189,7 +227,7 @@ impl Builder {
     }
 }
 
-fn write_conf(path: &Path, sections: &BTreeMap<&str, Vec<(String, String)>>) -> Result<()> {
+pub(crate) fn write_conf(path: &Path, sections: &BTreeMap<&str, Vec<(String, String)>>) -> Result<()> {
     let mut text = String::new();
     for (section, settings) in sections {
         text.push_str(&format!("[{section}]\n"));
@@ -203,7 +241,7 @@ fn write_conf(path: &Path, sections: &BTreeMap<&str, Vec<(String, String)>>) -> 
 }
 
 /// Swift's daemons change to the configured user when they are started by root.
-fn current_user() -> Result<String> {
+pub(crate) fn current_user() -> Result<String> {
     let output = Command::new("id").arg("-un").output()?;
     ensure!(output.status.success(), "id -un failed");
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
@@ -219,7 +257,7 @@ pub struct Cluster {
     assignments: Assignments,
     folder: TempDir,
     _sockets: TempDir,
-    _network: Network,
+    network: Network,
 }
 
 impl Cluster {
@@ -232,6 +270,9 @@ impl Cluster {
             part_power: 3,
             ring_format: 1,
             tapped: false,
+            within: None,
+            replicas: None,
+            default_policy: 0,
             settings: Vec::new(),
         }
     }
@@ -251,6 +292,17 @@ impl Cluster {
     pub fn primaries(&self, partition: u32) -> Vec<u8> {
         let devices = self.assignments.get("0").and_then(|parts| parts.get(&partition.to_string()));
         devices.map(|ids| ids.iter().map(|id| id + 1).collect()).unwrap_or_default()
+    }
+
+    /// Its loopback network.
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The number of its nodes.
+    #[must_use]
+    pub fn size(&self) -> u8 {
+        self.nodes.last().map_or(0, |node| node.number)
     }
 
     /// Where everything lies.

@@ -34,6 +34,7 @@ pub struct Daemon {
     name: String,
     child: Child,
     log: PathBuf,
+    listening: Listening,
 }
 
 /// `program` in a process group of its own, killed by the kernel when the thread that starts it ends: a test that is
@@ -48,27 +49,26 @@ pub fn as_own_group(program: &Path) -> Command {
 }
 
 impl Daemon {
-    /// Starts `program` and returns when it listens.
+    /// Starts `program`, which [`Daemon::wait`] then waits for.
     pub(crate) fn start(
         name: &str,
         program: &Path,
         arguments: &[String],
         log: PathBuf,
-        listening: &Listening,
+        listening: Listening,
     ) -> Result<Self> {
         let output = File::options().create(true).append(true).open(&log)?;
         let mut command = as_own_group(program);
         command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("starting {name}"))?;
-        let mut daemon = Self { name: name.to_owned(), child, log };
-        daemon.wait_until(listening)?;
-        Ok(daemon)
+        Ok(Self { name: name.to_owned(), child, log, listening })
     }
 
-    fn wait_until(&mut self, listening: &Listening) -> Result<()> {
+    /// Returns when it listens.
+    pub(crate) fn wait(&mut self) -> Result<()> {
         let started = Instant::now();
         loop {
-            let reached = match listening {
+            let reached = match &self.listening {
                 Listening::Tcp(address) => TcpStream::connect(address).is_ok(),
                 Listening::Unix(path) => UnixStream::connect(path).is_ok(),
             };
@@ -79,7 +79,7 @@ impl Daemon {
                 bail!("{} ended at once ({status}): {}", self.name, self.log());
             }
             if started.elapsed() > START_WAIT_MAX {
-                bail!("{} does not listen at {listening:?}: {}", self.name, self.log());
+                bail!("{} does not listen at {:?}: {}", self.name, self.listening, self.log());
             }
             thread::sleep(POLL_INTERVAL);
         }

@@ -30,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cloud;
 mod cluster;
 mod daemon;
 mod http;
@@ -41,6 +42,7 @@ mod tap;
 mod tools;
 mod tree;
 
+pub use cloud::{Client, Cloud, CloudBuilder};
 pub use cluster::{Builder, Cluster};
 pub use daemon::{Daemon, as_own_group};
 pub use http::{Answer, Connection, dechunk, exchange};

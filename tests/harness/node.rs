@@ -1,6 +1,11 @@
 //! One node of a cluster: its address, its device, and the daemons that can serve it.
 
-use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::PathBuf};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -74,6 +79,11 @@ impl Serving {
         for daemon in &mut self.daemons {
             assert!(daemon.is_running(), "a daemon has ended: {}", daemon.log());
         }
+    }
+
+    /// Returns when all of them listen.
+    pub(crate) fn wait(&mut self) -> Result<()> {
+        self.daemons.iter_mut().try_for_each(Daemon::wait)
     }
 
     /// All that they have said.
@@ -208,7 +218,7 @@ impl Node {
     }
 
     /// Reads a copy of its device that lies in another folder of devices.
-    pub fn read_tree_in(&self, devices: &std::path::Path, policy: u32) -> Result<Tree> {
+    pub fn read_tree_in(&self, devices: &Path, policy: u32) -> Result<Tree> {
         let arguments =
             json!({"swift_dir": self.swift_dir, "devices": devices, "device": DEVICE, "policy": policy});
         Ok(serde_json::from_value(helper("read_tree", &arguments)?)?)
@@ -220,6 +230,13 @@ impl Node {
 
     /// Starts the daemons and returns when the node answers.
     pub fn serve(&self, server: Server) -> Result<Serving> {
+        let mut serving = self.launch(server)?;
+        serving.wait()?;
+        Ok(serving)
+    }
+
+    /// Starts the daemons; who starts several nodes waits for them afterwards.
+    pub(crate) fn launch(&self, server: Server) -> Result<Serving> {
         let daemons = match server {
             Server::Stock => vec![self.stock_server()?],
             Server::Ssync(Shape::OneProcess) => self.in_one_process()?,
@@ -231,15 +248,8 @@ impl Node {
     }
 
     fn stock_server(&self) -> Result<Daemon> {
-        let script = repository().join("tests/harness/python/run.py");
-        let arguments = [
-            script.display().to_string(),
-            self.swift_dir.display().to_string(),
-            "swift-object-server".to_owned(),
-            self.conf.display().to_string(),
-            "-v".to_owned(),
-        ];
-        self.start("swift-object-server", &venv_program("python")?, &arguments, &Listening::Tcp(self.address))
+        let arguments = swift_arguments(&self.swift_dir, "swift-object-server", &self.conf);
+        self.start("swift-object-server", &venv_program("python")?, &arguments, Listening::Tcp(self.address))
     }
 
     fn ssync_by_link(&self) -> Result<Daemon> {
@@ -248,7 +258,7 @@ impl Node {
             "swift-object-server (ssync)",
             &link,
             &[self.conf.display().to_string(), "-v".to_owned()],
-            &Listening::Tcp(self.address),
+            Listening::Tcp(self.address),
         )
     }
 
@@ -261,7 +271,7 @@ impl Node {
         Ok(link)
     }
 
-    fn ssync(&self, command: &str, more: &[&str], listening: &Listening) -> Result<Daemon> {
+    fn ssync(&self, command: &str, more: &[&str], listening: Listening) -> Result<Daemon> {
         let mut arguments: Vec<String> =
             [command, "--verbose", "--conf"].map(str::to_owned).into_iter().collect();
         arguments.push(self.conf.display().to_string());
@@ -271,7 +281,7 @@ impl Node {
 
     /// `ssync node` without its replicator: a test says when to replicate.
     fn in_one_process(&self) -> Result<Vec<Daemon>> {
-        Ok(vec![self.ssync("node", &["--no-replicator"], &Listening::Tcp(self.address))?])
+        Ok(vec![self.ssync("node", &["--no-replicator"], Listening::Tcp(self.address))?])
     }
 
     /// The receiver listens one port above the node's.
@@ -279,28 +289,41 @@ impl Node {
         let mut back = self.address;
         back.set_port(back.port() + 1);
         let bind = format!("receiver_bind={back}");
-        let receiver = self.ssync("receiver", &["--set", &bind], &Listening::Tcp(back))?;
+        let mut receiver = self.ssync("receiver", &["--set", &bind], Listening::Tcp(back))?;
+        receiver.wait()?;
         let address = format!("receiver_address={back}");
-        let sidecar = self.ssync("sidecar", &["--set", &address], &Listening::Tcp(self.address))?;
+        let sidecar = self.ssync("sidecar", &["--set", &address], Listening::Tcp(self.address))?;
         Ok(vec![sidecar, receiver])
     }
 
     fn in_two_over_unix(&self) -> Result<Vec<Daemon>> {
-        let receiver = self.ssync("receiver", &[], &Listening::Unix(self.socket.clone()))?;
-        let sidecar = self.ssync("sidecar", &[], &Listening::Tcp(self.address))?;
+        let mut receiver = self.ssync("receiver", &[], Listening::Unix(self.socket.clone()))?;
+        receiver.wait()?;
+        let sidecar = self.ssync("sidecar", &[], Listening::Tcp(self.address))?;
         Ok(vec![sidecar, receiver])
     }
 
     fn start(
         &self,
         name: &str,
-        program: &std::path::Path,
+        program: &Path,
         arguments: &[String],
-        listening: &Listening,
+        listening: Listening,
     ) -> Result<Daemon> {
         let file = name.replace([' ', '(', ')'], "-");
         let log = self.logs.join(format!("{}-{file}.log", self.number));
         Daemon::start(&format!("node {}: {name}", self.number), program, arguments, log, listening)
             .with_context(|| format!("node {}", self.number))
     }
+}
+
+/// What Python is told so that it runs one of Swift's daemons with its swift.conf in `swift_dir`.
+pub(crate) fn swift_arguments(swift_dir: &Path, program: &str, conf: &Path) -> [String; 5] {
+    [
+        repository().join("tests/harness/python/run.py").display().to_string(),
+        swift_dir.display().to_string(),
+        program.to_owned(),
+        conf.display().to_string(),
+        "-v".to_owned(),
+    ]
 }

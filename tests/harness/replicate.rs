@@ -2,12 +2,12 @@
 
 use std::{fs, path::Path, process::Output};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::{
-    node::Node,
-    tools::{repository, run_to_end, ssync_binary, venv_program},
+    node::{Node, swift_arguments},
+    tools::{run_to_end, ssync_binary, venv_program},
 };
 
 /// Who replicates.
@@ -62,6 +62,23 @@ impl Node {
         self.replicate_with(replicator, &[])
     }
 
+    /// Runs one of stock Swift's daemons on this node once, to its end: `swift-object-updater`, `swift-object-reconstructor`,
+    /// `swift-object-auditor`, `swift-object-expirer`. Fails when it ends badly; returns what it said.
+    pub fn run_stock(&self, program: &str, more: &[&str]) -> Result<String> {
+        let conf = match program {
+            "swift-object-expirer" => self.swift_dir.join("object-expirer.conf"),
+            _ => self.conf.clone(),
+        };
+        let arguments = swift_arguments(&self.swift_dir, program, &conf);
+        let head: Vec<&str> = arguments.iter().map(String::as_str).chain(["once"]).collect();
+        let output = run(&venv_program("python")?, &head, more)?;
+        let log =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        eprintln!("--- {program} on node {} ({})\n{log}", self.number, output.status);
+        ensure!(output.status.success(), "{program}: {}: {log}", output.status);
+        Ok(log)
+    }
+
     /// The same with more arguments, for example `--partitions 3`.
     pub fn replicate_with(&self, replicator: Replicator, more: &[&str]) -> Result<Pass> {
         let recon = self.recon.join("object.recon");
@@ -69,9 +86,8 @@ impl Node {
         let conf = self.conf.display().to_string();
         let output = match replicator {
             Replicator::Stock => {
-                let script = repository().join("tests/harness/python/run.py").display().to_string();
-                let swift_dir = self.swift_dir.display().to_string();
-                let head = [&script, &swift_dir, "swift-object-replicator", &conf, "once", "-v"];
+                let arguments = swift_arguments(&self.swift_dir, "swift-object-replicator", &self.conf);
+                let head: Vec<&str> = arguments.iter().map(String::as_str).chain(["once"]).collect();
                 run(&venv_program("python")?, &head, more)
             }
             Replicator::Ssync => run(&ssync_binary()?, &["replicator", "--conf", &conf, "--once"], more),

@@ -1,6 +1,6 @@
 """Makes rings with Swift's RingBuilder.
 
-In: {"dir", "rings": [{"policy", "part_power", "replicas", "format", "devices": [{"ip", "port", "device", "weight"}]}]}
+In: {"dir", "rings": [{"policy" (or "name": account or container), "part_power", "replicas", "format", "devices": [{"ip", "port", "device", "weight"}]}]}
 Out: {policy: {partition: [index of the device of each replica, ...]}}
 """
 import os
@@ -26,10 +26,10 @@ for spec in args["rings"]:
             "meta": "",
         })
     builder.rebalance(seed=7)
-    name = "object" if spec["policy"] == 0 else "object-%d" % spec["policy"]
+    name = spec.get("name") or ("object-%d" % spec["policy"]).removesuffix("-0")
     ring = builder.get_ring()
     ring.save(os.path.join(args["dir"], name + ".ring.gz"), format_version=spec.get("format", 1))
-    assignments[str(spec["policy"])] = {
+    assignments[str(spec.get("policy", name))] = {
         str(part): [ring._replica2part2dev_id[replica][part] for replica in range(spec["replicas"])]
         for part in range(2 ** spec["part_power"])
     }
