@@ -52,6 +52,8 @@ pub const ETAG_BYTES_MAX: usize = 128;
 pub const CONDITIONS_MAX: usize = 64;
 /// Most fragment sets, preferences, or indexes in one of them.
 pub const FRAGMENTS_MAX: usize = 1024;
+/// Most ranges of one GET; Swift answers 50 at most.
+pub const RANGES_MAX: usize = 64;
 /// Most features in a list.
 pub const FEATURES_MAX: usize = 64;
 /// Longest digest of a ring.

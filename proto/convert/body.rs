@@ -75,6 +75,7 @@ impl From<BodyEvent> for v1::PutObjectRequest {
         let message = match event {
             BodyEvent::Chunk(data) => Message::Chunk(v1::BodyChunk { data }),
             BodyEvent::End(end) => Message::End(end.into()),
+            BodyEvent::Commit => Message::Commit(v1::PutCommit {}),
         };
         Self { message: Some(message) }
     }
@@ -91,6 +92,7 @@ impl TryFrom<v1::PutObjectRequest> for BodyEvent {
             Message::End(end) => {
                 Ok(Self::End(end.try_into().map_err(|invalid: Invalid| invalid.within("end"))?))
             }
+            Message::Commit(_) => Ok(Self::Commit),
             Message::Head(_) => {
                 Err(Refusal::new(Reason::ProtocolOrder, "`head` must be the first message, and only that"))
             }

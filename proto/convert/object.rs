@@ -1,15 +1,17 @@
 //! Requests for single objects, and what a change of one left.
 
 use ssync_types::{
-    ByteRange, Deleted, FragmentPreference, Invalid, ObjectDelete, ObjectPost, ObjectPut, ReadOptions, Stored,
+    ByteRange, CommitMode, Deleted, FragmentPreference, Invalid, ObjectDelete, ObjectPost, ObjectPut, Posted,
+    PutStep, ReadOptions, Stored,
 };
 
 use super::{
-    CONDITIONS_MAX, FRAGMENTS_MAX, at_most,
+    CONDITIONS_MAX, FRAGMENTS_MAX, RANGES_MAX, at_most,
     body::etag,
     is_md5,
     metadata::{RESERVED_IN_BODY, RESERVED_IN_POST, from_metadata, metadata, previous_metadata},
     partition::{fragment, from_fragment, part_power, required_object},
+    required,
     timestamp::{optional_time, required_time},
     update::content_length,
 };
@@ -29,7 +31,7 @@ impl From<ObjectPut> for v1::PutObjectHead {
             content_length: put.content_length,
             metadata: from_metadata(put.metadata),
             if_none_match: put.if_none_match,
-            non_durable: !put.durable,
+            commit_mode: v1::PutCommitMode::from(put.commit).into(),
             next_part_power: put.next_part_power,
         }
     }
@@ -48,13 +50,60 @@ impl TryFrom<v1::PutObjectHead> for ObjectPut {
             content_length: head.content_length.map(content_length).transpose()?,
             metadata: metadata(head.metadata, RESERVED_IN_BODY)?,
             if_none_match: conditions.collect::<Result<_, _>>()?,
-            durable: !head.non_durable,
+            commit: commit_mode(head.commit_mode)?,
             next_part_power: part_power(head.next_part_power)?,
         })
     }
 }
 
-impl From<Stored> for v1::PutObjectResponse {
+impl From<CommitMode> for v1::PutCommitMode {
+    fn from(mode: CommitMode) -> Self {
+        match mode {
+            CommitMode::AtOnce => Self::AtOnce,
+            CommitMode::SecondPhase => Self::SecondPhase,
+            CommitMode::Never => Self::Never,
+        }
+    }
+}
+
+/// A mode that is not known here is refused: a mark that should not be, or is missing, cannot be taken back.
+fn commit_mode(mode: i32) -> Result<CommitMode, Invalid> {
+    match v1::PutCommitMode::try_from(mode) {
+        Ok(v1::PutCommitMode::Unspecified | v1::PutCommitMode::AtOnce) => Ok(CommitMode::AtOnce),
+        Ok(v1::PutCommitMode::SecondPhase) => Ok(CommitMode::SecondPhase),
+        Ok(v1::PutCommitMode::Never) => Ok(CommitMode::Never),
+        Err(_) => Err(Invalid::new("commit_mode", format!("{mode} is not known here"))),
+    }
+}
+
+impl From<PutStep> for v1::PutObjectResponse {
+    fn from(step: PutStep) -> Self {
+        use v1::put_object_response::Message;
+        let message = match step {
+            PutStep::Prepared => Message::Prepared(v1::PutPrepared {}),
+            PutStep::Stored(stored) => Message::Stored(stored.into()),
+        };
+        Self { message: Some(message) }
+    }
+}
+
+/// A message after the first of a PUT's answer.
+impl TryFrom<v1::PutObjectResponse> for PutStep {
+    type Error = Invalid;
+
+    fn try_from(response: v1::PutObjectResponse) -> Result<Self, Invalid> {
+        use v1::put_object_response::Message;
+        match required(response.message, "message")? {
+            Message::Prepared(_) => Ok(Self::Prepared),
+            Message::Stored(stored) => {
+                stored.try_into().map(Self::Stored).map_err(|invalid: Invalid| invalid.within("stored"))
+            }
+            Message::Accepted(_) => Err(Invalid::new("accepted", "stands there twice")),
+        }
+    }
+}
+
+impl From<Stored> for v1::PutStored {
     fn from(stored: Stored) -> Self {
         Self {
             etag: stored.etag,
@@ -64,10 +113,10 @@ impl From<Stored> for v1::PutObjectResponse {
     }
 }
 
-impl TryFrom<v1::PutObjectResponse> for Stored {
+impl TryFrom<v1::PutStored> for Stored {
     type Error = Invalid;
 
-    fn try_from(response: v1::PutObjectResponse) -> Result<Self, Invalid> {
+    fn try_from(response: v1::PutStored) -> Result<Self, Invalid> {
         if !is_md5(&response.etag) {
             return Err(Invalid::new("etag", "is not 32 lower-case hex digits"));
         }
@@ -103,6 +152,24 @@ impl TryFrom<v1::PostObjectRequest> for ObjectPost {
             content_type: optional_time(request.content_type_timestamp, "content_type_timestamp")?,
             open_expired: request.open_expired,
             next_part_power: part_power(request.next_part_power)?,
+        })
+    }
+}
+
+impl From<Posted> for v1::PostObjectResponse {
+    fn from(posted: Posted) -> Self {
+        Self { head: Some(posted.info.into()), previous_metadata: from_metadata(posted.previous) }
+    }
+}
+
+impl TryFrom<v1::PostObjectResponse> for Posted {
+    type Error = Invalid;
+
+    fn try_from(response: v1::PostObjectResponse) -> Result<Self, Invalid> {
+        let head = required(response.head, "head")?;
+        Ok(Self {
+            info: head.try_into().map_err(|invalid: Invalid| invalid.within("head"))?,
+            previous: previous_metadata(response.previous_metadata)?.unwrap_or_default(),
         })
     }
 }
@@ -165,7 +232,7 @@ impl TryFrom<v1::ByteRange> for ByteRange {
     fn try_from(range: v1::ByteRange) -> Result<Self, Invalid> {
         if range.last < range.first {
             return Err(Invalid::new(
-                "range.last",
+                "ranges.last",
                 format!("{} is below first, {}", range.last, range.first),
             ));
         }
@@ -231,12 +298,13 @@ impl TryFrom<v1::FragmentPreference> for FragmentPreference {
 }
 
 /// What a GET asks for.
-impl TryFrom<v1::GetObjectRequest> for (ssync_types::ObjectRef, Option<ByteRange>, ReadOptions) {
+impl TryFrom<v1::GetObjectRequest> for (ssync_types::ObjectRef, Vec<ByteRange>, ReadOptions) {
     type Error = Invalid;
 
     fn try_from(request: v1::GetObjectRequest) -> Result<Self, Invalid> {
-        let range = request.range.map(TryInto::try_into).transpose()?;
-        Ok((required_object(request.object)?, range, request.options.unwrap_or_default().try_into()?))
+        at_most(request.ranges.len(), RANGES_MAX, "ranges")?;
+        let ranges = request.ranges.into_iter().map(ByteRange::try_from).collect::<Result<_, _>>()?;
+        Ok((required_object(request.object)?, ranges, request.options.unwrap_or_default().try_into()?))
     }
 }
 

@@ -204,7 +204,7 @@ fn objects_survive() {
         content_length: None,
         metadata: some_metadata(),
         if_none_match: vec!["*".into()],
-        durable: true,
+        commit: CommitMode::SecondPhase,
         next_part_power: Some(11),
     };
     assert_eq!(ObjectPut::try_from(wire::<v1::PutObjectRequest>(put.clone())).unwrap(), put);
@@ -239,7 +239,9 @@ fn objects_survive() {
 fn answers_survive() {
     for previous in [None, Some(some_metadata())] {
         let stored = Stored { etag: HASH.into(), content_length: 3, previous: previous.clone() };
-        assert_eq!(Stored::try_from(wire::<v1::PutObjectResponse>(stored.clone())).unwrap(), stored);
+        for step in [PutStep::Prepared, PutStep::Stored(stored)] {
+            assert_eq!(PutStep::try_from(wire::<v1::PutObjectResponse>(step.clone())).unwrap(), step);
+        }
         let deleted = Deleted { existed: true, timestamp: time(4), previous };
         assert_eq!(Deleted::try_from(wire::<v1::DeleteObjectResponse>(deleted.clone())).unwrap(), deleted);
     }
@@ -483,14 +485,22 @@ fn object_requests_are_refused_by_field() {
     assert_eq!(put(v1::PutObjectHead { next_part_power: Some(33), ..good.clone() }), "next_part_power");
     let tags = vec![String::new(); CONDITIONS_MAX + 1];
     assert_eq!(put(v1::PutObjectHead { if_none_match: tags, ..good.clone() }), "if_none_match");
+    assert_eq!(put(v1::PutObjectHead { commit_mode: 9, ..good.clone() }), "commit_mode");
     assert_eq!(put(v1::PutObjectHead { content_length: Some(u64::MAX), ..good }), "content_length");
 
     let backwards = v1::GetObjectRequest {
-        object: Some(object),
-        range: Some(v1::ByteRange { first: 2, last: 1 }),
+        object: Some(object.clone()),
+        ranges: vec![v1::ByteRange { first: 2, last: 1 }],
         options: None,
     };
-    assert_eq!(field(<(ObjectRef, Option<ByteRange>, ReadOptions)>::try_from(backwards)), "range.last");
+    let get = |request| field(<(ObjectRef, Vec<ByteRange>, ReadOptions)>::try_from(request));
+    assert_eq!(get(backwards), "ranges.last");
+    let many = v1::GetObjectRequest {
+        object: Some(object),
+        ranges: vec![v1::ByteRange::default(); RANGES_MAX + 1],
+        options: None,
+    };
+    assert_eq!(get(many), "ranges");
     let preferences = v1::FragmentPreferences { preferences: vec![v1::FragmentPreference::default()] };
     let options = v1::ReadOptions { fragment_preferences: Some(preferences), ..Default::default() };
     assert_eq!(field(ReadOptions::try_from(options)), "options.fragment_preferences.preferences.timestamp");

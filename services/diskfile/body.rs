@@ -30,16 +30,28 @@ impl OpenObject {
     /// Reads the whole body in pieces, checking it on the way.
     #[must_use]
     pub fn into_reader(self) -> BodyReader {
-        BodyReader { object: self, offset: 0, end: u64::MAX, dropped: 0, md5: Some(Md5::new()), ended: false }
+        BodyReader {
+            object: self,
+            offset: 0,
+            end: u64::MAX,
+            later: Vec::new().into_iter(),
+            dropped: 0,
+            md5: Some(Md5::new()),
+            ended: false,
+        }
     }
 
-    /// Reads the bytes from `first` up to `end`, which is not read, in pieces. What is not all of the body cannot be checked.
+    /// Reads parts of the body in pieces, one after the other: each from its first byte up to one that is not read. What is
+    /// not all of the body cannot be checked.
     #[must_use]
-    pub fn into_range_reader(self, first: u64, end: u64) -> BodyReader {
-        if first == 0 && end >= self.info.content_length {
+    pub fn into_ranges_reader(self, parts: Vec<(u64, u64)>) -> BodyReader {
+        if let [(0, end)] = parts[..]
+            && end >= self.info.content_length
+        {
             return self.into_reader();
         }
-        BodyReader { object: self, offset: first, end, dropped: first, md5: None, ended: false }
+        let later = parts.into_iter();
+        BodyReader { object: self, offset: 0, end: 0, later, dropped: 0, md5: None, ended: false }
     }
 
     fn unreadable(&self, error: std::io::Error) -> DiskError {
@@ -71,6 +83,8 @@ pub struct BodyReader {
     offset: u64,
     /// Where to stop, if the body does not end before.
     end: u64,
+    /// What is to be read after that.
+    later: std::vec::IntoIter<(u64, u64)>,
     /// Up to where the page cache was told.
     dropped: u64,
     md5: Option<Md5>,
@@ -89,6 +103,9 @@ impl BodyReader {
         if self.ended {
             return Ok(None);
         }
+        if self.offset >= self.end {
+            self.begin_next_part();
+        }
         let left = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         let length = self.object.device.settings.config.disk_chunk_size.max(1).min(left);
         let piece = self.object.read_at(self.offset, length)?;
@@ -106,6 +123,12 @@ impl BodyReader {
             self.dropped = self.offset;
         }
         Ok(Some(piece))
+    }
+
+    fn begin_next_part(&mut self) {
+        let Some((first, end)) = self.later.next() else { return };
+        self.object.drop_cache(self.dropped, self.offset);
+        (self.offset, self.end, self.dropped) = (first, end, first);
     }
 
     fn check(&self) -> Result<(), DiskError> {

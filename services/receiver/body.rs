@@ -26,6 +26,8 @@ pub(crate) enum BodyFault {
     Aborted(String),
     #[error("the body was broken off after {came} bytes")]
     BrokenOff { came: u64 },
+    #[error("a commit came before the body's end")]
+    EarlyCommit,
     #[error("nothing came for {0:?} in the middle of the body (client_timeout)")]
     Silence(Duration),
     #[error("the body has md5 {came}, {announced} was announced; the sender's copy, or the way, is damaged")]
@@ -37,6 +39,7 @@ impl From<BodyFault> for Refusal {
         let reason = match fault {
             BodyFault::Silence(_) => Reason::IdleTimeout,
             BodyFault::Etag { .. } => Reason::EtagMismatch,
+            BodyFault::EarlyCommit => Reason::ProtocolOrder,
             _ => Reason::BodyLength,
         };
         Self::new(reason, fault.to_string())
@@ -116,6 +119,7 @@ impl WriteBody<'_> {
                     return Ok((pieces, Some(Complete { bytes: *came, etag, footers })));
                 }
                 BodyEvent::End(BodyEnd::Abort(reason)) => return Err(BodyFault::Aborted(reason).into()),
+                BodyEvent::Commit => return Err(BodyFault::EarlyCommit.into()),
             }
             if bytes >= WRITE_BYTES {
                 return Ok((pieces, None));

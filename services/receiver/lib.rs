@@ -27,6 +27,7 @@ mod release;
 mod ring_placement;
 mod session;
 mod slot;
+mod upload;
 mod waiting;
 
 pub use crate::core::LimitStatus;

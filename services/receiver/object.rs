@@ -1,40 +1,36 @@
-//! Single requests that change an object: PUT, POST, DELETE, as Swift's object server decides them (server.py).
+//! Single requests that change what is stored: POST and DELETE, as Swift's object server decides them (server.py).
 
 use std::sync::Arc;
 
-use ssync_diskfile::{
-    DataFile, Device, DiskError, Found, Location, OpenObject, OpenOptions, PolicyKind, Writer,
-};
+use ssync_diskfile::{Device, DiskError, Found, Location, OpenObject, OpenOptions};
 use ssync_store::StoreResult;
 use ssync_types::{
-    BodyEvent, Deleted, Invalid, Metadata, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
-    Reason, Refusal, Stored, Timestamp,
+    Deleted, Invalid, Metadata, ObjectDelete, ObjectInfo, ObjectPost, ObjectRef, Posted, Reason, Refusal,
+    Timestamp,
 };
-use tokio::sync::mpsc;
 
 use crate::{
-    body::{Complete, WriteBody, fragment_of, publish},
     core::Core,
     pool::Lane,
-    post::{Posted, merge_post},
+    post::{Merged, merge_post},
 };
 
 /// What stood in the object's place.
 #[derive(Debug)]
-struct Before {
+pub(crate) struct Before {
     /// The time of the body or tombstone.
-    timestamp: Timestamp,
+    pub(crate) timestamp: Timestamp,
     object: Option<Box<OpenObject>>,
     expired: bool,
 }
 
 impl Before {
-    fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self { timestamp: Timestamp::ZERO, object: None, expired: false }
     }
 
     /// What counts now for a request of this time.
-    fn look(
+    pub(crate) fn look(
         device: &Arc<Device>,
         at: &Location,
         object: &ObjectRef,
@@ -61,7 +57,7 @@ impl Before {
         })
     }
 
-    fn live(&self) -> Option<&ObjectInfo> {
+    pub(crate) fn live(&self) -> Option<&ObjectInfo> {
         self.object.as_ref().filter(|_| !self.expired).map(|object| &object.info)
     }
 
@@ -70,93 +66,12 @@ impl Before {
     }
 }
 
-fn location(core: &Core, object: &ObjectRef) -> Result<Location, Refusal> {
+pub(crate) fn location(core: &Core, object: &ObjectRef) -> Result<Location, Refusal> {
     let hash = core.check_object(object)?;
     Ok(Location { policy: object.partition.policy, partition: object.partition.partition, hash })
 }
 
-pub(crate) async fn put(
-    core: &Arc<Core>,
-    put: ObjectPut,
-    mut events: mpsc::Receiver<BodyEvent>,
-) -> StoreResult<Stored> {
-    let at = location(core, &put.object)?;
-    core.check_length(put.content_length.unwrap_or(0))?;
-    if let Some(time) =
-        delete_at(&put.metadata)?.filter(|&time| Timestamp::from_seconds(time) <= put.timestamp)
-    {
-        return Err(in_the_past(time));
-    }
-    let handle = core.devices.open(&put.object.partition.device).await?;
-    let put = Arc::new(put);
-    let (writer, previous) = {
-        let (put, holder) = (Arc::clone(&put), handle.clone());
-        let begin = move |device: &Arc<Device>| {
-            Ok(begin_put(device, &at, &put).map(|(writer, previous)| (holder.hold(writer), previous)))
-        };
-        handle.run(Lane::Request, begin).await??
-    };
-    let body = WriteBody {
-        handle: &handle,
-        lane: Lane::Request,
-        events: &mut events,
-        announced: put.content_length,
-        bytes_max: core.config.max_file_size,
-        silence_max: Some(core.config.client_timeout),
-    };
-    let (writer, end) = body.write(writer).await?;
-    let coded = matches!(core.devices.policy(at.policy)?, PolicyKind::ErasureCoding { .. });
-    let bytes = end.bytes;
-    let finish = move |writer| Ok(finish_put(writer, &put, end, coded));
-    let stored = handle.run_flushing(Lane::Request, bytes, writer, finish).await??;
-    core.counters.requests.add(1);
-    Ok(Stored { previous, ..stored })
-}
-
-fn begin_put(
-    device: &Arc<Device>,
-    at: &Location,
-    put: &ObjectPut,
-) -> Result<(Writer, Option<Metadata>), Refusal> {
-    let before = match Before::look(device, at, &put.object, put.timestamp) {
-        // Swift: a PUT does not mind that what it replaces is being replaced.
-        Err(DiskError::StateChanged { .. }) => Before::nothing(),
-        before => before?,
-    };
-    if let Some(info) = before.live() {
-        let etag = info.metadata.get_str("etag");
-        let matches = |wanted: &String| wanted == "*" || Some(wanted.trim_matches('"')) == etag;
-        if put.if_none_match.iter().any(matches) {
-            let message = format!("{}: there is an object, and if_none_match excludes it", put.object.path);
-            return Err(Refusal::new(Reason::PreconditionFailed, message));
-        }
-    }
-    if before.timestamp >= put.timestamp {
-        return Err(conflict(&put.object, before.timestamp));
-    }
-    let writer = device.create(at, &put.object.path, put.content_length)?;
-    let previous = before.live().map(|info| info.metadata.clone());
-    Ok((writer, previous))
-}
-
-fn finish_put(writer: Writer, put: &ObjectPut, end: Complete, coded: bool) -> Result<Stored, Refusal> {
-    let mut metadata = put.metadata.clone();
-    let mut footers = end.footers;
-    let footer_etag = footers.remove("etag").and_then(|value| String::from_utf8(value.to_vec()).ok());
-    metadata.extend(footers);
-    let fragment = match put.object.partition.fragment {
-        _ if !coded => None,
-        Some(index) => Some((index, put.durable)),
-        None => Some((fragment_of(&metadata)?, put.durable)),
-    };
-    let file =
-        DataFile { timestamp: put.timestamp, metadata, fragment, next_part_power: put.next_part_power };
-    let etag = end.etag.or(footer_etag);
-    let committed = publish(writer, put.content_length, etag.as_deref(), file)?;
-    Ok(Stored { etag: committed.etag, content_length: committed.content_length, previous: None })
-}
-
-pub(crate) async fn post(core: &Arc<Core>, post: ObjectPost) -> StoreResult<ObjectInfo> {
+pub(crate) async fn post(core: &Arc<Core>, post: ObjectPost) -> StoreResult<Posted> {
     let at = location(core, &post.object)?;
     if let Some(time) =
         delete_at(&post.metadata)?.filter(|&time| time > 0 && Timestamp::from_seconds(time) < post.timestamp)
@@ -164,12 +79,12 @@ pub(crate) async fn post(core: &Arc<Core>, post: ObjectPost) -> StoreResult<Obje
         return Err(in_the_past(time));
     }
     let handle = core.devices.open(&post.object.partition.device).await?;
-    let info = handle.run(Lane::Request, move |device| Ok(post_on_disk(device, &at, &post))).await??;
+    let posted = handle.run(Lane::Request, move |device| Ok(post_on_disk(device, &at, &post))).await??;
     core.counters.requests.add(1);
-    Ok(info)
+    Ok(posted)
 }
 
-fn post_on_disk(device: &Arc<Device>, at: &Location, post: &ObjectPost) -> Result<ObjectInfo, Refusal> {
+fn post_on_disk(device: &Arc<Device>, at: &Location, post: &ObjectPost) -> Result<Posted, Refusal> {
     let options = OpenOptions {
         fragment: post.object.partition.fragment,
         open_expired: post.open_expired,
@@ -186,8 +101,8 @@ fn post_on_disk(device: &Arc<Device>, at: &Location, post: &ObjectPost) -> Resul
         Err(error) => return Err(error.into()),
     };
     let mut meta = match merge_post(&object, post.timestamp, &post.metadata, post.content_type) {
-        Posted::Older(here) => return Err(conflict(&post.object, here)),
-        Posted::Newer(meta) => meta,
+        Merged::Older(here) => return Err(conflict(&post.object, here)),
+        Merged::Newer(meta) => meta,
     };
     meta.next_part_power = post.next_part_power;
     match device.write_meta(at, &post.object.path, &meta) {
@@ -196,7 +111,9 @@ fn post_on_disk(device: &Arc<Device>, at: &Location, post: &ObjectPost) -> Resul
         Err(error) => return Err(error.into()),
     }
     match device.open_object(at, &OpenOptions { open_expired: true, ..options })? {
-        Found::Object(object) | Found::Expired(object) => Ok(object.info),
+        Found::Object(now) | Found::Expired(now) => {
+            Ok(Posted { info: now.info, previous: object.info.metadata })
+        }
         Found::Tombstone(_) | Found::Nothing => Err(Refusal::new(
             Reason::StateChanged,
             format!("{}: deleted meanwhile; ask again", post.object.path),
@@ -246,7 +163,7 @@ fn check_due(before: &Before, delete: &ObjectDelete, due: u64) -> Result<(), Ref
     Err(Refusal::new(Reason::PreconditionFailed, message))
 }
 
-fn delete_at(metadata: &Metadata) -> Result<Option<u64>, Refusal> {
+pub(crate) fn delete_at(metadata: &Metadata) -> Result<Option<u64>, Refusal> {
     let Some(value) = metadata.get("x-delete-at").filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
@@ -255,11 +172,11 @@ fn delete_at(metadata: &Metadata) -> Result<Option<u64>, Refusal> {
     time.map_err(|_| Invalid::new("metadata.x-delete-at", format!("{text:?} is no unix time")).into())
 }
 
-fn in_the_past(time: u64) -> Refusal {
+pub(crate) fn in_the_past(time: u64) -> Refusal {
     Invalid::new("metadata.x-delete-at", format!("{time} is in the past of the request's time")).into()
 }
 
-fn conflict(object: &ObjectRef, here: Timestamp) -> Refusal {
+pub(crate) fn conflict(object: &ObjectRef, here: Timestamp) -> Refusal {
     Refusal::new(Reason::Conflict, format!("{}: {here} is stored, which is as new or newer", object.path))
         .at(here)
 }

@@ -8,7 +8,7 @@ const OWN_NAMES: [&str; 4] = ["name", "x-timestamp", "content-type", "content-ty
 
 /// What a POST comes to.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Posted {
+pub(crate) enum Merged {
     /// Metadata of this time is here, as new as what was sent, and so is the content type.
     Older(Timestamp),
     /// Store this.
@@ -22,7 +22,7 @@ pub(crate) fn merge_post(
     timestamp: Timestamp,
     metadata: &Metadata,
     content_type: Option<Timestamp>,
-) -> Posted {
+) -> Merged {
     let info = &object.info;
     let sent_type = metadata.get("content-type").filter(|value| !value.is_empty());
     let sent_type_time = sent_type.map_or(Timestamp::ZERO, |_| content_type.unwrap_or(timestamp));
@@ -30,7 +30,7 @@ pub(crate) fn merge_post(
     let (time, mut merged) = match &object.meta {
         _ if timestamp > info.timestamp => (timestamp, metadata.clone()),
         Some(meta) if newer_type => (meta.timestamp, meta.metadata.clone()),
-        _ => return Posted::Older(info.timestamp),
+        _ => return Merged::Older(info.timestamp),
     };
     merged.retain(|name| !OWN_NAMES.iter().any(|own| name.is(own)));
     let (value, type_time) = match sent_type {
@@ -43,5 +43,5 @@ pub(crate) fn merge_post(
         merged.set("Content-Type", value.clone());
         type_time
     });
-    Posted::Newer(MetaFile { timestamp: time, metadata: merged, content_type, next_part_power: None })
+    Merged::Newer(MetaFile { timestamp: time, metadata: merged, content_type, next_part_power: None })
 }

@@ -34,7 +34,7 @@ pub(crate) async fn head(
 pub(crate) async fn get(
     core: &Arc<Core>,
     object: ObjectRef,
-    range: Option<ByteRange>,
+    ranges: Vec<ByteRange>,
     options: ReadOptions,
 ) -> StoreResult<(ObjectInfo, Body)> {
     let (at, handle) = find(core, &object).await?;
@@ -42,7 +42,7 @@ pub(crate) async fn get(
     let begin = move |device: &Arc<Device>| {
         Ok(open(device, &at, &object, options).and_then(|found| {
             let info = found.info.clone();
-            Ok((info, Read::next(reader(*found, range)?, &holder)?))
+            Ok((info, Read::next(reader(*found, &ranges)?, &holder)?))
         }))
     };
     let (info, read) = handle.run(Lane::Request, begin).await??;
@@ -90,21 +90,27 @@ fn open(
 }
 
 /// Reads what is asked for: a whole body is checked on the way.
-fn reader(object: OpenObject, range: Option<ByteRange>) -> Result<BodyReader, Refusal> {
-    let Some(range) = range else {
+fn reader(object: OpenObject, ranges: &[ByteRange]) -> Result<BodyReader, Refusal> {
+    if ranges.is_empty() {
         return Ok(object.into_reader());
-    };
+    }
     let length = object.info.content_length;
+    let parts = ranges.iter().map(|range| part(*range, length)).collect::<Result<_, _>>()?;
+    Ok(object.into_ranges_reader(parts))
+}
+
+/// From where up to where a range goes.
+fn part(range: ByteRange, length: u64) -> Result<(u64, u64), Refusal> {
     let (next, end) = (range.first, range.last.saturating_add(1).min(length));
     if range.last < range.first {
         let problem = format!("{} is below first, {}", range.last, range.first);
-        return Err(Invalid::new("range.last", problem).into());
+        return Err(Invalid::new("ranges.last", problem).into());
     }
     if next >= end {
         let problem = format!("byte {next} is beyond the end: the object has {length} bytes");
         return Err(Refusal::new(Reason::RangeNotSatisfiable, problem));
     }
-    Ok(object.into_range_reader(next, end))
+    Ok((next, end))
 }
 
 /// What one piece of work reads.

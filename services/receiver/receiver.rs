@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use ssync_diskfile::Devices;
-use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult};
+use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
 use ssync_types::{
-    BodyEvent, ByteRange, Deleted, DeviceName, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
-    Offer, PartitionRef, ReadOptions, Rehash, SessionOpen, Stored, Suffix, SuffixHashes,
+    ByteRange, Deleted, DeviceName, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
+    PartitionRef, Posted, ReadOptions, Rehash, SessionOpen, Suffix, SuffixHashes,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::{
     pool::Lane,
     read,
     registry::SessionInfo,
-    release, session,
+    release, session, upload,
 };
 
 /// A storage node.
@@ -129,24 +129,24 @@ impl Store for Receiver {
         handle.run(Lane::Request, move |device| device.invalidate_suffixes(policy, number, &suffixes)).await
     }
 
-    async fn put_object(&self, put: ObjectPut, body: mpsc::Receiver<BodyEvent>) -> StoreResult<Stored> {
-        object::put(&self.core, put, body).await
+    async fn put_object(&self, put: ObjectPut) -> StoreResult<Upload> {
+        upload::put(&self.core, put).await
     }
 
     async fn get_object(
         &self,
         object: ObjectRef,
-        range: Option<ByteRange>,
+        ranges: Vec<ByteRange>,
         options: ReadOptions,
     ) -> StoreResult<(ObjectInfo, Body)> {
-        read::get(&self.core, object, range, options).await
+        read::get(&self.core, object, ranges, options).await
     }
 
     async fn head_object(&self, object: ObjectRef, options: ReadOptions) -> StoreResult<ObjectInfo> {
         read::head(&self.core, object, options).await
     }
 
-    async fn post_object(&self, post: ObjectPost) -> StoreResult<ObjectInfo> {
+    async fn post_object(&self, post: ObjectPost) -> StoreResult<Posted> {
         object::post(&self.core, post).await
     }
 

@@ -19,5 +19,5 @@ pub use connect::{PEERS_MAX, PeerBook, PeerKind, probe};
 pub use remote::{RemoteSettings, RemoteStore};
 pub use store::{
     CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers, Release, SESSION_QUEUE_MAX, Session, SessionError, Store,
-    StoreResult,
+    StoreResult, UPLOAD_QUEUE_MAX, Upload,
 };

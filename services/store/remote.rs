@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use ssync_api::{convert, v1};
 use ssync_types::{
-    BodyEvent, ByteRange, Deleted, Invalid, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
-    Offer, PartitionRef, ReadOptions, Refusal, Rehash, SessionOpen, Stored, Suffix, SuffixHashes,
+    ByteRange, Deleted, Invalid, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
+    PartitionRef, Posted, ReadOptions, Refusal, Rehash, SessionOpen, Suffix, SuffixHashes,
 };
 use tokio::{sync::mpsc, time::timeout};
 use tonic::{Request, Response, Status};
 
-use crate::{Body, CheckAnswers, Release, Session, Store, StoreAddress, StoreResult, trace};
+use crate::{Body, CheckAnswers, Release, Session, Store, StoreAddress, StoreResult, Upload, trace};
 
 mod check;
 mod faults;
@@ -150,17 +150,17 @@ impl Store for RemoteStore {
         self.inner.unary(self.inner.settings.unary_timeout, call).await.map(|_| ())
     }
 
-    async fn put_object(&self, put: ObjectPut, body: mpsc::Receiver<BodyEvent>) -> StoreResult<Stored> {
-        object::put(&self.inner, put, body).await
+    async fn put_object(&self, put: ObjectPut) -> StoreResult<Upload> {
+        object::put(&self.inner, put).await
     }
 
     async fn get_object(
         &self,
         object: ObjectRef,
-        range: Option<ByteRange>,
+        ranges: Vec<ByteRange>,
         options: ReadOptions,
     ) -> StoreResult<(ObjectInfo, Body)> {
-        object::get(&self.inner, object, range, options).await
+        object::get(&self.inner, object, ranges, options).await
     }
 
     async fn head_object(&self, object: ObjectRef, options: ReadOptions) -> StoreResult<ObjectInfo> {
@@ -170,7 +170,7 @@ impl Store for RemoteStore {
         self.answer(client.head_object(request(message))).await
     }
 
-    async fn post_object(&self, post: ObjectPost) -> StoreResult<ObjectInfo> {
+    async fn post_object(&self, post: ObjectPost) -> StoreResult<Posted> {
         let lease = self.inner.control.lease();
         let mut client = lease.objects();
         self.answer(client.post_object(request(v1::PostObjectRequest::from(post)))).await

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use ssync_types::{
     BodyEvent, ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    PartitionRef, ReadOptions, Refusal, Rehash, ReleaseItem, ReleaseResult, SessionEvent, SessionOpen,
-    Stored, Suffix, SuffixHashes, UpdateMessage, Want,
+    PartitionRef, Posted, PutStep, ReadOptions, Refusal, Rehash, ReleaseItem, ReleaseResult, SessionEvent,
+    SessionOpen, Suffix, SuffixHashes, UpdateMessage, Want,
 };
 use tokio::sync::mpsc;
 
@@ -42,6 +42,19 @@ pub struct Session {
     pub messages: mpsc::Sender<UpdateMessage>,
     /// From the receiver: `Opened`, `Accepted`, then the rest. Read them while writing.
     pub events: mpsc::Receiver<Result<SessionEvent, SessionError>>,
+}
+
+/// Most pieces of a body under way to an upload.
+pub const UPLOAD_QUEUE_MAX: usize = 4;
+
+/// An upload that was let in: pieces go in, steps come out. Dropping either before the body's end was
+/// sent abandons it; nothing is left of it then. What was prepared stays, without its durable mark.
+#[derive(Debug)]
+pub struct Upload {
+    /// To the store; bounded, so a slow disk slows the client.
+    pub body: mpsc::Sender<BodyEvent>,
+    /// From the store: `Prepared` where there is a second phase, then `Stored`; or why not.
+    pub steps: mpsc::Receiver<StoreResult<PutStep>>,
 }
 
 /// A handoff partition, locked for as long as this is held: batches of items go in, one result for each comes out.
@@ -83,22 +96,23 @@ pub trait Store: Send + Sync + 'static {
     /// Marks suffixes as stale.
     async fn invalidate_suffixes(&self, partition: PartitionRef, suffixes: Vec<Suffix>) -> StoreResult<()>;
 
-    /// Stores an object.
-    async fn put_object(&self, put: ObjectPut, body: mpsc::Receiver<BodyEvent>) -> StoreResult<Stored>;
+    /// Begins to store an object. Returns when the upload is let in: the device is there, nothing as new stands in its
+    /// place, the conditions hold. So a client that waits for leave to send its body gets it only then.
+    async fn put_object(&self, put: ObjectPut) -> StoreResult<Upload>;
 
-    /// Reads an object, or some bytes of it.
+    /// Reads an object, or some ranges of it: one after the other, from one version of it. No range means all.
     async fn get_object(
         &self,
         object: ObjectRef,
-        range: Option<ByteRange>,
+        ranges: Vec<ByteRange>,
         options: ReadOptions,
     ) -> StoreResult<(ObjectInfo, Body)>;
 
     /// Reads an object's metadata.
     async fn head_object(&self, object: ObjectRef, options: ReadOptions) -> StoreResult<ObjectInfo>;
 
-    /// Replaces an object's metadata. Answers with the object as it is now.
-    async fn post_object(&self, post: ObjectPost) -> StoreResult<ObjectInfo>;
+    /// Replaces an object's metadata.
+    async fn post_object(&self, post: ObjectPost) -> StoreResult<Posted>;
 
     /// Deletes an object. A tombstone is left also where there was nothing.
     async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted>;

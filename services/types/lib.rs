@@ -23,8 +23,8 @@ pub use error::Invalid;
 pub use hash::{HashPathConfig, ObjectHash};
 pub use metadata::{HeaderName, Metadata};
 pub use object::{
-    BodyEvent, ByteRange, Deleted, FragmentPreference, FragmentSet, ObjectDelete, ObjectInfo, ObjectPost,
-    ObjectPut, ObjectRef, ReadOptions, Stored,
+    BodyEvent, ByteRange, CommitMode, Deleted, FragmentPreference, FragmentSet, ObjectDelete, ObjectInfo,
+    ObjectPost, ObjectPut, ObjectRef, Posted, PutStep, ReadOptions, Stored,
 };
 pub use offer::{ObjectKind, Offer, Want};
 pub use partition::{DeviceName, FragmentIndex, Partition, PartitionRef, PolicyIndex};

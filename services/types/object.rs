@@ -26,10 +26,23 @@ pub struct ObjectPut {
     pub metadata: Metadata,
     /// Refuse if there is an object (`*`), or one with one of these etags.
     pub if_none_match: Vec<String>,
-    /// False leaves a fragment without its durable mark.
-    pub durable: bool,
+    /// When it becomes durable.
+    pub commit: CommitMode,
     /// While the partition power is being changed: the power to link for.
     pub next_part_power: Option<u32>,
+}
+
+/// When what a PUT stores gets its durable mark. Whole copies have none: they are always committed at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum CommitMode {
+    /// With the end of the body.
+    #[default]
+    AtOnce,
+    /// With [`BodyEvent::Commit`]: first all nodes store their fragments, then enough of them mark theirs (Swift:
+    /// proxy/controllers/obj.py MIMEPutter).
+    SecondPhase,
+    /// Not by this request.
+    Never,
 }
 
 /// One step of a body on its way in.
@@ -39,6 +52,17 @@ pub enum BodyEvent {
     Chunk(Bytes),
     /// The end. A body whose events stop without it is not stored.
     End(BodyEnd),
+    /// After [`PutStep::Prepared`]: mark the fragment durable.
+    Commit,
+}
+
+/// One step of a store in a PUT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PutStep {
+    /// With [`CommitMode::SecondPhase`]: the body is on disk, without its durable mark. It stays so if no commit comes.
+    Prepared,
+    /// The last.
+    Stored(Stored),
 }
 
 /// What a PUT left.
@@ -127,6 +151,15 @@ pub struct ObjectPost {
     pub open_expired: bool,
     /// While the partition power is being changed: the power to link for.
     pub next_part_power: Option<u32>,
+}
+
+/// What a POST left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// The object as it is now.
+    pub info: ObjectInfo,
+    /// Its metadata as it was before.
+    pub previous: Metadata,
 }
 
 /// Deletes an object.

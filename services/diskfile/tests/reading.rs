@@ -221,7 +221,7 @@ fn a_large_body_does_not_stay_in_the_page_cache_and_a_small_one_may() {
         let object = bed.object("o");
         let mut reader = match range {
             None => object.into_reader(),
-            Some((first, end)) => object.into_range_reader(first as u64, end as u64),
+            Some((first, end)) => object.into_ranges_reader(vec![(first as u64, end as u64)]),
         };
         bed.watch.take();
         let mut read = 0;
@@ -249,7 +249,7 @@ fn a_part_of_a_body_is_read_and_not_checked_but_all_of_it_is() {
     let bed = Bed::new();
     bed.put("o", b"0123456789", at(1));
     let read = |first, end| {
-        let mut reader = bed.object("o").into_range_reader(first, end);
+        let mut reader = bed.object("o").into_ranges_reader(vec![(first, end)]);
         let mut body = Vec::new();
         while let Some(piece) = reader.next_chunk()? {
             body.extend_from_slice(&piece);

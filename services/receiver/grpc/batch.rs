@@ -8,7 +8,7 @@ use ssync_api::{
     v1,
 };
 use ssync_store::CheckAnswer;
-use ssync_types::{ReleaseResult, SessionEvent, UpdateResult};
+use ssync_types::{PutStep, ReleaseResult, SessionEvent, UpdateResult};
 
 /// Largest piece of a body that is sent in one message. Larger ones hold up other streams and gain nothing.
 const PIECE_BYTES_MAX: usize = 256 * 1024;
@@ -132,6 +132,27 @@ impl Batch for Released {
     fn heartbeat(&self) -> Option<Self::Wire> {
         let heartbeat = v1::release_response::Message::Heartbeat(v1::Heartbeat {});
         Some(v1::ReleaseResponse { message: Some(heartbeat) })
+    }
+}
+
+/// Steps of an upload: few, and each is waited for.
+#[derive(Debug, Default)]
+pub(super) struct Steps;
+
+impl Batch for Steps {
+    type Item = PutStep;
+    type Wire = v1::PutObjectResponse;
+
+    const ITEMS_MAX: usize = 1;
+
+    fn push(&mut self, step: PutStep, out: &mut VecDeque<Self::Wire>) {
+        out.push_back(step.into());
+    }
+
+    fn flush(&mut self, _out: &mut VecDeque<Self::Wire>) {}
+
+    fn heartbeat(&self) -> Option<Self::Wire> {
+        None
     }
 }
 

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use ssync_api::v1::{self, object_service_server::ObjectService};
-use ssync_store::Store;
-use ssync_types::{BodyEvent, ObjectDelete, ObjectPost, ObjectPut, Refusal, Stored};
-use tokio::sync::mpsc;
+use ssync_store::{Store, Upload};
+use ssync_types::{BodyEvent, CommitMode, ObjectDelete, ObjectPost, ObjectPut, Refusal};
 use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 
-use super::{GrpcSettings, batch::Pieces, malformed, refused, requests::Requests, responses::responses};
-
-/// Most pieces of a body that wait for the disk.
-const BODY_QUEUE_MAX: usize = 4;
+use super::{
+    GrpcSettings,
+    batch::{Pieces, Steps},
+    malformed, refused,
+    requests::Requests,
+    responses::responses,
+};
 
 /// Single objects over a store.
 pub struct ObjectGrpc {
@@ -30,37 +32,46 @@ impl ObjectGrpc {
         Self { store, settings }
     }
 
-    async fn put(&self, request: Request<Streaming<v1::PutObjectRequest>>) -> Result<Stored, Refusal> {
+    async fn put(
+        &self,
+        request: Request<Streaming<v1::PutObjectRequest>>,
+    ) -> Result<BoxStream<v1::PutObjectResponse>, Refusal> {
         let mut requests = Requests::new(request, &self.settings);
         let put = ObjectPut::try_from(requests.first("`head`").await?)?;
-        let (taker, body) = mpsc::channel(BODY_QUEUE_MAX);
+        let has_second_phase = put.commit == CommitMode::SecondPhase;
+        let Upload { body, steps } = self.store.put_object(put).await?;
         let convert = |request| BodyEvent::try_from(request).map(Some);
-        let is_last = |event: &BodyEvent| matches!(event, BodyEvent::End(_));
-        let mut fault = requests.pump(None, taker, convert, is_last);
-        let stored = self.store.put_object(put, body).await;
-        // All that the store can say of a body that breaks off is that it did.
-        stored.map_err(|refusal| fault.try_recv().unwrap_or(refusal))
+        let is_last = move |event: &BodyEvent| match event {
+            BodyEvent::Chunk(_) => false,
+            BodyEvent::End(_) => !has_second_phase,
+            BodyEvent::Commit => true,
+        };
+        // All that the store can say of a body that breaks off is that it did; the fault says why.
+        let fault = requests.pump(None, body, convert, is_last);
+        let accepted = v1::put_object_response::Message::Accepted(v1::PutAccepted {});
+        let accepted = v1::PutObjectResponse { message: Some(accepted) };
+        Ok(responses::<Steps>(Some(accepted), steps, Some(fault), self.settings.heartbeat_interval))
     }
 }
 
 #[tonic::async_trait]
 impl ObjectService for ObjectGrpc {
+    type PutObjectStream = BoxStream<v1::PutObjectResponse>;
     type GetObjectStream = BoxStream<v1::GetObjectResponse>;
 
     async fn put_object(
         &self,
         request: Request<Streaming<v1::PutObjectRequest>>,
-    ) -> Result<Response<v1::PutObjectResponse>, Status> {
-        let stored = self.put(request).await.map_err(|refusal| refused(&refusal))?;
-        Ok(Response::new(stored.into()))
+    ) -> Result<Response<Self::PutObjectStream>, Status> {
+        self.put(request).await.map(Response::new).map_err(|refusal| refused(&refusal))
     }
 
     async fn get_object(
         &self,
         request: Request<v1::GetObjectRequest>,
     ) -> Result<Response<Self::GetObjectStream>, Status> {
-        let (object, range, options) = request.into_inner().try_into().map_err(malformed)?;
-        let found = self.store.get_object(object, range, options).await;
+        let (object, ranges, options) = request.into_inner().try_into().map_err(malformed)?;
+        let found = self.store.get_object(object, ranges, options).await;
         let (info, body) = found.map_err(|refusal| refused(&refusal))?;
         let head = v1::get_object_response::Message::Head(info.into());
         let head = v1::GetObjectResponse { message: Some(head) };
@@ -81,8 +92,8 @@ impl ObjectService for ObjectGrpc {
         request: Request<v1::PostObjectRequest>,
     ) -> Result<Response<v1::PostObjectResponse>, Status> {
         let post = ObjectPost::try_from(request.into_inner()).map_err(malformed)?;
-        let info = self.store.post_object(post).await.map_err(|refusal| refused(&refusal))?;
-        Ok(Response::new(v1::PostObjectResponse { head: Some(info.into()) }))
+        let posted = self.store.post_object(post).await.map_err(|refusal| refused(&refusal))?;
+        Ok(Response::new(posted.into()))
     }
 
     async fn delete_object(

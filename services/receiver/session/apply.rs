@@ -11,7 +11,7 @@ use ssync_types::{
 use super::context::Context;
 use crate::{
     body::{BodyFault, Complete, fragment_of, publish},
-    post::{Posted, merge_post},
+    post::{Merged, merge_post},
 };
 
 /// An update that comes in one message.
@@ -223,11 +223,11 @@ fn post(
         Err(error) => return Err(error.into()),
     };
     let meta = match merge_post(&object, timestamp, metadata, content_type) {
-        Posted::Older(time) => {
+        Merged::Older(time) => {
             let asked = content_type.unwrap_or(object.info.data);
             return settle_post(context, at, &object.info, time, (timestamp, asked));
         }
-        Posted::Newer(meta) => meta,
+        Merged::Newer(meta) => meta,
     };
     match device.write_meta(at, path, &meta) {
         Ok(()) => Ok(stored(context)),

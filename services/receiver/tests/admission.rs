@@ -1,5 +1,6 @@
 //! Who may replicate into the node, and until when.
 
+use crate::tests::upload;
 use std::{
     fs,
     time::{Duration, Instant},
@@ -165,7 +166,7 @@ async fn files_of_bodies_that_are_given_up_are_closed_by_a_thread_of_the_device(
     talk.stream(head(&read, at(1), large.len() as u64), &large, complete(&md5(&large))).await;
     assert_eq!(talk.outcomes(1).await, [Outcome::Applied]);
 
-    let reading = node.receiver.get_object(node.reference(&read), None, Default::default()).await.unwrap();
+    let reading = node.receiver.get_object(node.reference(&read), vec![], Default::default()).await.unwrap();
     let (pieces, events) = tokio::sync::mpsc::channel(1);
     let request = ssync_types::ObjectPut {
         object: node.reference(&written),
@@ -173,11 +174,11 @@ async fn files_of_bodies_that_are_given_up_are_closed_by_a_thread_of_the_device(
         content_length: None,
         metadata: Default::default(),
         if_none_match: Vec::new(),
-        durable: true,
+        commit: ssync_types::CommitMode::AtOnce,
         next_part_power: None,
     };
     let receiver = std::sync::Arc::clone(&node.receiver);
-    let writing = tokio::spawn(async move { receiver.put_object(request, events).await });
+    let writing = tokio::spawn(async move { upload(&*receiver, request, events).await });
     let piece = ssync_types::BodyEvent::Chunk(bytes::Bytes::from_static(b"abc"));
     pieces.send(piece).await.unwrap();
     let moment = Duration::from_millis(100);

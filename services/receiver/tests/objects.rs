@@ -1,9 +1,10 @@
 //! Single requests, as Swift's object server answers them.
 
-use ssync_store::Store as _;
+use crate::tests::upload;
+use ssync_store::{Store as _, Upload};
 use ssync_types::{
-    BodyEnd, ByteRange, ObjectDelete, ObjectPath, ObjectPost, ObjectPut, ObjectRef, ReadOptions, Reason,
-    Refusal, Stored, Timestamp,
+    BodyEnd, BodyEvent, ByteRange, CommitMode, ObjectDelete, ObjectPath, ObjectPost, ObjectPut, ObjectRef,
+    Posted, PutStep, ReadOptions, Reason, Refusal, Stored, Timestamp,
 };
 
 use super::support::{Node, at, body, complete, md5, metadata, partition};
@@ -15,13 +16,13 @@ fn put_of(node: &Node, path: &ObjectPath, time: Timestamp) -> ObjectPut {
         content_length: None,
         metadata: metadata(&[("Content-Type", "text/plain"), ("X-Object-Meta-Colour", "red")]),
         if_none_match: Vec::new(),
-        durable: true,
+        commit: ssync_types::CommitMode::AtOnce,
         next_part_power: None,
     }
 }
 
 async fn put(node: &Node, path: &ObjectPath, time: Timestamp, bytes: &[u8]) -> Result<Stored, Refusal> {
-    node.receiver.put_object(put_of(node, path, time), body(bytes, complete(&md5(bytes)))).await
+    upload(&*node.receiver, put_of(node, path, time), body(bytes, complete(&md5(bytes)))).await
 }
 
 fn delete_of(node: &Node, path: &ObjectPath, time: Timestamp) -> ObjectDelete {
@@ -52,8 +53,9 @@ async fn an_object_is_stored_read_changed_and_deleted() {
     assert_eq!((stored.etag, stored.content_length, stored.previous), (md5(&bytes), 600_000, None));
     assert_eq!(node.read(&path).await.unwrap(), bytes);
 
-    let info = node.receiver.post_object(post_of(&node, &path, at(2))).await.unwrap();
+    let Posted { info, previous } = node.receiver.post_object(post_of(&node, &path, at(2))).await.unwrap();
     assert_eq!(info.metadata.get_str("x-object-meta-colour"), Some("blue"));
+    assert_eq!(previous.get_str("x-object-meta-colour"), Some("red"));
     let stored = put(&node, &path, at(3), b"").await.unwrap();
     assert_eq!(stored.previous.unwrap().get_str("x-object-meta-colour"), Some("blue"));
     assert_eq!(node.read(&path).await.unwrap(), b"");
@@ -111,13 +113,13 @@ async fn a_condition_that_fails_changes_nothing() {
         ..put_of(&node, &path, at(2))
     };
     let first = ObjectPut { timestamp: at(1), ..unless(&["*"]) };
-    node.receiver.put_object(first, body(b"one", complete(&md5(b"one")))).await.unwrap();
+    upload(&*node.receiver, first, body(b"one", complete(&md5(b"one")))).await.unwrap();
     for tags in [vec!["*"], vec!["x", &md5(b"one")], vec![&format!("\"{}\"", md5(b"one"))]] {
-        let refusal = node.receiver.put_object(unless(&tags), body(b"two", complete(&md5(b"two")))).await;
+        let refusal = upload(&*node.receiver, unless(&tags), body(b"two", complete(&md5(b"two")))).await;
         assert_eq!(refusal.unwrap_err().reason, Reason::PreconditionFailed);
     }
     assert_eq!(node.read(&path).await.unwrap(), b"one");
-    node.receiver.put_object(unless(&["x"]), body(b"two", complete(&md5(b"two")))).await.unwrap();
+    upload(&*node.receiver, unless(&["x"]), body(b"two", complete(&md5(b"two")))).await.unwrap();
     assert_eq!(node.read(&path).await.unwrap(), b"two");
 }
 
@@ -135,17 +137,17 @@ async fn a_bad_body_is_not_stored() {
         (sized(u64::MAX), right(), Reason::InvalidArgument),
     ];
     for (put, end, expected) in table {
-        let refusal = node.receiver.put_object(put, body(b"12345", end)).await.unwrap_err();
+        let refusal = upload(&*node.receiver, put, body(b"12345", end)).await.unwrap_err();
         assert_eq!(refusal.reason, expected);
     }
     let (sender, cut) = tokio::sync::mpsc::channel(1);
     drop(sender);
-    assert_eq!(node.receiver.put_object(sized(5), cut).await.unwrap_err().reason, Reason::BodyLength);
+    assert_eq!(upload(&*node.receiver, sized(5), cut).await.unwrap_err().reason, Reason::BodyLength);
     assert!(node.all_files().is_empty());
     let elsewhere = ObjectRef { partition: partition(3), path: path.clone() };
     let misplaced = ObjectPut { object: elsewhere.clone(), ..sized(5) };
     assert_eq!(
-        node.receiver.put_object(misplaced, body(b"12345", right())).await.unwrap_err().reason,
+        upload(&*node.receiver, misplaced, body(b"12345", right())).await.unwrap_err().reason,
         Reason::RingMismatch
     );
     assert_eq!(
@@ -163,9 +165,9 @@ async fn metadata_of_the_end_wins_and_an_etag_there_counts() {
         footers: metadata(&[("X-Object-Meta-Colour", "green"), ("Etag", etag)]),
     };
     let refusal =
-        node.receiver.put_object(put_of(&node, &path, at(1)), body(b"x", end("0123"))).await.unwrap_err();
+        upload(&*node.receiver, put_of(&node, &path, at(1)), body(b"x", end("0123"))).await.unwrap_err();
     assert_eq!(refusal.reason, Reason::EtagMismatch);
-    node.receiver.put_object(put_of(&node, &path, at(1)), body(b"x", end(&md5(b"x")))).await.unwrap();
+    upload(&*node.receiver, put_of(&node, &path, at(1)), body(b"x", end(&md5(b"x")))).await.unwrap();
     let info = node.receiver.head_object(node.reference(&path), ReadOptions::default()).await.unwrap();
     assert_eq!(info.metadata.get_str("x-object-meta-colour"), Some("green"));
     assert_eq!(info.metadata.get_str("etag"), Some(md5(b"x").as_str()));
@@ -178,7 +180,7 @@ async fn ranges_are_honoured() {
     let bytes: Vec<u8> = (0..500_000_u32).map(|n| (n % 249) as u8).collect();
     put(&node, &path, at(1), &bytes).await.unwrap();
     let read = async |first, last| {
-        let range = Some(ByteRange { first, last });
+        let range = vec![ByteRange { first, last }];
         let (info, mut body) =
             node.receiver.get_object(node.reference(&path), range, ReadOptions::default()).await?;
         assert_eq!(info.content_length, 500_000);
@@ -229,11 +231,11 @@ async fn expiry_is_judged_by_the_time_of_the_request() {
     };
     for bad in ["soon", &at(10).seconds().to_string(), "1"] {
         let refusal =
-            node.receiver.put_object(expiring(bad), body(b"x", complete(&md5(b"x")))).await.unwrap_err();
+            upload(&*node.receiver, expiring(bad), body(b"x", complete(&md5(b"x")))).await.unwrap_err();
         assert_eq!(refusal.reason, Reason::InvalidArgument);
     }
     let stored = expiring(&expires.to_string());
-    node.receiver.put_object(stored, body(b"x", complete(&md5(b"x")))).await.unwrap();
+    upload(&*node.receiver, stored, body(b"x", complete(&md5(b"x")))).await.unwrap();
     let head = |now, open_expired| {
         let options = ReadOptions { now: Some(now), open_expired, ..ReadOptions::default() };
         node.receiver.head_object(node.reference(&path), options)
@@ -264,4 +266,35 @@ async fn expiry_is_judged_by_the_time_of_the_request() {
     assert!(deleted.previous.is_some());
     let nothing = ObjectDelete { object: node.reference(&node.object(1)), ..due(at(150), expires) };
     assert_eq!(node.receiver.delete_object(nothing).await.unwrap_err().reason, Reason::NotFound);
+}
+
+#[tokio::test]
+async fn a_fragment_becomes_durable_in_the_second_phase_and_never_without_it() {
+    let node = Node::new();
+    let (path, left) = (node.object(0), node.object(1));
+    let upload = async |path: &ObjectPath| {
+        let mut put = put_of(&node, path, at(1));
+        put.object.partition.policy = ssync_types::PolicyIndex::new(1);
+        put.metadata.set("X-Object-Sysmeta-Ec-Frag-Index", "3");
+        put.commit = CommitMode::SecondPhase;
+        let Upload { body, mut steps } = node.receiver.put_object(put).await.unwrap();
+        body.send(BodyEvent::Chunk("fragment".into())).await.unwrap();
+        body.send(BodyEvent::End(complete(&md5(b"fragment")))).await.unwrap();
+        assert_eq!(steps.recv().await, Some(Ok(PutStep::Prepared)));
+        (body, steps)
+    };
+    let (body, mut steps) = upload(&path).await;
+    let names = || {
+        let names = node.all_files().into_iter().map(|path| path.display().to_string());
+        names.filter(|name| name.ends_with(".data")).collect::<Vec<_>>()
+    };
+    assert!(names().iter().all(|name| name.ends_with("#3.data")) && names().len() == 1, "{:?}", names());
+    body.send(BodyEvent::Commit).await.unwrap();
+    assert!(matches!(steps.recv().await, Some(Ok(PutStep::Stored(_)))));
+    assert!(names().iter().all(|name| name.ends_with("#3#d.data")) && names().len() == 1, "{:?}", names());
+
+    let (body, mut steps) = upload(&left).await;
+    drop(body);
+    assert_eq!(steps.recv().await.unwrap().unwrap_err().reason, Reason::BodyLength);
+    assert_eq!(names().iter().filter(|name| name.ends_with("#3.data")).count(), 1, "{:?}", names());
 }

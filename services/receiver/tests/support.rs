@@ -163,7 +163,8 @@ impl Node {
 
     /// The object's body.
     pub(super) async fn read(&self, path: &ObjectPath) -> Result<Vec<u8>, Refusal> {
-        let (_, mut body) = self.receiver.get_object(self.reference(path), None, Default::default()).await?;
+        let (_, mut body) =
+            self.receiver.get_object(self.reference(path), vec![], Default::default()).await?;
         let mut bytes = Vec::new();
         while let Some(piece) = body.recv().await {
             bytes.extend_from_slice(&piece?);

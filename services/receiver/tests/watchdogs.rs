@@ -1,5 +1,6 @@
 //! Peers that fall silent, and a node that shuts down.
 
+use crate::tests::upload;
 use std::time::{Duration, Instant};
 
 use ssync_store::Store as _;
@@ -134,14 +135,14 @@ async fn silent_checks_and_bodies_end() {
         content_length: Some(5),
         metadata: Default::default(),
         if_none_match: Vec::new(),
-        durable: true,
+        commit: ssync_types::CommitMode::AtOnce,
         next_part_power: None,
     };
     let (_sender, events) = mpsc::channel(1);
-    let refusal = node.receiver.put_object(put.clone(), events).await.unwrap_err();
+    let refusal = upload(&*node.receiver, put.clone(), events).await.unwrap_err();
     assert_eq!(refusal.reason, Reason::IdleTimeout);
     assert!(node.all_files().is_empty());
-    node.receiver.put_object(put, body(b"12345", complete(&md5(b"12345")))).await.unwrap();
+    upload(&*node.receiver, put, body(b"12345", complete(&md5(b"12345")))).await.unwrap();
 }
 
 #[tokio::test]

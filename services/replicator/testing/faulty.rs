@@ -6,11 +6,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult};
+use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
 use ssync_types::{
-    BodyEvent, ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    Outcome, Partition, PartitionRef, ReadOptions, Refusal, Rehash, SessionEvent, SessionOpen, Stored,
-    Suffix, SuffixHashes, UpdateMessage, UpdateOp,
+    ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer, Outcome,
+    Partition, PartitionRef, Posted, ReadOptions, Refusal, Rehash, SessionEvent, SessionOpen, Suffix,
+    SuffixHashes, UpdateMessage, UpdateOp,
 };
 use tokio::sync::mpsc;
 
@@ -170,24 +170,24 @@ impl Store for Faulty {
         self.inner.invalidate_suffixes(partition, suffixes).await
     }
 
-    async fn put_object(&self, put: ObjectPut, body: mpsc::Receiver<BodyEvent>) -> StoreResult<Stored> {
-        self.inner.put_object(put, body).await
+    async fn put_object(&self, put: ObjectPut) -> StoreResult<Upload> {
+        self.inner.put_object(put).await
     }
 
     async fn get_object(
         &self,
         object: ObjectRef,
-        range: Option<ByteRange>,
+        ranges: Vec<ByteRange>,
         options: ReadOptions,
     ) -> StoreResult<(ObjectInfo, Body)> {
-        self.inner.get_object(object, range, options).await
+        self.inner.get_object(object, ranges, options).await
     }
 
     async fn head_object(&self, object: ObjectRef, options: ReadOptions) -> StoreResult<ObjectInfo> {
         self.inner.head_object(object, options).await
     }
 
-    async fn post_object(&self, post: ObjectPost) -> StoreResult<ObjectInfo> {
+    async fn post_object(&self, post: ObjectPost) -> StoreResult<Posted> {
         self.inner.post_object(post).await
     }
 

@@ -87,7 +87,8 @@ impl<'r> Reading<'r> {
     }
 
     async fn read(&self, range: Option<ByteRange>) -> StoreResult<(ObjectInfo, Body)> {
-        self.shared.store.get_object(self.object.clone(), range, self.options.clone()).await
+        let ranges = range.into_iter().collect();
+        self.shared.store.get_object(self.object.clone(), ranges, self.options.clone()).await
     }
 
     /// The bytes of `range`, or all. Where the request was judged by what was `seen`, that must be the object still.

@@ -38,7 +38,9 @@ pub(crate) async fn post(shared: &Shared, request: &RequestHead, path: &Path) ->
         open_expired: is_true(headers, "X-Backend-Replication") || is_true(headers, "X-Backend-Open-Expired"),
         next_part_power: next_part_power(headers)?,
     };
-    let info = shared.store.post_object(post).await.map_err(|refusal| Box::new(refused(&refusal, &drive)))?;
+    let posted =
+        shared.store.post_object(post).await.map_err(|refusal| Box::new(refused(&refusal, &drive)))?;
+    let info = posted.info;
     let content_type = info.metadata.get("Content-Type").cloned().unwrap_or_default();
     let mut response = plain_page(202, "").with("X-Backend-Content-Type", content_type);
     for (name, value) in info.metadata.iter().filter(|(name, _)| is_sys(name)) {

@@ -1,6 +1,10 @@
 //! PUT: a new object (Swift: obj/server.py PUT).
 
-use ssync_types::{BodyEnd, BodyEvent, Metadata, ObjectPut, ObjectRef, Refusal, Stored, Timestamp};
+use ssync_store::{StoreResult, Upload};
+use ssync_types::{
+    BodyEnd, BodyEvent, CommitMode, Metadata, ObjectPut, ObjectRef, PutStep, Reason, Refusal, Stored,
+    Timestamp,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
@@ -18,9 +22,6 @@ use crate::{
     sidecar::Shared,
     status::{HTML, plain_page, refused, text},
 };
-
-/// Pieces of a body under way to the store.
-const PIECES_MAX: usize = 4;
 
 /// Stores an object.
 pub(crate) async fn put(
@@ -70,7 +71,7 @@ fn object_put(
         content_length,
         metadata: kept_of_put(headers, &shared.config.allowed_headers),
         if_none_match: etags(headers, "If-None-Match"),
-        durable: true,
+        commit: CommitMode::AtOnce,
         next_part_power: next_part_power(headers)?,
     })
 }
@@ -90,29 +91,38 @@ async fn store(
     put: ObjectPut,
     etag: Option<String>,
 ) -> Result<Stored, Failure> {
-    let (pieces, body) = mpsc::channel(PIECES_MAX);
     let deadline = Instant::now() + shared.config.max_upload_time;
-    let stored = shared.store.put_object(put, body);
+    // Only now is the peer told to go on.
+    let Upload { body, mut steps } = shared.store.put_object(put).await.map_err(Failure::Store)?;
     let pump = async {
-        match timeout_at(deadline, hand_on(exchange, pieces, etag, shared.config.constraints.max_file_size))
+        match timeout_at(deadline, hand_on(exchange, body, etag, shared.config.constraints.max_file_size))
             .await
         {
             Ok(handed_on) => handed_on,
             Err(_) => Err(HttpError::Timeout),
         }
     };
-    tokio::pin!(stored);
     tokio::pin!(pump);
     tokio::select! {
-        stored = &mut stored => stored.map_err(Failure::Store),
+        step = steps.recv() => stored(step),
         pumped = &mut pump => match pumped {
-            Ok(()) => stored.await.map_err(Failure::Store),
+            Ok(()) => stored(steps.recv().await),
             Err(error) => {
                 // The body ended without its end; let the store clean up before the peer hears of it.
-                let _ = stored.await;
+                let _ = steps.recv().await;
                 Err(Failure::Peer(error))
             }
         },
+    }
+}
+
+fn stored(step: Option<StoreResult<PutStep>>) -> Result<Stored, Failure> {
+    match step {
+        Some(Ok(PutStep::Stored(stored))) => Ok(stored),
+        Some(Err(refusal)) => Err(Failure::Store(refusal)),
+        Some(Ok(PutStep::Prepared)) | None => {
+            Err(Failure::Store(Refusal::new(Reason::Internal, "the store ended an upload without a verdict")))
+        }
     }
 }
 

@@ -10,12 +10,16 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use md5::{Digest as _, Md5};
 use ssync_protocol::{LocalState, LocalVersion, want};
-use ssync_store::{Body, CheckAnswer, CheckAnswers, Release, SESSION_QUEUE_MAX, Session, Store, StoreResult};
+use ssync_store::{
+    Body, CheckAnswer, CheckAnswers, Release, SESSION_QUEUE_MAX, Session, Store, StoreResult,
+    UPLOAD_QUEUE_MAX, Upload,
+};
 use ssync_types::{
-    Accepted, BodyEnd, BodyEvent, ByteRange, Deleted, Durability, HashPathConfig, Metadata, ObjectDelete,
-    ObjectHash, ObjectInfo, ObjectKind, ObjectPath, ObjectPost, ObjectPut, ObjectRef, Offer, Outcome,
-    PartitionRef, ReadOptions, Reason, Refusal, Rehash, ReleaseItem, SessionEvent, SessionOpen, Stored,
-    Suffix, SuffixHash, SuffixHashes, Summary, Timestamp, UpdateMessage, UpdateOp, UpdateResult,
+    Accepted, BodyEnd, BodyEvent, ByteRange, CommitMode, Deleted, Durability, HashPathConfig, Metadata,
+    ObjectDelete, ObjectHash, ObjectInfo, ObjectKind, ObjectPath, ObjectPost, ObjectPut, ObjectRef, Offer,
+    Outcome, PartitionRef, Posted, PutStep, ReadOptions, Reason, Refusal, Rehash, ReleaseItem, SessionEvent,
+    SessionOpen, Stored, Suffix, SuffixHash, SuffixHashes, Summary, Timestamp, UpdateMessage, UpdateOp,
+    UpdateResult,
 };
 use tokio::sync::mpsc;
 
@@ -364,7 +368,7 @@ impl Store for FakeStore {
         Ok(())
     }
 
-    async fn put_object(&self, put: ObjectPut, mut body: mpsc::Receiver<BodyEvent>) -> StoreResult<Stored> {
+    async fn put_object(&self, put: ObjectPut) -> StoreResult<Upload> {
         if let Some(refusal) = self.state().refuse_put.clone() {
             return Err(refusal);
         }
@@ -375,34 +379,41 @@ impl Store for FakeStore {
         if previous.is_some() && put.if_none_match.iter().any(matches) {
             return refuse(Reason::PreconditionFailed);
         }
-        let mut data = BytesMut::new();
-        loop {
-            match body.recv().await {
-                Some(BodyEvent::Chunk(chunk)) => data.extend_from_slice(&chunk),
-                Some(BodyEvent::End(BodyEnd::Complete { etag, .. })) => {
-                    let content_length = data.len() as u64;
-                    let path = put.object.path;
-                    let etag = self.state().put(&path, put.timestamp, put.metadata, data.freeze(), etag)?;
-                    return Ok(Stored { etag, content_length, previous });
+        let (body, mut events) = mpsc::channel(UPLOAD_QUEUE_MAX);
+        let (steps, received) = mpsc::channel(2);
+        let state = std::sync::Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let second_phase = put.commit == CommitMode::SecondPhase;
+            let stored = store(&state, put, &mut events).await;
+            if stored.is_ok() && second_phase {
+                let _ = steps.send(Ok(PutStep::Prepared)).await;
+                if events.recv().await != Some(BodyEvent::Commit) {
+                    let _ = steps.send(refuse(Reason::BodyLength)).await;
+                    return;
                 }
-                Some(BodyEvent::End(BodyEnd::Abort(_))) | None => return refuse(Reason::BodyLength),
             }
-        }
+            let stored = stored.map(|stored| PutStep::Stored(Stored { previous, ..stored }));
+            let _ = steps.send(stored).await;
+        });
+        Ok(Upload { body, steps: received })
     }
 
     async fn get_object(
         &self,
         object: ObjectRef,
-        range: Option<ByteRange>,
+        ranges: Vec<ByteRange>,
         _: ReadOptions,
     ) -> StoreResult<(ObjectInfo, Body)> {
         let (info, data) = self.state().info(&object.path)?;
-        let data = match range {
-            None => data,
-            Some(range) if range.first >= info.content_length => return refuse(Reason::RangeNotSatisfiable),
-            Some(range) => {
-                data.slice(range.first as usize..data.len().min((range.last as usize).saturating_add(1)))
-            }
+        if ranges.iter().any(|range| range.first >= info.content_length) {
+            return refuse(Reason::RangeNotSatisfiable);
+        }
+        let part = |range: &ByteRange| {
+            &data[range.first as usize..data.len().min((range.last as usize).saturating_add(1))]
+        };
+        let data = match ranges.as_slice() {
+            [] => data.clone(),
+            ranges => Bytes::from(ranges.iter().map(part).collect::<Vec<_>>().concat()),
         };
         let (pieces, body) = mpsc::channel(4);
         let cut = self.state().cut_body;
@@ -430,14 +441,40 @@ impl Store for FakeStore {
         Ok(info)
     }
 
-    async fn post_object(&self, post: ObjectPost) -> StoreResult<ObjectInfo> {
+    async fn post_object(&self, post: ObjectPost) -> StoreResult<Posted> {
+        let (before, _) = self.state().info(&post.object.path)?;
         let kept = self.state().post(&post.object.path, post.timestamp, post.metadata, post.content_type)?;
-        info_of(&kept).map_err(|_| Refusal::new(Reason::NotFound, "deleted"))
+        let info = info_of(&kept).map_err(|_| Refusal::new(Reason::NotFound, "deleted"))?;
+        Ok(Posted { info, previous: before.metadata })
     }
 
     async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted> {
         let before = self.state().delete(&delete.object.path, delete.timestamp)?;
         let previous = before.map(|kept| kept.metadata);
         Ok(Deleted { existed: previous.is_some(), timestamp: delete.timestamp, previous })
+    }
+}
+
+/// Keeps a body with its metadata and footers.
+async fn store(
+    state: &Mutex<State>,
+    put: ObjectPut,
+    events: &mut mpsc::Receiver<BodyEvent>,
+) -> StoreResult<Stored> {
+    let mut data = BytesMut::new();
+    loop {
+        match events.recv().await {
+            Some(BodyEvent::Chunk(chunk)) => data.extend_from_slice(&chunk),
+            Some(BodyEvent::End(BodyEnd::Complete { etag, footers })) => {
+                let content_length = data.len() as u64;
+                let mut metadata = put.metadata;
+                metadata.extend(footers);
+                let mut state = state.lock().unwrap();
+                let etag = state.put(&put.object.path, put.timestamp, metadata, data.freeze(), etag)?;
+                return Ok(Stored { etag, content_length, previous: None });
+            }
+            Some(BodyEvent::Commit) => return refuse(Reason::ProtocolOrder),
+            Some(BodyEvent::End(BodyEnd::Abort(_))) | None => return refuse(Reason::BodyLength),
+        }
     }
 }

@@ -33,6 +33,11 @@ impl<W, L> Incoming<W, L> {
         }
     }
 
+    /// Of a peer that says nothing while it waits for us: only what it owes is watched.
+    pub(super) fn without_heartbeats(self) -> Self {
+        Self { silence_timeout: Duration::MAX, ..self }
+    }
+
     /// The next message; `None` at the orderly end. After an error there is nothing more.
     pub(super) async fn next(&mut self) -> StoreResult<Option<W>> {
         let received = tokio::select! {

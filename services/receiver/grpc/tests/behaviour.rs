@@ -1,5 +1,6 @@
 //! What streams do besides carrying things: batches, heartbeats, drain, clients that go away.
 
+use crate::tests::upload;
 use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
@@ -109,10 +110,10 @@ async fn a_client_that_goes_away_within_a_body_leaves_nothing() {
         content_length: None,
         metadata: metadata(),
         if_none_match: vec![],
-        durable: true,
+        commit: ssync_types::CommitMode::AtOnce,
         next_part_power: None,
     };
-    let putting = tokio::spawn(async move { remote.put_object(head, body).await });
+    let putting = tokio::spawn(async move { upload(&remote, head, body).await });
     events.send(BodyEvent::Chunk("abc".into())).await.unwrap();
     eventually("the put has begun", || node.store.sessions.load(SeqCst) == 1).await;
     putting.abort();
@@ -133,7 +134,7 @@ async fn dropping_the_answers_ends_every_kind_of_stream() {
     let (offers, queue) = mpsc::channel(1);
     let answers = remote.missing_check(partition(), queue).await.unwrap();
     let release = remote.release(partition()).await.unwrap();
-    let (_, body) = remote.get_object(object("o"), None, ReadOptions::default()).await.unwrap();
+    let (_, body) = remote.get_object(object("o"), vec![], ReadOptions::default()).await.unwrap();
     assert_eq!((node.store.sessions.load(SeqCst), node.store.releases.load(SeqCst)), (2, 1));
     drop((answers, release.results, body));
     eventually("all are over", || {

@@ -12,7 +12,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use ssync_store::{
-    Body, CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers, Release, SESSION_QUEUE_MAX, Session, Store, StoreResult,
+    Body, CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers, Release, SESSION_QUEUE_MAX, Session, Store,
+    StoreResult, UPLOAD_QUEUE_MAX, Upload,
 };
 use ssync_types::*;
 use tokio::sync::mpsc;
@@ -204,44 +205,39 @@ impl Store for Fake {
         Ok(())
     }
 
-    async fn put_object(&self, put: ObjectPut, mut body: mpsc::Receiver<BodyEvent>) -> StoreResult<Stored> {
+    async fn put_object(&self, put: ObjectPut) -> StoreResult<Upload> {
         self.check()?;
-        let _counted = Counted::new(&self.sessions);
-        let mut data = Vec::new();
-        let end = loop {
-            match body.recv().await {
-                Some(BodyEvent::Chunk(chunk)) => data.extend_from_slice(&chunk),
-                Some(BodyEvent::End(end)) => break end,
-                None => return Err(Refusal::new(Reason::BodyLength, "the body was broken off")),
+        let (body, mut events) = mpsc::channel(UPLOAD_QUEUE_MAX);
+        let (steps, received) = mpsc::channel(2);
+        let counted = Counted::new(&self.sessions);
+        let objects = Arc::clone(&self.objects);
+        tokio::spawn(async move {
+            let _counted = counted;
+            let second_phase = put.commit == CommitMode::SecondPhase;
+            let stored = store(put, &mut events, &objects).await;
+            if stored.is_ok() && second_phase {
+                let _ = steps.send(Ok(PutStep::Prepared)).await;
+                assert_eq!(events.recv().await, Some(BodyEvent::Commit));
             }
-        };
-        let BodyEnd::Complete { footers, .. } = end else {
-            return Err(Refusal::new(Reason::BodyLength, "aborted"));
-        };
-        let mut metadata = put.metadata;
-        metadata.extend(footers);
-        let stored = (metadata, Bytes::from(data));
-        let content_length = stored.1.len() as u64;
-        let previous = self.objects.lock().unwrap().insert(put.object.path, stored);
-        Ok(Stored {
-            etag: hash(content_length).to_string(),
-            content_length,
-            previous: previous.map(|object| object.0),
-        })
+            let _ = steps.send(stored.map(PutStep::Stored)).await;
+        });
+        Ok(Upload { body, steps: received })
     }
 
     async fn get_object(
         &self,
         object: ObjectRef,
-        range: Option<ByteRange>,
+        ranges: Vec<ByteRange>,
         _options: ReadOptions,
     ) -> StoreResult<(ObjectInfo, Body)> {
         self.check()?;
         let (metadata, bytes) = self.find(&object.path)?;
         let info = Self::info(metadata, &bytes);
-        let wanted = range.map_or(bytes.clone(), |range| {
-            bytes.slice(range.first as usize..bytes.len().min(range.last as usize + 1))
-        });
+        let part = |range: &ByteRange| &bytes[range.first as usize..bytes.len().min(range.last as usize + 1)];
+        let wanted = match ranges.as_slice() {
+            [] => bytes.clone(),
+            ranges => Bytes::from(ranges.iter().map(part).collect::<Vec<_>>().concat()),
+        };
         let damaged_after = self.script().damaged_after;
         let (pieces, body) = mpsc::channel(1);
         let read = Arc::clone(&self.read);
@@ -271,10 +267,10 @@ impl Store for Fake {
         Ok(Self::info(metadata, &bytes))
     }
 
-    async fn post_object(&self, post: ObjectPost) -> StoreResult<ObjectInfo> {
+    async fn post_object(&self, post: ObjectPost) -> StoreResult<Posted> {
         self.check()?;
-        let (_, bytes) = self.find(&post.object.path)?;
-        Ok(Self::info(post.metadata, &bytes))
+        let (previous, bytes) = self.find(&post.object.path)?;
+        Ok(Posted { info: Self::info(post.metadata, &bytes), previous })
     }
 
     async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted> {
@@ -282,6 +278,31 @@ impl Store for Fake {
         let previous = self.objects.lock().unwrap().remove(&delete.object.path).map(|object| object.0);
         Ok(Deleted { existed: previous.is_some(), timestamp: delete.timestamp, previous })
     }
+}
+
+async fn store(
+    put: ObjectPut,
+    events: &mut mpsc::Receiver<BodyEvent>,
+    objects: &Mutex<BTreeMap<ObjectPath, (Metadata, Bytes)>>,
+) -> StoreResult<Stored> {
+    let mut data = Vec::new();
+    let end = loop {
+        match events.recv().await {
+            Some(BodyEvent::Chunk(chunk)) => data.extend_from_slice(&chunk),
+            Some(BodyEvent::End(end)) => break end,
+            Some(BodyEvent::Commit) => panic!("a commit before the end"),
+            None => return Err(Refusal::new(Reason::BodyLength, "the body was broken off")),
+        }
+    };
+    let BodyEnd::Complete { footers, .. } = end else {
+        return Err(Refusal::new(Reason::BodyLength, "aborted"));
+    };
+    let mut metadata = put.metadata;
+    metadata.extend(footers);
+    let stored = (metadata, Bytes::from(data));
+    let content_length = stored.1.len() as u64;
+    let previous = objects.lock().unwrap().insert(put.object.path, stored).map(|object| object.0);
+    Ok(Stored { etag: hash(content_length).to_string(), content_length, previous })
 }
 
 struct FakeSession {

@@ -1,5 +1,6 @@
 //! Readers that stall: memory stays bounded, and nobody else is stopped.
 
+use crate::tests::upload;
 use ssync_types::Rehash;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -79,7 +80,7 @@ async fn a_stalled_reader_holds_the_disk_back() {
     let node = Node::start(Fake::default()).await;
     let whole = 64 << 20;
     node.store.objects.lock().unwrap().insert(object("o").path, (metadata(), Bytes::from(vec![0; whole])));
-    let (_, mut body) = node.remote().get_object(object("o"), None, ReadOptions::default()).await.unwrap();
+    let (_, mut body) = node.remote().get_object(object("o"), vec![], ReadOptions::default()).await.unwrap();
     soon(body.recv()).await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     let read = node.store.read.load(SeqCst);
@@ -161,17 +162,14 @@ async fn with_every_place_taken_a_body_is_refused_and_nothing_else() {
         object_wait_timeout: Duration::from_millis(200),
         ..RemoteSettings::default()
     });
-    let get = || remote.get_object(object("o"), None, ReadOptions::default());
+    let get = || remote.get_object(object("o"), vec![], ReadOptions::default());
     let mut slow = Vec::new();
     for _ in 0..4 {
         slow.push(soon(get()).await.unwrap());
     }
     assert_eq!(soon(get()).await.unwrap_err().reason, Reason::ReceiverBusy);
     let (_body, events) = mpsc::channel(1);
-    assert_eq!(
-        soon(remote.put_object(empty_object(), events)).await.unwrap_err().reason,
-        Reason::ReceiverBusy
-    );
+    assert_eq!(soon(upload(&remote, empty_object(), events)).await.unwrap_err().reason, Reason::ReceiverBusy);
     assert!(soon(remote.head_object(object("o"), ReadOptions::default())).await.is_ok());
     slow.pop();
     // The place is free when the peer's stream has ended.
@@ -186,7 +184,7 @@ fn empty_object() -> ObjectPut {
         content_length: Some(0),
         metadata: metadata(),
         if_none_match: Vec::new(),
-        durable: true,
+        commit: ssync_types::CommitMode::AtOnce,
         next_part_power: None,
     }
 }
@@ -203,12 +201,9 @@ async fn a_body_that_cannot_begin_does_not_wait_for_ever() {
         progress_timeout: Duration::from_millis(300),
         ..RemoteSettings::default()
     });
-    let _slow = soon(remote.get_object(object("o"), None, ReadOptions::default())).await.unwrap();
+    let _slow = soon(remote.get_object(object("o"), vec![], ReadOptions::default())).await.unwrap();
     let (_body, events) = mpsc::channel(1);
-    assert_eq!(
-        soon(remote.put_object(empty_object(), events)).await.unwrap_err().reason,
-        Reason::IdleTimeout
-    );
+    assert_eq!(soon(upload(&remote, empty_object(), events)).await.unwrap_err().reason, Reason::IdleTimeout);
 }
 
 /// As many bodies as a sidecar has clients, on as many streams as a server of ours takes: all of them are served.
@@ -221,9 +216,9 @@ async fn slow_readers_stall_no_other_body() {
     let remote = node.remote();
     let mut slow = Vec::new();
     for _ in 0..300 {
-        slow.push(soon(remote.get_object(object("o"), None, ReadOptions::default())).await.unwrap());
+        slow.push(soon(remote.get_object(object("o"), vec![], ReadOptions::default())).await.unwrap());
     }
-    let (_, mut body) = soon(remote.get_object(object("o"), None, ReadOptions::default())).await.unwrap();
+    let (_, mut body) = soon(remote.get_object(object("o"), vec![], ReadOptions::default())).await.unwrap();
     let mut read = 0;
     while let Some(piece) = soon(body.recv()).await {
         read += piece.unwrap().len();

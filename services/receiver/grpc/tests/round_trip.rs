@@ -1,6 +1,8 @@
 //! Every call, through [`RemoteStore`] and back.
 
+use crate::tests::upload;
 use bytes::Bytes;
+use ssync_store::Upload;
 use ssync_types::Rehash;
 use tokio::sync::mpsc;
 
@@ -135,7 +137,7 @@ fn put_object(name: &str) -> ObjectPut {
         content_length: None,
         metadata: metadata(),
         if_none_match: vec![],
-        durable: true,
+        commit: ssync_types::CommitMode::AtOnce,
         next_part_power: None,
     }
 }
@@ -172,22 +174,25 @@ async fn an_object_is_stored_read_changed_and_deleted() {
     let mut footers = Metadata::new();
     footers.set("X-Object-Sysmeta-Footer", "late");
     let end = BodyEnd::Complete { etag: None, footers: footers.clone() };
-    let stored = remote.put_object(put_object("o"), body(data.clone(), Some(end))).await.unwrap();
+    let stored = upload(&remote, put_object("o"), body(data.clone(), Some(end))).await.unwrap();
     assert_eq!((stored.content_length, stored.previous), (5_000_000, None));
 
     let mut expected = metadata();
     expected.extend(footers);
-    let (info, content) = remote.get_object(object("o"), None, ReadOptions::default()).await.unwrap();
+    let (info, content) = remote.get_object(object("o"), vec![], ReadOptions::default()).await.unwrap();
     assert_eq!((&info.metadata, info.content_length), (&expected, 5_000_000));
     assert_eq!(read(content).await.unwrap(), data);
     assert_eq!(remote.head_object(object("o"), ReadOptions::default()).await.unwrap(), info);
     let range = ByteRange { first: 300, last: 999 };
-    let (_, content) = remote.get_object(object("o"), Some(range), ReadOptions::default()).await.unwrap();
+    let (_, content) = remote.get_object(object("o"), vec![range], ReadOptions::default()).await.unwrap();
     assert_eq!(read(content).await.unwrap(), data[300..1000]);
+    let ranges = vec![range, ByteRange { first: 5, last: 5 }];
+    let (_, content) = remote.get_object(object("o"), ranges, ReadOptions::default()).await.unwrap();
+    assert_eq!(read(content).await.unwrap(), [&data[300..1000], &data[5..6]].concat());
 
-    let stored = remote.put_object(put_object("o"), body(Bytes::new(), Some(complete()))).await.unwrap();
+    let stored = upload(&remote, put_object("o"), body(Bytes::new(), Some(complete()))).await.unwrap();
     assert_eq!((stored.content_length, stored.previous), (0, Some(expected)));
-    let (_, content) = remote.get_object(object("o"), None, ReadOptions::default()).await.unwrap();
+    let (_, content) = remote.get_object(object("o"), vec![], ReadOptions::default()).await.unwrap();
     assert_eq!(read(content).await.unwrap(), b"");
 
     let post = ObjectPost {
@@ -198,7 +203,7 @@ async fn an_object_is_stored_read_changed_and_deleted() {
         open_expired: false,
         next_part_power: None,
     };
-    assert_eq!(remote.post_object(post).await.unwrap().metadata, metadata());
+    assert_eq!(remote.post_object(post).await.unwrap().info.metadata, metadata());
     let delete =
         ObjectDelete { object: object("o"), timestamp: time(9), if_delete_at: None, next_part_power: None };
     let deleted = remote.delete_object(delete.clone()).await.unwrap();
@@ -207,13 +212,28 @@ async fn an_object_is_stored_read_changed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_put_of_two_phases_waits_for_its_commit() {
+    let node = Node::start(Fake::default()).await;
+    let put = ObjectPut { commit: CommitMode::SecondPhase, ..put_object("o") };
+    let Upload { body, mut steps } = node.remote().put_object(put).await.unwrap();
+    body.send(BodyEvent::Chunk("abc".into())).await.unwrap();
+    body.send(BodyEvent::End(complete())).await.unwrap();
+    assert_eq!(soon(steps.recv()).await, Some(Ok(PutStep::Prepared)));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(steps.try_recv().is_err(), "nobody has committed it");
+    body.send(BodyEvent::Commit).await.unwrap();
+    assert!(matches!(soon(steps.recv()).await, Some(Ok(PutStep::Stored(_)))));
+    assert_eq!(soon(steps.recv()).await, None);
+}
+
+#[tokio::test]
 async fn a_body_without_its_end_is_not_stored() {
     let node = Node::start(Fake::default()).await;
     let remote = node.remote();
-    let refusal = remote.put_object(put_object("o"), body("abc".into(), None)).await.unwrap_err();
+    let refusal = upload(&remote, put_object("o"), body("abc".into(), None)).await.unwrap_err();
     assert_eq!(refusal.reason, Reason::BodyLength);
     let aborted = body("abc".into(), Some(BodyEnd::Abort("client went away".into())));
-    assert_eq!(remote.put_object(put_object("o"), aborted).await.unwrap_err().reason, Reason::BodyLength);
+    assert_eq!(upload(&remote, put_object("o"), aborted).await.unwrap_err().reason, Reason::BodyLength);
     assert!(node.store.objects.lock().unwrap().is_empty());
 }
 
@@ -223,8 +243,8 @@ async fn a_read_error_in_a_body_is_no_end_of_it() {
         Node::start(Fake::told(fake::Script { damaged_after: Some(100_000), ..Default::default() })).await;
     let remote = node.remote();
     let data = Bytes::from(vec![1; 1_000_000]);
-    remote.put_object(put_object("o"), body(data, Some(complete()))).await.unwrap();
-    let (_, content) = remote.get_object(object("o"), None, ReadOptions::default()).await.unwrap();
+    upload(&remote, put_object("o"), body(data, Some(complete()))).await.unwrap();
+    let (_, content) = remote.get_object(object("o"), vec![], ReadOptions::default()).await.unwrap();
     assert_eq!(read(content).await, Err(Refusal::new(Reason::ObjectDamaged, "moved to quarantine")));
 }
 
@@ -256,11 +276,11 @@ async fn every_refusal_survives_with_all_it_says() {
         assert_eq!(remote.missing_check(partition(), queue).await.unwrap_err(), expected);
         assert_eq!(remote.suffix_hashes(partition(), Rehash::default()).await.unwrap_err(), expected);
         assert_eq!(remote.invalidate_suffixes(partition(), vec![]).await.unwrap_err(), expected);
-        let got = remote.get_object(object("o"), None, ReadOptions::default()).await;
+        let got = remote.get_object(object("o"), vec![], ReadOptions::default()).await;
         assert_eq!(got.unwrap_err(), expected);
         // Refused before the body was read.
         let endless = body(vec![0; 50_000_000].into(), None);
-        assert_eq!(soon(remote.put_object(put_object("o"), endless)).await.unwrap_err(), expected);
+        assert_eq!(soon(upload(&remote, put_object("o"), endless)).await.unwrap_err(), expected);
     }
 }
 

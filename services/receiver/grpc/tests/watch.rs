@@ -172,7 +172,7 @@ async fn nobody_there_and_nobody_answering_are_unreachable() {
         let options = ReadOptions::default;
         assert_unreachable(&soon(remote.head_object(object("o"), options())).await.unwrap_err(), &address);
         assert_unreachable(
-            &soon(remote.get_object(object("o"), None, options())).await.unwrap_err(),
+            &soon(remote.get_object(object("o"), vec![], options())).await.unwrap_err(),
             &address,
         );
         assert_unreachable(&soon(remote.updates(open())).await.unwrap_err(), &address);

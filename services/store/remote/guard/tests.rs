@@ -60,7 +60,7 @@ async fn malformed_details_are_dropped_and_the_status_stays() {
             let store = serve(details, in_trailers).await;
             let head = store.head_object(object.clone(), ReadOptions::default()).await;
             assert_eq!(head.unwrap_err().reason, Reason::NotFound, "{details}");
-            let get = store.get_object(object.clone(), None, ReadOptions::default()).await;
+            let get = store.get_object(object.clone(), vec![], ReadOptions::default()).await;
             assert_eq!(get.unwrap_err().reason, Reason::NotFound, "{details}");
         }
     }
