@@ -1,0 +1,61 @@
+//! The benchmark works: every load reaches every kind of server, and what goes wrong is counted. Nothing is timed.
+
+use std::env;
+
+use clap::Parser as _;
+
+use crate::{Options, load::Method, server::Contestant, table};
+
+fn options(more: &[&str]) -> Options {
+    let dir = env::var_os("SSYNC_TEST_DISK").map_or_else(env::temp_dir, Into::into);
+    let dir = dir.to_str().unwrap();
+    let quick =
+        ["bench", "--dir", dir, "--rounds", "1", "--seconds", "0.1", "--warm-up", "0", "--connections", "3"];
+    Options::try_parse_from(quick.iter().chain(more)).unwrap()
+}
+
+#[test]
+fn every_load_reaches_every_kind_of_server() {
+    let servers = "stock-1,node-object,two-batch";
+    let contest = options(&["--servers", servers, "--sizes", "10,300000", "--expect"]).contest().unwrap();
+    let records = contest.run(|_| Ok(())).unwrap();
+    assert_eq!(records.len(), 3 * 2 * 2);
+    for record in &records {
+        assert!(record.requests > 0 && record.errors == 0, "{record}");
+        assert!(record.p99_ms >= record.p50_ms && record.p50_ms > 0.0, "{record}");
+    }
+    let table = table::markdown(&records);
+    assert_eq!(table.lines().count(), 2 + records.len(), "{table}");
+    assert!(records.iter().any(|record| record.method == Method::Get && record.size == 300_000));
+}
+
+#[test]
+fn what_the_server_refuses_is_counted() {
+    // No object has a device of this name.
+    let contest = options(&["--servers", "node-object", "--sizes", "10"]).contest().unwrap();
+    let running = contest.servers[0].start(&contest.folder).unwrap();
+    std::fs::remove_dir_all(running.device()).unwrap();
+    let load = crate::load::Load {
+        address: running.address(),
+        method: Method::Put,
+        size: 10,
+        habits: contest.habits,
+    };
+    let measured = load.run(&mut crate::load::Stored::default(), &running).unwrap();
+    assert!(measured.errors > 0 && measured.latencies.is_empty(), "{measured:?}");
+}
+
+#[test]
+fn names_are_read_as_they_are_written() {
+    for name in ["stock-1", "stock-64", "node-object", "node-none", "two-batch"] {
+        assert_eq!(name.parse::<Contestant>().unwrap().to_string(), name);
+    }
+    for name in ["", "stock", "stock-0", "stock-65", "stock-x", "node", "node-soon", "three-batch"] {
+        assert!(name.parse::<Contestant>().is_err(), "{name}");
+    }
+    for wrong in [["--seconds", "0"], ["--connections", "0"], ["--rounds", "0"], ["--warm-up", "1e9"]] {
+        let mut all = vec!["bench", "--dir", "."];
+        all.extend(wrong);
+        assert!(Options::try_parse_from(all).unwrap().contest().is_err(), "{wrong:?}");
+    }
+}
