@@ -14,6 +14,8 @@ mod case;
 mod compare;
 mod differences;
 mod names;
+mod put;
+mod read;
 mod recorder;
 mod step;
 mod wire;

@@ -74,7 +74,8 @@ impl Names {
         if !text.contains('{') {
             return text.to_owned();
         }
-        let mut filled = text.replace("{part}", &Self::partition_of(&self.objects[0]).to_string());
+        let mut filled = text.replace("{slug}", &self.slug);
+        filled = filled.replace("{part}", &Self::partition_of(&self.objects[0]).to_string());
         for (number, object) in self.objects.iter().enumerate() {
             let number = if number == 0 { String::new() } else { (number + 1).to_string() };
             let path = format!("/AUTH_test/c/{object}");

@@ -83,7 +83,7 @@ pub(crate) struct Step {
     deed: Option<Deed>,
     method: String,
     target: Target,
-    headers: Vec<(Vec<u8>, String)>,
+    headers: Vec<(Vec<u8>, Vec<u8>)>,
     body: Body,
     expects: bool,
     raw: Option<Vec<Talk>>,
@@ -141,18 +141,18 @@ pub(crate) fn raw(talks: impl IntoIterator<Item = Talk>) -> Step {
 impl Step {
     /// With an X-Timestamp so many seconds after the tests' first.
     pub(crate) fn at(self, second: u64) -> Self {
-        self.header("X-Timestamp", &time(second))
+        self.header("X-Timestamp", time(second))
     }
 
-    pub(crate) fn header(self, name: impl AsRef<[u8]>, value: &str) -> Self {
+    pub(crate) fn header(self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         let mut step = self.no(name.as_ref());
-        step.headers.push((name.as_ref().to_vec(), value.to_owned()));
+        step.headers.push((name.as_ref().to_vec(), value.as_ref().to_vec()));
         step
     }
 
     /// The same name once more.
     pub(crate) fn and(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.into(), value.to_owned()));
+        self.headers.push((name.into(), value.into()));
         self
     }
 
@@ -176,7 +176,7 @@ impl Step {
 
     pub(crate) fn body(self, body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
-        let mut step = self.header("Content-Length", &body.len().to_string());
+        let mut step = self.header("Content-Length", body.len().to_string());
         step.body = Body::Sized(body.to_vec());
         step
     }
@@ -244,7 +244,9 @@ impl Step {
         };
         let mut head = format!("{} {target} HTTP/1.1\r\nHost: node\r\n", self.method).into_bytes();
         for (name, value) in &self.headers {
-            head.extend([name.as_slice(), b": ", fill(value).as_bytes(), b"\r\n"].concat());
+            let value =
+                std::str::from_utf8(value).map_or_else(|_| value.clone(), |text| fill(text).into_bytes());
+            head.extend([name.as_slice(), b": ", &value, b"\r\n"].concat());
         }
         head.extend(b"\r\n");
         head

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::step::Move;
 
@@ -35,8 +35,6 @@ pub(crate) enum Ending {
     Closed,
     /// An answer was waited for, and did not come.
     Silent,
-    /// Nobody asked.
-    Unknown,
 }
 
 #[derive(Debug)]
@@ -127,7 +125,15 @@ impl Wire {
             match self.read_some()? {
                 Some(true) => {}
                 Some(false) if self.received.is_empty() => return Ok(Heard::End),
-                Some(false) => bail!("closed within a head: {:?}", String::from_utf8_lossy(&self.received)),
+                // What came is no answer.
+                Some(false) => {
+                    let body = std::mem::take(&mut self.received);
+                    return Ok(Heard::Reply(Reply {
+                        status: "no answer".to_owned(),
+                        headers: Vec::new(),
+                        body,
+                    }));
+                }
                 None => return Ok(Heard::Nothing),
             }
         };
@@ -210,6 +216,11 @@ impl Wire {
 }
 
 impl Reply {
+    /// The status; 0 for what is no answer.
+    pub(crate) fn code(&self) -> u16 {
+        self.status.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default()
+    }
+
     pub(crate) fn is_interim(&self) -> bool {
         self.status.contains(" 100 ")
     }
