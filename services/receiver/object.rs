@@ -6,7 +6,7 @@ use ssync_diskfile::{Device, DiskError, Found, Location, OpenObject, OpenOptions
 use ssync_store::StoreResult;
 use ssync_types::{
     Deleted, Invalid, Metadata, ObjectDelete, ObjectInfo, ObjectPost, ObjectRef, Posted, Reason, Refusal,
-    Timestamp,
+    Timestamp, python_integer,
 };
 
 use crate::{
@@ -73,11 +73,7 @@ pub(crate) fn location(core: &Core, object: &ObjectRef) -> Result<Location, Refu
 
 pub(crate) async fn post(core: &Arc<Core>, post: ObjectPost) -> StoreResult<Posted> {
     let at = location(core, &post.object)?;
-    if let Some(time) =
-        delete_at(&post.metadata)?.filter(|&time| time > 0 && Timestamp::from_seconds(time) < post.timestamp)
-    {
-        return Err(in_the_past(time));
-    }
+    delete_at(&post.metadata)?;
     let handle = core.devices.open(&post.object.partition.device).await?;
     let posted = handle.run(Lane::Request, move |device| Ok(post_on_disk(device, &at, &post))).await??;
     core.counters.requests.add(1);
@@ -156,24 +152,22 @@ fn check_due(before: &Before, delete: &ObjectDelete, due: u64) -> Result<(), Ref
     }
     let metadata = before.object.as_ref().map(|object| &object.info.metadata);
     let expires = metadata.map(delete_at).transpose()?.flatten().unwrap_or(0);
-    if expires == due {
+    if u64::try_from(expires) == Ok(due) {
         return Ok(());
     }
     let message = format!("{path}: X-Delete-At is {expires}, not {due}");
     Err(Refusal::new(Reason::PreconditionFailed, message))
 }
 
-pub(crate) fn delete_at(metadata: &Metadata) -> Result<Option<u64>, Refusal> {
+/// When the object expires, in unix seconds. What is no number would be an object that Swift's own servers cannot open;
+/// a time in the past is the client's affair: copies and restores bring such objects.
+pub(crate) fn delete_at(metadata: &Metadata) -> Result<Option<i64>, Refusal> {
     let Some(value) = metadata.get("x-delete-at").filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
     let text = String::from_utf8_lossy(value);
-    let time = text.trim().parse().map(Some);
-    time.map_err(|_| Invalid::new("metadata.x-delete-at", format!("{text:?} is no unix time")).into())
-}
-
-pub(crate) fn in_the_past(time: u64) -> Refusal {
-    Invalid::new("metadata.x-delete-at", format!("{time} is in the past of the request's time")).into()
+    let no_time = || Invalid::new("metadata.x-delete-at", format!("{text:?} is no unix time"));
+    python_integer(&text, 10).map(Some).ok_or_else(|| no_time().into())
 }
 
 pub(crate) fn conflict(object: &ObjectRef, here: Timestamp) -> Refusal {

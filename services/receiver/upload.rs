@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ssync_diskfile::{DataFile, Device, DiskError, Location, PolicyKind, Writer};
 use ssync_store::{StoreResult, UPLOAD_QUEUE_MAX, Upload};
 use ssync_types::{
-    BodyEvent, CommitMode, FragmentIndex, Metadata, ObjectPut, PutStep, Reason, Refusal, Stored, Timestamp,
+    BodyEvent, CommitMode, FragmentIndex, Metadata, ObjectPut, PutStep, Reason, Refusal, Stored,
 };
 use tokio::{sync::mpsc, time::timeout};
 
@@ -13,7 +13,7 @@ use crate::{
     body::{Complete, WriteBody, fragment_of, publish},
     core::Core,
     devices::DeviceHandle,
-    object::{Before, conflict, delete_at, in_the_past, location},
+    object::{Before, conflict, delete_at, location},
     pool::{Held, Lane},
 };
 
@@ -24,10 +24,7 @@ const STEPS_MAX: usize = 2;
 pub(crate) async fn put(core: &Arc<Core>, put: ObjectPut) -> StoreResult<Upload> {
     let at = location(core, &put.object)?;
     core.check_length(put.content_length.unwrap_or(0))?;
-    let expires = delete_at(&put.metadata)?;
-    if let Some(time) = expires.filter(|&time| Timestamp::from_seconds(time) <= put.timestamp) {
-        return Err(in_the_past(time));
-    }
+    delete_at(&put.metadata)?;
     let coded = matches!(core.devices.policy(at.policy)?, PolicyKind::ErasureCoding { .. });
     let handle = core.devices.open(&put.object.partition.device).await?;
     let put = Arc::new(put);
