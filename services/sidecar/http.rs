@@ -8,6 +8,7 @@ mod date;
 mod error;
 mod exchange;
 mod head;
+mod mime;
 mod response;
 
 pub(crate) use connection::{Connection, Limits};
@@ -15,4 +16,5 @@ pub(crate) use date::{http_date, log_date, parse_date};
 pub(crate) use error::HttpError;
 pub(crate) use exchange::Exchange;
 pub(crate) use head::RequestHead;
+pub(crate) use mime::{Documents, MimeHead, MimeStep};
 pub(crate) use response::{Response, ResponseBody};

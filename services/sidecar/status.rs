@@ -106,7 +106,7 @@ pub(crate) fn text(status: u16, text: impl Into<String>) -> Response {
 pub(crate) fn refused(refusal: &Refusal, drive: &str) -> Response {
     let status = status_of(refusal.reason);
     let response = match status {
-        403 | 404 | 409 | 412 | 416 | 422 | 499 | 507 => plain_page(status, drive),
+        403 | 404 | 408 | 409 | 412 | 416 | 422 | 499 | 507 => plain_page(status, drive),
         _ => text(status, refusal.message.clone()),
     };
     let response = match refusal.timestamp {

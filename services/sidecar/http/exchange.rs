@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Connection, HttpError, RequestHead, Response, ResponseBody, body::Framing, chunked::Step};
+use super::{Connection, HttpError, RequestHead, Response, ResponseBody, body::Framing, chunked::{Chunked, Step}};
 
 /// What may be left unread of a body for the connection to be kept.
 const DRAIN_BYTES_MAX: u64 = 1 << 20;
@@ -87,6 +87,18 @@ impl<'c> Exchange<'c> {
         head.extend_from_slice(b"\r\n");
         self.connection.write(&head).await?;
         self.connection.flush().await
+    }
+
+    /// Sends `100 Continue` again, in the middle of a request. A body in chunks that has ended goes on with another, as
+    /// eventlet's server has it and Swift's proxy counts on (proxy/controllers/obj.py MIMEPutter).
+    pub(crate) async fn continue_again(&mut self, headers: &[(&str, &str)]) -> Result<(), HttpError> {
+        self.send_continue(headers).await?;
+        if let Framing::Chunked(chunked) = &mut self.head.framing
+            && chunked.is_done()
+        {
+            *chunked = Chunked::new();
+        }
+        Ok(())
     }
 
     /// Sends a whole answer.

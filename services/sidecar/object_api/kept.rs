@@ -37,6 +37,13 @@ pub(super) fn kept_of_put(headers: &Metadata, allowed: &[String]) -> Metadata {
     kept(headers, allowed, |name| is_sys(name) || is_user_or_transient(name) || name.is("Content-Type"))
 }
 
+/// What a PUT keeps of its footers (Swift: _apply_extra_metadata).
+pub(super) fn kept_of_footers(footers: &Metadata) -> Metadata {
+    let mut kept = footers.clone();
+    kept.retain(|name| is_sys(name) || is_user_or_transient(name));
+    kept
+}
+
 /// What a POST keeps.
 pub(super) fn kept_of_post(headers: &Metadata, allowed: &[String]) -> Metadata {
     kept(headers, allowed, |name| is_user_or_transient(name) || name.is("Content-Type"))

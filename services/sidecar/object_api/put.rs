@@ -1,27 +1,32 @@
 //! PUT: a new object (Swift: obj/server.py PUT).
 
-use ssync_store::{StoreResult, Upload};
+use ssync_store::Upload;
 use ssync_types::{
-    BodyEnd, BodyEvent, CommitMode, Metadata, ObjectPut, ObjectRef, PutStep, Reason, Refusal, Stored,
-    Timestamp,
+    BodyEnd, BodyEvent, CommitMode, FragmentIndex, Metadata, ObjectPut, ObjectRef, PutStep, Reason, Refusal,
+    Stored,
 };
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout_at},
-};
+use tokio::time::Instant;
 
 use super::{
     constraints::{BodyLength, check_creation},
-    fields::{etags, next_part_power, normal_etag, timestamp},
-    kept::kept_of_put,
+    fields::{bad, etags, has, integer, is_true, next_part_power, timestamp},
+    kept::{kept_of_footers, kept_of_put},
     scope,
 };
 use crate::{
-    http::{Exchange, HttpError, Response},
+    PolicyKind,
+    http::{Exchange, Response},
     placement::{self, Path, Refused},
     sidecar::Shared,
-    status::{HTML, plain_page, refused, text},
+    status::{HTML, plain_page, refused},
 };
+
+mod etag;
+mod footer;
+mod intake;
+
+use etag::{Expected, can_match};
+use intake::{Form, Intake};
 
 /// Stores an object.
 pub(crate) async fn put(
@@ -29,20 +34,59 @@ pub(crate) async fn put(
     exchange: &mut Exchange<'_>,
     path: &Path,
 ) -> Result<Response, Refused> {
-    let object = placement::object(path, &exchange.head.headers, &shared.policies)?;
-    let drive = object.partition.device.to_string();
-    let timestamp = timestamp(&exchange.head.headers)?;
-    let length = body_length(exchange);
-    let mut headers = exchange.head.headers.clone();
-    check_creation(&mut headers, &object.path, length, timestamp, &shared.config.constraints)?;
-    scope::check_updates(&headers)?;
-    scope::check_put(&headers)?;
-    let etag = headers.get("Etag").map(|etag| normal_etag(&String::from_utf8_lossy(etag)));
-    let put = object_put(shared, object, timestamp, &headers, length)?;
-    match store(shared, exchange, put, etag.filter(|etag| !etag.is_empty())).await {
-        Ok(stored) => Ok(Response::new(201, HTML, "").with("Etag", format!("\"{}\"", stored.etag))),
-        Err(Failure::Store(refusal)) => Err(Box::new(refused(&refusal, &drive))),
-        Err(Failure::Peer(error)) => Err(Box::new(broken(&error))),
+    let request = Request::check(shared, exchange, path)?;
+    let upload = shared.store.put_object(request.put.clone()).await;
+    let upload = upload.map_err(|refusal| request.refused(&refusal))?;
+    let intake = Intake::open(exchange, request.form).await?;
+    // Whoever lists the object, or deletes it in time, is told here: of `request.headers` with the footers over them, and
+    // of `stored.previous`.
+    let (stored, _footers) = Transfer { shared, request: &request, intake, upload }.run().await?;
+    Ok(Response::new(201, HTML, "").with("Etag", format!("\"{}\"", stored.etag)))
+}
+
+/// What was asked for.
+struct Request {
+    put: ObjectPut,
+    /// As they came; X-Delete-After has become X-Delete-At.
+    headers: Metadata,
+    form: Form,
+}
+
+impl Request {
+    /// Checks the head, in Swift's order (_pre_create_checks).
+    fn check(shared: &Shared, exchange: &Exchange<'_>, path: &Path) -> Result<Self, Refused> {
+        let mut headers = exchange.head.headers.clone();
+        let mut object = placement::object(path, &headers, &shared.policies)?;
+        let timestamp = timestamp(&headers)?;
+        let length = body_length(exchange);
+        check_creation(&mut headers, &object.path, length, timestamp, &shared.config.constraints)?;
+        scope::check_updates(&headers)?;
+        let coded = shared.policies.kind(object.partition.policy) == Some(PolicyKind::ErasureCoding);
+        if coded {
+            object.partition.fragment = fragment(&headers)?;
+        }
+        let form = Form::of(&headers);
+        let put = ObjectPut {
+            object,
+            timestamp,
+            content_length: content_length(&headers, length)?,
+            metadata: kept_of_put(&headers, &shared.config.allowed_headers),
+            if_none_match: etags(&headers, "If-None-Match")
+                .into_iter()
+                .filter(|etag| can_match(etag))
+                .collect(),
+            commit: match coded {
+                true if is_true(&headers, "X-Backend-No-Commit") => CommitMode::Never,
+                true if form.commit => CommitMode::SecondPhase,
+                _ => CommitMode::AtOnce,
+            },
+            next_part_power: next_part_power(&headers)?,
+        };
+        Ok(Self { put, headers, form })
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Refused {
+        Box::new(refused(refusal, self.put.object.partition.device.as_str()))
     }
 }
 
@@ -54,107 +98,106 @@ fn body_length(exchange: &Exchange<'_>) -> BodyLength {
     }
 }
 
-fn object_put(
-    shared: &Shared,
-    object: ObjectRef,
-    timestamp: Timestamp,
-    headers: &Metadata,
-    length: BodyLength,
-) -> Result<ObjectPut, Refused> {
-    let content_length = match length {
-        BodyLength::Known(length) => Some(length),
-        BodyLength::Chunked | BodyLength::Missing => None,
-    };
-    Ok(ObjectPut {
-        object,
-        timestamp,
-        content_length,
-        metadata: kept_of_put(headers, &shared.config.allowed_headers),
-        if_none_match: etags(headers, "If-None-Match"),
-        commit: CommitMode::AtOnce,
-        next_part_power: next_part_power(headers)?,
-    })
+/// Bytes of the object. A proxy that sends more than the object says so in a header of its own.
+fn content_length(headers: &Metadata, length: BodyLength) -> Result<Option<u64>, Refused> {
+    if let BodyLength::Known(length) = length {
+        return Ok(Some(length));
+    }
+    let Some(value) = headers.get("X-Backend-Obj-Content-Length") else { return Ok(None) };
+    let length = integer(value).and_then(|length| u64::try_from(length).ok());
+    let shown = String::from_utf8_lossy(value);
+    length.map(Some).ok_or_else(|| bad(format!("invalid literal for int() with base 10: '{shown}'")))
 }
 
-/// Why a PUT came to nothing.
-enum Failure {
-    /// The store said no.
-    Store(Refusal),
-    /// The body did not come.
-    Peer(HttpError),
+/// Which fragment an SSYNC sender or a reconstructor writes.
+fn fragment(headers: &Metadata) -> Result<Option<FragmentIndex>, Refused> {
+    if !has(headers, "X-Backend-Ssync-Frag-Index") {
+        return Ok(None);
+    }
+    let index = headers.get_str("X-Backend-Ssync-Frag-Index").and_then(|text| text.trim().parse().ok());
+    index
+        .map(|index| Some(FragmentIndex::new(index)))
+        .ok_or_else(|| bad("Invalid X-Backend-Ssync-Frag-Index"))
 }
 
-/// Hands the body on while the store writes it. A store that says no while the body is still coming is heard at once.
-async fn store(
-    shared: &Shared,
-    exchange: &mut Exchange<'_>,
-    put: ObjectPut,
-    etag: Option<String>,
-) -> Result<Stored, Failure> {
-    let deadline = Instant::now() + shared.config.max_upload_time;
-    // Only now is the peer told to go on.
-    let Upload { body, mut steps } = shared.store.put_object(put).await.map_err(Failure::Store)?;
-    let pump = async {
-        match timeout_at(deadline, hand_on(exchange, body, etag, shared.config.constraints.max_file_size))
-            .await
-        {
-            Ok(handed_on) => handed_on,
-            Err(_) => Err(HttpError::Timeout),
-        }
-    };
-    tokio::pin!(pump);
-    tokio::select! {
-        step = steps.recv() => stored(step),
-        pumped = &mut pump => match pumped {
-            Ok(()) => stored(steps.recv().await),
-            Err(error) => {
-                // The body ended without its end; let the store clean up before the peer hears of it.
-                let _ = steps.recv().await;
-                Err(Failure::Peer(error))
+/// A body under way from the client to the store.
+struct Transfer<'t, 'e, 'c> {
+    shared: &'t Shared,
+    request: &'t Request,
+    intake: Intake<'e, 'c>,
+    upload: Upload,
+}
+
+impl Transfer<'_, '_, '_> {
+    /// What has been stored, and what came behind the body: whether it was kept or not, it wins over the headers.
+    async fn run(mut self) -> Result<(Stored, Metadata), Refused> {
+        let (end, footers) = match self.body().await {
+            Ok(body) => body,
+            Err(refused) => {
+                // Without its end nothing is kept of it. The client hears of it when that is so.
+                drop(self.upload.body);
+                while self.upload.steps.recv().await.is_some() {}
+                return Err(refused);
             }
-        },
+        };
+        self.tell(BodyEvent::End(end)).await?;
+        let mut step = self.step().await?;
+        if self.request.form.commit {
+            // Where no leave comes, a fragment stays without its mark.
+            self.intake.leave_to_commit().await?;
+        }
+        if step == PutStep::Prepared {
+            self.tell(BodyEvent::Commit).await?;
+            step = self.step().await?;
+        }
+        match step {
+            PutStep::Stored(stored) => Ok((stored, footers)),
+            PutStep::Prepared => Err(self.request.refused(&gone())),
+        }
     }
-}
 
-fn stored(step: Option<StoreResult<PutStep>>) -> Result<Stored, Failure> {
-    match step {
-        Some(Ok(PutStep::Stored(stored))) => Ok(stored),
-        Some(Err(refusal)) => Err(Failure::Store(refusal)),
-        Some(Ok(PutStep::Prepared)) | None => {
-            Err(Failure::Store(Refusal::new(Reason::Internal, "the store ended an upload without a verdict")))
+    /// Hands the body on while the store writes it. A store that says no while the body is still coming is heard at once.
+    async fn body(&mut self) -> Result<(BodyEnd, Metadata), Refused> {
+        let Self { shared, request, intake, upload } = self;
+        let read = async {
+            let deadline = Instant::now() + shared.config.max_upload_time;
+            let bytes = intake.data(&upload.body, shared.config.constraints.max_file_size, deadline).await?;
+            if request.put.content_length.is_some_and(|announced| announced != bytes) {
+                return Err(Box::new(plain_page(499, "")));
+            }
+            let footers = intake.footers().await?;
+            let etag = match Expected::of(&request.headers, &footers) {
+                Expected::Anything => None,
+                Expected::Md5(etag) => Some(etag),
+                Expected::Nothing => return Err(Box::new(plain_page(422, ""))),
+            };
+            Ok((BodyEnd::Complete { etag, footers: kept_of_footers(&footers) }, footers))
+        };
+        tokio::select! {
+            said = upload.steps.recv() => Err(match said {
+                Some(Err(refusal)) => request.refused(&refusal),
+                Some(Ok(_)) | None => request.refused(&gone()),
+            }),
+            read = read => read,
+        }
+    }
+
+    async fn tell(&mut self, event: BodyEvent) -> Result<(), Refused> {
+        match self.upload.body.send(event).await {
+            Ok(()) => Ok(()),
+            // It has said why.
+            Err(_) => self.step().await.and(Err(self.request.refused(&gone()))),
+        }
+    }
+
+    async fn step(&mut self) -> Result<PutStep, Refused> {
+        match self.upload.steps.recv().await {
+            Some(step) => step.map_err(|refusal| self.request.refused(&refusal)),
+            None => Err(self.request.refused(&gone())),
         }
     }
 }
 
-/// Reads the body into the store's channel. Without the end the store keeps nothing.
-async fn hand_on(
-    exchange: &mut Exchange<'_>,
-    pieces: mpsc::Sender<BodyEvent>,
-    etag: Option<String>,
-    bytes_max: u64,
-) -> Result<(), HttpError> {
-    while let Some(piece) = exchange.read_body().await? {
-        if exchange.bytes_read() > bytes_max {
-            return Err(HttpError::Malformed { status: 413, text: "Your request is too large." });
-        }
-        if !send(&pieces, BodyEvent::Chunk(piece)).await {
-            return Ok(());
-        }
-    }
-    send(&pieces, BodyEvent::End(BodyEnd::Complete { etag, footers: Metadata::new() })).await;
-    Ok(())
-}
-
-/// False when the store listens no more: it has said why, or is about to.
-async fn send(pieces: &mpsc::Sender<BodyEvent>, event: BodyEvent) -> bool {
-    pieces.send(event).await.is_ok()
-}
-
-/// The answer to a body that broke off.
-fn broken(error: &HttpError) -> Response {
-    match error {
-        HttpError::Timeout => plain_page(408, ""),
-        HttpError::Malformed { status, text: problem } => text(*status, *problem),
-        HttpError::Closed | HttpError::Disconnected | HttpError::Io(_) => plain_page(499, ""),
-    }
+fn gone() -> Refusal {
+    Refusal::new(Reason::Unreachable, "the store went away in the middle of the upload; try again")
 }

@@ -30,26 +30,6 @@ pub(super) fn check_updates(headers: &Metadata) -> Result<(), Refused> {
     Ok(())
 }
 
-/// A PUT of several documents or phases.
-pub(super) fn check_put(headers: &Metadata) -> Result<(), Refused> {
-    for header in [
-        "X-Backend-Obj-Multipart-Mime-Boundary",
-        "X-Backend-Obj-Metadata-Footer",
-        "X-Backend-Obj-Multiphase-Commit",
-    ] {
-        if has(headers, header) {
-            return Err(unsupported(header, "this server takes plain bodies only"));
-        }
-    }
-    if is_true(headers, "X-Backend-No-Commit") {
-        return Err(unsupported(
-            "X-Backend-No-Commit",
-            "only fragments can be stored without a durable mark",
-        ));
-    }
-    Ok(())
-}
-
 /// A GET of several ranges at once.
 pub(super) fn several_ranges() -> Refused {
     unsupported("Range", "this server sends one range at a time; ask for each by itself")
