@@ -5,7 +5,11 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Connection, HttpError, RequestHead, Response, ResponseBody, body::Framing, chunked::{Chunked, Step}};
+use super::{
+    Connection, HttpError, RequestHead, Response, ResponseBody,
+    body::Framing,
+    chunked::{Chunked, Step},
+};
 
 /// What may be left unread of a body for the connection to be kept.
 const DRAIN_BYTES_MAX: u64 = 1 << 20;
@@ -19,8 +23,6 @@ pub(crate) struct Exchange<'c> {
     continue_due: bool,
     /// What was read cannot be trusted to end where it should: close.
     broken: bool,
-    /// Bytes of the request's body that were read.
-    bytes_read: u64,
     /// Bytes of the answer's body that were written.
     bytes_written: u64,
 }
@@ -28,7 +30,7 @@ pub(crate) struct Exchange<'c> {
 impl<'c> Exchange<'c> {
     pub(crate) fn new(connection: &'c mut Connection, head: RequestHead) -> Self {
         let continue_due = head.expects_continue && !head.framing.is_done();
-        Self { connection, head, continue_due, broken: false, bytes_read: 0, bytes_written: 0 }
+        Self { connection, head, continue_due, broken: false, bytes_written: 0 }
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
@@ -46,11 +48,7 @@ impl<'c> Exchange<'c> {
             self.send_continue(&[]).await?;
         }
         let piece = self.read_piece().await;
-        match &piece {
-            Ok(Some(piece)) => self.bytes_read += piece.len() as u64,
-            Ok(None) => {}
-            Err(_) => self.broken = true,
-        }
+        self.broken |= piece.is_err();
         piece
     }
 
@@ -182,11 +180,6 @@ impl<'c> Exchange<'c> {
     /// The connection is not to be used again.
     pub(crate) fn give_up(&mut self) {
         self.broken = true;
-    }
-
-    /// Bytes of the request's body that were read.
-    pub(crate) fn bytes_read(&self) -> u64 {
-        self.bytes_read
     }
 
     /// Decides, before the head is sent, whether the connection can be kept.

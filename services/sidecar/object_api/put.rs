@@ -2,8 +2,7 @@
 
 use ssync_store::Upload;
 use ssync_types::{
-    BodyEnd, BodyEvent, CommitMode, FragmentIndex, Metadata, ObjectPut, ObjectRef, PutStep, Reason, Refusal,
-    Stored,
+    BodyEnd, BodyEvent, CommitMode, FragmentIndex, Metadata, ObjectPut, PutStep, Reason, Refusal, Stored,
 };
 use tokio::time::Instant;
 

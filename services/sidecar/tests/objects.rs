@@ -184,9 +184,6 @@ async fn what_is_not_served_yet_is_said_and_not_done() {
     let vectors = [
         ("X-Container-Host", updates),
         ("X-Delete-At-Host", "X-Delete-At: 99\r\nX-Delete-At-Host: 127.0.0.1:6201\r\n"),
-        ("X-Backend-Obj-Multipart-Mime-Boundary", "X-Backend-Obj-Multipart-Mime-Boundary: b\r\n"),
-        ("X-Backend-Obj-Metadata-Footer", "X-Backend-Obj-Metadata-Footer: yes\r\n"),
-        ("X-Backend-No-Commit", "X-Backend-No-Commit: True\r\n"),
     ];
     for (name, headers) in vectors {
         let answer = put(&lab, &format!("X-Timestamp: 10\r\n{headers}")).await;
