@@ -9,10 +9,14 @@ pub(crate) const PART_POWER: u8 = 8;
 const PREFIX: &str = "changeme";
 const SUFFIX: &str = "changeme";
 
+/// An MD5 in hexadecimal.
+pub(crate) fn md5(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The hash of `/account/container/object`, given as bytes.
 pub(crate) fn hash(path: &[u8]) -> String {
-    let digest = Md5::digest([PREFIX.as_bytes(), path, SUFFIX.as_bytes()].concat());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    md5(&[PREFIX.as_bytes(), path, SUFFIX.as_bytes()].concat())
 }
 
 /// The partition of an object with this hash.
