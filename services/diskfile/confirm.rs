@@ -2,21 +2,30 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use ssync_types::{ObjectKind, Offer, Timestamp};
+use ssync_types::{FragmentIndex, FragmentPreference, ObjectKind, Offer, Timestamp};
 
 use crate::{
     Confirmation, Device, DiskError, Found, Location, OpenOptions, PolicyKind,
     choice::{Choice, Preference},
     cleanup::Cleaned,
+    directory::names,
     disk::OpenMode,
     layout, listing,
+    name::FileName,
 };
 
 impl Device {
     /// Whether an offered version, or a newer one, is here: opened, checked, and flushed before the answer, whoever wrote it.
-    /// Not for erasure coding, where an offer does not say of which fragment it is: there the answer is `Lacking`.
-    pub fn confirm(self: &Arc<Self>, at: &Location, offer: &Offer) -> Result<Confirmation, DiskError> {
-        if self.kind(at.policy)? != PolicyKind::Replication || offer.hash != at.hash {
+    /// Erasure coding: of this fragment, or of any durable one where none is named, as in Swift (ssync_receiver.py
+    /// `_check_local`). What is offered as durable must be durable here.
+    pub fn confirm(
+        self: &Arc<Self>,
+        at: &Location,
+        offer: &Offer,
+        fragment: Option<FragmentIndex>,
+    ) -> Result<Confirmation, DiskError> {
+        let kind = self.kind(at.policy)?;
+        if offer.hash != at.hash {
             return Ok(Confirmation::Lacking);
         }
         self.check_mounted()?;
@@ -25,10 +34,13 @@ impl Device {
             let _exclusive = self.exclusive(&at.hash);
             self.clean_up_or_quarantine(at.policy, &directory, Preference::default())
         };
-        let found = match found {
+        let mut found = match found {
             Err(DiskError::Damaged { .. }) => return Ok(Confirmation::Lacking),
             other => other?,
         };
+        if kind != PolicyKind::Replication {
+            found.choice = choose_fragment(&found, kind, offer, fragment);
+        }
         let Some(own) = listing::offer(at.hash, &found.choice) else { return Ok(Confirmation::Lacking) };
         let verdict = compare(&own, offer);
         if verdict == Confirmation::Lacking {
@@ -65,6 +77,29 @@ impl Device {
         let file = self.disk.open(path, OpenMode::Read)?;
         self.doubts.flush_file(path, &file.stat()?, || file.sync())
     }
+}
+
+/// What stands against the offer of a fragment: what is durable, or the same fragment without its mark where the sender's has
+/// none either and nothing as new is durable.
+fn choose_fragment(
+    found: &Cleaned,
+    kind: PolicyKind,
+    offer: &Offer,
+    fragment: Option<FragmentIndex>,
+) -> Choice {
+    let names = names(&found.files);
+    let durable = Choice::of(&names, kind, Preference { fragment, fragments: None });
+    let newest = durable.data.as_ref().or(durable.tombstone.as_ref()).map(|file| file.timestamp);
+    let set = found.choice.fragments.iter().find(|set| set.timestamp == offer.data);
+    let (Some(set), Some(_)) = (set, fragment) else { return durable };
+    if offer.durable || newest >= Some(offer.data) {
+        return durable;
+    }
+    let others = set.files.iter().filter_map(|file| file.fragment).filter(|index| Some(*index) != fragment);
+    let same = FragmentPreference { timestamp: offer.data, excluded: others.collect() };
+    let own = Choice::of(&names, kind, Preference { fragment, fragments: Some(&[same]) });
+    let is_it = |data: &FileName| data.fragment == fragment && data.timestamp == offer.data;
+    if own.data.as_ref().is_some_and(is_it) { own } else { durable }
 }
 
 /// What is here against what was offered. Safe means: nothing that the sender has is newer than what is here.

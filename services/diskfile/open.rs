@@ -66,6 +66,14 @@ impl Device {
         self.open_found(at, directory, &found, options)
     }
 
+    /// Which fragments are here, newest time first, down to the durable ones; of none is it asked whether it is whole.
+    pub fn fragments(&self, at: &Location) -> Result<Vec<FragmentSet>, DiskError> {
+        let directory = layout::object(at);
+        let found = self.examine(&directory, self.kind(at.policy)?, Preference::default());
+        let found = found.map_err(|error| self.io("list", &directory, error))?;
+        Ok(fragment_sets(&found.choice))
+    }
+
     /// The name and the time in an object's tombstone, where a tombstone is what counts: what a sender tells of a deletion.
     /// `None` also for one without a name that belongs there, of which nobody can be told.
     pub fn deleted_object(

@@ -6,6 +6,7 @@ mod marker;
 mod offer;
 mod py_repr;
 mod quote;
+mod subhead;
 mod subrequest;
 mod want;
 
@@ -15,5 +16,6 @@ pub use marker::Marker;
 pub use offer::{decode_offer, encode_offer};
 pub use py_repr::{repr_bytes, repr_str};
 pub use quote::{quote, unquote};
-pub use subrequest::{HeaderField, SUBREQUEST_HEADERS_MAX, SubMethod, SubRequest};
+pub use subhead::{SUBREQUEST_HEADERS_MAX, SubHead};
+pub use subrequest::{HeaderField, SubMethod, SubRequest};
 pub use want::{decode_want, encode_want};

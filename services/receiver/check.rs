@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, future::try_join_all, stream};
 use ssync_diskfile::{Device, DiskError, Found, Location, OpenOptions, PolicyKind};
 use ssync_protocol::{LocalState, LocalVersion, want};
 use ssync_store::{CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers, StoreResult};
-use ssync_types::{FragmentIndex, FragmentPreference, Offer, PartitionRef, Reason, Refusal, Want};
+use ssync_types::{FragmentIndex, Offer, PartitionRef, Reason, Refusal, Want};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -176,16 +176,8 @@ fn local_state(
     let mut local = LocalState { newest, undurable: Vec::new() };
     let newer = newest.is_none_or(|version| version.time() < offer.data);
     if let Some(fragment) = fragment.filter(|_| newer) {
-        let preference = FragmentPreference { timestamp: offer.data, excluded: Vec::new() };
-        let options = OpenOptions { fragment_preferences: Some(vec![preference]), ..options };
-        // Whichever fragment is opened: it tells of all that are here.
-        if let Ok(Found::Object(object) | Found::Expired(object)) = device.open_object(at, &options)
-            && object
-                .info
-                .fragments
-                .iter()
-                .any(|set| set.timestamp == offer.data && set.indexes.contains(&fragment))
-        {
+        let sets = device.fragments(at)?;
+        if sets.iter().any(|set| set.timestamp == offer.data && set.indexes.contains(&fragment)) {
             local.undurable.push(offer.data);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ssync_diskfile::Devices;
+use ssync_diskfile::{Devices, PolicyKind};
 use ssync_types::{Invalid, ObjectHash, ObjectRef, PartitionRef, Reason, Refusal};
 use tokio_util::sync::CancellationToken;
 
@@ -89,7 +89,7 @@ impl Core {
 
     /// Refuses an unknown policy, and a partition that the policy's ring does not have.
     pub(crate) fn check_partition(&self, at: &PartitionRef) -> Result<(), Refusal> {
-        self.devices.policy(at.policy)?;
+        self.check_fragment(at)?;
         match self.placement.partition_in_ring(at.policy, at.partition) {
             Some(true) => Ok(()),
             Some(false) => Err(Refusal::new(
@@ -100,6 +100,25 @@ impl Core {
                 ),
             )),
             None => Err(no_ring(at)),
+        }
+    }
+
+    /// Refuses a policy that is not there, and a fragment that it does not have (Swift: diskfile.py validate_fragment_index).
+    fn check_fragment(&self, at: &PartitionRef) -> Result<(), Refusal> {
+        match (self.devices.policy(at.policy)?, at.fragment) {
+            (PolicyKind::ErasureCoding { fragments }, Some(index)) if index.get() >= fragments => {
+                Err(Refusal {
+                    field: Some("partition.fragment_index".to_owned()),
+                    ..Refusal::new(
+                        Reason::InvalidArgument,
+                        format!(
+                            "Fragment index must be less than {fragments} for policy {}: {index}",
+                            at.policy
+                        ),
+                    )
+                })
+            }
+            _ => Ok(()),
         }
     }
 

@@ -8,7 +8,7 @@ use ssync_types::{
 };
 
 use crate::{
-    Policies, PolicyKind,
+    Policies,
     http::Response,
     status::{HTML, plain_page, text},
 };
@@ -58,7 +58,7 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-/// The policy that a header names; 503 for one that is not there, or that is not served here.
+/// The policy that a header names; 503 for one that is not there.
 pub(crate) fn policy(headers: &Metadata, policies: &Policies) -> Result<PolicyIndex, Refused> {
     let named = headers.get("X-Backend-Storage-Policy-Index").map(|value| String::from_utf8_lossy(value));
     let named = named.as_deref().unwrap_or_default();
@@ -67,16 +67,9 @@ pub(crate) fn policy(headers: &Metadata, policies: &Policies) -> Result<PolicyIn
         text => text.trim().parse().ok(),
     };
     let index = index.map(PolicyIndex::new);
-    match index.and_then(|index| policies.kind(index).map(|kind| (index, kind))) {
-        Some((index, PolicyKind::Replication)) => Ok(index),
-        Some((index, PolicyKind::ErasureCoding)) => Err(Box::new(text(
-            503,
-            format!(
-                "policy {index} is erasure-coded, which this server does not serve; ask another node of the ring"
-            ),
-        ))),
-        None => Err(Box::new(text(503, format!("No policy with index {named}")))),
-    }
+    index
+        .filter(|&index| policies.kind(index).is_some())
+        .ok_or_else(|| Box::new(text(503, format!("No policy with index {named}"))))
 }
 
 /// `/device/partition/account/container/object`.
@@ -170,6 +163,7 @@ fn check_reserved(account: &[u8], container: &[u8], object: &[u8]) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PolicyKind;
 
     fn policies() -> Policies {
         [(PolicyIndex::new(0), PolicyKind::Replication), (PolicyIndex::new(1), PolicyKind::ErasureCoding)]
@@ -223,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_there_and_served() {
+    fn a_policy_is_there() {
         let named = |value: &'static str| {
             let mut headers = Metadata::new();
             headers.set("X-Backend-Storage-Policy-Index", value);
@@ -231,7 +225,8 @@ mod tests {
         };
         assert_eq!(named(""), Ok(PolicyIndex::new(0)));
         assert_eq!(named("0"), Ok(PolicyIndex::new(0)));
-        for bad in ["1", "7", "x", "-1"] {
+        assert_eq!(named("1"), Ok(PolicyIndex::new(1)));
+        for bad in ["7", "x", "-1"] {
             assert_eq!(named(bad), Err(503), "{bad}");
         }
     }

@@ -8,22 +8,25 @@ mod check;
 mod confirms;
 mod fault;
 mod input;
+mod session_log;
 mod tally;
 mod updates;
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use ssync_protocol::Marker;
 use ssync_store::Session;
 use ssync_types::{
-    Accepted, Job, PartitionRef, Reason, Refusal, Sender, SessionEvent, SessionOpen, SessionProtocol,
-    UpdateMessage,
+    Accepted, FragmentIndex, Job, Metadata, PartitionRef, Reason, Refusal, Sender, SessionEvent, SessionOpen,
+    SessionProtocol, UpdateMessage,
 };
 use tokio::sync::mpsc;
 
 use crate::{
+    PolicyKind,
     dispatch::Answer,
     http::{Exchange, HttpError, Response, ResponseBody},
+    object_api::integer,
     placement,
     placement::{Path, Refused},
     sidecar::Shared,
@@ -31,6 +34,7 @@ use crate::{
 };
 use fault::Fault;
 use input::Input;
+use session_log::SessionLog;
 use tally::Tally;
 
 /// How often in `client_timeout` each side hears that the other is alive.
@@ -54,17 +58,10 @@ fn open_request(shared: &Shared, exchange: &Exchange<'_>, path: &Path) -> Result
     if !exchange.head.is_http11 {
         return Err(Box::new(text(505, "SSYNC answers in chunks, which only HTTP/1.1 has")));
     }
-    let (partition, _) = placement::partition(path, headers, &shared.policies, false)?;
-    if let Some(index) = headers.get("X-Backend-Ssync-Frag-Index").filter(|index| !index.is_empty()) {
-        let index = String::from_utf8_lossy(index);
-        if index.trim().parse::<u16>().is_err() {
-            let repr = ssync_protocol::repr_str(&index);
-            return Err(Box::new(Response::new(
-                400,
-                HTML,
-                format!("Invalid X-Backend-Ssync-Frag-Index {repr}"),
-            )));
-        }
+    let (mut partition, _) = placement::partition(path, headers, &shared.policies, false)?;
+    let index = fragment_index(headers)?;
+    if shared.policies.kind(partition.policy) == Some(PolicyKind::ErasureCoding) {
+        partition.fragment = index;
     }
     let sender = Sender {
         address: exchange.peer().ip().to_string(),
@@ -81,6 +78,21 @@ fn open_request(shared: &Shared, exchange: &Exchange<'_>, path: &Path) -> Result
         failures_unlimited: true,
         protocol: SessionProtocol::Ssync,
     })
+}
+
+/// Which fragment the session is about; a reconstructor names none when it has only tombstones.
+fn fragment_index(headers: &Metadata) -> Result<Option<FragmentIndex>, Refused> {
+    let Some(index) = headers.get("X-Backend-Ssync-Frag-Index").filter(|index| !index.is_empty()) else {
+        return Ok(None);
+    };
+    match integer(index).map(u16::try_from) {
+        Some(Ok(index)) => Ok(Some(FragmentIndex::new(index))),
+        _ => {
+            let shown: String = index.iter().copied().map(char::from).collect();
+            let repr = ssync_protocol::repr_str(&shown);
+            Err(Box::new(Response::new(400, HTML, format!("Invalid X-Backend-Ssync-Frag-Index {repr}"))))
+        }
+    }
 }
 
 /// Opens the session; returns when the store has found that the request makes sense.
@@ -109,11 +121,11 @@ async fn converse(
     exchange.begin(&head).await?;
     exchange.send_chunk(b"\r\n").await?;
     exchange.flush().await?;
-    let peer = exchange.peer();
-    match conversation(shared, exchange, partition, session).await {
+    let log = SessionLog::new(exchange.peer(), partition);
+    match conversation(shared, exchange, partition, session, log.clone()).await {
         Ok(()) => exchange.finish_chunks().await,
         Err(fault) => {
-            report(&fault, peer, partition);
+            fault.report(&log);
             exchange.give_up();
             if let Some(line) = fault.line(partition.device.as_str()) {
                 exchange.send_chunk(&line.encode()).await?;
@@ -123,28 +135,17 @@ async fn converse(
     }
 }
 
-fn report(fault: &Fault, peer: SocketAddr, partition: &PartitionRef) {
-    let remote = peer.ip();
-    match fault {
-        // A lock that is held, or a full node: the sender comes back (Swift: debug). One that leaves after the check
-        // has learned what it wanted to know.
-        Fault::Refused(_) | Fault::Left(_) => {
-            tracing::debug!(%remote, %partition, %fault, "ssync session ended early");
-        }
-        fault => tracing::error!(%remote, %partition, %fault, "ssync session failed"),
-    }
-}
-
 /// Both phases. The session's events are followed all the while: results come while updates are still being read.
 async fn conversation(
     shared: &Shared,
     exchange: &mut Exchange<'_>,
     partition: &PartitionRef,
     session: Session,
+    log: SessionLog,
 ) -> Result<(), Fault> {
     let Session { messages, mut events } = session;
     let accepted = accepted(&mut events).await?;
-    let tally = Tally::new(&accepted, shared.config.failure_limits);
+    let tally = Tally::new(&accepted, shared.config.failure_limits, log);
     let follow = tally.follow(&mut events);
     tokio::pin!(follow);
     {
@@ -228,7 +229,8 @@ async fn talk(
 ) -> Result<(), Fault> {
     let mut input = Input::new(exchange);
     let confirmer = confirms::Confirmer { tally, messages: &messages };
-    let wants = check::missing_check(shared, &mut input, partition, confirmer).await?;
+    let check = check::Check { store: &*shared.store, partition, confirmer };
+    let wants = check::missing_check(&mut input, check).await?;
     check::answer(input.exchange(), &wants).await?;
     tally.withhold(wants.withheld());
     updates::updates(shared, &mut input, accepted, tally, messages).await

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Policies, PolicyKind, Sidecar, SidecarConfig};
-use fake_store::FakeStore;
+pub(crate) use fake_store::FakeStore;
 
 /// A sidecar, its store, and what stops it.
 struct Lab {

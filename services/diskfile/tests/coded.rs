@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use ssync_types::{FragmentIndex, Metadata, Offer, Reason, Refusal};
+use ssync_types::{FragmentIndex, Metadata, ObjectKind, Offer, Reason, Refusal};
 
 use super::bed::{Bed, CODED, WHOLE, ago, at, path};
 use crate::{Confirmation, DataFile, Found, Location, OpenOptions, layout};
@@ -105,8 +105,42 @@ fn every_fragment_is_listed() {
     let seen: Vec<_> =
         objects.iter().map(|o| (o.fragment.unwrap().get(), o.offer.data, o.offer.durable)).collect();
     assert_eq!(seen, [(0, at(1), true), (3, at(2), false)]);
-    let offer = Offer::of_one_time(here.hash, at(1), None);
-    assert_eq!(bed.device.confirm(&here, &offer).unwrap(), Confirmation::Lacking);
+    let sets = bed.device.fragments(&here).unwrap();
+    let seen: Vec<_> = sets.iter().map(|set| (set.timestamp, set.indexes.len(), set.durable)).collect();
+    assert_eq!(seen, [(at(2), 1, false), (at(1), 2, true)]);
+}
+
+#[test]
+fn a_fragment_is_confirmed_if_it_is_the_one_that_was_offered() {
+    let bed = Bed::new();
+    bed.put_fragment("o", at(1), 0, true);
+    bed.put_fragment("o", at(2), 3, false);
+    let here = bed.of_policy("o", CODED);
+    let confirm = |time, durable, index: Option<u16>| {
+        let offer = Offer { durable, ..Offer::of_one_time(here.hash, at(time), Some(ObjectKind::Data)) };
+        bed.device.confirm(&here, &offer, index.map(FragmentIndex::new)).unwrap()
+    };
+    use Confirmation::{Confirmed, Lacking};
+    assert_eq!(confirm(1, true, Some(0)), Confirmed);
+    assert_eq!(confirm(1, false, Some(0)), Confirmed, "durable is more than was asked");
+    assert_eq!(confirm(1, true, Some(3)), Lacking, "another fragment");
+    assert_eq!(confirm(1, true, None), Confirmed, "of whatever index");
+    assert_eq!(confirm(2, true, Some(3)), Lacking, "it has no mark");
+    assert_eq!(confirm(2, true, None), Lacking);
+    for (time, verdict) in [(1, Lacking), (2, Confirmed), (3, Lacking)] {
+        assert_eq!(confirm(time, false, Some(3)), verdict, "{time} without a mark");
+    }
+    assert_eq!(confirm(2, false, Some(0)), Lacking);
+
+    bed.watch.take();
+    confirm(2, false, Some(3));
+    let log = bed.watch.take();
+    let flushed =
+        |line: &String| line.starts_with("sync objects") && line.ends_with("0000000002.00000#3.data");
+    assert!(log.iter().any(flushed), "{log:#?}");
+
+    bed.device.write_tombstone(&here, &path("o"), at(4), None).unwrap();
+    assert_eq!(confirm(2, true, Some(3)), Confirmation::Superseded(at(4)));
 }
 
 #[test]

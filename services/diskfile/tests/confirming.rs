@@ -17,7 +17,7 @@ fn offer(bed: &Bed, time: u64, kind: ObjectKind) -> Offer {
 }
 
 fn confirm(bed: &Bed, offer: &Offer) -> Confirmation {
-    bed.device.confirm(&bed.location("o"), offer).unwrap()
+    bed.device.confirm(&bed.location("o"), offer, None).unwrap()
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn what_cannot_be_flushed_is_not_confirmed() {
     let bed = Bed::new();
     bed.put("o", b"x", at(1));
     bed.watch.fail("sync objects", Errno::IO);
-    assert!(bed.device.confirm(&bed.location("o"), &offer(&bed, 1, ObjectKind::Data)).is_err());
+    assert!(bed.device.confirm(&bed.location("o"), &offer(&bed, 1, ObjectKind::Data), None).is_err());
 }
 
 fn is_doubtful<T: std::fmt::Debug>(result: Result<T, DiskError>) -> bool {
@@ -81,10 +81,10 @@ fn a_flush_that_failed_is_remembered_while_nobody_uses_the_device() {
     bed.put("o", b"x", at(1));
     let (at, offer) = (bed.location("o"), offer(&bed, 1, ObjectKind::Data));
     bed.watch.fail("sync objects", Errno::IO);
-    assert!(bed.device.confirm(&at, &offer).is_err());
+    assert!(bed.device.confirm(&at, &offer, None).is_err());
     bed.watch.heal();
-    assert!(is_doubtful(bed.device.confirm(&at, &offer)));
-    assert!(is_doubtful(bed.reopened().confirm(&at, &offer)));
+    assert!(is_doubtful(bed.device.confirm(&at, &offer, None)));
+    assert!(is_doubtful(bed.reopened().confirm(&at, &offer, None)));
 }
 
 /// The second flush of a directory succeeds too. A write that had failed was confirmed, and a second try acknowledged.
@@ -98,7 +98,7 @@ fn names_in_a_directory_whose_flush_failed_are_on_no_disk() {
     assert!(matches!(put(2), Err(DiskError::Io { .. })));
     bed.watch.heal();
     for device in [&bed.device, &bed.reopened()] {
-        assert!(is_doubtful(device.confirm(&place, &offer)));
+        assert!(is_doubtful(device.confirm(&place, &offer, None)));
     }
     assert!(is_doubtful(put(2)));
     assert!(is_doubtful(put(3)));
@@ -124,10 +124,10 @@ fn names_below_a_directory_whose_flush_failed_do_not_last_with_age() {
     bed.put("o", b"x", at(1));
     let (place, offer) = (bed.location("o"), offer(&bed, 1, ObjectKind::Data));
     bed.watch.set_clock(SystemTime::now() + Duration::from_secs(3600));
-    assert_eq!(bed.reopened().confirm(&place, &offer).unwrap(), Confirmation::Confirmed);
+    assert_eq!(bed.reopened().confirm(&place, &offer, None).unwrap(), Confirmation::Confirmed);
     fail_directory(&bed, "objects");
-    assert!(is_doubtful(bed.reopened().confirm(&place, &offer)));
-    assert_eq!(bed.device.confirm(&place, &offer).unwrap(), Confirmation::Confirmed, "flushed before");
+    assert!(is_doubtful(bed.reopened().confirm(&place, &offer, None)));
+    assert_eq!(bed.device.confirm(&place, &offer, None).unwrap(), Confirmation::Confirmed, "flushed before");
     assert!(is_doubtful(bed.put_with("p", b"x", at(1), Metadata::new())), "a new partition");
     bed.put("o", b"x", at(2));
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ssync_types::{Invalid, ObjectHash, Offer, Timestamp};
 
-use super::unquote;
+use super::{repr_str, unquote};
 
 /// Hex digits of a difference of two times; 10^15 ticks need 13.
 const DELTA_DIGITS_MAX: usize = 15;
@@ -44,7 +44,11 @@ fn push_delta(line: &mut String, separator: char, key: char, time: Timestamp, ba
 pub fn decode_offer(line: &[u8]) -> Result<Offer, Invalid> {
     let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let hash = text_of(words.next(), "offer.object_hash")?.parse::<ObjectHash>()?;
-    let data = text_of(words.next(), "offer.timestamp")?.parse::<Timestamp>()?;
+    let data = text_of(words.next(), "offer.timestamp")?;
+    let data = data.parse::<Timestamp>().map_err(|_| {
+        // In Python's words, as all that a sender is told (Swift: utils.timestamp Timestamp).
+        Invalid::new("offer.timestamp", format!("could not convert string to float: {}", repr_str(&data)))
+    })?;
     let mut offer = Offer::of_one_time(hash, data, None);
     let Some(extras) = words.next() else { return Ok(offer) };
     for item in text_of(Some(extras), "offer.extras")?.split(',') {
@@ -66,7 +70,7 @@ fn apply_extra(offer: &mut Offer, key: &str, value: &str) -> Result<(), Invalid>
 }
 
 fn text_of(word: Option<&[u8]>, field: &str) -> Result<String, Invalid> {
-    let word = word.ok_or_else(|| Invalid::new(field, "the line ends before it"))?;
+    let word = word.ok_or_else(|| Invalid::new(field, "list index out of range"))?;
     let ascii = word.is_ascii().then(|| unquote(word));
     ascii
         .and_then(|bytes| String::from_utf8(bytes).ok())

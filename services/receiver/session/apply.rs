@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ssync_diskfile::{Confirmation, DataFile, Device, DiskError, Found, Location, OpenOptions, Writer};
 use ssync_types::{
     Durability, FragmentIndex, InlineBody, Invalid, Metadata, ObjectHash, ObjectInfo, ObjectKind, ObjectPath,
-    Offer, Outcome, PutUpdate, Reason, Refusal, Timestamp,
+    Offer, Outcome, PutUpdate, Reason, Refusal, SessionProtocol, Timestamp,
 };
 
 use super::context::Context;
@@ -39,7 +39,10 @@ pub(super) fn apply(context: &Context, hash: ObjectHash, update: Whole) -> Outco
         }
         Whole::Delete { path, timestamp } => delete(context, &at, &path, timestamp),
         Whole::Commit { timestamp } => commit(context, &at, timestamp),
-        Whole::Confirm(offer) => confirm(device, &at, &offer).map(|found| found.unwrap_or(Outcome::NotFound)),
+        Whole::Confirm(offer) => {
+            let found = confirm(context, &at, &offer, context.fragment());
+            found.map(|found| found.unwrap_or(Outcome::NotFound))
+        }
     });
     context.license(done.unwrap_or_else(Outcome::Failed))
 }
@@ -86,12 +89,13 @@ pub(super) enum Begun {
 pub(super) fn begin_put(context: &Context, at: &Location, put: &PutUpdate) -> Result<Begun, Refusal> {
     context.core.check_length(put.content_length)?;
     let device = &context.handle.device;
-    let fragment = fragment(context, &put.metadata)?;
-    let here = version(device, at, &put.path, fragment)?;
-    if here.is_some_and(|(time, _)| time >= put.timestamp)
-        && let Some(outcome) = settle(context, at, here, put.timestamp, ObjectKind::Data)?
-    {
-        return Ok(Begun::Settled(outcome));
+    // As in Swift what stands against a fragment is the session's, and any durable one where the session names none.
+    let here = version(device, at, &put.path, context.fragment())?;
+    if here.is_some_and(|(time, _)| time >= put.timestamp) {
+        let offer = Offer::of_one_time(at.hash, put.timestamp, Some(ObjectKind::Data));
+        if let Some(outcome) = confirm(context, at, &offer, context.fragment())? {
+            return Ok(Begun::Settled(outcome));
+        }
     }
     let writer = device.create(at, &put.path, Some(put.content_length))?;
     Ok(Begun::Writer(Box::new(writer)))
@@ -159,22 +163,13 @@ fn version(
 }
 
 /// Something as new is here: the verdict on it, once it is flushed. `None` if it is not here after all.
-fn settle(
+fn confirm(
     context: &Context,
     at: &Location,
-    here: Option<(Timestamp, ObjectKind)>,
-    timestamp: Timestamp,
-    kind: ObjectKind,
+    offer: &Offer,
+    fragment: Option<FragmentIndex>,
 ) -> Result<Option<Outcome>, Refusal> {
-    if context.is_erasure_coded() {
-        // Fragments are not confirmed: who sends them removes nothing on this answer.
-        return Ok(here.map(|(time, _)| Outcome::Superseded(time)));
-    }
-    confirm(&context.handle.device, at, &Offer::of_one_time(at.hash, timestamp, Some(kind)))
-}
-
-fn confirm(device: &Arc<Device>, at: &Location, offer: &Offer) -> Result<Option<Outcome>, Refusal> {
-    Ok(match device.confirm(at, offer)? {
+    Ok(match context.handle.device.confirm(at, offer, fragment)? {
         Confirmation::Confirmed => Some(Outcome::Confirmed),
         Confirmation::Superseded(time) => Some(Outcome::Superseded(time)),
         Confirmation::Lacking => None,
@@ -188,14 +183,21 @@ fn delete(
     timestamp: Timestamp,
 ) -> Result<Outcome, Refusal> {
     let device = &context.handle.device;
-    let here = version(device, at, path, context.fragment())?;
-    let stands = here.is_some_and(|(time, kind)| match kind {
-        // A tombstone beats a body of its time (rule S5).
-        ObjectKind::Data => time > timestamp,
-        ObjectKind::Tombstone => time >= timestamp,
-    });
-    if stands && let Some(outcome) = settle(context, at, here, timestamp, ObjectKind::Tombstone)? {
-        return Ok(outcome);
+    // A deletion and a POST are of the object: whichever durable fragment is here stands for it (Swift: server.py DELETE).
+    let here = version(device, at, path, None)?;
+    let is_deleted = here.is_some_and(|(_, kind)| kind == ObjectKind::Tombstone);
+    // A tombstone beats a body of its time (rule S5).
+    let stands = here.is_some_and(|(time, _)| time > timestamp || (is_deleted && time == timestamp));
+    if stands {
+        let offer = Offer::of_one_time(at.hash, timestamp, Some(ObjectKind::Tombstone));
+        match confirm(context, at, &offer, None)? {
+            // By Swift's rules there is nothing to delete, and that is a success: 404. A newer body is none: 409.
+            Some(Outcome::Superseded(_)) if is_deleted && context.open.protocol == SessionProtocol::Ssync => {
+                return Ok(Outcome::Confirmed);
+            }
+            Some(outcome) => return Ok(outcome),
+            None => {}
+        }
     }
     device.write_tombstone(at, path, timestamp, None)?;
     Ok(stored(context))
@@ -210,12 +212,7 @@ fn post(
     content_type: Option<Timestamp>,
 ) -> Result<Outcome, Refusal> {
     let device = &context.handle.device;
-    let options = OpenOptions {
-        fragment: context.fragment(),
-        open_expired: true,
-        expected: Some(path.clone()),
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions { open_expired: true, expected: Some(path.clone()), ..OpenOptions::default() };
     let object = match device.open_object(at, &options) {
         Ok(Found::Object(object) | Found::Expired(object)) => object,
         Ok(Found::Tombstone(_) | Found::Nothing)
@@ -244,15 +241,12 @@ fn settle_post(
     here: Timestamp,
     (timestamp, content_type): (Timestamp, Timestamp),
 ) -> Result<Outcome, Refusal> {
-    if context.is_erasure_coded() {
-        return Ok(Outcome::Superseded(here));
-    }
     let offer = Offer {
         metadata: timestamp,
         content_type,
         ..Offer::of_one_time(at.hash, info.data, Some(ObjectKind::Data))
     };
-    match confirm(&context.handle.device, at, &offer)? {
+    match confirm(context, at, &offer, None)? {
         Some(_) if here == timestamp => Ok(Outcome::Confirmed),
         Some(_) => Ok(Outcome::Superseded(here)),
         None => Err(Refusal::new(Reason::StateChanged, "the object was replaced meanwhile; offer it again")),

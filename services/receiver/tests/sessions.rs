@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ssync_store::Store as _;
 use ssync_types::{
     BodyEnd, FragmentIndex, InlineBody, Job, Metadata, ObjectKind, Offer, Outcome, PartitionRef, PolicyIndex,
-    PutUpdate, Reason, Sender, SessionOpen, UpdateMessage, UpdateOp,
+    PutUpdate, Reason, Sender, SessionOpen, SessionProtocol, UpdateMessage, UpdateOp,
 };
 
 use super::support::{
@@ -449,9 +449,34 @@ async fn a_fragment_is_stored_without_its_mark_and_marked_later() {
     assert_eq!((want.data, want.durable_mark), (false, true));
     assert_eq!(talk.outcome(UpdateOp::Commit { hash, timestamp: at(1) }).await, Outcome::Applied);
     assert!(wants().await.is_empty());
-    assert_eq!(talk.outcome(put).await, Outcome::Superseded(at(1)));
-    assert_eq!(talk.outcome(UpdateOp::Confirm(vec![offer.clone()])).await, Outcome::NotFound);
+    assert_eq!(talk.outcome(put).await, Outcome::Confirmed);
+    assert_eq!(talk.outcome(UpdateOp::Confirm(vec![offer.clone()])).await, Outcome::Confirmed);
     talk.close().await;
+    // Of another index nothing is here, and there is none beyond the policy's.
+    let of_index = |index| SessionOpen {
+        partition: PartitionRef { fragment: Some(FragmentIndex::new(index)), ..coded.clone() },
+        protocol: SessionProtocol::Ssync,
+        ..grpc(0)
+    };
+    let mut talk = node.open(of_index(0)).await;
+    assert_eq!(talk.outcome(UpdateOp::Confirm(vec![offer.clone()])).await, Outcome::NotFound);
+    // But metadata and deletions are of the object, whichever fragment stands for it.
+    let post = |time| UpdateOp::Post {
+        path: path.clone(),
+        timestamp: at(time),
+        metadata: Metadata::new(),
+        content_type: None,
+    };
+    assert_eq!(talk.outcome(post(3)).await, Outcome::Applied);
+    assert_eq!(talk.outcome(post(2)).await, Outcome::Superseded(at(3)));
+    let delete = |time| UpdateOp::Delete { path: path.clone(), timestamp: at(time) };
+    assert_eq!(talk.outcome(delete(0)).await, Outcome::Superseded(at(3)));
+    assert_eq!(talk.outcome(delete(4)).await, Outcome::Applied);
+    assert_eq!(talk.outcome(delete(3)).await, Outcome::Confirmed, "nothing to delete is a success to Swift");
+    assert_eq!(talk.outcome(post(5)).await, Outcome::NotFound);
+    talk.close().await;
+    let refused = node.receiver.updates(of_index(u16::MAX)).await.unwrap_err();
+    assert_eq!(refused.field.as_deref(), Some("partition.fragment_index"));
     // A session without a fragment has nothing to mark.
     let unnamed = PartitionRef { fragment: None, ..coded.clone() };
     let mut talk = node.open(SessionOpen { partition: unnamed, ..grpc(0) }).await;

@@ -46,7 +46,7 @@ pub(super) fn next_part_power(headers: &Metadata) -> Result<Option<u32>, Refused
 }
 
 /// An integer as Python's `int()` reads it from a header, within 64 bits.
-pub(super) fn integer(value: &[u8]) -> Option<i64> {
+pub(crate) fn integer(value: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(value).ok()?.trim();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()

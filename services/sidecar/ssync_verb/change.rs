@@ -1,15 +1,14 @@
 //! From a sub-request to an update (Swift: ssync_receiver.py updates, obj/server.py PUT, POST, DELETE).
 
 use bytes::Bytes;
-use ssync_protocol::{SubMethod, SubRequest};
+use ssync_protocol::{SubHead, SubMethod};
 use ssync_types::{HeaderName, Metadata, PutUpdate, UpdateOp};
 
 use crate::{
     Constraints,
-    http::ResponseBody,
     object_api::{
-        BodyLength, check_creation, check_delete_at, check_metadata, content_type_time, kept_of_replication,
-        normal_etag, timestamp,
+        BodyLength, check_creation, check_delete_at, check_metadata, content_type_time, is_true,
+        kept_of_replication, normal_etag, timestamp,
     },
     placement::{self, Refused},
 };
@@ -24,27 +23,26 @@ pub(super) struct Change {
 
 /// The update that a sub-request asks for, checked as Swift checks a request of its own.
 pub(super) fn change(
-    request: &SubRequest,
-    content_length: u64,
+    request: &SubHead,
+    (method, content_length): (SubMethod, u64),
     limits: &Constraints,
 ) -> Result<Change, Refused> {
-    let path = request.path.clone();
+    let path = request.path().map_err(|invalid| placement::refused_name(&invalid))?;
     placement::check_name(&path)?;
     let mut headers = headers(request)?;
     let timestamp = timestamp(&headers)?;
     let etag = headers.get("Etag").map(|etag| normal_etag(&String::from_utf8_lossy(etag)));
-    let op = match request.method {
+    let op = match method {
         SubMethod::Put => {
             let length = BodyLength::Known(content_length);
             check_creation(&mut headers, &path, length, timestamp, limits)?;
             let metadata = kept_of_replication(&headers);
-            // Whole copies have no durable mark that could be lacking.
             UpdateOp::Put(PutUpdate {
                 path,
                 timestamp,
                 content_length,
                 metadata,
-                durable: true,
+                durable: !is_true(&headers, "X-Backend-No-Commit"),
                 inline_body: None,
             })
         }
@@ -61,22 +59,14 @@ pub(super) fn change(
     Ok(Change { op, etag: etag.filter(|etag| !etag.is_empty()) })
 }
 
-fn headers(request: &SubRequest) -> Result<Metadata, Refused> {
+fn headers(request: &SubHead) -> Result<Metadata, Refused> {
     let mut headers = Metadata::new();
-    for (name, value) in &request.headers {
+    for (name, value) in request.headers() {
         let name = HeaderName::new(name).map_err(|invalid| placement::refused_name(&invalid))?;
         headers.insert(name, value.clone());
     }
     headers.set("X-Backend-Replication", Bytes::from_static(b"True"));
     Ok(headers)
-}
-
-/// What a refusal says, for the log.
-pub(super) fn problem(refused: &Refused) -> String {
-    match &refused.body {
-        ResponseBody::Full(text) => format!("{} {}", refused.status, String::from_utf8_lossy(text)),
-        _ => refused.status.to_string(),
-    }
 }
 
 #[cfg(test)]
@@ -85,9 +75,9 @@ mod tests {
 
     use super::*;
 
-    fn request(head: &str) -> SubRequest {
+    fn request(head: &str) -> SubHead {
         let mut lines = head.lines();
-        let mut request = SubRequest::from_request_line(lines.next().unwrap().as_bytes()).unwrap();
+        let mut request = SubHead::from_request_line(lines.next().unwrap().as_bytes()).unwrap();
         for line in lines {
             request.push_header_line(line.as_bytes()).unwrap();
         }
@@ -96,8 +86,8 @@ mod tests {
 
     fn of(head: &str) -> Result<Change, u16> {
         let request = request(head);
-        let length = request.content_length().unwrap();
-        change(&request, length, &Constraints::default()).map_err(|refused| refused.status)
+        let method = request.method().unwrap();
+        change(&request, method, &Constraints::default()).map_err(|refused| refused.status)
     }
 
     #[test]
@@ -112,6 +102,7 @@ mod tests {
         let names: Vec<_> = put.metadata.iter().map(|(name, _)| format!("{name:?}")).collect();
         assert_eq!(names, ["Content-Type", "X-Delete-At", "X-Foo"]);
         assert_eq!((put.content_length, put.timestamp), (8, Timestamp::from_seconds(10)));
+        assert!(!put.durable, "it was not to be committed");
     }
 
     #[test]
@@ -134,6 +125,8 @@ mod tests {
             ("DELETE /a/c/o\nX-Timestamp: x", 400),
             ("PUT /a/c/o\nContent-Length: 0\nX-Timestamp: 1", 400),
             ("PUT /a/c/o\nContent-Length: 9999999999\nContent-Type: x\nX-Timestamp: 1", 413),
+            ("PUT /a/c\nContent-Length: 0\nContent-Type: x\nX-Timestamp: 1", 400),
+            ("PUT /a/c/o?x\nContent-Length: 0\nContent-Type: x\nX-Timestamp: 1", 400),
             ("PUT /a/c/%00o\nContent-Length: 0\nContent-Type: x\nX-Timestamp: 1", 400),
             ("POST /a/c/o\nX-Timestamp: 10\nX-Delete-At: x", 400),
         ];

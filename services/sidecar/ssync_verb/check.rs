@@ -3,12 +3,12 @@
 use std::collections::{HashSet, VecDeque};
 
 use ssync_protocol::{Marker, decode_offer, encode_want};
-use ssync_store::{CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers};
+use ssync_store::{CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers, Store};
 use ssync_types::{ObjectHash, Offer, PartitionRef, Want};
 use tokio::sync::mpsc;
 
 use super::{confirms::Confirmer, fault::Fault, input::Input, reassure};
-use crate::{PolicyKind, http::Exchange, sidecar::Shared};
+use crate::http::Exchange;
 
 /// Offers of one batch to the store.
 const BATCH_OFFERS: usize = 1000;
@@ -55,20 +55,12 @@ fn asked_for(want: Want) -> Want {
 }
 
 /// Reads the offers and has them checked; what is not wanted is confirmed when this returns.
-pub(super) async fn missing_check(
-    shared: &Shared,
-    input: &mut Input<'_, '_>,
-    partition: &PartitionRef,
-    confirmer: Confirmer<'_>,
-) -> Result<Wants, Fault> {
+pub(super) async fn missing_check(input: &mut Input<'_, '_>, check: Check<'_>) -> Result<Wants, Fault> {
     input.expect(Marker::MissingCheckStart, "missing_check start").await?;
     let (offers, checked) = mpsc::channel(CHECK_QUEUE_MAX);
     let (offered, unanswered) = mpsc::channel(CHECK_QUEUE_MAX);
-    let answers = shared.store.missing_check(partition.clone(), checked).await.map_err(Fault::Refused)?;
-    // An offer does not say of which fragment it is, so fragments cannot be confirmed: there it is as in Swift.
-    let coded = shared.policies.kind(partition.policy) == Some(PolicyKind::ErasureCoding);
-    let collect =
-        collect(answers, Unanswered::new(unanswered), (!coded).then_some(confirmer), Wants::new(WANTS_MAX));
+    let answers = check.begin(checked).await?;
+    let collect = check.collect(answers, Unanswered::new(unanswered), Wants::new(WANTS_MAX));
     tokio::pin!(collect);
     let offered = tokio::select! {
         // The answers first: where both fail, they know why.
@@ -157,31 +149,86 @@ impl Unanswered {
     }
 }
 
-/// Follows the check. What it does not want is confirmed, while the list may still be coming; what cannot be found is
-/// wanted after all.
-async fn collect(
-    mut answers: CheckAnswers,
-    mut unanswered: Unanswered,
-    confirmer: Option<Confirmer<'_>>,
-    mut all: Wants,
-) -> Result<Wants, Fault> {
-    while let Some(answer) = answers.recv().await {
-        let CheckAnswer { wants, answered_offers } = answer.map_err(Fault::Refused)?;
-        all.answered_offers = answered_offers;
-        let mut here = unanswered.answered(answered_offers)?;
-        if let Some(confirmer) = confirmer {
-            let wanted: HashSet<ObjectHash> = wants.iter().map(|want| want.hash).collect();
-            here.retain(|offer| !wanted.contains(&offer.hash));
-            confirmer.ask(&here).await?;
-            all.add(confirmer.lacking());
+/// The partition, and who answers for it.
+#[derive(Clone, Copy)]
+pub(super) struct Check<'s> {
+    pub(super) store: &'s dyn Store,
+    pub(super) partition: &'s PartitionRef,
+    pub(super) confirmer: Confirmer<'s>,
+}
+
+impl Check<'_> {
+    async fn begin(self, offers: mpsc::Receiver<Vec<Offer>>) -> Result<CheckAnswers, Fault> {
+        self.store.missing_check(self.partition.clone(), offers).await.map_err(Fault::Refused)
+    }
+
+    /// Follows the check. What it does not want is confirmed, while the list may still be coming; what cannot be found is
+    /// wanted after all.
+    async fn collect(
+        self,
+        mut answers: CheckAnswers,
+        mut unanswered: Unanswered,
+        mut all: Wants,
+    ) -> Result<Wants, Fault> {
+        while let Some(answer) = answers.recv().await {
+            let CheckAnswer { wants, answered_offers } = answer.map_err(Fault::Refused)?;
+            all.answered_offers = answered_offers;
+            let here = unanswered.answered(answered_offers)?;
+            let wants = self.mark(&here, wants).await?;
+            self.confirm(here, &wants).await?;
+            all.add(self.confirmer.lacking());
+            all.add(wants);
         }
-        all.add(wants);
+        self.confirmer.all_answered().await;
+        all.add(self.confirmer.lacking());
+        Ok(all)
     }
-    if let Some(confirmer) = confirmer {
-        confirmer.all_answered().await;
-        all.add(confirmer.lacking());
+
+    /// Asks for those of the offers that are not wanted.
+    async fn confirm(self, mut offers: Vec<Offer>, wants: &[Want]) -> Result<(), Fault> {
+        let wanted: HashSet<ObjectHash> = wants.iter().map(|want| want.hash).collect();
+        offers.retain(|offer| !wanted.contains(&offer.hash));
+        self.confirmer.ask(&offers).await
     }
-    Ok(all)
+
+    /// What is wanted once the fragments that lack only their mark have it. It is tried once, as in Swift: what could not be
+    /// marked, or lacks its mark again, is wanted whole.
+    async fn mark(self, offers: &[Offer], wants: Vec<Want>) -> Result<Vec<Want>, Fault> {
+        let (marks, mut wants): (Vec<Want>, Vec<Want>) =
+            wants.into_iter().partition(|want| want.durable_mark);
+        if marks.is_empty() {
+            return Ok(wants);
+        }
+        let hashes: HashSet<ObjectHash> = marks.iter().map(|want| want.hash).collect();
+        let mut offers: Vec<Offer> =
+            offers.iter().filter(|offer| hashes.contains(&offer.hash)).cloned().collect();
+        self.confirmer.mark(&offers).await?;
+        let lacking = self.confirmer.lacking();
+        offers.retain(|offer| !lacking.iter().any(|want| want.hash == offer.hash));
+        wants.extend(lacking);
+        wants.extend(self.again(offers).await?);
+        Ok(wants)
+    }
+
+    /// Has some offers checked once more.
+    async fn again(self, offers: Vec<Offer>) -> Result<Vec<Want>, Fault> {
+        let (sender, checked) = mpsc::channel(1);
+        let count = offers.len() as u64;
+        // There is room: the channel is new.
+        let _ = sender.try_send(offers);
+        drop(sender);
+        let mut answers = self.begin(checked).await?;
+        let (mut wants, mut answered) = (Vec::new(), 0);
+        while let Some(answer) = answers.recv().await {
+            let answer = answer.map_err(Fault::Refused)?;
+            answered = answer.answered_offers;
+            wants.extend(answer.wants);
+        }
+        match answered == count {
+            true => Ok(wants),
+            false => Err(Fault::text(0, format!("the check answered {answered} of {count} offers"))),
+        }
+    }
 }
 
 /// Tells the sender, which has ended its list by now.
@@ -206,9 +253,13 @@ pub(super) async fn answer(exchange: &mut Exchange<'_>, wants: &Wants) -> Result
 
 #[cfg(test)]
 mod tests {
-    use ssync_types::Timestamp;
+    use ssync_types::{Outcome, Timestamp, Update, UpdateMessage, UpdateOp, UpdateResult};
 
     use super::*;
+    use crate::{
+        ssync_verb::{confirms::tests::tally, tally::tests::partition},
+        tests::FakeStore,
+    };
 
     fn want(byte: u8) -> Want {
         Want { hash: ObjectHash::from_bytes([byte; 16]), data: true, metadata: false, durable_mark: false }
@@ -220,7 +271,7 @@ mod tests {
         (1..=count).map(offer).collect()
     }
 
-    /// These answers, for which nothing is to be confirmed, to two messages of five offers.
+    /// These answers to two messages of five offers. What is to be confirmed is confirmed.
     async fn collected(said: &[(&[Want], u64)]) -> Result<Wants, Fault> {
         let (sender, answers) = mpsc::channel(8);
         for &(wants, answered_offers) in said {
@@ -231,7 +282,25 @@ mod tests {
             offered.send(batch.to_vec()).await.unwrap();
         }
         drop((sender, offered));
-        collect(answers, Unanswered::new(unanswered), None, Wants::new(3)).await
+        let (tally, store) = (tally(1000), FakeStore::default());
+        let (messages, mut asked) = mpsc::channel(64);
+        let confirmer = Confirmer { tally: &tally, messages: &messages };
+        let check = Check { store: &store, partition: &partition(), confirmer };
+        let confirm = async {
+            while let Some(message) = asked.recv().await {
+                let UpdateMessage::Update(Update { id, op: UpdateOp::Confirm(offers) }) = message else {
+                    panic!()
+                };
+                for offer in offers {
+                    let outcome = Outcome::Confirmed;
+                    tally.settle(&UpdateResult { update_id: id, hash: offer.hash, outcome }).unwrap();
+                }
+            }
+        };
+        tokio::select! {
+            collected = check.collect(answers, Unanswered::new(unanswered), Wants::new(3)) => collected,
+            () = confirm => panic!("the channel is open"),
+        }
     }
 
     #[tokio::test]

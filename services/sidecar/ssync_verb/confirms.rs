@@ -1,10 +1,11 @@
 //! What the check does not want is confirmed before the sender hears so: found again, and flushed (rule S1).
 //!
 //! A stock handoff removes what a receiver did not want (Swift: replicator.py update_deleted), and the check only looks.
-//! What it found may have been written by a daemon that flushed nothing.
+//! What it found may have been written by a daemon that flushed nothing. And a fragment that lacks only its mark gets it here
+//! (Swift: ssync_receiver.py `_check_local`), where the session holds the partition's lock.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,7 +15,7 @@ use ssync_types::{
 };
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{fault::Fault, hand_on, tally::Tally};
+use super::{fault::Fault, hand_on, session_log::SessionLog, tally::Tally};
 
 /// Offers of one question.
 const BATCH_OFFERS_MAX: u32 = 1000;
@@ -33,6 +34,8 @@ pub(super) struct Confirms {
 struct State {
     /// How many results are to come. A sender may offer an object twice.
     outstanding: HashMap<(u64, ObjectHash), usize>,
+    /// Fragments that are being marked.
+    marks: HashSet<u64>,
     lacking: Vec<ObjectHash>,
 }
 
@@ -70,7 +73,7 @@ impl Confirms {
     }
 
     /// `None` for a result of something else.
-    pub(super) fn settle(&self, result: &UpdateResult) -> Option<Result<(), Fault>> {
+    pub(super) fn settle(&self, result: &UpdateResult, log: &SessionLog) -> Option<Result<(), Fault>> {
         let mut state = self.state();
         let key = (result.update_id, result.hash);
         let results = state.outstanding.get_mut(&key)?;
@@ -79,6 +82,17 @@ impl Confirms {
             state.outstanding.remove(&key);
         }
         self.room.add_permits(1);
+        if state.marks.remove(&result.update_id) {
+            if !matches!(result.outcome, Outcome::Applied | Outcome::AppliedUnflushed) {
+                log.error(&format!(
+                    "EXCEPTION while attempting commit of {}: {:?}",
+                    result.hash, result.outcome
+                ));
+                // Then all of it is asked for, as Swift does.
+                state.lacking.push(result.hash);
+            }
+            return Some(Ok(()));
+        }
         match &result.outcome {
             Outcome::Confirmed | Outcome::Superseded(_) => {}
             // The check was a hint: it is gone by now, or is found damaged.
@@ -119,6 +133,20 @@ impl Confirmer<'_> {
         Ok(())
     }
 
+    /// Gives these fragments, which are here, the mark that they lack; returns when they have it, or are
+    /// [`lacking`](Self::lacking).
+    pub(super) async fn mark(self, offers: &[Offer]) -> Result<(), Fault> {
+        for offer in offers {
+            let id = self.tally.next_id();
+            self.tally.confirms().begin(id, std::slice::from_ref(offer)).await;
+            self.tally.confirms().state().marks.insert(id);
+            let op = UpdateOp::Commit { hash: offer.hash, timestamp: offer.data };
+            hand_on(self.messages, UpdateMessage::Update(Update { id, op })).await?;
+        }
+        self.all_answered().await;
+        Ok(())
+    }
+
     /// Waits until everything that was asked is answered.
     pub(super) async fn all_answered(self) {
         self.tally.confirms().all_settled().await;
@@ -141,13 +169,14 @@ fn as_body(offer: &Offer) -> Offer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use ssync_protocol::FailureLimits;
     use ssync_types::{Durability, Reason, Refusal, Timestamp};
 
     use super::*;
+    use crate::ssync_verb::tally::tests::session_log;
 
-    fn tally(outstanding_updates_max: u32) -> Tally {
+    pub(in crate::ssync_verb) fn tally(outstanding_updates_max: u32) -> Tally {
         let accepted = Accepted {
             non_durable: false,
             inline_bytes_max: 0,
@@ -155,7 +184,7 @@ mod tests {
             durability: Durability::Batch,
             session_updates_max: 0,
         };
-        Tally::new(&accepted, FailureLimits::default())
+        Tally::new(&accepted, FailureLimits::default(), session_log())
     }
 
     fn offers(bytes: std::ops::Range<u8>) -> Vec<Offer> {
@@ -252,6 +281,25 @@ mod tests {
             let line = String::from_utf8(fault.line("sdb1").unwrap().encode()).unwrap();
             assert!(line.starts_with(":ERROR: 500 b'ERROR: With :MISSING_CHECK: 0000"), "{line}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_fragment_that_cannot_be_marked_is_wanted() {
+        let tally = tally(1000);
+        let (messages, mut said) = mpsc::channel(64);
+        let confirmer = Confirmer { tally: &tally, messages: &messages };
+        let all = offers(0..2);
+        let mark = confirmer.mark(&all);
+        tokio::pin!(mark);
+        assert!(run_on(&mut mark).await.is_none(), "both are awaited");
+        for (offer, outcome) in all.iter().zip([Outcome::Applied, Outcome::NotFound]) {
+            let UpdateMessage::Update(Update { id, op }) = said.try_recv().unwrap() else { panic!() };
+            assert_eq!(op, UpdateOp::Commit { hash: offer.hash, timestamp: offer.data });
+            settle(&tally, id, offer, outcome).unwrap();
+        }
+        run_on(&mut mark).await.unwrap().unwrap();
+        let lacking = Want { hash: all[1].hash, data: true, metadata: true, durable_mark: false };
+        assert_eq!(confirmer.lacking(), [lacking]);
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use ssync_protocol::ErrorLine;
 use ssync_types::{Invalid, Reason, Refusal};
 
+use super::session_log::SessionLog;
 use crate::{
     http::HttpError,
     status::{page, status_of},
@@ -24,6 +25,9 @@ pub(super) enum Fault {
     /// The store said no.
     #[error("{0}")]
     Refused(Refusal),
+    /// Some updates went wrong; the log has each.
+    #[error("{0}")]
+    Failures(String),
     /// Anything else, in the words that the sender gets.
     #[error("{0}")]
     Said(ErrorLine),
@@ -46,17 +50,39 @@ impl Fault {
             Self::Left(_) | Self::Unreadable(_) => None,
             Self::Silent(text) => Some(ErrorLine::text(408, text)),
             Self::Refused(refusal) => Some(refused_line(refusal, drive)),
+            Self::Failures(text) => Some(ErrorLine::body(500, text.as_str())),
             Self::Said(line) => Some(line.clone()),
         }
     }
+
+    /// Tells the operator, as loudly as Swift does: not of what the sender hears and mends by coming back.
+    pub(super) fn report(&self, log: &SessionLog) {
+        match self {
+            Self::Left(_) => log.error("client disconnected"),
+            Self::Unreadable(text) => log.error(&format!("read failed: {text}")),
+            Self::Silent(text) => log.error(&format!("TIMEOUT: {text}")),
+            Self::Refused(refusal) => match refusal.reason {
+                Reason::PartitionLocked | Reason::DeviceLocked => {
+                    log.debug(&format!("LOCK TIMEOUT: {}", refusal.message));
+                }
+                reason if is_page(reason) => log.debug(&refusal.message),
+                _ => log.error(&format!("EXCEPTION: {}", refusal.message)),
+            },
+            Self::Failures(text) => log.debug(text),
+            Self::Said(line) => log.error(&format!("EXCEPTION: {line}")),
+        }
+    }
+}
+
+/// Whether it is an HTTP error to Swift, whose page is what the sender gets.
+fn is_page(reason: Reason) -> bool {
+    matches!(reason, Reason::ReceiverBusy | Reason::Draining | Reason::DeviceUnmounted | Reason::DeviceFull)
 }
 
 fn refused_line(refusal: &Refusal, drive: &str) -> ErrorLine {
     let status = status_of(refusal.reason);
     match refusal.reason {
-        Reason::ReceiverBusy | Reason::Draining | Reason::DeviceUnmounted | Reason::DeviceFull => {
-            ErrorLine::body(status, page(status, drive))
-        }
+        reason if is_page(reason) => ErrorLine::body(status, page(status, drive)),
         Reason::IdleTimeout => ErrorLine::text(status, &refusal.message),
         _ => ErrorLine::text(0, &refusal.message),
     }

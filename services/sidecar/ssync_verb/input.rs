@@ -83,7 +83,9 @@ impl<'e, 'c> Input<'e, 'c> {
         match error {
             // As Python writes a float of seconds.
             HttpError::Timeout => {
-                Fault::Silent(format!("{:?} seconds: {context}", self.exchange.read_limit().as_secs_f64()))
+                let limit = self.exchange.read_limit().as_secs_f64();
+                let plural = if limit == 1.0 { "" } else { "s" };
+                Fault::Silent(format!("{limit:?} second{plural}: {context}"))
             }
             error => Fault::Unreadable(format!("{context}: {error}")),
         }
@@ -96,7 +98,10 @@ impl<'e, 'c> Input<'e, 'c> {
             None => Err(Fault::Left(marker.text())),
             Some(line) if Marker::of(&line) == Some(marker) => Ok(()),
             Some(line) => {
-                let quoted = repr_bytes(&line[..line.len().min(QUOTED_BYTES_MAX)]);
+                let quoted = match line.get(..QUOTED_BYTES_MAX) {
+                    Some(head) if line.len() > QUOTED_BYTES_MAX => repr_bytes(&[head, b"..."].concat()),
+                    _ => repr_bytes(&line),
+                };
                 Err(Fault::text(0, format!("Looking for {} got {quoted}", marker.text())))
             }
         }

@@ -5,12 +5,15 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use ssync_protocol::{ErrorLine, FailureLimits};
+use ssync_protocol::{ErrorLine, FailureLimits, SubMethod, repr_bytes};
 use ssync_types::{Accepted, Durability, Outcome, Reason, Refusal, SessionEvent, UpdateResult};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{confirms::Confirms, fault::Fault};
-use crate::status::status_of;
+use super::{confirms::Confirms, fault::Fault, session_log::SessionLog};
+use crate::{
+    http::{Response, ResponseBody},
+    status::{page, status_of},
+};
 
 /// Most updates that wait for their results, whatever the receiver would allow.
 const OUTSTANDING_MAX: u32 = 64;
@@ -22,6 +25,7 @@ pub(super) struct Tally {
     durability: Durability,
     room: Semaphore,
     confirms: Confirms,
+    log: SessionLog,
     state: Mutex<State>,
 }
 
@@ -29,7 +33,7 @@ pub(super) struct Tally {
 struct State {
     last_id: u64,
     /// Updates without a result, and what they were.
-    outstanding: BTreeMap<u64, String>,
+    outstanding: BTreeMap<u64, Pending>,
     successes: u64,
     failures: u64,
     withheld: u64,
@@ -37,14 +41,23 @@ struct State {
     in_body: bool,
 }
 
+/// An update without a result.
+#[derive(Debug)]
+struct Pending {
+    method: SubMethod,
+    /// Its request line, for messages.
+    context: String,
+}
+
 impl Tally {
-    pub(super) fn new(accepted: &Accepted, limits: FailureLimits) -> Self {
+    pub(super) fn new(accepted: &Accepted, limits: FailureLimits, log: SessionLog) -> Self {
         let room = accepted.outstanding_updates_max.clamp(1, OUTSTANDING_MAX);
         Self {
             limits,
             durability: accepted.durability,
             room: Semaphore::new(room as usize),
             confirms: Confirms::new(accepted),
+            log,
             state: Mutex::default(),
         }
     }
@@ -65,20 +78,29 @@ impl Tally {
     }
 
     /// Waits until one more update may be under way; returns its number.
-    pub(super) async fn begin(&self, context: String) -> u64 {
+    pub(super) async fn begin(&self, method: SubMethod, context: String) -> u64 {
         // It is never closed.
         if let Ok(permit) = self.room.acquire().await {
             permit.forget();
         }
         let id = self.next_id();
-        self.state().outstanding.insert(id, context);
+        self.state().outstanding.insert(id, Pending { method, context });
         id
     }
 
     /// An update that did not get as far as the store.
-    pub(super) fn failed_here(&self, context: &str, problem: &str) -> Result<(), Fault> {
-        tracing::warn!(update = context, problem, "subrequest refused");
+    pub(super) fn failed_here(&self, context: &str, refused: &Response) -> Result<(), Fault> {
+        let body = match &refused.body {
+            ResponseBody::Full(text) => text.as_ref(),
+            _ => b"",
+        };
+        self.failed(refused.status, context, body);
         self.count(false)
+    }
+
+    fn failed(&self, status: u16, context: &str, body: &[u8]) {
+        let body = repr_bytes(body);
+        self.log.warning(&format!("subrequest failed with {status}: {context} ({body})"));
     }
 
     /// So many objects are lacking that were not asked for.
@@ -128,20 +150,23 @@ impl Tally {
     }
 
     pub(super) fn settle(&self, result: &UpdateResult) -> Result<(), Fault> {
-        if let Some(settled) = self.confirms.settle(result) {
+        if let Some(settled) = self.confirms.settle(result, &self.log) {
             return settled;
         }
-        let Some(context) = self.state().outstanding.remove(&result.update_id) else {
+        let Some(pending) = self.state().outstanding.remove(&result.update_id) else {
             return Err(Fault::text(
                 0,
                 format!("a result for update {}, which waits for none", result.update_id),
             ));
         };
         self.room.add_permits(1);
-        let success = is_success(&result.outcome);
-        if !success {
-            tracing::warn!(update = context, hash = %result.hash, outcome = ?result.outcome, "subrequest failed");
-        }
+        let success = match failure(pending.method, &result.outcome) {
+            None => true,
+            Some((status, said)) => {
+                self.failed(status, &pending.context, said.as_bytes());
+                false
+            }
+        };
         self.count(success)
     }
 
@@ -165,7 +190,9 @@ impl Tally {
         let unanswered = state.outstanding.len() as u64;
         if state.failures + unanswered > 0 {
             let (failures, successes) = (state.failures + unanswered, state.successes);
-            return said(format!("ERROR: With :UPDATES: {failures} failures to {successes} successes"));
+            return Err(Fault::Failures(format!(
+                "ERROR: With :UPDATES: {failures} failures to {successes} successes"
+            )));
         }
         if state.withheld > 0 {
             return said(format!("ERROR: {} more objects are lacking; sync again", state.withheld));
@@ -178,18 +205,25 @@ impl Tally {
     }
 }
 
-/// Swift: 2xx is success, and so is 404: a POST or DELETE whose object is gone. 409 is not.
-fn is_success(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Applied | Outcome::AppliedUnflushed | Outcome::Confirmed | Outcome::NotFound => true,
-        Outcome::Superseded(_) | Outcome::NotPrimary => false,
-        Outcome::Failed(refusal) => status_of(refusal.reason) == 404,
-    }
+/// What Swift's object server would have answered, if that counts as a failure. 2xx is success, and so is 404: a POST or
+/// DELETE whose object is gone. 409 is none: a PUT or POST of what is here already, or anything older than what is here.
+fn failure(method: SubMethod, outcome: &Outcome) -> Option<(u16, String)> {
+    let status = match (outcome, method) {
+        (Outcome::Applied | Outcome::AppliedUnflushed | Outcome::NotFound, _)
+        | (Outcome::Confirmed, SubMethod::Delete) => return None,
+        (Outcome::Confirmed | Outcome::Superseded(_), _) => 409,
+        (Outcome::NotPrimary, _) => 503,
+        (Outcome::Failed(refusal), _) => match status_of(refusal.reason) {
+            404 => return None,
+            status => return Some((status, refusal.message.clone())),
+        },
+    };
+    Some((status, page(status, "")))
 }
 
 #[cfg(test)]
-mod tests {
-    use ssync_types::{ObjectHash, Summary, Timestamp};
+pub(super) mod tests {
+    use ssync_types::{ObjectHash, Partition, PartitionRef, PolicyIndex, Summary, Timestamp};
 
     use super::*;
 
@@ -201,7 +235,20 @@ mod tests {
             durability,
             session_updates_max: 0,
         };
-        Tally::new(&accepted, FailureLimits { threshold, ratio: 1.0 })
+        Tally::new(&accepted, FailureLimits { threshold, ratio: 1.0 }, session_log())
+    }
+
+    pub(in crate::ssync_verb) fn partition() -> PartitionRef {
+        PartitionRef {
+            device: "sdb1".parse().unwrap(),
+            partition: Partition::new(1),
+            policy: PolicyIndex::new(0),
+            fragment: None,
+        }
+    }
+
+    pub(in crate::ssync_verb) fn session_log() -> SessionLog {
+        SessionLog::new("192.0.2.7:4711".parse().unwrap(), &partition())
     }
 
     fn result(update_id: u64, outcome: Outcome) -> UpdateResult {
@@ -214,7 +261,7 @@ mod tests {
 
     async fn settled(tally: &Tally, outcomes: &[Outcome]) -> Result<(), Fault> {
         for outcome in outcomes {
-            let id = tally.begin(String::new()).await;
+            let id = tally.begin(SubMethod::Put, String::new()).await;
             tally.settle(&result(id, outcome.clone()))?;
         }
         tally.verdict()
@@ -225,12 +272,12 @@ mod tests {
         let good = [
             Outcome::Applied,
             Outcome::AppliedUnflushed,
-            Outcome::Confirmed,
             Outcome::NotFound,
             Outcome::Failed(Refusal::new(Reason::NotFound, "")),
         ];
         assert!(settled(&tally(100, Durability::Batch), &good).await.is_ok());
         for bad in [
+            Outcome::Confirmed,
             Outcome::Superseded(Timestamp::ZERO),
             Outcome::NotPrimary,
             Outcome::Failed(Refusal::new(Reason::ObjectIo, "")),
@@ -238,6 +285,17 @@ mod tests {
             let verdict = settled(&tally(100, Durability::Batch), &[Outcome::Applied, bad]).await;
             assert_eq!(line(verdict), ":ERROR: 500 b'ERROR: With :UPDATES: 1 failures to 1 successes'\n");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_deleted_already_is_no_failure() {
+        let tally = tally(100, Durability::Batch);
+        let id = tally.begin(SubMethod::Delete, String::new()).await;
+        tally.settle(&result(id, Outcome::Confirmed)).unwrap();
+        assert!(tally.verdict().is_ok());
+        let id = tally.begin(SubMethod::Delete, String::new()).await;
+        tally.settle(&result(id, Outcome::Superseded(Timestamp::ZERO))).unwrap();
+        assert!(line(tally.verdict()).contains("1 failures to 1"));
     }
 
     #[tokio::test]
@@ -253,7 +311,7 @@ mod tests {
     #[tokio::test]
     async fn an_update_without_a_result_is_a_failure() {
         let tally = tally(100, Durability::Batch);
-        let id = tally.begin("PUT /a/c/o".into()).await;
+        let id = tally.begin(SubMethod::Put, "PUT /a/c/o".into()).await;
         assert!(line(tally.verdict()).contains("1 failures to 0"));
         assert!(tally.settle(&result(id + 1, Outcome::Applied)).is_err());
         assert!(tally.settle(&result(id, Outcome::Applied)).is_ok());
@@ -272,7 +330,7 @@ mod tests {
     async fn follows_until_the_summary() {
         let tally = tally(100, Durability::Batch);
         let (sender, mut events) = mpsc::channel(8);
-        let id = tally.begin(String::new()).await;
+        let id = tally.begin(SubMethod::Put, String::new()).await;
         sender.send(Ok(SessionEvent::Heartbeat)).await.unwrap();
         sender.send(Ok(SessionEvent::Draining(String::new()))).await.unwrap();
         sender.send(Ok(SessionEvent::Results(vec![result(id, Outcome::Applied)]))).await.unwrap();

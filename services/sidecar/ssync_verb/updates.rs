@@ -1,12 +1,12 @@
 //! The second phase: sub-requests, each of which becomes an update of the session (Swift: ssync_receiver.py updates).
 
 use bytes::{Bytes, BytesMut};
-use ssync_protocol::{Marker, SubRequest};
+use ssync_protocol::{Marker, SubHead, SubMethod};
 use ssync_types::{Accepted, BodyEnd, InlineBody, Metadata, Update, UpdateMessage, UpdateOp};
 use tokio::sync::mpsc;
 
 use super::{
-    change::{self, change},
+    change::{Change, change},
     fault::Fault,
     hand_on,
     input::Input,
@@ -35,25 +35,25 @@ pub(super) async fn updates(
             break;
         }
         tally.check_draining()?;
-        let context = String::from_utf8_lossy(line.trim_ascii()).into_owned();
-        let request = head(input, &line, &context).await?;
-        let length = request.content_length().map_err(Fault::invalid)?;
-        match change(&request, length, &shared.config.constraints) {
-            Ok(change) => outbox.update(input, change, length, context).await?,
+        let request = head(input, &line).await?;
+        let context = request.context();
+        let (method, length) = request.method().map_err(Fault::invalid)?;
+        match change(&request, (method, length), &shared.config.constraints) {
+            Ok(change) => outbox.update(input, change, length, method, context).await?,
             Err(refused) => {
+                tally.failed_here(&context, &refused)?;
                 skip(input, length, &context).await?;
-                tally.failed_here(&context, &change::problem(&refused))?;
             }
         }
     }
     Ok(())
 }
 
-async fn head(input: &mut Input<'_, '_>, line: &[u8], context: &str) -> Result<SubRequest, Fault> {
-    let mut request = SubRequest::from_request_line(line).map_err(Fault::invalid)?;
+async fn head(input: &mut Input<'_, '_>, line: &[u8]) -> Result<SubHead, Fault> {
+    let mut request = SubHead::from_request_line(line).map_err(Fault::invalid)?;
     loop {
         let Some(line) = input.line("updates line").await? else {
-            return Err(Fault::text(0, format!("Got no headers for {context}")));
+            return Err(Fault::text(0, format!("Got no headers for {}", request.context())));
         };
         if !request.push_header_line(&line).map_err(Fault::invalid)? {
             return Ok(request);
@@ -82,11 +82,12 @@ impl Outbox<'_> {
     async fn update(
         &mut self,
         input: &mut Input<'_, '_>,
-        change: change::Change,
+        change: Change,
         length: u64,
+        method: SubMethod,
         context: String,
     ) -> Result<(), Fault> {
-        let change::Change { mut op, etag } = change;
+        let Change { mut op, etag } = change;
         let mut streams = false;
         if let UpdateOp::Put(put) = &mut op {
             if length <= self.inline_bytes_max {
@@ -96,7 +97,7 @@ impl Outbox<'_> {
                 streams = true;
             }
         }
-        let id = self.tally.begin(context.clone()).await;
+        let id = self.tally.begin(method, context.clone()).await;
         self.tally.set_in_body(streams);
         hand_on(&self.messages, UpdateMessage::Update(Update { id, op })).await?;
         if streams {

@@ -70,7 +70,7 @@ pub(super) struct State {
 
 /// The store.
 #[derive(Debug, Default)]
-pub(super) struct FakeStore(std::sync::Arc<Mutex<State>>);
+pub(crate) struct FakeStore(std::sync::Arc<Mutex<State>>);
 
 impl FakeStore {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -218,7 +218,7 @@ impl Session {
             View::Tombstone(time) => Offer::of_one_time(hash, time, Some(ObjectKind::Tombstone)),
             View::Nothing | View::Damaged => return Ok(Outcome::Done),
         };
-        let confirmed = self.device.confirm(&object.at, &offer)?;
+        let confirmed = self.device.confirm(&object.at, &offer, None)?;
         Ok(Outcome::Confirmed(confirmed == Confirmation::Confirmed))
     }
 

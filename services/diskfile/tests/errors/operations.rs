@@ -305,14 +305,14 @@ pub(super) fn keeping() -> Vec<Operation> {
         operation("confirm", &[Fresh, Exists, Rich, Unflushed], Never, |b| {
             b.arm();
             let offer = Offer::of_one_time(b.at("o").hash, at(10), Some(ObjectKind::Data));
-            let answer = b.device.confirm(&b.at("o"), &offer)?;
+            let answer = b.device.confirm(&b.at("o"), &offer, None)?;
             let kept = if answer == crate::Confirmation::Lacking { vec![] } else { vec!["o".to_owned()] };
             Ok(Promise { lines: vec![format!("{answer:?}")], kept })
         }),
         operation("confirm a deletion", &[Deleted], Never, |b| {
             b.arm();
             let offer = Offer::of_one_time(b.at("o").hash, at(10), Some(ObjectKind::Tombstone));
-            let answer = b.device.confirm(&b.at("o"), &offer)?;
+            let answer = b.device.confirm(&b.at("o"), &offer, None)?;
             Ok(Promise { lines: vec![format!("{answer:?}")], kept: vec!["o".to_owned()] })
         }),
         operation("release", &[Exists, Rich, Deleted, Noted], Never, |b| {

@@ -39,7 +39,7 @@ fn attributes_that_cannot_be_read_for_want_of_memory_are_no_damage() {
         let opened = bench.device.open_object(&bench.at("o"), &OpenOptions::default());
         assert_eq!(reason(opened), Reason::ObjectIo, "{error}");
         let offer = ssync_types::Offer::of_one_time(bench.at("o").hash, at(10), None);
-        assert_ne!(bench.device.confirm(&bench.at("o"), &offer).ok(), Some(Confirmation::Confirmed));
+        assert_ne!(bench.device.confirm(&bench.at("o"), &offer, None).ok(), Some(Confirmation::Confirmed));
         assert!(!disk.paths().iter().any(|path| path.starts_with("quarantined")), "{error}");
 
         let (disk, bench) = self::bench(State::Deleted);
@@ -134,7 +134,7 @@ fn a_flush_that_failed_is_not_made_good_by_the_next_one() {
     let (disk, bench) = bench(State::Unflushed);
     let offer =
         ssync_types::Offer::of_one_time(bench.at("o").hash, at(30), Some(ssync_types::ObjectKind::Data));
-    let confirm = || bench.device.confirm(&bench.at("o"), &offer);
+    let confirm = || bench.device.confirm(&bench.at("o"), &offer, None);
     fail(&disk, "sync objects", Errno::IO);
     assert_eq!(reason(confirm()), Reason::ObjectIo);
     disk.set_faults(Faults::default());
