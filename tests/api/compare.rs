@@ -12,7 +12,7 @@ use crate::{
     names::{PART_POWER, hash, partition},
     recorder::Recorder,
     step::{Move, Place},
-    wire::{Ending, Reply, converse},
+    wire::{Reply, converse},
 };
 
 /// Updates that go on in the background have reached the recorder, or failed, after so long.
@@ -131,20 +131,34 @@ fn run(node: &Node, recorder: &Recorder, case: &Case) -> Result<Vec<Answers>> {
         if let Some(deed) = step.deed() {
             let hash = hash(format!("/AUTH_test/c/{}", case.names.objects[0]).as_bytes());
             let home = format!("objects/{}/{}/{hash}", partition(&hash), &hash[29..]);
-            deed(&Place { object: node.device().join(home), device: node.device() });
+            deed(&Place { object: node.device().join(home) });
         }
         let moves = step.moves(&case.names, &fill);
         let (mut replies, ending) = converse(node.address(), &moves, step.is_head(), step.probed)?;
         for reply in &mut replies {
-            mask(reply);
+            mask(reply, node);
+            if step.roughly {
+                without_numbers(reply);
+            }
         }
         steps.push((replies, step.probed.then_some(ending)));
     }
     Ok(steps)
 }
 
-/// Takes out what differs from run to run.
-fn mask(reply: &mut Reply) {
+/// Takes numbers, and with them lengths, out of a body.
+fn without_numbers(reply: &mut Reply) {
+    reply.body.retain(|byte| !byte.is_ascii_digit());
+    reply.headers.retain(|line| !line.starts_with("Content-Length"));
+}
+
+/// Takes out what differs from run to run, and from node to node.
+fn mask(reply: &mut Reply, node: &Node) {
+    let (devices, same) = (node.devices().display().to_string(), "DEVICES".to_owned());
+    let body = String::from_utf8_lossy(&reply.body);
+    if body.contains(&devices) {
+        reply.body = body.replace(&devices, &same).into_bytes();
+    }
     let boundary =
         reply.header("content-type").and_then(|kind| kind.split_once("boundary=")).map(|(_, b)| b.to_owned());
     if let Some(boundary) = boundary {

@@ -35,9 +35,11 @@ pub(crate) const RULES: &[Rule] = &[
         },
     },
     Rule {
-        why: "what the parser refuses has no body in stock, HTTP/1.0 in its first line and a spelling of its own",
+        why: "what the parser refuses has a page of its own in stock, or no body and HTTP/1.0 in its first line",
         covers: |stock, ours| {
-            let bare = last(stock).is_some_and(|reply| reply.status.starts_with("HTTP/1.0 4"));
+            let bare = last(stock).is_some_and(|reply| {
+                reply.status.starts_with("HTTP/1.0 4") || reply.body.starts_with(b"<!DOCTYPE HTML>")
+            });
             bare && first_final(stock) == first_final(ours) && ours.1 != Some(Ending::Kept)
         },
     },
@@ -49,7 +51,22 @@ pub(crate) const RULES: &[Rule] = &[
             refused && goes_on && first_final(stock) == first_final(ours) && ours.1 == Some(Ending::Closed)
         },
     },
+    Rule {
+        why: "the words of an error line of ssync; senders log them",
+        covers: |stock, ours| match (error_line(stock), error_line(ours)) {
+            (Some((before, _)), Some((same, _))) => before == same && stock.1 == ours.1,
+            _ => false,
+        },
+    },
 ];
+
+/// What an answer to SSYNC holds before `:ERROR: 0 `, and what after it.
+fn error_line(answers: &Answers) -> Option<(&[u8], &[u8])> {
+    const MARK: &[u8] = b":ERROR: 0 ";
+    let body = &last(answers)?.body;
+    let at = body.windows(MARK.len()).position(|window| window == MARK)?;
+    Some(body.split_at(at))
+}
 
 /// A case that differs.
 #[derive(Debug)]
@@ -76,6 +93,58 @@ pub(crate) const KNOWN: &[Known] = &[
         fields: ALL,
         why: "RFC 9112 7: names of codings are case-insensitive",
     },
+    Known {
+        case: "the offer {hash}%20",
+        fields: ALL,
+        why: "a hash is 32 digits; nothing else can be looked up",
+    },
+    Known { case: "the offer %7b", fields: ALL, why: "a hash is 32 digits; nothing else can be looked up" },
+    Known { case: "the offer short", fields: ALL, why: "a hash is 32 digits; nothing else can be looked up" },
+    Known {
+        case: "the offer {hash}ff",
+        fields: ALL,
+        why: "a hash is 32 digits; nothing else can be looked up",
+    },
+    Known {
+        case: "a PUT by ssync without an etag",
+        fields: ALL,
+        why: "a body that nothing vouches for is not stored",
+    },
+    Known {
+        case: "a PUT by ssync with too short a body",
+        fields: ALL,
+        why: "stock stores what follows the body as its end",
+    },
+    Known {
+        case: "a PUT by ssync over the same",
+        fields: &["body"],
+        why: "an object of this very time is there: what the sender wants is so",
+    },
+    Known {
+        case: "a path that is none",
+        fields: &["body"],
+        why: "a sender that names no object is not trusted with the rest",
+    },
+    Known {
+        case: "another path",
+        fields: &["body"],
+        why: "a sender that names no object is not trusted with the rest",
+    },
+    Known { case: "a request line of three", fields: ALL, why: "such a path does not lie in the partition" },
+    Known { case: "a target of ssync: /sdb1/x", fields: ALL, why: "partitions are numbers" },
+    Known { case: "a target of ssync: /sdb1/99999", fields: ALL, why: "no partition of the ring" },
+    Known {
+        case: "HTTP/1.0 that stays",
+        fields: ALL,
+        why: "RFC 9112 9.3: persistence of HTTP/1.0 is not offered",
+    },
+    Known {
+        case: "blank lines first",
+        fields: ALL,
+        why: "RFC 9112 2.2: empty lines before a request are ignored",
+    },
+    Known { case: "HTTP/0.9", fields: ALL, why: "nobody speaks it" },
+    Known { case: "GET /recon/version", fields: &["body", "headers"], why: "it is our version" },
     Known { case: "a GET of what is another", fields: ALL, why: "a small body is checked before it is sent" },
     Known {
         case: "a range of what is another",

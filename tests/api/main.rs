@@ -13,6 +13,7 @@ mod basics;
 mod case;
 mod compare;
 mod differences;
+mod fragment;
 mod mime;
 mod names;
 mod operators;

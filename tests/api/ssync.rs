@@ -5,7 +5,9 @@ use anyhow::Result;
 use crate::{
     case::{Case, case},
     compare::group,
-    step::{Move, Step, Talk, chunk, delete, get, head, post, put, raw, request, say},
+    fragment::fragment,
+    names::md5,
+    step::{Move, Step, Talk, bytes, chunk, delete, get, head, post, put, raw, request, say},
 };
 
 const HEAD: &str = "SSYNC /sdb1/{part} HTTP/1.1\r\nHost: node\r\nTransfer-Encoding: chunked\r\n";
@@ -121,10 +123,10 @@ fn check() -> Vec<Case> {
 
 fn subrequests() -> Vec<Case> {
     let put_of = |headers: &str, body: &str| format!("PUT {{path}}\r\n{headers}\r\n{body}");
-    let good = "Content-Length: 5\r\nContent-Type: text/plain\r\nX-Timestamp: 1700000005.00000\r\n";
-    let etag = "ETag: 5d41402abc4b2a76b9719d911017c592\r\n";
+    let bare = "Content-Length: 5\r\nContent-Type: text/plain\r\nX-Timestamp: 1700000005.00000\r\n";
+    let good = &format!("{bare}ETag: 5d41402abc4b2a76b9719d911017c592\r\n");
     let all = format!(
-        "{good}{etag}X-Object-Meta-A: 1\r\nX-Object-Sysmeta-B: 2\r\nSpecial: 3\r\nX-Delete-At: 1700000100\r\nContent-Encoding: gzip\r\n"
+        "{good}X-Object-Meta-A: 1\r\nX-Object-Sysmeta-B: 2\r\nSpecial: 3\r\nX-Delete-At: 1700000100\r\nContent-Encoding: gzip\r\n"
     );
     let plain = put_of(good, "hello");
     let full = put_of(&all, "hello");
@@ -137,13 +139,14 @@ fn subrequests() -> Vec<Case> {
     };
     let mut cases = vec![
         one("a PUT by ssync", vec![], &plain),
+        one("a PUT by ssync without an etag", vec![], &put_of(bare, "hello")),
         one("a PUT by ssync with all there is", vec![], &full),
         one("a PUT by ssync over what is newer", vec![put().at(9).body("new")], &plain),
         one("a PUT by ssync over the same", vec![put().at(5).body("same")], &plain),
         one(
             "a PUT by ssync with a wrong etag",
             vec![],
-            &put_of(&format!("{good}ETag: 00000000000000000000000000000000\r\n"), "hello"),
+            &put_of(&format!("{bare}ETag: 00000000000000000000000000000000\r\n"), "hello"),
         ),
         one(
             "a PUT by ssync that is not ASCII",
@@ -154,31 +157,40 @@ fn subrequests() -> Vec<Case> {
             "a PUT by ssync with spaces",
             vec![],
             &put_of(
-                "Content-Length:5\r\nContent-Type :text/plain\r\n  X-Timestamp:   1700000005.00000  \r\nX-Object-Meta-A:b:c\r\n",
+                "Content-Length:5\r\nContent-Type :text/plain\r\n  X-Timestamp:   1700000005.00000  \r\nX-Object-Meta-A:b:c\r\nETag: 5d41402abc4b2a76b9719d911017c592\r\n",
                 "hello",
             ),
         ),
         one(
             "a PUT by ssync of nothing",
             vec![],
-            &put_of(&good.replace("5\r\nContent-Type", "0\r\nContent-Type"), ""),
+            &put_of(
+                "Content-Length: 0\r\nContent-Type: a/b\r\nX-Timestamp: 1700000005.00000\r\nETag: d41d8cd98f00b204e9800998ecf8427e\r\n",
+                "",
+            ),
         ),
         one(
             "a PUT by ssync without a type",
             vec![],
-            &put_of("Content-Length: 5\r\nX-Timestamp: 1700000005.00000\r\n", "hello"),
+            &put_of(
+                "Content-Length: 5\r\nX-Timestamp: 1700000005.00000\r\nETag: 5d41402abc4b2a76b9719d911017c592\r\n",
+                "hello",
+            ),
         ),
         one(
             "a PUT by ssync without a time",
             vec![],
-            &put_of("Content-Length: 5\r\nContent-Type: a/b\r\n", "hello"),
+            &put_of(
+                "Content-Length: 5\r\nContent-Type: a/b\r\nETag: 5d41402abc4b2a76b9719d911017c592\r\n",
+                "hello",
+            ),
         ),
         one(
             "a PUT by ssync with two lengths",
             vec![],
             &put_of(&format!("{good}Content-Length: 3\r\n"), "hello"),
         ),
-        one("a PUT by ssync with too short a body", vec![], &put_of(good, "hel")),
+        one("a PUT by ssync with too short a body", vec![], &put_of(bare, "hel")),
         one(
             "a PUT by ssync with limits passed",
             vec![],
@@ -336,21 +348,33 @@ fn heads() -> Vec<Case> {
         ])
     };
     let coded = "X-Backend-Storage-Policy-Index: 2\r\n";
-    let fragment = |index: u8| {
+    let indexed = |index: u8| {
         format!("{coded}X-Backend-Ssync-Frag-Index: {index}\r\nX-Backend-Ssync-Node-Index: {index}\r\n")
     };
     let stored = |durable: bool| {
-        let step = put().at(5).policy("2").body("frag").header("X-Object-Sysmeta-Ec-Frag-Index", "1");
+        let step = put().at(5).policy("2").body(fragment(1)).header("X-Object-Sysmeta-Ec-Frag-Index", "1");
         if durable { step } else { step.header("X-Backend-No-Commit", "true") }
     };
-    let ec_put = |more: &str| {
-        format!(
-            "PUT {{path}}\r\nContent-Length: 4\r\nContent-Type: a/b\r\nX-Object-Sysmeta-Ec-Frag-Index: 1\r\nX-Timestamp: 1700000005.00000\r\n{more}\r\nfrag"
-        )
+    let sent = |offer: &str, more: &str| {
+        let etag = md5(&fragment(1));
+        let head = format!(
+            "PUT {{path}}\r\nContent-Length: 90\r\nContent-Type: a/b\r\nETag: {etag}\r\nX-Object-Sysmeta-Ec-Frag-Index: 1\r\n\
+             X-Timestamp: 1700000005.00000\r\n{more}\r\n"
+        );
+        raw([
+            say(format!("{HEAD}{}\r\n", indexed(1))),
+            chunk(OFFERS),
+            chunk(offer),
+            chunk(OFFERED),
+            chunk(UPDATES),
+            chunk(head),
+            bytes(&fragment(1)),
+            chunk(UPDATED),
+            say(END),
+            Talk::Do(Move::Finish),
+        ])
     };
-    let (ec_plain, ec_pending) = (ec_put(""), ec_put("X-Backend-No-Commit: True\r\n"));
-    let ec_offer =
-        |line: &'static str| session_with(&fragment(1), &[OFFERS, line, OFFERED, UPDATES, UPDATED]);
+    let ec_offer = |line: &'static str| session_with(&indexed(1), &[OFFERS, line, OFFERED, UPDATES, UPDATED]);
     let mut cases = vec![
         case(
             108,
@@ -361,22 +385,6 @@ fn heads() -> Vec<Case> {
                 session_with("X-Backend-Storage-Policy-Index: 77\r\n", &whole),
                 session_with("X-Backend-Storage-Policy-Index: x\r\n", &whole),
                 session_with("X-Backend-Storage-Policy-Index: \r\n", &whole),
-            ],
-        ),
-        case(
-            109,
-            "targets of ssync",
-            [
-                to("/sdb1"),
-                to("/sdb1/"),
-                to("/"),
-                to("/sdb1/{part}/abc"),
-                to("/sdz9/{part}"),
-                to("/sdb1/x"),
-                to("/sdb1/99999"),
-                to("/../{part}"),
-                to("/sdb1/{part}/"),
-                to("//{part}"),
             ],
         ),
         case(
@@ -392,32 +400,12 @@ fn heads() -> Vec<Case> {
                 session_with("X-Backend-Ssync-Frag-Index: 1\r\nX-Backend-Ssync-Node-Index: 2\r\n", &whole),
             ],
         ),
-        case(
-            118,
-            "a fragment by ssync",
-            [
-                session_with(
-                    &fragment(1),
-                    &[OFFERS, "{hash} 1700000005.00000\r\n", OFFERED, UPDATES, &ec_plain, UPDATED],
-                ),
-                get().policy("2"),
-            ],
-        ),
+        case(118, "a fragment by ssync", [sent("{hash} 1700000005.00000\r\n", ""), get().policy("2")]),
         case(
             118,
             "a fragment by ssync that is not committed",
             [
-                session_with(
-                    &fragment(1),
-                    &[
-                        OFFERS,
-                        "{hash} 1700000005.00000 durable:False\r\n",
-                        OFFERED,
-                        UPDATES,
-                        &ec_pending,
-                        UPDATED,
-                    ],
-                ),
+                sent("{hash} 1700000005.00000 durable:False\r\n", "X-Backend-No-Commit: True\r\n"),
                 get().policy("2"),
             ],
         ),
@@ -448,7 +436,7 @@ fn heads() -> Vec<Case> {
             [
                 stored(true),
                 session_with(
-                    &fragment(2),
+                    &indexed(2),
                     &[OFFERS, "{hash} 1700000005.00000\r\n", OFFERED, UPDATES, UPDATED],
                 ),
             ],
@@ -467,7 +455,7 @@ fn heads() -> Vec<Case> {
             [
                 stored(true),
                 session_with(
-                    &fragment(1),
+                    &indexed(1),
                     &[
                         OFFERS,
                         OFFERED,
@@ -480,6 +468,19 @@ fn heads() -> Vec<Case> {
             ],
         ),
     ];
+    let targets = [
+        "/sdb1",
+        "/sdb1/",
+        "/",
+        "/sdb1/{part}/abc",
+        "/sdz9/{part}",
+        "/sdb1/x",
+        "/sdb1/99999",
+        "/../{part}",
+        "/sdb1/{part}/",
+        "//{part}",
+    ];
+    cases.extend(targets.map(|target| case(109, format!("a target of ssync: {target}"), [to(target)])));
     cases.push(case(
         102,
         "a connection after a session",
@@ -534,11 +535,11 @@ fn replicate() -> Vec<Case> {
             75,
             "hashes of fragments",
             [
-                put().at(1).body("x").header("X-Object-Sysmeta-Ec-Frag-Index", "1"),
+                put().at(1).body(fragment(1)).header("X-Object-Sysmeta-Ec-Frag-Index", "1"),
                 hashes(),
                 put()
                     .at(2)
-                    .body("x")
+                    .body(fragment(2))
                     .header("X-Object-Sysmeta-Ec-Frag-Index", "2")
                     .header("X-Backend-No-Commit", "true"),
                 hashes(),

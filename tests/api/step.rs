@@ -30,8 +30,6 @@ pub(crate) enum Move {
 pub(crate) struct Place {
     /// The folder of the case's first object.
     pub(crate) object: PathBuf,
-    /// The device.
-    pub(crate) device: PathBuf,
 }
 
 impl Place {
@@ -72,6 +70,11 @@ pub(crate) fn chunk(text: impl Into<String>) -> Talk {
     Talk::Chunk(text.into())
 }
 
+/// These bytes as one chunk.
+pub(crate) fn bytes(chunk: &[u8]) -> Talk {
+    Talk::Do(Move::Say(framed(chunk)))
+}
+
 /// An answer is waited for.
 pub(crate) fn hear() -> Talk {
     Talk::Do(Move::Hear)
@@ -88,6 +91,7 @@ pub(crate) struct Step {
     expects: bool,
     raw: Option<Vec<Talk>>,
     pub(crate) pickled: bool,
+    pub(crate) roughly: bool,
     pub(crate) probed: bool,
 }
 
@@ -109,6 +113,7 @@ pub(crate) fn request(method: &str) -> Step {
         expects: false,
         raw: None,
         pickled: false,
+        roughly: false,
         probed: true,
     }
 }
@@ -206,6 +211,11 @@ impl Step {
     /// The answer's body is a pickle; what it says is compared.
     pub(crate) fn pickled(self) -> Self {
         Self { pickled: true, ..self }
+    }
+
+    /// Numbers in the answer's body are those of the moment.
+    pub(crate) fn roughly(self) -> Self {
+        Self { roughly: true, ..self }
     }
 
     /// This happens to the disk before.
