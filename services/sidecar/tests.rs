@@ -5,6 +5,7 @@ mod conversation;
 mod fake_store;
 mod log;
 mod objects;
+mod putting;
 mod reading;
 mod replication;
 mod transport;

@@ -58,6 +58,18 @@ pub(super) struct State {
     pub(super) forget_offers: bool,
     /// Says no to each PUT at once.
     pub(super) refuse_put: Option<Refusal>,
+    /// Says no to each PUT after the first piece of its body.
+    pub(super) refuse_body: Option<Refusal>,
+    /// Goes away after the first piece of a body, and says nothing.
+    pub(super) leave_upload: bool,
+    /// Takes no pieces of bodies.
+    pub(super) hold_uploads: bool,
+    /// All PUTs that were let in.
+    pub(super) puts: Vec<ObjectPut>,
+    /// Uploads under way.
+    pub(super) uploads: usize,
+    /// Second phases that came.
+    pub(super) commits: usize,
     /// What sessions were asked to confirm.
     pub(super) confirmed: Vec<Offer>,
     /// The answer to each offer to confirm, whatever is here.
@@ -379,21 +391,24 @@ impl Store for FakeStore {
         if previous.is_some() && put.if_none_match.iter().any(matches) {
             return refuse(Reason::PreconditionFailed);
         }
+        let here = self.state().time(&put.object.path);
+        if here >= put.timestamp {
+            return Err(Refusal::new(Reason::Conflict, "newer").at(here));
+        }
         let (body, mut events) = mpsc::channel(UPLOAD_QUEUE_MAX);
         let (steps, received) = mpsc::channel(2);
         let state = std::sync::Arc::clone(&self.0);
+        {
+            let mut state = self.state();
+            state.puts.push(put.clone());
+            state.uploads += 1;
+        }
         tokio::spawn(async move {
-            let second_phase = put.commit == CommitMode::SecondPhase;
-            let stored = store(&state, put, &mut events).await;
-            if stored.is_ok() && second_phase {
-                let _ = steps.send(Ok(PutStep::Prepared)).await;
-                if events.recv().await != Some(BodyEvent::Commit) {
-                    let _ = steps.send(refuse(Reason::BodyLength)).await;
-                    return;
-                }
+            if let Some(last) = upload(&state, put, &mut events, &steps).await {
+                let last = last.map(|stored| PutStep::Stored(Stored { previous, ..stored }));
+                let _ = steps.send(last).await;
             }
-            let stored = stored.map(|stored| PutStep::Stored(Stored { previous, ..stored }));
-            let _ = steps.send(stored).await;
+            state.lock().unwrap().uploads -= 1;
         });
         Ok(Upload { body, steps: received })
     }
@@ -456,6 +471,37 @@ impl Store for FakeStore {
 }
 
 /// Keeps a body with its metadata and footers.
+/// What an upload ends with; nothing where the store goes away.
+async fn upload(
+    state: &Mutex<State>,
+    put: ObjectPut,
+    events: &mut mpsc::Receiver<BodyEvent>,
+    steps: &mpsc::Sender<StoreResult<PutStep>>,
+) -> Option<StoreResult<Stored>> {
+    let (hold, leave, no) = {
+        let state = state.lock().unwrap();
+        (state.hold_uploads, state.leave_upload, state.refuse_body.clone())
+    };
+    if hold {
+        steps.closed().await;
+        return None;
+    }
+    if leave || no.is_some() {
+        events.recv().await;
+        return no.map(Err);
+    }
+    let second_phase = put.commit == CommitMode::SecondPhase;
+    let stored = store(state, put, events).await;
+    if stored.is_ok() && second_phase {
+        let _ = steps.send(Ok(PutStep::Prepared)).await;
+        if events.recv().await != Some(BodyEvent::Commit) {
+            return Some(refuse(Reason::BodyLength));
+        }
+        state.lock().unwrap().commits += 1;
+    }
+    Some(stored)
+}
+
 async fn store(
     state: &Mutex<State>,
     put: ObjectPut,
