@@ -179,14 +179,18 @@ pub(crate) fn publish(
     Ok(writer.commit(file)?)
 }
 
+/// Where a fragment's metadata name its index.
+pub(crate) const FRAGMENT_INDEX: &str = "X-Object-Sysmeta-Ec-Frag-Index";
+
 /// The index that a fragment's own metadata names.
 pub(crate) fn fragment_of(metadata: &Metadata) -> Result<FragmentIndex, Refusal> {
-    const NAME: &str = "X-Object-Sysmeta-Ec-Frag-Index";
-    metadata.get_str(NAME).and_then(|text| text.parse().ok()).map(FragmentIndex::new).ok_or_else(|| Refusal {
-        field: Some("partition.fragment_index".to_owned()),
-        ..Refusal::new(
-            Reason::InvalidArgument,
-            format!("neither the partition nor {NAME} names the fragment's index"),
-        )
-    })
+    metadata.get_str(FRAGMENT_INDEX).and_then(|text| text.parse().ok()).map(FragmentIndex::new).ok_or_else(
+        || Refusal {
+            field: Some("partition.fragment_index".to_owned()),
+            ..Refusal::new(
+                Reason::InvalidArgument,
+                format!("neither the partition nor {FRAGMENT_INDEX} names the fragment's index"),
+            )
+        },
+    )
 }

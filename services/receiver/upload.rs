@@ -10,7 +10,7 @@ use ssync_types::{
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
-    body::{Complete, WriteBody, fragment_of, publish},
+    body::{Complete, FRAGMENT_INDEX, WriteBody, fragment_of, publish},
     core::Core,
     devices::DeviceHandle,
     object::{Before, conflict, delete_at, location},
@@ -145,11 +145,7 @@ fn finish(
     let mut footers = end.footers;
     let footer_etag = footers.remove("etag").and_then(|value| String::from_utf8(value.to_vec()).ok());
     metadata.extend(footers);
-    let index = match put.object.partition.fragment {
-        _ if !coded => None,
-        Some(index) => Some(index),
-        None => Some(fragment_of(&metadata)?),
-    };
+    let index = coded.then(|| own_index(&mut metadata, put.object.partition.fragment)).transpose()?;
     let durable = put.commit == CommitMode::AtOnce;
     let file = DataFile {
         timestamp: put.timestamp,
@@ -161,4 +157,13 @@ fn finish(
     let committed = publish(writer, put.content_length, etag.as_deref(), file)?;
     let stored = Stored { etag: committed.etag, content_length: committed.content_length, previous: None };
     Ok((stored, index))
+}
+
+/// The index of a fragment: its own metadata say, or else whoever asked, and then they say so from now on (Swift:
+/// diskfile.py ECDiskFileWriter.put).
+fn own_index(metadata: &mut Metadata, asked: Option<FragmentIndex>) -> Result<FragmentIndex, Refusal> {
+    if let Some(index) = asked.filter(|_| metadata.get(FRAGMENT_INDEX).is_none()) {
+        metadata.set(FRAGMENT_INDEX, index.to_string());
+    }
+    fragment_of(metadata)
 }

@@ -294,3 +294,30 @@ async fn a_fragment_becomes_durable_in_the_second_phase_and_never_without_it() {
     assert_eq!(steps.recv().await.unwrap().unwrap_err().reason, Reason::BodyLength);
     assert_eq!(names().iter().filter(|name| name.ends_with("#3.data")).count(), 1, "{:?}", names());
 }
+
+#[tokio::test]
+async fn a_fragments_own_metadata_say_which_it_is() {
+    let node = Node::new();
+    let upload = async |n: usize, own: Option<&'static str>, asked: Option<u16>| {
+        let mut put = put_of(&node, &node.object(n), at(1));
+        put.object.partition.policy = ssync_types::PolicyIndex::new(1);
+        put.object.partition.fragment = asked.map(ssync_types::FragmentIndex::new);
+        if let Some(own) = own {
+            put.metadata.set("X-Object-Sysmeta-Ec-Frag-Index", own);
+        }
+        let Upload { body, mut steps } = node.receiver.put_object(put).await.unwrap();
+        body.send(BodyEvent::End(complete(&md5(b"")))).await.unwrap();
+        let stored = steps.recv().await.unwrap().map_err(|refusal| refusal.reason);
+        let named = |name: &String| name.ends_with("#d.data");
+        let names = node.all_files().into_iter().map(|path| path.display().to_string());
+        (stored.is_ok(), names.filter(named).collect::<Vec<_>>())
+    };
+    let (_, names) = upload(0, Some("3"), Some(2)).await;
+    assert!(names.len() == 1 && names[0].ends_with("#3#d.data"), "{names:?}");
+    let (_, names) = upload(1, None, Some(2)).await;
+    assert!(names.len() == 2 && names.iter().any(|name| name.ends_with("#2#d.data")), "{names:?}");
+    for (own, asked) in [(None, None), (Some("x"), Some(2)), (Some("6"), None)] {
+        let (stored, names) = upload(2, own, asked).await;
+        assert!(!stored && names.len() == 2, "{own:?} {asked:?}");
+    }
+}
