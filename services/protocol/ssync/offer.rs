@@ -42,14 +42,19 @@ fn push_delta(line: &mut String, separator: char, key: char, time: Timestamp, ba
 /// Reads a line. What a later version of the protocol may add is passed over, as in Swift: further words, and items
 /// with other keys or without a colon.
 pub fn decode_offer(line: &[u8]) -> Result<Offer, Invalid> {
+    if let Some(at) = line.iter().position(|byte| !byte.is_ascii()) {
+        let byte = line.get(at).copied().unwrap_or_default();
+        let problem = format!(
+            "'ascii' codec can't decode byte 0x{byte:02x} in position {at}: ordinal not in range(128)"
+        );
+        return Err(Invalid::new("offer", problem));
+    }
     let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let hash = text_of(words.next(), "offer.object_hash")?.parse::<ObjectHash>()?;
+    let hash = text_of(words.next(), "offer.object_hash")?;
     let data = text_of(words.next(), "offer.timestamp")?;
-    let data = data.parse::<Timestamp>().map_err(|_| {
-        // In Python's words, as all that a sender is told (Swift: utils.timestamp Timestamp).
-        Invalid::new("offer.timestamp", format!("could not convert string to float: {}", repr_str(&data)))
-    })?;
-    let mut offer = Offer::of_one_time(hash, data, None);
+    let data = data.parse::<Timestamp>().map_err(|_| no_timestamp(&data))?;
+    // Swift looks for whatever stands there, wherever that leads to (rule S7).
+    let mut offer = Offer::of_one_time(hash.parse::<ObjectHash>()?, data, None);
     let Some(extras) = words.next() else { return Ok(offer) };
     for item in text_of(Some(extras), "offer.extras")?.split(',') {
         if let Some((key, value)) = item.split_once(':') {
@@ -57,6 +62,19 @@ pub fn decode_offer(line: &[u8]) -> Result<Offer, Invalid> {
         }
     }
     Ok(offer)
+}
+
+/// What Python says of a text that is no time (Swift: utils.timestamp Timestamp).
+fn no_timestamp(text: &str) -> Invalid {
+    let seconds = text.split('_').next().unwrap_or_default();
+    let problem = match seconds.trim().parse::<f64>() {
+        Ok(number) if number.is_nan() => "cannot convert float NaN to integer".to_owned(),
+        Ok(number) if number.is_infinite() => "cannot convert float infinity to integer".to_owned(),
+        Ok(number) if number < 0.0 => "timestamp cannot be negative".to_owned(),
+        Ok(_) => format!("{text:?} is no Swift timestamp"),
+        Err(_) => format!("could not convert string to float: {}", repr_str(seconds)),
+    };
+    Invalid::new("offer.timestamp", problem)
 }
 
 fn apply_extra(offer: &mut Offer, key: &str, value: &str) -> Result<(), Invalid> {
@@ -71,10 +89,8 @@ fn apply_extra(offer: &mut Offer, key: &str, value: &str) -> Result<(), Invalid>
 
 fn text_of(word: Option<&[u8]>, field: &str) -> Result<String, Invalid> {
     let word = word.ok_or_else(|| Invalid::new(field, "list index out of range"))?;
-    let ascii = word.is_ascii().then(|| unquote(word));
-    ascii
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(|| Invalid::new(field, format!("{:?} is not text", String::from_utf8_lossy(word))))
+    String::from_utf8(unquote(word))
+        .map_err(|_| Invalid::new(field, format!("{:?} is not text", String::from_utf8_lossy(word))))
 }
 
 /// `base` without its offset, `text` later: hex ticks, and an offset after `__`.
@@ -87,7 +103,11 @@ fn shifted(base: Timestamp, text: &str) -> Result<Timestamp, Invalid> {
     let ticks = hex(digits, DELTA_DIGITS_MAX).and_then(|ticks| i64::try_from(ticks).ok());
     match (ticks, hex(offset, 16)) {
         (Some(ticks), Some(offset)) => base.shifted(if negative { -ticks } else { ticks }, offset),
-        _ => Err(Invalid::new("offer.extras", format!("{text:?} is no time difference"))),
+        (ticks, _) => {
+            let wrong = if ticks.is_none() { delta } else { offset };
+            let problem = format!("invalid literal for int() with base 16: {}", repr_str(wrong));
+            Err(Invalid::new("offer.extras", problem))
+        }
     }
 }
 
@@ -178,6 +198,28 @@ mod tests {
         }
         let quoted = format!("%39{}  1%2E0\tdurable%3Ano", &HASH[1..]);
         assert!(!decode_offer(quoted.as_bytes()).unwrap().durable);
+    }
+
+    #[test]
+    fn says_what_python_says() {
+        let good = format!("{HASH} 1.0");
+        let vectors = [
+            ("", "list index out of range"),
+            (HASH, "list index out of range"),
+            (&format!("{HASH} xx_1"), "could not convert string to float: 'xx'"),
+            (&format!("{HASH} nan"), "cannot convert float NaN to integer"),
+            (&format!("{HASH} -inf"), "cannot convert float infinity to integer"),
+            (&format!("{HASH} -1"), "timestamp cannot be negative"),
+            (&format!("{good} m:"), "invalid literal for int() with base 16: ''"),
+            (&format!("{good} m:1__zz"), "invalid literal for int() with base 16: 'zz'"),
+            (
+                &format!("{good} \u{e9}"),
+                "'ascii' codec can't decode byte 0xc3 in position 37: ordinal not in range(128)",
+            ),
+        ];
+        for (line, problem) in vectors {
+            assert_eq!(decode_offer(line.as_bytes()).unwrap_err().problem, problem, "{line}");
+        }
     }
 
     #[test]

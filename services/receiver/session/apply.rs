@@ -124,9 +124,9 @@ pub(super) fn finish_put(
 }
 
 /// Refuses a whole copy without the MD5 that it was stored with: whatever came would be its truth from now on. Only a
-/// fragment that was just rebuilt has none.
+/// fragment that was just rebuilt has none, and what a sender by Swift's rules has stored without one.
 fn check_etag(context: &Context, etag: Option<&str>, field: &'static str) -> Result<(), Refusal> {
-    if etag.is_some() || context.is_erasure_coded() {
+    if etag.is_some() || context.is_erasure_coded() || context.open.protocol == SessionProtocol::Ssync {
         return Ok(());
     }
     Err(Invalid::new(field, "a whole copy needs the MD5 that it was stored with").into())

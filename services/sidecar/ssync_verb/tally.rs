@@ -23,6 +23,7 @@ const OUTSTANDING_MAX: u32 = 64;
 pub(super) struct Tally {
     limits: FailureLimits,
     durability: Durability,
+    room_max: u32,
     room: Semaphore,
     confirms: Confirms,
     log: SessionLog,
@@ -51,11 +52,12 @@ struct Pending {
 
 impl Tally {
     pub(super) fn new(accepted: &Accepted, limits: FailureLimits, log: SessionLog) -> Self {
-        let room = accepted.outstanding_updates_max.clamp(1, OUTSTANDING_MAX);
+        let room_max = accepted.outstanding_updates_max.clamp(1, OUTSTANDING_MAX);
         Self {
             limits,
             durability: accepted.durability,
-            room: Semaphore::new(room as usize),
+            room_max,
+            room: Semaphore::new(room_max as usize),
             confirms: Confirms::new(accepted),
             log,
             state: Mutex::default(),
@@ -88,8 +90,9 @@ impl Tally {
         id
     }
 
-    /// An update that did not get as far as the store.
-    pub(super) fn failed_here(&self, context: &str, refused: &Response) -> Result<(), Fault> {
+    /// An update that did not get as far as the store. It is counted when those before it are.
+    pub(super) async fn failed_here(&self, context: &str, refused: &Response) -> Result<(), Fault> {
+        let _all_answered = self.room.acquire_many(self.room_max).await;
         let body = match &refused.body {
             ResponseBody::Full(text) => text.as_ref(),
             _ => b"",

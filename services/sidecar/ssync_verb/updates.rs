@@ -41,7 +41,7 @@ pub(super) async fn updates(
         match change(&request, (method, length), &shared.config.constraints) {
             Ok(change) => outbox.update(input, change, length, method, context).await?,
             Err(refused) => {
-                tally.failed_here(&context, &refused)?;
+                tally.failed_here(&context, &refused).await?;
                 skip(input, length, &context).await?;
             }
         }

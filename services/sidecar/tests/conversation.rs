@@ -96,7 +96,7 @@ async fn says_what_swift_says_of_bad_lines() {
     let hash = "4ba781e86843273270aaac954aa7eabb";
     let vectors = [
         (says(&["junk\r\n"], true), error("0 \"Looking for :MISSING_CHECK: START got b'junk\\\\r\\\\n'\"")),
-        (says(&[missing, "zz\r\n"], true), error("0 '\"zz\" is not 32 lower-case hex digits'")),
+        (says(&[missing, "zz 1\r\n"], true), error("0 '\"zz\" is not 32 lower-case hex digits'")),
         (
             says(&[missing, &format!("{hash} xx\r\n")], true),
             error("0 \"could not convert string to float: 'xx'\""),
