@@ -106,29 +106,9 @@ pub(crate) const KNOWN: &[Known] = &[
         why: "a hash is 32 digits; nothing else can be looked up",
     },
     Known {
-        case: "a PUT by ssync without an etag",
-        fields: ALL,
-        why: "a body that nothing vouches for is not stored",
-    },
-    Known {
         case: "a PUT by ssync with too short a body",
         fields: ALL,
         why: "stock stores what follows the body as its end",
-    },
-    Known {
-        case: "a PUT by ssync over the same",
-        fields: &["body"],
-        why: "an object of this very time is there: what the sender wants is so",
-    },
-    Known {
-        case: "a path that is none",
-        fields: &["body"],
-        why: "a sender that names no object is not trusted with the rest",
-    },
-    Known {
-        case: "another path",
-        fields: &["body"],
-        why: "a sender that names no object is not trusted with the rest",
     },
     Known { case: "a request line of three", fields: ALL, why: "such a path does not lie in the partition" },
     Known { case: "a target of ssync: /sdb1/x", fields: ALL, why: "partitions are numbers" },
