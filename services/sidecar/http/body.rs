@@ -2,6 +2,9 @@
 
 use super::{HttpError, chunked::Chunked, head::Field};
 
+/// Swift's answer to more than one coding (common/swob.py message_length).
+const CODINGS_TEXT: &str = "Unsupported Transfer-Coding header value specified in Transfer-Encoding header";
+
 /// Where the body ends, and how far it has been read.
 #[derive(Debug)]
 pub(crate) enum Framing {
@@ -36,13 +39,14 @@ impl Framing {
                 if lengths.any(|other| other != length) {
                     return Err(HttpError::bad("more than one Content-Length"));
                 }
-                decimal(length).map(Self::Length).ok_or(HttpError::bad("invalid Content-Length"))
+                decimal(length).map(Self::Length)
             }
             (None, Some(encoding)) => {
-                let alone = encodings.next().is_none() && encoding.eq_ignore_ascii_case(b"chunked");
-                match alone && is_http11 {
-                    true => Ok(Self::Chunked(Chunked::new())),
-                    false => Err(HttpError::bad("Invalid Transfer-Encoding header value")),
+                let alone = encodings.next().is_none() && !encoding.contains(&b',');
+                match (alone, encoding.eq_ignore_ascii_case(b"chunked") && is_http11) {
+                    (true, true) => Ok(Self::Chunked(Chunked::new())),
+                    (true, false) => Err(HttpError::bad("Invalid Transfer-Encoding header value")),
+                    (false, _) => Err(HttpError::Malformed { status: 501, text: CODINGS_TEXT }),
                 }
             }
         }
@@ -70,9 +74,12 @@ fn is_disguised(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"content_length") || name.eq_ignore_ascii_case(b"transfer_encoding")
 }
 
-fn decimal(value: &[u8]) -> Option<u64> {
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    digits.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
+fn decimal(value: &[u8]) -> Result<u64, HttpError> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(HttpError::bad("invalid Content-Length"));
+    }
+    let number = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
+    number.ok_or(HttpError::Malformed { status: 413, text: "Your request is too large." })
 }
 
 #[cfg(test)]
@@ -91,6 +98,17 @@ mod tests {
         assert!(matches!(of(&[("content-LENGTH", "12")]), Ok(Framing::Length(12))));
         assert!(matches!(of(&[("Content-Length", "12"), ("content-length", "12")]), Ok(Framing::Length(12))));
         assert!(matches!(of(&[("Transfer-Encoding", "Chunked")]), Ok(Framing::Chunked(_))));
+    }
+
+    #[test]
+    fn says_what_it_cannot_do() {
+        let status = |fields: &[(&str, &str)]| match of(fields) {
+            Err(HttpError::Malformed { status, .. }) => status,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(status(&[("Transfer-Encoding", "gzip, chunked")]), 501);
+        assert_eq!(status(&[("Transfer-Encoding", "gzip")]), 400);
+        assert_eq!(status(&[("Content-Length", "99999999999999999999")]), 413);
     }
 
     #[test]

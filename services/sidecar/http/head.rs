@@ -126,6 +126,8 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], bool), HttpError> {
     match version {
         b"HTTP/1.1" => Ok((method, target, true)),
         b"HTTP/1.0" => Ok((method, target, false)),
+        // A later minor version is read as ours (RFC 9110, 2.5).
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Ok((method, target, true)),
         version if version.starts_with(b"HTTP/") => {
             Err(HttpError::Malformed { status: 505, text: "invalid HTTP version" })
         }

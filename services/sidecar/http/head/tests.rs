@@ -85,7 +85,7 @@ fn refuses_what_can_be_read_in_two_ways() {
 #[test]
 fn refuses_other_versions() {
     assert_eq!(status(b"PRI * HTTP/2.0\r\n\r\n"), 505);
-    assert_eq!(status(b"GET / HTTP/1.2\r\n\r\n"), 505);
+    assert_eq!(status(b"GET / HTTP/1.10\r\n\r\n"), 505);
     assert_eq!(status(b"GET / http/1.1\r\n\r\n"), 400);
 }
 
