@@ -29,6 +29,11 @@ pub(crate) fn temporary(policy: PolicyIndex) -> PathBuf {
     with_policy("tmp", policy)
 }
 
+/// Updates of listings that wait for Swift's object updater.
+pub(crate) fn pending(policy: PolicyIndex) -> PathBuf {
+    with_policy("async_pending", policy)
+}
+
 /// Files that are being let go of. Not in `tmp` itself: Swift's replicator removes what is old there, by the time of the
 /// contents.
 pub(crate) fn held(policy: PolicyIndex) -> PathBuf {

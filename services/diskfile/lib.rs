@@ -29,6 +29,7 @@ mod mount;
 mod name;
 mod object;
 mod open;
+mod pending;
 mod pipeline;
 mod post;
 mod power;

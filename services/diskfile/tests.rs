@@ -11,6 +11,7 @@ mod errors;
 mod format;
 mod hashing;
 mod locking;
+mod pending;
 mod reading;
 mod reclaiming;
 mod releasing;

@@ -17,6 +17,7 @@ mod opcode;
 mod text;
 mod value;
 mod write;
+mod write_text;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use limit::{DEPTH_MAX, ITEMS_MAX, PICKLE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use machine::read;
 pub use value::Value;
 pub use write::write;
+pub use write_text::write_text;
 
 /// How far into a pickle Swift looks for the mark of Python 3.
 const SNIFFED_BYTES: usize = 32;

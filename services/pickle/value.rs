@@ -1,5 +1,7 @@
 //! What a pickle says.
 
+use crate::text::from_latin1;
+
 /// A plain Python value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -28,6 +30,12 @@ impl Value {
     /// This text.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into().into_bytes())
+    }
+
+    /// The text whose characters have the numbers of these bytes: how Python's servers hold a header.
+    #[must_use]
+    pub fn characters(bytes: &[u8]) -> Self {
+        Self::Text(from_latin1(bytes).into_owned())
     }
 
     /// These bytes.

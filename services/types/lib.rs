@@ -11,6 +11,7 @@ mod object;
 mod offer;
 mod partition;
 mod path;
+mod pending_update;
 mod python;
 mod refusal;
 mod release;
@@ -29,6 +30,7 @@ pub use object::{
 pub use offer::{ObjectKind, Offer, Want};
 pub use partition::{DeviceName, FragmentIndex, Partition, PartitionRef, PolicyIndex};
 pub use path::ObjectPath;
+pub use pending_update::{ContainerPath, ListingOp, PendingUpdate};
 pub use python::python_integer;
 pub use refusal::{Reason, Refusal};
 pub use release::{ReleaseFile, ReleaseItem, ReleaseOutcome, ReleaseResult};
