@@ -12,6 +12,7 @@ mod object;
 mod object_info;
 mod offer;
 mod partition;
+mod pending_update;
 mod release;
 mod session;
 mod timestamp;

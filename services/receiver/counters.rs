@@ -54,6 +54,8 @@ counters! {
     objects_released,
     /// Single requests answered.
     requests,
+    /// Updates of listings kept for Swift's object updater.
+    async_pendings,
 }
 
 /// A number that only grows.

@@ -7,7 +7,7 @@ use ssync_diskfile::Devices;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
 use ssync_types::{
     ByteRange, Deleted, DeviceName, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    PartitionRef, Posted, ReadOptions, Rehash, SessionOpen, Suffix, SuffixHashes,
+    PartitionRef, PendingUpdate, Posted, ReadOptions, Rehash, SessionOpen, Suffix, SuffixHashes,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -152,5 +152,13 @@ impl Store for Receiver {
 
     async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted> {
         object::delete(&self.core, delete).await
+    }
+
+    async fn queue_update(&self, update: PendingUpdate) -> StoreResult<()> {
+        self.core.devices.policy(update.policy)?;
+        let handle = self.core.devices.open(&update.device).await?;
+        handle.run(Lane::Request, move |device| device.write_pending(&update)).await?;
+        self.core.counters.async_pendings.add(1);
+        Ok(())
     }
 }

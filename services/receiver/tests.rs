@@ -4,6 +4,7 @@ mod admin;
 mod admission;
 mod checks;
 mod objects;
+mod pending;
 mod release;
 mod sessions;
 mod support;

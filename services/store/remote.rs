@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use ssync_api::{convert, v1};
 use ssync_types::{
     ByteRange, Deleted, Invalid, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    PartitionRef, Posted, ReadOptions, Refusal, Rehash, SessionOpen, Suffix, SuffixHashes,
+    PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash, SessionOpen, Suffix, SuffixHashes,
 };
 use tokio::{sync::mpsc, time::timeout};
 use tonic::{Request, Response, Status};
@@ -180,6 +180,13 @@ impl Store for RemoteStore {
         let lease = self.inner.control.lease();
         let mut client = lease.objects();
         self.answer(client.delete_object(request(v1::DeleteObjectRequest::from(delete)))).await
+    }
+
+    async fn queue_update(&self, update: PendingUpdate) -> StoreResult<()> {
+        let lease = self.inner.control.lease();
+        let mut client = lease.objects();
+        let call = client.queue_update(request(v1::QueueUpdateRequest::from(update)));
+        self.inner.unary(self.inner.settings.unary_timeout, call).await.map(|_| ())
     }
 }
 

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use ssync_types::{
     BodyEvent, ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    PartitionRef, Posted, PutStep, ReadOptions, Refusal, Rehash, ReleaseItem, ReleaseResult, SessionEvent,
-    SessionOpen, Suffix, SuffixHashes, UpdateMessage, Want,
+    PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions, Refusal, Rehash, ReleaseItem, ReleaseResult,
+    SessionEvent, SessionOpen, Suffix, SuffixHashes, UpdateMessage, Want,
 };
 use tokio::sync::mpsc;
 
@@ -116,4 +116,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Deletes an object. A tombstone is left also where there was nothing.
     async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted>;
+
+    /// Keeps an update of a listing for Swift's object updater. One of the same row and time is replaced.
+    async fn queue_update(&self, update: PendingUpdate) -> StoreResult<()>;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ssync_api::v1::{self, object_service_server::ObjectService};
 use ssync_store::{Store, Upload};
-use ssync_types::{BodyEvent, CommitMode, ObjectDelete, ObjectPost, ObjectPut, Refusal};
+use ssync_types::{BodyEvent, CommitMode, ObjectDelete, ObjectPost, ObjectPut, PendingUpdate, Refusal};
 use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 
 use super::{
@@ -103,5 +103,14 @@ impl ObjectService for ObjectGrpc {
         let delete = ObjectDelete::try_from(request.into_inner()).map_err(malformed)?;
         let deleted = self.store.delete_object(delete).await.map_err(|refusal| refused(&refusal))?;
         Ok(Response::new(deleted.into()))
+    }
+
+    async fn queue_update(
+        &self,
+        request: Request<v1::QueueUpdateRequest>,
+    ) -> Result<Response<v1::QueueUpdateResponse>, Status> {
+        let update = PendingUpdate::try_from(request.into_inner()).map_err(malformed)?;
+        self.store.queue_update(update).await.map_err(|refusal| refused(&refusal))?;
+        Ok(Response::new(v1::QueueUpdateResponse {}))
     }
 }

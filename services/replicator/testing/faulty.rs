@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
 use ssync_types::{
     ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer, Outcome,
-    Partition, PartitionRef, Posted, ReadOptions, Refusal, Rehash, SessionEvent, SessionOpen, Suffix,
-    SuffixHashes, UpdateMessage, UpdateOp,
+    Partition, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash, SessionEvent, SessionOpen,
+    Suffix, SuffixHashes, UpdateMessage, UpdateOp,
 };
 use tokio::sync::mpsc;
 
@@ -193,5 +193,9 @@ impl Store for Faulty {
 
     async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted> {
         self.inner.delete_object(delete).await
+    }
+
+    async fn queue_update(&self, update: PendingUpdate) -> StoreResult<()> {
+        self.inner.queue_update(update).await
     }
 }

@@ -17,9 +17,9 @@ use ssync_store::{
 use ssync_types::{
     Accepted, BodyEnd, BodyEvent, ByteRange, CommitMode, Deleted, Durability, HashPathConfig, Metadata,
     ObjectDelete, ObjectHash, ObjectInfo, ObjectKind, ObjectPath, ObjectPost, ObjectPut, ObjectRef, Offer,
-    Outcome, PartitionRef, Posted, PutStep, ReadOptions, Reason, Refusal, Rehash, ReleaseItem, SessionEvent,
-    SessionOpen, Stored, Suffix, SuffixHash, SuffixHashes, Summary, Timestamp, UpdateMessage, UpdateOp,
-    UpdateResult,
+    Outcome, PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions, Reason, Refusal, Rehash, ReleaseItem,
+    SessionEvent, SessionOpen, Stored, Suffix, SuffixHash, SuffixHashes, Summary, Timestamp, UpdateMessage,
+    UpdateOp, UpdateResult,
 };
 use tokio::sync::mpsc;
 
@@ -70,6 +70,10 @@ pub(super) struct State {
     pub(super) uploads: usize,
     /// Second phases that came.
     pub(super) commits: usize,
+    /// Updates of listings that it keeps.
+    pub(super) pending: Vec<PendingUpdate>,
+    /// Keeps no such updates.
+    pub(super) refuse_pending: Option<Refusal>,
     /// What sessions were asked to confirm.
     pub(super) confirmed: Vec<Offer>,
     /// The answer to each offer to confirm, whatever is here.
@@ -467,6 +471,14 @@ impl Store for FakeStore {
         let before = self.state().delete(&delete.object.path, delete.timestamp)?;
         let previous = before.map(|kept| kept.metadata);
         Ok(Deleted { existed: previous.is_some(), timestamp: delete.timestamp, previous })
+    }
+
+    async fn queue_update(&self, update: PendingUpdate) -> StoreResult<()> {
+        if let Some(refusal) = self.state().refuse_pending.clone() {
+            return Err(refusal);
+        }
+        self.state().pending.push(update);
+        Ok(())
     }
 }
 

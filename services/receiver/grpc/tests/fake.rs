@@ -50,6 +50,8 @@ pub(super) struct Fake {
     /// Bytes of bodies handed out.
     pub(super) read: Arc<AtomicU64>,
     pub(super) stale: Mutex<Vec<Suffix>>,
+    /// Updates of listings that it keeps.
+    pub(super) pending: Mutex<Vec<PendingUpdate>>,
     /// What the last sessions did, in order.
     pub(super) log: Arc<Mutex<Vec<String>>>,
 }
@@ -277,6 +279,12 @@ impl Store for Fake {
         self.check()?;
         let previous = self.objects.lock().unwrap().remove(&delete.object.path).map(|object| object.0);
         Ok(Deleted { existed: previous.is_some(), timestamp: delete.timestamp, previous })
+    }
+
+    async fn queue_update(&self, update: PendingUpdate) -> StoreResult<()> {
+        self.check()?;
+        self.pending.lock().unwrap().push(update);
+        Ok(())
     }
 }
 

@@ -183,6 +183,8 @@ async fn questions_of_one_message_are_refused_by_field() {
     assert_refused(&status, Reason::InvalidArgument, Some("object"));
     let status = client.delete_object(v1::DeleteObjectRequest::default()).await.unwrap_err();
     assert_refused(&status, Reason::InvalidArgument, Some("object"));
+    let status = client.queue_update(v1::QueueUpdateRequest::default()).await.unwrap_err();
+    assert_refused(&status, Reason::InvalidArgument, Some("operation"));
 }
 
 #[tokio::test]

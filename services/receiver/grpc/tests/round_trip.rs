@@ -227,6 +227,24 @@ async fn a_put_of_two_phases_waits_for_its_commit() {
 }
 
 #[tokio::test]
+async fn updates_of_listings_are_kept() {
+    let node = Node::start(Fake::default()).await;
+    let mut headers = metadata();
+    headers.set("X-Timestamp", "0000000005.00000");
+    let update = PendingUpdate {
+        device: "sdb1".parse().unwrap(),
+        policy: PolicyIndex::new(1),
+        op: ListingOp::Delete,
+        path: object("o").path,
+        headers,
+        container_path: Some(ContainerPath::parse(".shards_a/c").unwrap()),
+        db_state: None,
+    };
+    node.remote().queue_update(update.clone()).await.unwrap();
+    assert_eq!(*node.fake.pending.lock().unwrap(), [update]);
+}
+
+#[tokio::test]
 async fn a_body_without_its_end_is_not_stored() {
     let node = Node::start(Fake::default()).await;
     let remote = node.remote();
