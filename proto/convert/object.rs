@@ -158,7 +158,11 @@ impl TryFrom<v1::PostObjectRequest> for ObjectPost {
 
 impl From<Posted> for v1::PostObjectResponse {
     fn from(posted: Posted) -> Self {
-        Self { head: Some(posted.info.into()), previous_metadata: from_metadata(posted.previous) }
+        Self {
+            head: Some(posted.info.into()),
+            previous_metadata: from_metadata(posted.previous),
+            body_content_type: posted.body_type,
+        }
     }
 }
 
@@ -170,6 +174,7 @@ impl TryFrom<v1::PostObjectResponse> for Posted {
         Ok(Self {
             info: head.try_into().map_err(|invalid: Invalid| invalid.within("head"))?,
             previous: previous_metadata(response.previous_metadata)?.unwrap_or_default(),
+            body_type: response.body_content_type,
         })
     }
 }

@@ -108,7 +108,8 @@ fn post_on_disk(device: &Arc<Device>, at: &Location, post: &ObjectPost) -> Resul
     }
     match device.open_object(at, &OpenOptions { open_expired: true, ..options })? {
         Found::Object(now) | Found::Expired(now) => {
-            Ok(Posted { info: now.info, previous: object.info.metadata })
+            let body_type = now.data_metadata.get("Content-Type").cloned().unwrap_or_default();
+            Ok(Posted { info: now.info, previous: object.info.metadata, body_type })
         }
         Found::Tombstone(_) | Found::Nothing => Err(Refusal::new(
             Reason::StateChanged,

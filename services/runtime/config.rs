@@ -18,7 +18,7 @@ pub use options::{
 pub use resolve::{FlagSetting, Layers, Origin, Row};
 pub use sample::sample;
 pub use ssync_conf::Reserve;
-pub use value::{DurabilityOption, FileMode, LogFormat, LogLevel, OptionValue, SyncMethod};
+pub use value::{DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue, SyncMethod};
 
 use ssync_conf::Conf;
 

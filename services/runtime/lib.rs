@@ -16,9 +16,9 @@ mod telemetry;
 
 pub use admin::Admin;
 pub use config::{
-    Config, ConfigError, DurabilityOption, FileMode, FlagSetting, HealthcheckOptions, Layers, LogFormat,
-    LogLevel, Mistake, NodeOptions, OptionSpec, OptionValue, Origin, ReplicatorOptions, Reserve, Row, Scope,
-    ServerOptions, SsyncOptions, SyncMethod, TABLES, sample,
+    Config, ConfigError, DurabilityOption, ExpirerDivisor, FileMode, FlagSetting, HealthcheckOptions, Layers,
+    LogFormat, LogLevel, Mistake, NodeOptions, OptionSpec, OptionValue, Origin, ReplicatorOptions, Reserve,
+    Row, Scope, ServerOptions, SsyncOptions, SyncMethod, TABLES, sample,
 };
 pub use drain::{Drain, Drained, Shutdown};
 pub use grpc_server::{GrpcOptions, GrpcServer, GrpcServerError};

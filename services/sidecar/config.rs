@@ -27,6 +27,16 @@ pub struct SidecarConfig {
     pub log_requests: bool,
     /// `disable_path` of the health check: while the file is there, the node reports itself as unavailable.
     pub disable_path: Option<PathBuf>,
+    /// `conn_timeout`: how long a container's server may take to be connected to.
+    pub conn_timeout: Duration,
+    /// `node_timeout`: how long it may take to answer.
+    pub node_timeout: Duration,
+    /// `container_update_timeout`: how long a client waits for the updates of its change.
+    pub container_update_timeout: Duration,
+    /// `expiring_objects_account_name`: the account of the expirer's queue, without the dot.
+    pub expiring_objects_account_name: String,
+    /// `expiring_objects_container_divisor`: seconds of which entries share containers there.
+    pub expiring_objects_container_divisor: u64,
     /// `[swift-constraints]` of swift.conf.
     pub constraints: Constraints,
 }
@@ -55,6 +65,11 @@ impl Default for SidecarConfig {
             failure_limits: FailureLimits::default(),
             log_requests: true,
             disable_path: None,
+            conn_timeout: Duration::from_millis(500),
+            node_timeout: Duration::from_secs(3),
+            container_update_timeout: Duration::from_secs(1),
+            expiring_objects_account_name: "expiring_objects".to_owned(),
+            expiring_objects_container_divisor: 86_400,
             constraints: Constraints::default(),
         }
     }

@@ -16,6 +16,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod updates;
 
 pub use config::{Constraints, SidecarConfig};
 pub use policies::{Policies, PolicyKind};

@@ -1,8 +1,9 @@
 //! The server: connections, and the requests on them.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use ssync_store::Store;
+use ssync_types::HashPathConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -10,7 +11,11 @@ use crate::{
     Policies, SidecarConfig,
     http::{Connection, Exchange, HttpError, Limits},
     status,
+    updates::{Deliveries, ExpirerQueue, Limits as UpdateLimits, Updates},
 };
+
+/// How long container updates may go on after the drain began. The store is still there then, for what is to be kept.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
 /// The sidecar of a store. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -23,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) config: SidecarConfig,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policies: Policies,
+    pub(crate) updates: Updates,
     drain: CancellationToken,
 }
 
@@ -33,14 +39,23 @@ impl fmt::Debug for Sidecar {
 }
 
 impl Sidecar {
-    /// A sidecar of `store`. When `drain` is cancelled it takes no further requests and finishes those under way.
+    /// A sidecar of `store`. When `drain` is cancelled it takes no further requests and finishes those under way. The
+    /// cluster's salt of hashes places entries in the expirer's queue.
     pub fn new(
         config: SidecarConfig,
         store: Arc<dyn Store>,
         policies: Policies,
+        hash_path: HashPathConfig,
         drain: CancellationToken,
     ) -> Self {
-        Self { shared: Arc::new(Shared { config, store, policies, drain }) }
+        let updates = updates(&config, &store, hash_path, &drain);
+        Self { shared: Arc::new(Shared { config, store, policies, updates, drain }) }
+    }
+
+    /// Waits until every container update that goes on in the background is delivered, or kept for the updater. It does
+    /// not take long once the drain has begun; a connection that ends after that has waited as well.
+    pub async fn finish_updates(&self) {
+        self.shared.updates.finish().await;
     }
 
     /// Serves one connection, of whatever kind, until it ends, or is drained. How many there may be is its caller's to say.
@@ -60,6 +75,9 @@ impl Sidecar {
             }
             // Nothing can be said on a connection that is gone, or within an answer that was begun.
             Err(error) => tracing::debug!(%peer, %error, "connection dropped"),
+        }
+        if self.shared.drain.is_cancelled() {
+            self.finish_updates().await;
         }
     }
 
@@ -96,4 +114,24 @@ impl Sidecar {
             }
         }
     }
+}
+
+fn updates(
+    config: &SidecarConfig,
+    store: &Arc<dyn Store>,
+    hash_path: HashPathConfig,
+    drain: &CancellationToken,
+) -> Updates {
+    let limits = UpdateLimits {
+        connect: config.conn_timeout,
+        answer: config.node_timeout,
+        wait: config.container_update_timeout,
+        grace: DRAIN_GRACE,
+    };
+    let queue = ExpirerQueue::new(
+        &config.expiring_objects_account_name,
+        config.expiring_objects_container_divisor,
+        hash_path,
+    );
+    Updates::new(queue, Deliveries::new(Arc::clone(store), limits, drain.clone()))
 }

@@ -2,7 +2,7 @@
 
 mod confirming;
 mod conversation;
-mod fake_store;
+pub(crate) mod fake_store;
 mod log;
 mod objects;
 mod putting;
@@ -12,7 +12,7 @@ mod transport;
 
 use std::{sync::Arc, time::Duration};
 
-use ssync_types::PolicyIndex;
+use ssync_types::{HashPathConfig, PolicyIndex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +40,8 @@ impl Lab {
         ]
         .into_iter()
         .collect();
-        let sidecar = Sidecar::new(config, store.clone(), policies, drain.clone());
+        let hash_path = HashPathConfig::new("changeme", "changeme").unwrap();
+        let sidecar = Sidecar::new(config, store.clone(), policies, hash_path, drain.clone());
         Self { sidecar, store, drain }
     }
 

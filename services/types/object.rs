@@ -160,6 +160,8 @@ pub struct Posted {
     pub info: ObjectInfo,
     /// Its metadata as it was before.
     pub previous: Metadata,
+    /// The content type that came with the body, whatever POSTs have made of it.
+    pub body_type: Bytes,
 }
 
 /// Deletes an object.

@@ -53,9 +53,14 @@ async fn an_object_is_stored_read_changed_and_deleted() {
     assert_eq!((stored.etag, stored.content_length, stored.previous), (md5(&bytes), 600_000, None));
     assert_eq!(node.read(&path).await.unwrap(), bytes);
 
-    let Posted { info, previous } = node.receiver.post_object(post_of(&node, &path, at(2))).await.unwrap();
+    let mut post = post_of(&node, &path, at(2));
+    post.metadata.set("Content-Type", "text/html");
+    post.content_type = Some(at(2));
+    let Posted { info, previous, body_type } = node.receiver.post_object(post).await.unwrap();
     assert_eq!(info.metadata.get_str("x-object-meta-colour"), Some("blue"));
+    assert_eq!(info.metadata.get_str("content-type"), Some("text/html"));
     assert_eq!(previous.get_str("x-object-meta-colour"), Some("red"));
+    assert_eq!(body_type, "text/plain");
     let stored = put(&node, &path, at(3), b"").await.unwrap();
     assert_eq!(stored.previous.unwrap().get_str("x-object-meta-colour"), Some("blue"));
     assert_eq!(node.read(&path).await.unwrap(), b"");

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use super::{
     resolve::Reader,
-    value::{DurabilityOption, FileMode, LogFormat, LogLevel, OptionValue, SyncMethod},
+    value::{DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue, SyncMethod},
 };
 use ssync_conf::Reserve;
 
@@ -195,10 +195,16 @@ options! {
         replication_failure_ratio: f64 = "1.0",
         /// Seconds to wait for a client to send something.
         client_timeout: Duration = "60",
-        /// Seconds to wait for another node to answer.
-        node_timeout: Duration = "3" unused "the object server calls no other node yet",
+        /// Seconds to wait for a container server to answer.
+        node_timeout: Duration = "3",
         /// Seconds that a client waits for a container update before it goes on in the background.
-        container_update_timeout: Duration = "1" unused "containers are not updated yet",
+        container_update_timeout: Duration = "1",
+        /// Account of the expirer's queue, without its dot; the same on every node and proxy. Swift calls the option
+        /// deprecated.
+        expiring_objects_account_name: String = "expiring_objects",
+        /// Seconds of which entries of the expirer's queue share their containers, above 100; the same on every node and
+        /// proxy. Swift calls the option deprecated.
+        expiring_objects_container_divisor: ExpirerDivisor = "86400",
         /// Seconds that one upload may take.
         max_upload_time: Duration = "86400",
         /// Bytes up to which an object stays in the page cache once it was read.

@@ -161,6 +161,19 @@ impl OptionValue for FileMode {
     }
 }
 
+/// Seconds of which entries of the expirer's queue share their containers (Swift: obj/expirer.py ExpirerConfig).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpirerDivisor(pub u32);
+
+impl OptionValue for ExpirerDivisor {
+    const FORM: &'static str = "a whole number above 100";
+
+    fn parse(text: &str) -> Option<Self> {
+        // Each of them has a hundred containers.
+        text.parse().ok().filter(|seconds| *seconds > 100).map(Self)
+    }
+}
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident ($form:literal) { $($(#[$variant_doc:meta])* $variant:ident = $($word:literal)|+),+ $(,)? }) => {
         $(#[$doc])*
@@ -290,5 +303,7 @@ mod tests {
         assert_eq!(FileMode::parse("0660"), Some(FileMode(0o660)));
         assert_eq!(FileMode::parse("0880"), None);
         assert_eq!(FileMode::parse("7777"), None);
+        assert_eq!(ExpirerDivisor::parse("101"), Some(ExpirerDivisor(101)));
+        assert_eq!(ExpirerDivisor::parse("100"), None);
     }
 }

@@ -2,15 +2,13 @@
 
 use ssync_types::{Metadata, ObjectDelete, Reason, Timestamp};
 
-use super::{
-    fields::{next_part_power, timestamp},
-    scope,
-};
+use super::fields::{next_part_power, timestamp};
 use crate::{
     http::{RequestHead, Response, ResponseBody},
     placement::{self, Path, Refused},
     sidecar::Shared,
     status::{HTML, plain_page, refused},
+    updates::Change,
 };
 
 /// Deletes an object. A tombstone is left also where the answer is 404.
@@ -19,9 +17,9 @@ pub(crate) async fn delete(shared: &Shared, request: &RequestHead, path: &Path) 
     let object = placement::object(path, headers, &shared.policies)?;
     let timestamp = timestamp(headers)?;
     let if_delete_at = if_delete_at(headers)?;
-    scope::check_updates(headers)?;
     let drive = object.partition.device.to_string();
-    let delete = ObjectDelete { object, timestamp, if_delete_at, next_part_power: next_part_power(headers)? };
+    let next_part_power = next_part_power(headers)?;
+    let delete = ObjectDelete { object: object.clone(), timestamp, if_delete_at, next_part_power };
     let deleted = match shared.store.delete_object(delete).await {
         Ok(deleted) => deleted,
         Err(refusal) if refusal.reason == Reason::PreconditionFailed => {
@@ -29,6 +27,9 @@ pub(crate) async fn delete(shared: &Shared, request: &RequestHead, path: &Path) 
         }
         Err(refusal) => return Err(Box::new(refused(&refusal, &drive))),
     };
+    let change = Change { request, path, headers, object: &object, timestamp };
+    let updated = shared.updates.after_delete(&change, &deleted).await;
+    updated.map_err(|refusal| Box::new(refused(&refusal, &drive)))?;
     let content_type = deleted.previous.as_ref().and_then(|metadata| metadata.get("Content-Type").cloned());
     let response = match deleted.existed {
         true => Response::bare(204, ResponseBody::None).with("Content-Type", HTML),

@@ -7,13 +7,13 @@ use super::{
     constraints::check_metadata,
     fields::{bad, has, integer, is_true, next_part_power, timestamp},
     kept::{is_sys, kept_of_post},
-    scope,
 };
 use crate::{
     http::{RequestHead, Response},
     placement::{self, Path, Refused},
     sidecar::Shared,
     status::{plain_page, refused},
+    updates::Change,
 };
 
 /// Replaces an object's metadata.
@@ -24,14 +24,13 @@ pub(crate) async fn post(shared: &Shared, request: &RequestHead, path: &Path) ->
     check_delete_at(headers, timestamp)?;
     check_metadata(headers, &shared.config.constraints)?;
     let content_type = content_type_time(headers, timestamp)?;
-    scope::check_updates(headers)?;
     let mut metadata = kept_of_post(headers, &shared.config.allowed_headers);
     if content_type.is_none() {
         metadata.remove("Content-Type");
     }
     let drive = object.partition.device.to_string();
     let post = ObjectPost {
-        object,
+        object: object.clone(),
         timestamp,
         metadata,
         content_type,
@@ -40,6 +39,9 @@ pub(crate) async fn post(shared: &Shared, request: &RequestHead, path: &Path) ->
     };
     let posted =
         shared.store.post_object(post).await.map_err(|refusal| Box::new(refused(&refusal, &drive)))?;
+    let change = Change { request, path, headers, object: &object, timestamp };
+    let updated = shared.updates.after_post(&change, &posted).await;
+    updated.map_err(|refusal| Box::new(refused(&refusal, &drive)))?;
     let info = posted.info;
     let content_type = info.metadata.get("Content-Type").cloned().unwrap_or_default();
     let mut response = plain_page(202, "").with("X-Backend-Content-Type", content_type);

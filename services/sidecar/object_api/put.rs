@@ -10,7 +10,6 @@ use super::{
     constraints::{BodyLength, check_creation},
     fields::{bad, etags, has, integer, is_true, next_part_power, timestamp},
     kept::{kept_of_footers, kept_of_put},
-    scope,
 };
 use crate::{
     PolicyKind,
@@ -18,6 +17,7 @@ use crate::{
     placement::{self, Path, Refused},
     sidecar::Shared,
     status::{HTML, plain_page, refused},
+    updates::Change,
 };
 
 mod etag;
@@ -37,9 +37,12 @@ pub(crate) async fn put(
     let upload = shared.store.put_object(request.put.clone()).await;
     let upload = upload.map_err(|refusal| request.refused(&refusal))?;
     let intake = Intake::open(exchange, request.form).await?;
-    // Whoever lists the object, or deletes it in time, is told here: of `request.headers` with the footers over them, and
-    // of `stored.previous`.
-    let (stored, _footers) = Transfer { shared, request: &request, intake, upload }.run().await?;
+    let (stored, footers) = Transfer { shared, request: &request, intake, upload }.run().await?;
+    let Request { put, headers, .. } = &request;
+    let change =
+        Change { request: &exchange.head, path, headers, object: &put.object, timestamp: put.timestamp };
+    let updated = shared.updates.after_put(&change, &footers, &stored).await;
+    updated.map_err(|refusal| request.refused(&refusal))?;
     Ok(Response::new(201, HTML, "").with("Etag", format!("\"{}\"", stored.etag)))
 }
 
@@ -59,7 +62,6 @@ impl Request {
         let timestamp = timestamp(&headers)?;
         let length = body_length(exchange);
         check_creation(&mut headers, &object.path, length, timestamp, &shared.config.constraints)?;
-        scope::check_updates(&headers)?;
         let coded = shared.policies.kind(object.partition.policy) == Some(PolicyKind::ErasureCoding);
         if coded {
             object.partition.fragment = fragment(&headers)?;

@@ -35,7 +35,7 @@ pub(super) struct Kept {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     pub(super) objects: BTreeMap<ObjectHash, Kept>,
     /// Sessions asked for.
     pub(super) opened: Vec<SessionOpen>,
@@ -71,9 +71,9 @@ pub(super) struct State {
     /// Second phases that came.
     pub(super) commits: usize,
     /// Updates of listings that it keeps.
-    pub(super) pending: Vec<PendingUpdate>,
+    pub(crate) pending: Vec<PendingUpdate>,
     /// Keeps no such updates.
-    pub(super) refuse_pending: Option<Refusal>,
+    pub(crate) refuse_pending: Option<Refusal>,
     /// What sessions were asked to confirm.
     pub(super) confirmed: Vec<Offer>,
     /// The answer to each offer to confirm, whatever is here.
@@ -89,7 +89,7 @@ pub(super) struct State {
 pub(crate) struct FakeStore(std::sync::Arc<Mutex<State>>);
 
 impl FakeStore {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
 
@@ -464,7 +464,8 @@ impl Store for FakeStore {
         let (before, _) = self.state().info(&post.object.path)?;
         let kept = self.state().post(&post.object.path, post.timestamp, post.metadata, post.content_type)?;
         let info = info_of(&kept).map_err(|_| Refusal::new(Reason::NotFound, "deleted"))?;
-        Ok(Posted { info, previous: before.metadata })
+        let body_type = before.metadata.get("Content-Type").cloned().unwrap_or_default();
+        Ok(Posted { info, previous: before.metadata, body_type })
     }
 
     async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted> {

@@ -179,23 +179,6 @@ async fn says_what_swift_says_of_bad_requests() {
 #[tokio::test]
 async fn what_is_not_served_yet_is_said_and_not_done() {
     let lab = Lab::new();
-    let updates =
-        "X-Container-Host: 127.0.0.1:6201\r\nX-Container-Partition: 1\r\nX-Container-Device: sdb1\r\n";
-    let vectors = [
-        ("X-Container-Host", updates),
-        ("X-Delete-At-Host", "X-Delete-At: 99\r\nX-Delete-At-Host: 127.0.0.1:6201\r\n"),
-    ];
-    for (name, headers) in vectors {
-        let answer = put(&lab, &format!("X-Timestamp: 10\r\n{headers}")).await;
-        assert!(answer.starts_with("HTTP/1.1 501 Not Implemented\r\n") && answer.contains(name), "{answer}");
-    }
-    assert!(lab.store.state().objects.is_empty());
-    let replicated = format!("X-Timestamp: 10\r\nX-Backend-Replication: True\r\n{updates}");
-    assert!(put(&lab, &replicated).await.contains(" 201 "));
-    for method in ["DELETE", "POST"] {
-        let answer = ask(&lab, method, &format!("X-Timestamp: 20\r\n{updates}")).await;
-        assert!(answer.starts_with("HTTP/1.1 501 "), "{method}");
-    }
     for (path, named) in [("/recon/diskusage", "/recon/"), ("/__profile__/all", "/__profile__")] {
         let answer = lab.say(&request(&format!("GET {path}"), "")).await;
         assert!(

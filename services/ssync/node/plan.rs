@@ -197,7 +197,13 @@ impl Plan {
         }
         let policies = settings::sidecar_policies(&self.swift);
         let config = settings::sidecar(&self.config, &self.swift);
-        let sidecar = Sidecar::new(config, Arc::clone(&self.store), policies, self.drain.token());
+        let hash_path = self.swift.hash_path().clone();
+        let sidecar = Sidecar::new(config, Arc::clone(&self.store), policies, hash_path, self.drain.token());
+        let (told, background) = (self.drain.token(), sidecar.clone());
+        self.drain.spawn(async move {
+            told.cancelled().await;
+            background.finish_updates().await;
+        });
         Route::handle(move |connection| {
             let sidecar = sidecar.clone();
             async move {

@@ -90,6 +90,11 @@ pub(super) fn sidecar(config: &Config, swift: &SwiftConf) -> SidecarConfig {
         },
         log_requests: server.log_requests,
         disable_path: config.healthcheck.disable_path.clone(),
+        conn_timeout: config.node.conn_timeout,
+        node_timeout: server.node_timeout,
+        container_update_timeout: server.container_update_timeout,
+        expiring_objects_account_name: server.expiring_objects_account_name.clone(),
+        expiring_objects_container_divisor: u64::from(server.expiring_objects_container_divisor.0),
         constraints: Constraints {
             max_file_size: limits.max_file_size,
             max_object_name_length: size(limits.max_object_name_length),

@@ -272,7 +272,8 @@ impl Store for Fake {
     async fn post_object(&self, post: ObjectPost) -> StoreResult<Posted> {
         self.check()?;
         let (previous, bytes) = self.find(&post.object.path)?;
-        Ok(Posted { info: Self::info(post.metadata, &bytes), previous })
+        let body_type = previous.get("Content-Type").cloned().unwrap_or_default();
+        Ok(Posted { info: Self::info(post.metadata, &bytes), previous, body_type })
     }
 
     async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted> {

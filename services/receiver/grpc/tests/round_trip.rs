@@ -241,7 +241,7 @@ async fn updates_of_listings_are_kept() {
         db_state: None,
     };
     node.remote().queue_update(update.clone()).await.unwrap();
-    assert_eq!(*node.fake.pending.lock().unwrap(), [update]);
+    assert_eq!(*node.store.pending.lock().unwrap(), [update]);
 }
 
 #[tokio::test]
