@@ -114,7 +114,7 @@ async fn a_redirection_is_kept_with_its_shard() {
         let (host, _requests) = server(answer, Duration::ZERO).await;
         deliveries(store.clone()).carry_out(listing(&[&host])).await.unwrap();
         let kept = store.state().pending[0].container_path.clone();
-        assert_eq!(kept.as_ref().map(|path| path.as_bytes()), shard);
+        assert_eq!(kept.as_ref().map(ssync_types::ContainerPath::as_bytes), shard);
     }
 }
 
