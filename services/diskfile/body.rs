@@ -106,7 +106,9 @@ impl BodyReader {
         if self.offset >= self.end {
             self.begin_next_part();
         }
-        let left = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        // The file had this length when it was opened; what is beyond is not the object's.
+        let end = self.end.min(self.object.info.content_length);
+        let left = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         let length = self.object.device.settings.config.disk_chunk_size.max(1).min(left);
         let piece = self.object.read_at(self.offset, length)?;
         if piece.is_empty() {

@@ -48,6 +48,16 @@ pub(crate) async fn get(
     let (info, read) = handle.run(Lane::Request, begin).await??;
     core.counters.requests.add(1);
     let (pieces, body) = mpsc::channel(PIECES_MAX);
+    let read = match read.rest {
+        // All of it is here, and there is room for it.
+        None if read.pieces.len() <= PIECES_MAX => {
+            for piece in read.pieces {
+                let _ = pieces.try_send(Ok(piece));
+            }
+            return Ok((info, body));
+        }
+        _ => read,
+    };
     let sending = Sending { core: Arc::clone(core), handle, pieces };
     tokio::spawn(sending.run(read));
     Ok((info, body))

@@ -30,6 +30,8 @@ use crate::mount;
 const ENTRIES_MAX: usize = 1 << 23;
 /// Longest extended attribute that Linux keeps.
 const ATTRIBUTE_BYTES_MAX: usize = 65_536;
+/// Room for almost every object's metadata.
+const ATTRIBUTE_BYTES_USUAL: usize = 2048;
 /// What Swift's files without names, lock files and directories get, less the umask: the default of Python's os.open.
 const MODE: Mode = Mode::from_raw_mode(0o777);
 /// What Python's open gives, less the umask.
@@ -258,8 +260,14 @@ impl DiskFile for RealFile {
     }
 
     fn attribute(&self, name: &str) -> io::Result<Vec<u8>> {
-        let mut value = vec![0; ATTRIBUTE_BYTES_MAX];
-        let length = fs::fgetxattr(&self.file, name, &mut value[..])?;
+        let mut value = vec![0; ATTRIBUTE_BYTES_USUAL];
+        let length = match fs::fgetxattr(&self.file, name, &mut value[..]) {
+            Err(Errno::RANGE) => {
+                value.resize(ATTRIBUTE_BYTES_MAX, 0);
+                fs::fgetxattr(&self.file, name, &mut value[..])?
+            }
+            length => length?,
+        };
         value.truncate(length);
         Ok(value)
     }
