@@ -26,7 +26,8 @@ def pytest_runtest_setup(item):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item):
-    random.seed(item.nodeid)
+    # Not as above: a name that setting up has chosen would be chosen again.
+    random.seed(item.nodeid + " itself")
 
 
 def pytest_runtest_logreport(report):
