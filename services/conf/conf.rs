@@ -112,6 +112,13 @@ impl Conf {
         if is_paste { self.paste_section(name, options) } else { self.plain_section(name, options) }.map(Some)
     }
 
+    /// Which code paste would load for a filter's section: what its `use` says, or its `paste.filter_factory`.
+    pub fn factory(&self, name: &str) -> Result<Option<Entry>, ConfError> {
+        let Some(options) = self.sections.sections.get(name) else { return Ok(None) };
+        let said = ["use", "paste.filter_factory"].iter().find_map(|key| options.get_key_value(*key));
+        said.map(|(key, raw)| self.entry(key, raw, options)).transpose()
+    }
+
     /// What [DEFAULT] alone says, as a section of this name that is not there would.
     pub fn defaults(&self, name: &str) -> Result<Section, ConfError> {
         self.plain_section(name, &Options::new())

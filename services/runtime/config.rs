@@ -2,6 +2,7 @@
 
 mod mistake;
 mod options;
+mod pipeline;
 mod resolve;
 mod sample;
 #[cfg(test)]
@@ -12,17 +13,24 @@ use std::{collections::BTreeSet, path::Path};
 
 pub use mistake::{ConfigError, Mistake};
 pub use options::{
-    HealthcheckOptions, NodeOptions, OptionSpec, ReplicatorOptions, Scope, ServerOptions, SsyncOptions,
-    TABLES,
+    BackendRatelimitOptions, HealthcheckOptions, NodeOptions, OptionSpec, ReconOptions, ReplicatorOptions,
+    Scope, ServerOptions, SsyncOptions, TABLES,
 };
+pub use pipeline::Filter;
 pub use resolve::{FlagSetting, Layers, Origin, Row};
 pub use sample::sample;
 pub use ssync_conf::Reserve;
-pub use value::{DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue, SyncMethod};
+pub use value::{
+    DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue, StatsdLabelMode, SyncMethod,
+};
 
 use ssync_conf::Conf;
 
+use pipeline::Pipeline;
 use resolve::{ENVIRONMENT_PREFIX, ENVIRONMENT_RESERVED, Reader, View};
+
+/// What the names of labels begin with that the operator adds to metrics (Swift: common/statsd_client.py).
+const USER_LABEL_PREFIX: &str = "statsd_user_label_";
 
 /// Everything that the daemons of a node are told.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +39,16 @@ pub struct Config {
     pub node: NodeOptions,
     /// The object server's own.
     pub server: ServerOptions,
+    /// What stands before the object server, in the order that a request meets it.
+    pub pipeline: Vec<Filter>,
     /// The object server's health check.
     pub healthcheck: HealthcheckOptions,
+    /// What swift-recon asks.
+    pub recon: ReconOptions,
+    /// The limit on requests into a device.
+    pub backend_ratelimit: BackendRatelimitOptions,
+    /// Labels of every metric of the object server that has labels (`statsd_user_label_NAME`).
+    pub statsd_user_labels: Vec<(String, String)>,
     /// What every daemon reads, as the replicator sees it.
     pub replicator_node: NodeOptions,
     /// The replicator's own.
@@ -49,9 +65,12 @@ pub struct Config {
 impl Config {
     /// Reads every option from its strongest layer. Fails with all mistakes at once.
     pub fn resolve(layers: &Layers) -> Result<Self, ConfigError> {
-        let views = Views::of(layers.conf.as_ref())?;
+        let pipeline = Pipeline::of(layers.conf.as_ref())?;
+        let views = Views::of(&pipeline, layers.conf.as_ref())?;
         let mut server_reader = Reader::new(layers, &views.server);
         let mut healthcheck_reader = Reader::new(layers, &views.healthcheck);
+        let mut recon_reader = Reader::new(layers, &views.recon);
+        let mut ratelimit_reader = Reader::new(layers, &views.backend_ratelimit);
         let mut replicator_reader = Reader::new(layers, &views.replicator);
         let mut ssync_reader = Reader::new(layers, &views.ssync);
 
@@ -61,34 +80,65 @@ impl Config {
         let replicator_node_rows = std::mem::take(&mut replicator_reader.rows);
         let server = ServerOptions::read(&mut server_reader);
         let healthcheck = HealthcheckOptions::read(&mut healthcheck_reader);
+        let recon = ReconOptions::read(&mut recon_reader);
+        let backend_ratelimit = BackendRatelimitOptions::read(&mut ratelimit_reader);
         let replicator = ReplicatorOptions::read(&mut replicator_reader);
         let ssync = SsyncOptions::read(&mut ssync_reader);
 
         let mut rows = join(server_node_rows, replicator_node_rows);
         let mut mistakes = strangers(&layers.flags);
         let mut warnings = unknown(layers, &views.ssync);
-        for reader in [server_reader, healthcheck_reader, replicator_reader, ssync_reader] {
+        warnings.extend(pipeline.warnings);
+        for reader in [
+            server_reader,
+            healthcheck_reader,
+            recon_reader,
+            ratelimit_reader,
+            replicator_reader,
+            ssync_reader,
+        ] {
             rows.extend(reader.rows);
             add_new(&mut mistakes, reader.mistakes, |a, b| a.origin == b.origin && a.name == b.name);
             add_new(&mut warnings, reader.warnings, PartialEq::eq);
         }
-        let (server, replicator) = (
-            server.map(|server| server.with_old_names(&mut rows)),
-            replicator.map(|replicator| replicator.with_old_names(&mut rows)),
-        );
-        match (node, server, healthcheck, replicator_node, replicator, ssync) {
-            (
-                Some(node),
-                Some(server),
-                Some(healthcheck),
-                Some(replicator_node),
-                Some(replicator),
-                Some(ssync),
-            ) if mistakes.is_empty() => {
-                Ok(Self { node, server, healthcheck, replicator_node, replicator, ssync, rows, warnings })
-            }
-            _ => Err(ConfigError::Mistakes(mistakes)),
-        }
+        let (
+            Some(node),
+            Some(server),
+            Some(healthcheck),
+            Some(recon),
+            Some(backend_ratelimit),
+            Some(replicator_node),
+            Some(replicator),
+            Some(ssync),
+            true,
+        ) = (
+            node,
+            server,
+            healthcheck,
+            recon,
+            backend_ratelimit,
+            replicator_node,
+            replicator,
+            ssync,
+            mistakes.is_empty(),
+        )
+        else {
+            return Err(ConfigError::Mistakes(mistakes));
+        };
+        Ok(Self {
+            node,
+            server: server.with_old_names(&mut rows),
+            pipeline: pipeline.filters,
+            healthcheck,
+            recon,
+            backend_ratelimit,
+            statsd_user_labels: user_labels(&views.server),
+            replicator_node,
+            replicator: replicator.with_old_names(&mut rows),
+            ssync,
+            rows,
+            warnings,
+        })
     }
 
     /// The row of one option, by the section that reads it and its name.
@@ -127,19 +177,32 @@ impl Layers {
 struct Views {
     server: View,
     healthcheck: View,
+    recon: View,
+    backend_ratelimit: View,
     replicator: View,
     ssync: View,
 }
 
 impl Views {
-    fn of(conf: Option<&Conf>) -> Result<Self, ConfigError> {
+    fn of(pipeline: &Pipeline, conf: Option<&Conf>) -> Result<Self, ConfigError> {
+        let view = |scope| View::of(scope, pipeline.section(scope), conf);
         Ok(Self {
-            server: View::of(Scope::Server, conf)?,
-            healthcheck: View::of(Scope::Healthcheck, conf)?,
-            replicator: View::of(Scope::Replicator, conf)?,
-            ssync: View::of(Scope::Ssync, conf)?,
+            server: view(Scope::Server)?,
+            healthcheck: view(Scope::Healthcheck)?,
+            recon: view(Scope::Recon)?,
+            backend_ratelimit: view(Scope::BackendRatelimit)?,
+            replicator: view(Scope::Replicator)?,
+            ssync: view(Scope::Ssync)?,
         })
     }
+}
+
+fn user_labels(server: &View) -> Vec<(String, String)> {
+    let label = |(name, entry): (&str, &ssync_conf::Entry)| {
+        let name = name.strip_prefix(USER_LABEL_PREFIX)?;
+        Some((name.to_owned(), entry.value().to_owned()))
+    };
+    server.names().filter_map(label).collect()
 }
 
 /// Names that Swift once had, and still reads where the new name is not set.

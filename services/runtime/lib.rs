@@ -16,9 +16,10 @@ mod telemetry;
 
 pub use admin::Admin;
 pub use config::{
-    Config, ConfigError, DurabilityOption, ExpirerDivisor, FileMode, FlagSetting, HealthcheckOptions, Layers,
-    LogFormat, LogLevel, Mistake, NodeOptions, OptionSpec, OptionValue, Origin, ReplicatorOptions, Reserve,
-    Row, Scope, ServerOptions, SsyncOptions, SyncMethod, TABLES, sample,
+    BackendRatelimitOptions, Config, ConfigError, DurabilityOption, ExpirerDivisor, FileMode, Filter,
+    FlagSetting, HealthcheckOptions, Layers, LogFormat, LogLevel, Mistake, NodeOptions, OptionSpec,
+    OptionValue, Origin, ReconOptions, ReplicatorOptions, Reserve, Row, Scope, ServerOptions, SsyncOptions,
+    StatsdLabelMode, SyncMethod, TABLES, sample,
 };
 pub use drain::{Drain, Drained, Shutdown};
 pub use grpc_server::{GrpcOptions, GrpcServer, GrpcServerError};

@@ -4,7 +4,10 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use super::{
     resolve::Reader,
-    value::{DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue, SyncMethod},
+    value::{
+        DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue, StatsdLabelMode,
+        SyncMethod,
+    },
 };
 use ssync_conf::Reserve;
 
@@ -38,13 +41,25 @@ pub enum Scope {
     Replicator,
     /// The health check of the object server: `[filter:healthcheck]`.
     Healthcheck,
+    /// What swift-recon asks of the object server: `[filter:recon]`.
+    Recon,
+    /// The limit on requests into a device: `[filter:backend_ratelimit]`.
+    BackendRatelimit,
     /// This program: `[ssync]`.
     Ssync,
 }
 
 impl Scope {
     /// All scopes, in the order of the sample.
-    pub const ALL: [Self; 5] = [Self::Node, Self::Server, Self::Healthcheck, Self::Replicator, Self::Ssync];
+    pub const ALL: [Self; 7] = [
+        Self::Node,
+        Self::Server,
+        Self::Healthcheck,
+        Self::Recon,
+        Self::BackendRatelimit,
+        Self::Replicator,
+        Self::Ssync,
+    ];
 
     /// The section that the sample puts it in.
     #[must_use]
@@ -54,6 +69,8 @@ impl Scope {
             Self::Server => "app:object-server",
             Self::Replicator => "object-replicator",
             Self::Healthcheck => "filter:healthcheck",
+            Self::Recon => "filter:recon",
+            Self::BackendRatelimit => "filter:backend_ratelimit",
             Self::Ssync => "ssync",
         }
     }
@@ -67,6 +84,8 @@ impl Scope {
             Self::Server => "server",
             Self::Replicator => "replicator",
             Self::Healthcheck => "healthcheck",
+            Self::Recon => "recon",
+            Self::BackendRatelimit => "ratelimit",
         }
     }
 }
@@ -152,16 +171,20 @@ options! {
         recon_cache_path: PathBuf = "/var/cache/swift",
         /// Least level that is logged.
         log_level: LogLevel = "INFO",
-        /// Host of a StatsD server; nothing is sent without one.
-        log_statsd_host: String = "" unused "no metrics go to StatsD yet; scrape /metrics of admin_bind",
+        /// Host of a StatsD server that the object server's metrics go to; nothing is sent without one.
+        log_statsd_host: String = "",
         /// Port of the StatsD server.
-        log_statsd_port: u16 = "8125" unused "no metrics go to StatsD yet; scrape /metrics of admin_bind",
+        log_statsd_port: u16 = "8125",
         /// Share of events that are sent to StatsD.
-        log_statsd_default_sample_rate: f64 = "1.0" unused "no metrics go to StatsD yet; scrape /metrics of admin_bind",
+        log_statsd_default_sample_rate: f64 = "1.0",
         /// Factor on the sample rates of single metrics.
-        log_statsd_sample_rate_factor: f64 = "1.0" unused "no metrics go to StatsD yet; scrape /metrics of admin_bind",
+        log_statsd_sample_rate_factor: f64 = "1.0",
         /// What stands before the name of each metric.
-        log_statsd_metric_prefix: String = "" unused "no metrics go to StatsD yet; scrape /metrics of admin_bind",
+        log_statsd_metric_prefix: String = "",
+        /// Send metrics without labels to StatsD.
+        statsd_emit_legacy: bool = "true",
+        /// How metrics with labels are sent to StatsD, beside the others. `statsd_user_label_NAME = VALUE` adds a label to each.
+        statsd_label_mode: StatsdLabelMode = "disabled",
         /// User that a daemon becomes when root starts it. A name that is not in /etc/passwd is an error if it was set,
         /// and a warning if it is the default.
         user: String = "swift",
@@ -195,6 +218,9 @@ options! {
         replication_failure_ratio: f64 = "1.0",
         /// Seconds to wait for a client to send something.
         client_timeout: Duration = "60",
+        /// Seconds that a connection may be idle between two requests, 0 for one request a connection; client_timeout where it
+        /// is not set.
+        keepalive_timeout: Option<Duration> = "",
         /// Seconds to wait for a container server to answer.
         node_timeout: Duration = "3",
         /// Seconds that a client waits for a container update before it goes on in the background.
@@ -219,14 +245,22 @@ options! {
         allowed_headers: Vec<String> = "Content-Disposition, Content-Encoding, X-Delete-At, X-Object-Manifest, X-Static-Large-Object, Cache-Control, Content-Language, Expires, X-Robots-Tag",
         /// Seconds above which a DELETE is logged with its timings; -1 for never.
         slow_delete_log_threshold_seconds: i32 = "120" unused "slow requests are not logged apart yet",
-        /// Name in logs and in StatsD metrics.
-        log_name: String = "object-server" unused "there is no StatsD yet, and log lines have no name",
+        /// Name in StatsD metrics.
+        log_name: String = "object-server",
         /// Write a line for each request.
         log_requests: bool = "true",
+        /// That line: remote_addr, time, method, path, disk, partition, account, container, object, status, content_length,
+        /// referer, txn_id, user_agent, trans_time, additional_info, pid and policy_index in braces. `{path.anonymized}` is
+        /// the digest of a field, `{time.Y}` a part of the time.
+        log_format: String = "{remote_addr} - - [{time.d}/{time.b}/{time.Y}:{time.H}:{time.M}:{time.S} +0000] \"{method} {path}\" {status} {content_length} \"{referer}\" \"{txn_id}\" \"{user_agent}\" {trans_time:.4f} \"{additional_info}\" {pid} {policy_index}",
+        /// Digest by which fields are made anonymous: md5, sha1, sha224, sha256, sha384 or sha512.
+        log_anonymization_method: String = "md5",
+        /// What is digested before each of them.
+        log_anonymization_salt: String = "",
         /// Worker processes; auto for one for each core.
         workers: Option<u32> = "auto" unused "one process has a thread for each core",
-        /// Seconds that a request is drawn out to, to imitate slow devices.
-        slow: Duration = "0" unused "it is an aid for Swift's own tests",
+        /// Seconds that a PUT or DELETE is drawn out to, to imitate slow devices.
+        slow: Duration = "0",
         /// Chunks between two yields.
         cooperative_period: u32 = "0" unused "disks have threads of their own here",
         /// Threads for disk I/O of one process.
@@ -241,6 +275,39 @@ options! {
     struct HealthcheckOptions in Healthcheck {
         /// A file that, while it exists, makes /healthcheck answer 503.
         disable_path: Option<PathBuf> = "",
+    }
+
+    /// What swift-recon asks of the object server.
+    struct ReconOptions in Recon {
+        /// Folder of the recon cache that is shown.
+        recon_cache_path: PathBuf = "/var/cache/swift",
+    }
+
+    /// The limit on requests into each device.
+    struct BackendRatelimitOptions in BackendRatelimit {
+        /// A file whose section [backend_ratelimit] overrides these options while the server runs.
+        /// `backend-ratelimit.conf` in swift_dir where it is not set.
+        backend_ratelimit_conf_path: Option<PathBuf> = "",
+        /// Seconds between two looks at that file; 0 for one at the start only.
+        config_reload_interval: Duration = "60",
+        /// Seconds of idleness that a device may make up for with a burst.
+        requests_per_device_rate_buffer: f64 = "1.0",
+        /// Requests a second into one device; 0 for no limit.
+        requests_per_device_per_second: f64 = "0.0",
+        /// The same of DELETE alone.
+        delete_requests_per_device_per_second: f64 = "0.0",
+        /// The same of GET alone.
+        get_requests_per_device_per_second: f64 = "0.0",
+        /// The same of HEAD alone.
+        head_requests_per_device_per_second: f64 = "0.0",
+        /// The same of POST alone.
+        post_requests_per_device_per_second: f64 = "0.0",
+        /// The same of PUT alone.
+        put_requests_per_device_per_second: f64 = "0.0",
+        /// The same of REPLICATE alone.
+        replicate_requests_per_device_per_second: f64 = "0.0",
+        /// The same of UPDATE alone, which container servers have and object servers have not.
+        update_requests_per_device_per_second: f64 = "0.0",
     }
 
     /// What the replicator reads.

@@ -95,10 +95,9 @@ pub(super) struct View {
 }
 
 impl View {
-    /// The view of the section of `scope`. Where paste reads a section, and where `[DEFAULT]` counts, is Swift's to say;
-    /// `[ssync]` is ours alone and inherits nothing.
-    pub(super) fn of(scope: Scope, conf: Option<&Conf>) -> Result<Self, ConfError> {
-        let name = scope.section();
+    /// The view of the section `name`, which is that of `scope` by whatever name. Where paste reads a section, and where
+    /// `[DEFAULT]` counts, is Swift's to say; `[ssync]` is ours alone and inherits nothing.
+    pub(super) fn of(scope: Scope, name: &str, conf: Option<&Conf>) -> Result<Self, ConfError> {
         let Some(conf) = conf else { return Ok(Self { scope, section: Section::new(name) }) };
         let section = match conf.find(name)? {
             Some(section) => section,

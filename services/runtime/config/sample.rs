@@ -25,8 +25,9 @@ pub fn sample() -> String {
     let mut text = HEAD.to_owned();
     for scope in Scope::ALL {
         if scope == Scope::Server {
-            text.push_str("[pipeline:main]\npipeline = healthcheck recon object-server\n\n");
-            text.push_str("[filter:recon]\nuse = egg:swift#recon\n\n");
+            text.push_str(
+                "[pipeline:main]\npipeline = healthcheck recon backend_ratelimit object-server\n\n",
+            );
         }
         text.push_str(&section(scope));
     }
@@ -40,6 +41,8 @@ fn section(scope: Scope) -> String {
     match scope {
         Scope::Server => text.push_str("use = egg:swift#object\n"),
         Scope::Healthcheck => text.push_str("use = egg:swift#healthcheck\n"),
+        Scope::Recon => text.push_str("use = egg:swift#recon\n"),
+        Scope::BackendRatelimit => text.push_str("use = egg:swift#backend_ratelimit\n"),
         Scope::Node | Scope::Replicator | Scope::Ssync => {}
     }
     text.push_str("#\n");

@@ -206,6 +206,22 @@ words! {
 }
 
 words! {
+    /// How metrics with labels are written.
+    StatsdLabelMode ("disabled, graphite, librato, influxdb or dogstatsd") {
+        /// Not at all.
+        Disabled = "disabled",
+        /// Behind the name, with `;`.
+        Graphite = "graphite",
+        /// Behind the name, with `#`.
+        Librato = "librato",
+        /// Behind the name, with `,`.
+        Influxdb = "influxdb",
+        /// At the end, with `|#`.
+        Dogstatsd = "dogstatsd",
+    }
+}
+
+words! {
     /// How logs are written.
     LogFormat ("text or json") {
         /// Lines for people.
