@@ -4,10 +4,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 5] = [
     "ssync/v1/types.proto",
     "ssync/v1/replication_service.proto",
     "ssync/v1/object_service.proto",
+    "ssync/v1/device_service.proto",
     "ssync/admin/v1/admin_service.proto",
 ];
 

@@ -15,6 +15,7 @@ mod partition;
 mod pending_update;
 mod release;
 mod session;
+mod survey;
 mod timestamp;
 mod update;
 mod verdict;
@@ -59,6 +60,14 @@ pub const RANGES_MAX: usize = 64;
 pub const FEATURES_MAX: usize = 64;
 /// Longest digest of a ring.
 pub const RING_DIGEST_BYTES_MAX: usize = 64;
+/// Most names in a survey of devices.
+pub const SURVEY_ENTRIES_MAX: usize = 1024;
+/// Most mounts in a survey of devices.
+pub const SURVEY_MOUNTS_MAX: usize = 4096;
+/// Most kinds of quarantined things of one device.
+pub const QUARANTINED_MAX: usize = 1024;
+/// Longest name in a survey of devices.
+pub const SURVEY_NAME_BYTES_MAX: usize = 1024;
 /// Longest text for logs.
 pub const TEXT_BYTES_MAX: usize = 1024;
 /// Largest request. Everything above fits into it.

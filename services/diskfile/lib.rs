@@ -38,6 +38,7 @@ mod quarantine;
 mod queue;
 mod release;
 mod suffix_hash;
+mod survey;
 mod sweep;
 mod temporary;
 mod writer;

@@ -21,7 +21,8 @@ fn problem(path: &Path, error: &io::Error) -> String {
     format!("{} is not usable ({error})", path.display())
 }
 
-fn is_mount(path: &Path) -> io::Result<bool> {
+/// Whether something is mounted there, or an operator says so.
+pub(crate) fn is_mount(path: &Path) -> io::Result<bool> {
     let marked = || fs::metadata(path.join(MARKER)).is_ok_and(|marker| marker.is_file());
     let own = fs::symlink_metadata(path)?;
     if own.is_symlink() {

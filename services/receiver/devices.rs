@@ -8,7 +8,7 @@ use std::{
 };
 
 use ssync_diskfile::{Device, Devices, DiskError, PolicyKind, Space};
-use ssync_types::{DeviceName, PolicyIndex, Reason, Refusal};
+use ssync_types::{DeviceName, PolicyIndex, Reason, Refusal, SurveyedEntry};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -88,6 +88,20 @@ impl DeviceTable {
 
     pub(crate) fn disk(&self) -> &Devices {
         &self.devices
+    }
+
+    /// The disk layer, for work of the caller's own threads.
+    pub(crate) fn shared_disk(&self) -> Arc<Devices> {
+        Arc::clone(&self.devices)
+    }
+
+    /// How a device is, as operators ask. It need not be usable.
+    pub(crate) async fn survey(&self, name: &DeviceName) -> Result<SurveyedEntry, Refusal> {
+        let known = self.known(name)?;
+        let (devices, device) = (Arc::clone(&self.devices), name.clone());
+        let found = known.pool.look(move || devices.survey(device.as_str())).await;
+        self.forget(name, &known);
+        found
     }
 
     /// Refuses a policy that swift.conf does not have.

@@ -9,7 +9,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use ssync_api::{
     convert::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX},
     status::to_status,
-    v1::{object_service_server::ObjectServiceServer, replication_service_server::ReplicationServiceServer},
+    v1::{
+        device_service_server::DeviceServiceServer, object_service_server::ObjectServiceServer,
+        replication_service_server::ReplicationServiceServer,
+    },
 };
 use ssync_store::Store;
 use ssync_types::{Invalid, Refusal};
@@ -19,11 +22,13 @@ use tonic::Status;
 use crate::caller::IsLocal;
 
 mod batch;
+mod device;
 mod object;
 mod replication;
 mod requests;
 mod responses;
 
+pub use device::DeviceGrpc;
 pub use object::ObjectGrpc;
 pub use replication::ReplicationGrpc;
 
@@ -63,20 +68,28 @@ impl fmt::Debug for GrpcSettings {
     }
 }
 
-/// The two services over one store, with the contract's limits on messages. Health, reflection and the server itself are
+/// The services over one store, with the contract's limits on messages. Health, reflection and the server itself are
 /// the caller's: every server of the program has them in the same way.
 #[must_use]
 pub fn services(
     store: Arc<dyn Store>,
     settings: GrpcSettings,
-) -> (ReplicationServiceServer<ReplicationGrpc>, ObjectServiceServer<ObjectGrpc>) {
+) -> (
+    ReplicationServiceServer<ReplicationGrpc>,
+    ObjectServiceServer<ObjectGrpc>,
+    DeviceServiceServer<DeviceGrpc>,
+) {
     let replication = ReplicationGrpc::new(Arc::clone(&store), settings.clone());
+    let device = DeviceGrpc::new(Arc::clone(&store));
     let object = ObjectGrpc::new(store, settings);
     (
         ReplicationServiceServer::new(replication)
             .max_decoding_message_size(REQUEST_BYTES_MAX)
             .max_encoding_message_size(RESPONSE_BYTES_MAX),
         ObjectServiceServer::new(object)
+            .max_decoding_message_size(REQUEST_BYTES_MAX)
+            .max_encoding_message_size(RESPONSE_BYTES_MAX),
+        DeviceServiceServer::new(device)
             .max_decoding_message_size(REQUEST_BYTES_MAX)
             .max_encoding_message_size(RESPONSE_BYTES_MAX),
     )

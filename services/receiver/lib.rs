@@ -27,6 +27,7 @@ mod release;
 mod ring_placement;
 mod session;
 mod slot;
+mod survey;
 mod upload;
 mod waiting;
 
@@ -36,7 +37,7 @@ pub use caller::IsLocal;
 pub use config::ReceiverConfig;
 pub use counters::CountersSnapshot;
 pub use devices::DeviceStatus;
-pub use grpc::{GrpcSettings, ObjectGrpc, ReplicationGrpc, services};
+pub use grpc::{DeviceGrpc, GrpcSettings, ObjectGrpc, ReplicationGrpc, services};
 pub use placement::Placement;
 pub use receiver::Receiver;
 pub use registry::SessionInfo;

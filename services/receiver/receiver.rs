@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use ssync_diskfile::Devices;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
 use ssync_types::{
-    ByteRange, Deleted, DeviceName, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    PartitionRef, PendingUpdate, Posted, ReadOptions, Rehash, SessionOpen, Suffix, SuffixHashes,
+    ByteRange, Deleted, DeviceName, DeviceSurvey, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
+    Offer, PartitionRef, PendingUpdate, Posted, ReadOptions, Rehash, SessionOpen, Suffix, SuffixHashes,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::{
     pool::Lane,
     read,
     registry::SessionInfo,
-    release, session, upload,
+    release, session, survey, upload,
 };
 
 /// A storage node.
@@ -127,6 +127,10 @@ impl Store for Receiver {
         let handle = self.core.devices.open(&partition.device).await?;
         let (policy, number) = (partition.policy, partition.partition);
         handle.run(Lane::Request, move |device| device.invalidate_suffixes(policy, number, &suffixes)).await
+    }
+
+    async fn survey_devices(&self) -> StoreResult<DeviceSurvey> {
+        survey::survey(&self.core).await
     }
 
     async fn put_object(&self, put: ObjectPut) -> StoreResult<Upload> {

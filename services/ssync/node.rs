@@ -13,7 +13,8 @@ use ssync_runtime::{BindAddress, Config, Drain, Drained, Health, Metrics, Shutdo
 use plan::Plan;
 
 /// Names by which the health service answers, beside the whole server.
-const SERVICES: [&str; 2] = ["ssync.v1.ReplicationService", "ssync.v1.ObjectService"];
+const SERVICES: [&str; 3] =
+    ["ssync.v1.ReplicationService", "ssync.v1.ObjectService", "ssync.v1.DeviceService"];
 
 /// Time that questions to the admin service get to end, after everything else has.
 const ADMIN_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use ssync_api::{convert, v1};
 use ssync_types::{
-    ByteRange, Deleted, Invalid, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash, SessionOpen, Suffix, SuffixHashes,
+    ByteRange, Deleted, DeviceSurvey, Invalid, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
+    Offer, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash, SessionOpen, Suffix,
+    SuffixHashes,
 };
 use tokio::{sync::mpsc, time::timeout};
 use tonic::{Request, Response, Status};
@@ -148,6 +149,12 @@ impl Store for RemoteStore {
         let mut client = lease.replication();
         let call = client.invalidate_suffixes(request(message));
         self.inner.unary(self.inner.settings.unary_timeout, call).await.map(|_| ())
+    }
+
+    async fn survey_devices(&self) -> StoreResult<DeviceSurvey> {
+        let lease = self.inner.control.lease();
+        let mut client = lease.devices();
+        self.answer(client.survey_devices(request(v1::SurveyDevicesRequest {}))).await
     }
 
     async fn put_object(&self, put: ObjectPut) -> StoreResult<Upload> {

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use ssync_types::{
-    BodyEvent, ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions, Refusal, Rehash, ReleaseItem, ReleaseResult,
-    SessionEvent, SessionOpen, Suffix, SuffixHashes, UpdateMessage, Want,
+    BodyEvent, ByteRange, Deleted, DeviceSurvey, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
+    Offer, PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions, Refusal, Rehash, ReleaseItem,
+    ReleaseResult, SessionEvent, SessionOpen, Suffix, SuffixHashes, UpdateMessage, Want,
 };
 use tokio::sync::mpsc;
 
@@ -95,6 +95,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Marks suffixes as stale.
     async fn invalidate_suffixes(&self, partition: PartitionRef, suffixes: Vec<Suffix>) -> StoreResult<()>;
+
+    /// How the node's devices are, as operators ask.
+    async fn survey_devices(&self) -> StoreResult<DeviceSurvey>;
 
     /// Begins to store an object. Returns when the upload is let in: the device is there, nothing as new stands in its
     /// place, the conditions hold. So a client that waits for leave to send its body gets it only then.

@@ -17,6 +17,7 @@ mod refusal;
 mod release;
 mod session;
 mod suffix;
+mod survey;
 mod timestamp;
 mod update;
 
@@ -36,5 +37,6 @@ pub use refusal::{Reason, Refusal};
 pub use release::{ReleaseFile, ReleaseItem, ReleaseOutcome, ReleaseResult};
 pub use session::{Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, SessionProtocol, Summary};
 pub use suffix::{Rehash, Suffix, SuffixHash, SuffixHashes};
+pub use survey::{DeviceSurvey, EntryState, MountPoint, Quarantined, SurveyedEntry, Usage};
 pub use timestamp::Timestamp;
 pub use update::{BodyEnd, InlineBody, Outcome, PutUpdate, Update, UpdateMessage, UpdateOp, UpdateResult};

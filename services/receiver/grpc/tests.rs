@@ -52,7 +52,7 @@ impl Node {
     async fn start_with(store: Fake, settings: GrpcSettings, mut server: Server) -> Self {
         let store = Arc::new(store);
         let drain = settings.drain.clone();
-        let (replication, object) = services(Arc::clone(&store) as Arc<dyn Store>, settings);
+        let (replication, object, _) = services(Arc::clone(&store) as Arc<dyn Store>, settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = server.add_service(replication).add_service(object);

@@ -8,9 +8,9 @@ use std::{
 use async_trait::async_trait;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
 use ssync_types::{
-    ByteRange, Deleted, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer, Outcome,
-    Partition, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash, SessionEvent, SessionOpen,
-    Suffix, SuffixHashes, UpdateMessage, UpdateOp,
+    ByteRange, Deleted, DeviceSurvey, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
+    Outcome, Partition, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash, SessionEvent,
+    SessionOpen, Suffix, SuffixHashes, UpdateMessage, UpdateOp,
 };
 use tokio::sync::mpsc;
 
@@ -81,6 +81,10 @@ fn operation(message: &UpdateMessage) -> Option<&'static str> {
 
 #[async_trait]
 impl Store for Faulty {
+    async fn survey_devices(&self) -> StoreResult<DeviceSurvey> {
+        self.inner.survey_devices().await
+    }
+
     async fn missing_check(
         &self,
         partition: PartitionRef,

@@ -15,11 +15,11 @@ use ssync_store::{
     UPLOAD_QUEUE_MAX, Upload,
 };
 use ssync_types::{
-    Accepted, BodyEnd, BodyEvent, ByteRange, CommitMode, Deleted, Durability, HashPathConfig, Metadata,
-    ObjectDelete, ObjectHash, ObjectInfo, ObjectKind, ObjectPath, ObjectPost, ObjectPut, ObjectRef, Offer,
-    Outcome, PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions, Reason, Refusal, Rehash, ReleaseItem,
-    SessionEvent, SessionOpen, Stored, Suffix, SuffixHash, SuffixHashes, Summary, Timestamp, UpdateMessage,
-    UpdateOp, UpdateResult,
+    Accepted, BodyEnd, BodyEvent, ByteRange, CommitMode, Deleted, DeviceSurvey, Durability, HashPathConfig,
+    Metadata, ObjectDelete, ObjectHash, ObjectInfo, ObjectKind, ObjectPath, ObjectPost, ObjectPut, ObjectRef,
+    Offer, Outcome, PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions, Reason, Refusal, Rehash,
+    ReleaseItem, SessionEvent, SessionOpen, Stored, Suffix, SuffixHash, SuffixHashes, Summary, Timestamp,
+    UpdateMessage, UpdateOp, UpdateResult,
 };
 use tokio::sync::mpsc;
 
@@ -82,6 +82,8 @@ pub(crate) struct State {
     pub(super) hold_confirms: bool,
     /// Ends the session when something is to be confirmed.
     pub(super) refuse_confirm: Option<Refusal>,
+    /// What it says of its devices.
+    pub(super) survey: DeviceSurvey,
 }
 
 /// The store.
@@ -320,6 +322,10 @@ async fn body(messages: &mut mpsc::Receiver<UpdateMessage>) -> Option<(Bytes, Op
 
 #[async_trait]
 impl Store for FakeStore {
+    async fn survey_devices(&self) -> StoreResult<DeviceSurvey> {
+        Ok(self.state().survey.clone())
+    }
+
     async fn missing_check(
         &self,
         _: PartitionRef,

@@ -224,8 +224,8 @@ impl Plan {
             &self.health,
             &self.metrics,
         )?;
-        let (replication, object) = services(Arc::clone(&self.store), grpc);
-        Ok(server.add_service(replication).add_service(object))
+        let (replication, object, device) = services(Arc::clone(&self.store), grpc);
+        Ok(server.add_service(replication).add_service(object).add_service(device))
     }
 
     fn admin_server(&self) -> anyhow::Result<GrpcServer> {

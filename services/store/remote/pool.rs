@@ -10,7 +10,10 @@ use std::{
 
 use ssync_api::{
     convert::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX},
-    v1::{object_service_client::ObjectServiceClient, replication_service_client::ReplicationServiceClient},
+    v1::{
+        device_service_client::DeviceServiceClient, object_service_client::ObjectServiceClient,
+        replication_service_client::ReplicationServiceClient,
+    },
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -104,6 +107,12 @@ impl Lease {
 
     pub(super) fn objects(&self) -> ObjectServiceClient<Guarded> {
         ObjectServiceClient::new(self.channel.clone())
+            .max_encoding_message_size(REQUEST_BYTES_MAX)
+            .max_decoding_message_size(RESPONSE_BYTES_MAX)
+    }
+
+    pub(super) fn devices(&self) -> DeviceServiceClient<Guarded> {
+        DeviceServiceClient::new(self.channel.clone())
             .max_encoding_message_size(REQUEST_BYTES_MAX)
             .max_decoding_message_size(RESPONSE_BYTES_MAX)
     }

@@ -107,8 +107,22 @@ impl Drop for Counted {
     }
 }
 
+/// What it says of its devices.
+pub(super) fn survey() -> DeviceSurvey {
+    let entry = SurveyedEntry {
+        name: "sdb1".to_owned(),
+        state: EntryState::Unmounted,
+        quarantined: vec![Quarantined { kind: "objects".to_owned(), count: 2 }],
+    };
+    DeviceSurvey { entries: vec![entry], mounts: Vec::new() }
+}
+
 #[async_trait]
 impl Store for Fake {
+    async fn survey_devices(&self) -> StoreResult<DeviceSurvey> {
+        Ok(survey())
+    }
+
     /// Wants the data of odd hashes.
     async fn missing_check(
         &self,

@@ -318,9 +318,9 @@ async fn what_ends_a_session_is_its_last_event() {
 async fn a_unix_socket_does_as_well() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("receiver.sock");
-    let (replication, objects) = services(Arc::new(Fake::default()), settings());
+    let (replication, objects, devices) = services(Arc::new(Fake::default()), settings());
     let listener = UnixListener::bind(&path).unwrap();
-    let router = Server::builder().add_service(replication).add_service(objects);
+    let router = Server::builder().add_service(replication).add_service(objects).add_service(devices);
     let server = tokio::spawn(router.serve_with_incoming(UnixListenerStream::new(listener)));
     let remote = RemoteStore::new(StoreAddress::Unix(path.clone()), RemoteSettings::default()).unwrap();
     // Local, so that even a release is granted.
@@ -329,6 +329,7 @@ async fn a_unix_socket_does_as_well() {
     accepted(&mut session).await;
     session.messages.send(put(1, "o", 3, Some(b"abc"))).await.unwrap();
     assert_eq!(results(&mut session, 1).await[0].outcome, Outcome::Applied);
+    assert_eq!(remote.survey_devices().await, Ok(fake::survey()));
     server.abort();
 
     let nobody =
