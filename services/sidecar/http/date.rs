@@ -1,6 +1,7 @@
 //! Dates as HTTP writes them (RFC 9110, 5.6.7).
 
-const SECONDS_PER_DAY: u64 = 86_400;
+/// Seconds of a day.
+pub(crate) const SECONDS_PER_DAY: u64 = 86_400;
 const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -13,14 +14,6 @@ pub(crate) fn http_date(seconds: u64) -> String {
     let month = MONTHS[(month - 1) as usize];
     let (hour, minute, second) = clock(seconds);
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
-}
-
-/// `06/Nov/1994:08:49:37` for seconds since the epoch, as access logs write it.
-pub(crate) fn log_date(seconds: u64) -> String {
-    let (year, month, day) = civil(seconds / SECONDS_PER_DAY);
-    let month = MONTHS[(month - 1) as usize];
-    let (hour, minute, second) = clock(seconds);
-    format!("{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02}")
 }
 
 /// Seconds since the epoch of a date in any of HTTP's three forms; `None` for what is no date. A time before the epoch is
@@ -71,13 +64,14 @@ fn full_year(text: &str) -> Option<u64> {
     })
 }
 
-fn clock(seconds: u64) -> (u64, u64, u64) {
+/// Hour, minute and second of the day.
+pub(crate) fn clock(seconds: u64) -> (u64, u64, u64) {
     (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
 }
 
 /// Year, month and day of the Gregorian calendar, `days` after 1 January 1970. Counts in eras of 400 years that begin
 /// with March, so that the leap day is the last of its year.
-fn civil(days: u64) -> (u64, u64, u64) {
+pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
     const DAYS_PER_ERA: u64 = 146_097;
     const DAYS_BEFORE_EPOCH: u64 = 719_468;
     let days = days + DAYS_BEFORE_EPOCH;
@@ -119,7 +113,6 @@ mod tests {
         for (seconds, date) in dates {
             assert_eq!(http_date(seconds), date);
         }
-        assert_eq!(log_date(784_111_777), "06/Nov/1994:08:49:37");
     }
 
     #[test]
