@@ -1,8 +1,10 @@
 //! What an operator can set, under Swift's names (object-server.conf, `[DEFAULT]` and `[app:object-server]`).
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use ssync_protocol::FailureLimits;
+
+use crate::{FilterConfig, LineFormat};
 
 /// Options of the sidecar.
 #[derive(Debug, Clone)]
@@ -11,8 +13,9 @@ pub struct SidecarConfig {
     pub client_timeout: Duration,
     /// How long a peer may take to receive a piece of an answer.
     pub write_timeout: Duration,
-    /// `keepalive_timeout`: how long a connection may be idle between two requests, and a head may take.
-    pub keepalive_timeout: Duration,
+    /// `keepalive_timeout`: how long a connection may be idle between two requests; zero for one request a connection. Not
+    /// set: as long as `client_timeout`.
+    pub keepalive_timeout: Option<Duration>,
     /// `max_upload_time`: how long a PUT may take in all.
     pub max_upload_time: Duration,
     /// `network_chunk_size`: most bytes of a piece of a body.
@@ -25,8 +28,12 @@ pub struct SidecarConfig {
     pub failure_limits: FailureLimits,
     /// `log_requests`.
     pub log_requests: bool,
-    /// `disable_path` of the health check: while the file is there, the node reports itself as unavailable.
-    pub disable_path: Option<PathBuf>,
+    /// `log_format`, with its digest.
+    pub log_format: LineFormat,
+    /// `slow`: how long a PUT or DELETE takes at the least.
+    pub slow: Duration,
+    /// What stands before the object server, in the order that a request meets it.
+    pub filters: Vec<FilterConfig>,
     /// `conn_timeout`: how long a container's server may take to be connected to.
     pub conn_timeout: Duration,
     /// `node_timeout`: how long it may take to answer.
@@ -57,14 +64,16 @@ impl Default for SidecarConfig {
         Self {
             client_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
-            keepalive_timeout: Duration::from_secs(60),
+            keepalive_timeout: None,
             max_upload_time: Duration::from_secs(86_400),
             network_chunk_size: 65_536,
             allowed_headers: allowed.map(str::to_owned).to_vec(),
             replication_server: true,
             failure_limits: FailureLimits::default(),
             log_requests: true,
-            disable_path: None,
+            log_format: LineFormat::default(),
+            slow: Duration::ZERO,
+            filters: vec![FilterConfig::Healthcheck { disable_path: None }],
             conn_timeout: Duration::from_millis(500),
             node_timeout: Duration::from_secs(3),
             container_update_timeout: Duration::from_secs(1),

@@ -1,4 +1,4 @@
-//! From a request to its handler (Swift: obj/server.py `__call__`, common/middleware/healthcheck.py).
+//! From a request to its handler (Swift: obj/server.py `__call__`).
 
 use std::time::Instant;
 
@@ -7,46 +7,64 @@ use tracing::Instrument as _;
 use crate::{
     Sidecar,
     access_log::AccessLog,
-    http::{Exchange, HttpError, Response, ResponseBody},
+    http::{Exchange, HttpError, Response},
     object_api, placement,
     placement::Path,
     replicate, ssync_verb,
-    status::{HTML, PLAIN, plain_page, text},
-    trace,
+    status::{HTML, plain_page},
+    timing, trace,
 };
 
-/// Paths that belong to middlewares of Swift's pipeline which are not here (common/middleware/recon.py, xprofile.py).
-const NOT_SERVED: [(&str, &str); 2] = [
-    ("/recon/", "this server does not serve swift-recon's figures; its own are in its metrics"),
-    ("/__profile__", "this server has no profiler"),
-];
 const METHODS: [&str; 8] = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "REPLICATE", "SSYNC"];
 /// Those that `replication_server = false` turns away.
 const REPLICATION_METHODS: [&str; 2] = ["REPLICATE", "SSYNC"];
+/// Those that `slow` draws out.
+const SLOW_METHODS: [&str; 2] = ["PUT", "DELETE"];
 
 impl Sidecar {
     /// Answers one request.
     pub(crate) async fn dispatch(&self, exchange: &mut Exchange<'_>) -> Result<(), HttpError> {
+        let shared = &self.shared;
         let path = Path::of_target(&exchange.head.target);
-        if path.as_bytes() == b"/healthcheck" {
-            return exchange.respond(self.health(&exchange.head.method)).await;
+        let filtered = shared.filters.answer(&*shared.store, &shared.statsd, &exchange.head, &path).await;
+        match filtered {
+            Some(response) => exchange.respond(response).await,
+            None => self.serve(exchange, &path).await,
         }
-        if let Some(response) = not_served(&path) {
-            return exchange.respond(response).await;
-        }
+    }
+
+    /// Answers one request that no filter has answered, and says so in the log.
+    async fn serve(&self, exchange: &mut Exchange<'_>, path: &Path) -> Result<(), HttpError> {
         let started = Instant::now();
+        let config = &self.shared.config;
         let log = AccessLog::begin(exchange.peer(), &exchange.head, path.quoted());
         let method = String::from_utf8_lossy(&exchange.head.method).into_owned();
-        let answer = match self.check(&method, &path) {
+        let answer = match self.check(&method, path) {
             Ok(()) => {
                 let span = trace::span(&exchange.head, &path.quoted());
-                self.answer(&method, &path, exchange).instrument(span).await
+                let answer = self.answer(&method, path, exchange).instrument(span).await;
+                let took = exchange.begun().unwrap_or_else(Instant::now) - started;
+                timing::record(
+                    &self.shared.statsd,
+                    &self.shared.policies,
+                    &exchange.head,
+                    path,
+                    answer.status(),
+                    took,
+                );
+                answer
             }
             Err(refused) => Answer::Response(*refused),
         };
+        // As in Swift it ends when the answer begins: how long a body takes is its reader's affair.
+        let took = exchange.begun().unwrap_or_else(Instant::now) - started;
         let (status, length, sent) = match answer {
             Answer::Response(response) => {
-                let (status, announced) = (response.status, response.content_length());
+                let is_slow = SLOW_METHODS.contains(&method.as_str());
+                if let Some(slow) = config.slow.checked_sub(took).filter(|slow| is_slow && !slow.is_zero()) {
+                    tokio::time::sleep(slow).await;
+                }
+                let (status, announced) = (response.status, exchange.announced(&response));
                 let sent = exchange.respond(response).await;
                 let length = if sent.is_ok() { announced } else { Some(exchange.bytes_sent()) };
                 if let Err(error) = &sent {
@@ -56,8 +74,8 @@ impl Sidecar {
             }
             Answer::Sent(sent) => (200, None, sent),
         };
-        if self.shared.config.log_requests {
-            log.end(status, length, started.elapsed());
+        if config.log_requests {
+            log.end(&config.log_format, status, length, took);
         }
         sent
     }
@@ -100,22 +118,6 @@ impl Sidecar {
             .with("Allow", allow)
             .with("Server", concat!("object-server/", env!("CARGO_PKG_VERSION")))
     }
-
-    fn health(&self, method: &[u8]) -> Response {
-        let disabled = self.shared.config.disable_path.as_ref().is_some_and(|path| path.exists());
-        let (status, said) = if disabled { (503, "DISABLED BY FILE") } else { (200, "OK") };
-        match method {
-            b"HEAD" => Response::bare(status, ResponseBody::LengthOnly(said.len() as u64))
-                .with("Content-Type", PLAIN),
-            _ => Response::new(status, PLAIN, said),
-        }
-    }
-}
-
-fn not_served(path: &Path) -> Option<Response> {
-    let (prefix, why) =
-        NOT_SERVED.into_iter().find(|(prefix, _)| path.as_bytes().starts_with(prefix.as_bytes()))?;
-    Some(text(501, format!("{prefix} is not supported: {why}")))
 }
 
 /// What became of a request.
@@ -125,4 +127,13 @@ pub(crate) enum Answer {
     Response(Response),
     /// The handler has answered 200, and more.
     Sent(Result<(), HttpError>),
+}
+
+impl Answer {
+    fn status(&self) -> u16 {
+        match self {
+            Self::Response(response) => response.status,
+            Self::Sent(_) => 200,
+        }
+    }
 }

@@ -12,7 +12,7 @@ mod mime;
 mod response;
 
 pub(crate) use connection::{Connection, Limits};
-pub(crate) use date::{http_date, parse_date};
+pub(crate) use date::{SECONDS_PER_DAY, civil, clock, http_date, parse_date};
 pub(crate) use error::HttpError;
 pub(crate) use exchange::Exchange;
 pub(crate) use head::RequestHead;

@@ -5,6 +5,7 @@
 mod access_log;
 mod config;
 mod dispatch;
+mod filters;
 mod http;
 mod object_api;
 mod placement;
@@ -15,9 +16,12 @@ mod ssync_verb;
 mod status;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod trace;
 mod updates;
 
+pub use access_log::{BadFormat, LineFormat};
 pub use config::{Constraints, SidecarConfig};
+pub use filters::{FilterConfig, RateOptions, RatelimitConfig, ReconConfig};
 pub use policies::{Policies, PolicyKind};
 pub use sidecar::Sidecar;

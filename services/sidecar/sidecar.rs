@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
+use ssync_statsd::Statsd;
 use ssync_store::Store;
 use ssync_types::HashPathConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Policies, SidecarConfig,
+    filters::Filters,
     http::{Connection, Exchange, HttpError, Limits},
     status,
     updates::{Deliveries, ExpirerQueue, Limits as UpdateLimits, Updates},
@@ -29,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policies: Policies,
     pub(crate) updates: Updates,
+    pub(crate) statsd: Statsd,
+    pub(crate) filters: Filters,
     drain: CancellationToken,
 }
 
@@ -46,10 +50,12 @@ impl Sidecar {
         store: Arc<dyn Store>,
         policies: Policies,
         hash_path: HashPathConfig,
+        statsd: Statsd,
         drain: CancellationToken,
     ) -> Self {
+        let filters = Filters::new(&config.filters);
         let updates = updates(&config, &store, hash_path, &drain);
-        Self { shared: Arc::new(Shared { config, store, policies, updates, drain }) }
+        Self { shared: Arc::new(Shared { config, store, policies, updates, statsd, filters, drain }) }
     }
 
     /// Waits until every container update that goes on in the background is delivered, or kept for the updater. It does
@@ -89,7 +95,10 @@ impl Sidecar {
         let limits = Limits {
             read: config.client_timeout,
             write: config.write_timeout,
-            head: config.keepalive_timeout,
+            idle: config
+                .keepalive_timeout
+                .filter(|timeout| !timeout.is_zero())
+                .unwrap_or(config.client_timeout),
         };
         Connection::new(Box::new(stream), peer, limits)
     }
@@ -105,7 +114,8 @@ impl Sidecar {
                 Err(HttpError::Closed) => return Ok(()),
                 Err(error) => return Err(error),
             };
-            if self.shared.drain.is_cancelled() {
+            let one_only = self.shared.config.keepalive_timeout.is_some_and(|timeout| timeout.is_zero());
+            if one_only || self.shared.drain.is_cancelled() {
                 exchange.head.keep_alive = false;
             }
             self.dispatch(&mut exchange).await?;

@@ -77,6 +77,10 @@ const fn words(status: u16) -> (&'static str, &'static str) {
         }
         505 => ("Invalid HTTP version", ""),
         507 => ("Insufficient Storage", "There was not enough space to save the resource. Drive: "),
+        529 => (
+            "Too Many Backend Requests",
+            "The server is incapable of performing the requested operation due to too many requests. Slow down.",
+        ),
         _ => (
             "Internal Error",
             "The server has either erred or is incapable of performing the requested operation.",

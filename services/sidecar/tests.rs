@@ -12,6 +12,7 @@ mod transport;
 
 use std::{sync::Arc, time::Duration};
 
+use ssync_statsd::Statsd;
 use ssync_types::{HashPathConfig, PolicyIndex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_util::sync::CancellationToken;
@@ -41,7 +42,8 @@ impl Lab {
         .into_iter()
         .collect();
         let hash_path = HashPathConfig::new("changeme", "changeme").unwrap();
-        let sidecar = Sidecar::new(config, store.clone(), policies, hash_path, drain.clone());
+        let sidecar =
+            Sidecar::new(config, store.clone(), policies, hash_path, Statsd::disabled(), drain.clone());
         Self { sidecar, store, drain }
     }
 
@@ -51,7 +53,7 @@ impl Lab {
         Self::with(SidecarConfig {
             client_timeout: short,
             write_timeout: short,
-            keepalive_timeout: short,
+            keepalive_timeout: Some(short),
             ..SidecarConfig::default()
         })
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use md5::{Digest as _, Md5};
+use md5::Md5;
 use sha1::Sha1;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 

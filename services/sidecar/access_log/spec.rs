@@ -113,12 +113,19 @@ mod tests {
     #[test]
     fn lays_out_as_python_does() {
         let text = Value::Text("GET".to_owned());
-        for (spec, expected) in
-            [("", "GET"), ("6", "GET   "), (">6s", "   GET"), ("*^6", "*GET**"), (".2", "GE"), ("<4.1", "G   ")]
-        {
+        for (spec, expected) in [
+            ("", "GET"),
+            ("6", "GET   "),
+            (">6s", "   GET"),
+            ("*^6", "*GET**"),
+            (".2", "GE"),
+            ("<4.1", "G   "),
+        ] {
             assert_eq!(written(spec, Sort::Text, &text), expected, "{spec}");
         }
-        for (spec, expected) in [("", "42"), ("5d", "   42"), ("05", "00042"), ("<5", "42   "), ("x>4", "xx42")] {
+        for (spec, expected) in
+            [("", "42"), ("5d", "   42"), ("05", "00042"), ("<5", "42   "), ("x>4", "xx42")]
+        {
             assert_eq!(written(spec, Sort::Whole, &Value::Whole(42)), expected, "{spec}");
         }
         for (spec, expected) in

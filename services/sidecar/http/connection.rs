@@ -27,12 +27,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// How long a peer may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// For each read (`client_timeout`).
+    /// For each read, and from the first byte of a head to its last (`client_timeout`).
     pub(crate) read: Duration,
     /// For each write.
     pub(crate) write: Duration,
-    /// From the first byte of a head to its last, and between two requests (`keepalive_timeout`).
-    pub(crate) head: Duration,
+    /// Until the next request begins (`keepalive_timeout`).
+    pub(crate) idle: Duration,
 }
 
 /// A peer's connection.
@@ -65,7 +65,8 @@ impl Connection {
 
     /// The next head. Empty lines before it are passed over (RFC 9112, 2.2).
     pub(crate) async fn read_head(&mut self) -> Result<RequestHead, HttpError> {
-        let deadline = Instant::now() + self.limits.head;
+        let mut deadline = Instant::now() + self.limits.idle;
+        let mut begun = false;
         loop {
             while self.input.starts_with(b"\r\n") {
                 let _ = self.input.split_to(2);
@@ -76,15 +77,18 @@ impl Connection {
                 return RequestHead::parse(&self.input.split_to(length).freeze());
             }
             let idle = self.input.is_empty();
-            match timeout_at(deadline, self.fill()).await {
-                Err(_) | Ok(Err(HttpError::Timeout)) if idle => return Err(HttpError::Closed),
+            if !idle && !begun {
+                (begun, deadline) = (true, Instant::now() + self.limits.read);
+            }
+            match timeout_at(deadline, self.read_more()).await {
+                Err(_) if idle => return Err(HttpError::Closed),
                 Err(_) => return Err(HttpError::Timeout),
                 Ok(Ok(0)) if idle => return Err(HttpError::Closed),
                 Ok(Ok(0)) => return Err(HttpError::Disconnected),
-                Ok(Err(HttpError::Io(error))) if idle && error.kind() == io::ErrorKind::ConnectionReset => {
+                Ok(Err(error)) if idle && error.kind() == io::ErrorKind::ConnectionReset => {
                     return Err(HttpError::Closed);
                 }
-                Ok(Err(error)) => return Err(error),
+                Ok(Err(error)) => return Err(error.into()),
                 Ok(Ok(_)) => {}
             }
         }
@@ -92,8 +96,13 @@ impl Connection {
 
     /// Reads what there is; 0 at the end of the stream. Nothing is lost when it is dropped half-way.
     pub(super) async fn fill(&mut self) -> Result<usize, HttpError> {
+        within(self.limits.read, self.read_more()).await
+    }
+
+    /// As [`fill`](Self::fill), for as long as it takes.
+    async fn read_more(&mut self) -> io::Result<usize> {
         self.input.reserve(READ_BYTES.saturating_sub(self.input.len()).max(1));
-        within(self.limits.read, self.stream.read_buf(&mut self.input)).await
+        self.stream.read_buf(&mut self.input).await
     }
 
     /// Gathers bytes to be sent; sends them when they are many.

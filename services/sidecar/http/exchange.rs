@@ -25,12 +25,14 @@ pub(crate) struct Exchange<'c> {
     broken: bool,
     /// Bytes of the answer's body that were written.
     bytes_written: u64,
+    /// When an answer in chunks began.
+    begun: Option<Instant>,
 }
 
 impl<'c> Exchange<'c> {
     pub(crate) fn new(connection: &'c mut Connection, head: RequestHead) -> Self {
         let continue_due = head.expects_continue && !head.framing.is_done();
-        Self { connection, head, continue_due, broken: false, bytes_written: 0 }
+        Self { connection, head, continue_due, broken: false, bytes_written: 0, begun: None }
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
@@ -102,13 +104,7 @@ impl<'c> Exchange<'c> {
     /// Sends a whole answer.
     pub(crate) async fn respond(&mut self, response: Response) -> Result<(), HttpError> {
         let is_head = self.head.method.as_ref() == b"HEAD";
-        let length = match &response.body {
-            ResponseBody::None => None,
-            // As Swift's: an error's text has no length where there is no text.
-            ResponseBody::Full(_) if is_head => None,
-            ResponseBody::Full(bytes) => Some(bytes.len() as u64),
-            ResponseBody::LengthOnly(length) | ResponseBody::Stream(length, _) => Some(*length),
-        };
+        let length = self.announced(&response);
         self.settle_keep_alive();
         self.connection.write(&response.head(length, self.connection_header())).await?;
         match response.body {
@@ -143,6 +139,22 @@ impl<'c> Exchange<'c> {
         Ok(())
     }
 
+    /// When an answer in chunks began, if one did.
+    pub(crate) fn begun(&self) -> Option<std::time::Instant> {
+        self.begun.map(Instant::into_std)
+    }
+
+    /// The length of an answer's body, as its head says.
+    pub(crate) fn announced(&self, response: &Response) -> Option<u64> {
+        match &response.body {
+            ResponseBody::None => None,
+            // As Swift's: an error's text has no length where there is no text.
+            ResponseBody::Full(_) if self.head.method.as_ref() == b"HEAD" => None,
+            ResponseBody::Full(bytes) => Some(bytes.len() as u64),
+            ResponseBody::LengthOnly(length) | ResponseBody::Stream(length, _) => Some(*length),
+        }
+    }
+
     /// Bytes of the answer's body that were sent.
     pub(crate) fn bytes_sent(&self) -> u64 {
         self.bytes_written.saturating_sub(self.connection.unsent())
@@ -150,6 +162,7 @@ impl<'c> Exchange<'c> {
 
     /// Begins an answer in chunks, which may go on while the request's body is read.
     pub(crate) async fn begin(&mut self, response: &Response) -> Result<(), HttpError> {
+        self.begun = Some(Instant::now());
         let mut framing = vec![("Transfer-Encoding", "chunked")];
         framing.extend(self.connection_header());
         self.connection.write(&response.head(None, &framing)).await

@@ -56,15 +56,6 @@ impl Response {
         self
     }
 
-    /// Bytes of the body, for the log.
-    pub(crate) fn content_length(&self) -> Option<u64> {
-        match &self.body {
-            ResponseBody::None => None,
-            ResponseBody::Full(bytes) => Some(bytes.len() as u64),
-            ResponseBody::LengthOnly(length) | ResponseBody::Stream(length, _) => Some(*length),
-        }
-    }
-
     /// The head, as it is sent. `connection` are the headers that have to do with the connection alone.
     pub(super) fn head(&self, length: Option<u64>, connection: &[(&str, &str)]) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status)).into_bytes();

@@ -177,20 +177,6 @@ async fn says_what_swift_says_of_bad_requests() {
 }
 
 #[tokio::test]
-async fn what_is_not_served_yet_is_said_and_not_done() {
-    let lab = Lab::new();
-    for (path, named) in [("/recon/diskusage", "/recon/"), ("/__profile__/all", "/__profile__")] {
-        let answer = lab.say(&request(&format!("GET {path}"), "")).await;
-        assert!(
-            answer.starts_with("HTTP/1.1 501 ") && answer.contains(&format!("\r\n\r\n{named} is not")),
-            "{answer}"
-        );
-    }
-    let other = lab.say(&request("GET /recon", "")).await;
-    assert!(other.starts_with("HTTP/1.1 400 "), "{other}");
-}
-
-#[tokio::test]
 async fn a_store_that_says_no_is_heard_before_the_body_has_come() {
     let lab = Lab::new();
     lab.store.state().refuse_put = Some(Refusal::new(Reason::DeviceFull, "sdb1 is full"));

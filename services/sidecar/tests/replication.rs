@@ -1,7 +1,7 @@
 //! REPLICATE, OPTIONS, the health check, and what `replication_server` turns away.
 
 use super::{Lab, request};
-use crate::SidecarConfig;
+use crate::{FilterConfig, SidecarConfig};
 
 const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=UTF-8\r\n";
 
@@ -67,7 +67,8 @@ async fn a_server_of_clients_alone_turns_replication_away() {
 async fn tells_its_health() {
     // A file that is always there.
     let disabled = std::env::current_exe().unwrap();
-    let lab = Lab::with(SidecarConfig { disable_path: Some(disabled), ..SidecarConfig::default() });
+    let filters = vec![FilterConfig::Healthcheck { disable_path: Some(disabled) }];
+    let lab = Lab::with(SidecarConfig { filters, ..SidecarConfig::default() });
     let answer = lab.say(&request("GET /healthcheck", "")).await;
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("DISABLED BY FILE"), "{answer}");
     let lab = Lab::new();

@@ -13,6 +13,7 @@ use ssync_runtime::{
     Metrics, Origin, PeerInfo, Port, Route, connection_queue,
 };
 use ssync_sidecar::Sidecar;
+use ssync_statsd::Statsd;
 use ssync_store::Store;
 
 use super::{Parts, SERVICES, readiness::Readiness, rings::ReplicationRings, settings};
@@ -33,6 +34,7 @@ pub(super) struct Plan {
     /// What sidecar and replicator ask: the receiver here, or one elsewhere.
     store: Arc<dyn Store>,
     receiver: Option<Arc<Receiver>>,
+    sidecar: Option<Sidecar>,
     pub(super) replicator: Option<Arc<Replicator>>,
 }
 
@@ -46,6 +48,7 @@ impl Plan {
         // One for all: within a process, those who write, clean up and remove in one directory wait for each other.
         let node = if parts == Parts::Replicator { &config.replicator_node } else { &config.node };
         let devices = Arc::new(devices(settings::disk(node, &config), &swift));
+        let statsd = settings::statsd(&config)?;
         let receiver = if parts.receiver() {
             let told = drain.token();
             let receiver = Receiver::new(
@@ -75,6 +78,10 @@ impl Plan {
             Some(receiver) => Arc::clone(receiver) as Arc<dyn Store>,
             None => Arc::new(settings::remote_store(&config, parts)?),
         };
+        let sidecar = match parts.sidecar() {
+            true => Some(sidecar(&config, &swift, &store, statsd, &drain)?),
+            false => None,
+        };
         drain.spawn(Arc::clone(&placement).follow(drain.token()));
         let replicator = if parts.replicator() {
             let rings = Arc::new(ReplicationRings::new(placement.clone(), &swift));
@@ -100,6 +107,7 @@ impl Plan {
             placement,
             store,
             receiver,
+            sidecar,
             replicator,
         })
     }
@@ -192,18 +200,9 @@ impl Plan {
     }
 
     fn http_route(&self) -> Route {
-        if !self.parts.sidecar() {
+        let Some(sidecar) = self.sidecar.clone() else {
             return Route::Close("HTTP is the sidecar's; this address serves gRPC");
-        }
-        let policies = settings::sidecar_policies(&self.swift);
-        let config = settings::sidecar(&self.config, &self.swift);
-        let hash_path = self.swift.hash_path().clone();
-        let sidecar = Sidecar::new(config, Arc::clone(&self.store), policies, hash_path, self.drain.token());
-        let (told, background) = (self.drain.token(), sidecar.clone());
-        self.drain.spawn(async move {
-            told.cancelled().await;
-            background.finish_updates().await;
-        });
+        };
         Route::handle(move |connection| {
             let sidecar = sidecar.clone();
             async move {
@@ -271,6 +270,25 @@ struct Serving {
 /// Who may let go of this node's objects, and drain it: a caller on this node, whose connection nobody passed on.
 fn is_local(extensions: &tonic::Extensions) -> bool {
     extensions.get::<PeerInfo>().is_some_and(PeerInfo::is_local)
+}
+
+/// The sidecar; what it does in the background belongs to the drain.
+fn sidecar(
+    config: &Config,
+    swift: &SwiftConf,
+    store: &Arc<dyn Store>,
+    statsd: Statsd,
+    drain: &Drain,
+) -> anyhow::Result<Sidecar> {
+    let (policies, hash_path) = (settings::sidecar_policies(swift), swift.hash_path().clone());
+    let config = settings::sidecar(config, swift)?;
+    let sidecar = Sidecar::new(config, Arc::clone(store), policies, hash_path, statsd, drain.token());
+    let (told, background) = (drain.token(), sidecar.clone());
+    drain.spawn(async move {
+        told.cancelled().await;
+        background.finish_updates().await;
+    });
+    Ok(sidecar)
 }
 
 fn devices(config: DiskConfig, swift: &SwiftConf) -> Devices {

@@ -11,8 +11,14 @@ use ssync_protocol::FailureLimits;
 use ssync_receiver::ReceiverConfig;
 use ssync_replicator::ReplicatorConfig;
 use ssync_ring::{PolicyKind, SwiftConf};
-use ssync_runtime::{BindAddress, Config, GrpcOptions, ListenOptions, NodeOptions, PortOptions, Reserve};
-use ssync_sidecar::{Constraints, Policies, SidecarConfig};
+use ssync_runtime::{
+    BindAddress, Config, Filter, GrpcOptions, ListenOptions, NodeOptions, PortOptions, Reserve,
+    StatsdLabelMode,
+};
+use ssync_sidecar::{
+    Constraints, FilterConfig, LineFormat, Policies, RateOptions, RatelimitConfig, ReconConfig, SidecarConfig,
+};
+use ssync_statsd::{LabelMode, Labels, Statsd, StatsdSettings};
 use ssync_store::{RemoteSettings, RemoteStore, StoreAddress};
 use ssync_types::PolicyIndex;
 
@@ -75,11 +81,12 @@ fn is_default(row: &ssync_runtime::Row) -> bool {
 }
 
 /// The sidecar.
-pub(super) fn sidecar(config: &Config, swift: &SwiftConf) -> SidecarConfig {
+pub(super) fn sidecar(config: &Config, swift: &SwiftConf) -> anyhow::Result<SidecarConfig> {
     let server = &config.server;
     let limits = swift.constraints();
-    SidecarConfig {
+    Ok(SidecarConfig {
         client_timeout: server.client_timeout,
+        keepalive_timeout: server.keepalive_timeout,
         max_upload_time: server.max_upload_time,
         network_chunk_size: config.node.network_chunk_size as usize,
         allowed_headers: server.allowed_headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
@@ -89,7 +96,14 @@ pub(super) fn sidecar(config: &Config, swift: &SwiftConf) -> SidecarConfig {
             ratio: server.replication_failure_ratio,
         },
         log_requests: server.log_requests,
-        disable_path: config.healthcheck.disable_path.clone(),
+        log_format: LineFormat::new(
+            &server.log_format,
+            &server.log_anonymization_method,
+            &server.log_anonymization_salt,
+        )
+        .context("log_format or log_anonymization_method cannot be used")?,
+        slow: server.slow,
+        filters: config.pipeline.iter().map(|filter| filter_config(*filter, config, swift)).collect(),
         conn_timeout: config.node.conn_timeout,
         node_timeout: server.node_timeout,
         container_update_timeout: server.container_update_timeout,
@@ -105,7 +119,79 @@ pub(super) fn sidecar(config: &Config, swift: &SwiftConf) -> SidecarConfig {
             max_header_size: size(limits.max_header_size),
         },
         ..SidecarConfig::default()
+    })
+}
+
+/// A filter before the object server.
+fn filter_config(filter: Filter, config: &Config, swift: &SwiftConf) -> FilterConfig {
+    let node = &config.node;
+    match filter {
+        Filter::Healthcheck => {
+            FilterConfig::Healthcheck { disable_path: config.healthcheck.disable_path.clone() }
+        }
+        Filter::Recon => {
+            let rings = ["account.ring.gz", "container.ring.gz"].map(|ring| node.swift_dir.join(ring));
+            let policies = swift.policies().iter().map(|policy| policy.ring_path(&node.swift_dir));
+            FilterConfig::Recon(ReconConfig {
+                cache_path: config.recon.recon_cache_path.clone(),
+                devices: node.devices.clone(),
+                rings: rings.into_iter().chain(policies).collect(),
+                swift_conf: node.swift_dir.join("swift.conf"),
+            })
+        }
+        Filter::BackendRatelimit => FilterConfig::BackendRatelimit(ratelimit(config)),
     }
+}
+
+fn ratelimit(config: &Config) -> RatelimitConfig {
+    let options = &config.backend_ratelimit;
+    let path = options.backend_ratelimit_conf_path.clone();
+    RatelimitConfig {
+        options: RateOptions {
+            per_device: options.requests_per_device_per_second,
+            buffer: options.requests_per_device_rate_buffer,
+            methods: [
+                ("DELETE", options.delete_requests_per_device_per_second),
+                ("GET", options.get_requests_per_device_per_second),
+                ("HEAD", options.head_requests_per_device_per_second),
+                ("POST", options.post_requests_per_device_per_second),
+                ("PUT", options.put_requests_per_device_per_second),
+                ("REPLICATE", options.replicate_requests_per_device_per_second),
+                ("UPDATE", options.update_requests_per_device_per_second),
+            ]
+            .into(),
+        },
+        path_is_set: path.is_some(),
+        path: path.unwrap_or_else(|| config.node.swift_dir.join("backend-ratelimit.conf")),
+        reload_interval: options.config_reload_interval,
+    }
+}
+
+/// Where the object server's metrics go. Receiver and sidecar each send what they know, also where they are two processes.
+pub(super) fn statsd(config: &Config) -> anyhow::Result<Statsd> {
+    let node = &config.node;
+    let mode = match node.statsd_label_mode {
+        StatsdLabelMode::Disabled => None,
+        StatsdLabelMode::Graphite => Some(LabelMode::Graphite),
+        StatsdLabelMode::Librato => Some(LabelMode::Librato),
+        StatsdLabelMode::Influxdb => Some(LabelMode::Influxdb),
+        StatsdLabelMode::Dogstatsd => Some(LabelMode::Dogstatsd),
+    };
+    let labels = mode.map(|mode| Labels::new(mode, config.statsd_user_labels.clone()));
+    let labels = labels.transpose().context("a statsd_user_label_... cannot be used")?;
+    if node.log_statsd_host.is_empty() {
+        return Ok(Statsd::disabled());
+    }
+    Ok(Statsd::new(StatsdSettings {
+        host: node.log_statsd_host.clone(),
+        port: node.log_statsd_port,
+        default_sample_rate: node.log_statsd_default_sample_rate,
+        sample_rate_factor: node.log_statsd_sample_rate_factor,
+        metric_prefix: node.log_statsd_metric_prefix.clone(),
+        name: config.server.log_name.clone(),
+        emit_legacy: node.statsd_emit_legacy,
+        labels,
+    }))
 }
 
 /// A limit on what is held in memory.
