@@ -31,6 +31,7 @@ mod baseline;
 mod from_stock;
 mod handoff;
 mod push;
+mod reconstruct;
 mod replay;
 mod swift_names;
 mod to_stock;
