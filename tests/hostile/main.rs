@@ -3,6 +3,8 @@
 mod grpc_session;
 mod grpc_values;
 mod http;
+mod http_floods;
+mod http_shapes;
 mod on_disk;
 mod peer;
 mod scene;
