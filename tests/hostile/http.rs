@@ -141,58 +141,20 @@ fn what_only_ours_refuses() -> Result<()> {
     let cluster = Cluster::of(1).build()?;
     let node = cluster.node(1);
     let mut serving = node.serve(Server::Ssync(Shape::OneProcess))?;
-    let coded = "X-Backend-Storage-Policy-Index: 2";
     let refusals = [
         // Stock would store where no ring ever looks.
-        (
-            request("a partition beyond the ring", "PUT /sdb1/8/AUTH_test/c/o", &[TIME, TYPE, FIVE], "hello"),
-            400..600,
+        request("a partition beyond the ring", "PUT /sdb1/8/AUTH_test/c/o", &[TIME, TYPE, FIVE], "hello"),
+        request(
+            "a partition that is not the object's",
+            "PUT /sdb1/0/AUTH_test/c/located-0",
+            &[TIME, TYPE, FIVE],
+            "hello",
         ),
-        (
-            request(
-                "a partition that is not the object's",
-                "PUT /sdb1/0/AUTH_test/c/located-0",
-                &[TIME, TYPE, FIVE],
-                "hello",
-            ),
-            400..600,
-        ),
-        (
-            request(
-                "a partition that is no number",
-                "PUT /sdb1/x/AUTH_test/c/o",
-                &[TIME, TYPE, FIVE],
-                "hello",
-            ),
-            400..600,
-        ),
-        // Not served yet, and says so.
-        (
-            request("an erasure-coded PUT", "PUT /sdb1/0/AUTH_test/c/o", &[TIME, TYPE, FIVE, coded], "hello"),
-            503..504,
-        ),
-        (request("an erasure-coded GET", "GET /sdb1/0/AUTH_test/c/o", &[coded], ""), 503..504),
-        (
-            request(
-                "an erasure-coded SSYNC",
-                "SSYNC /sdb1/0",
-                &["Transfer-Encoding: chunked", coded],
-                "0\r\n\r\n",
-            ),
-            503..504,
-        ),
-        (request("an erasure-coded REPLICATE", "REPLICATE /sdb1/0", &[coded], ""), 503..504),
+        request("a partition that is no number", "PUT /sdb1/x/AUTH_test/c/o", &[TIME, TYPE, FIVE], "hello"),
     ];
-    for (bad, statuses) in refusals {
+    for bad in refusals {
         let answer = say(node, &bad)?;
-        assert!(statuses.contains(&answer.status), "{}: {answer:?}", bad.what);
-        if statuses.len() == 1 {
-            assert!(
-                answer.text().contains("ec21") || answer.text().contains("policy 2"),
-                "{}: the policy is not named: {answer:?}",
-                bad.what
-            );
-        }
+        assert!((400..600).contains(&answer.status), "{}: {answer:?}", bad.what);
     }
     assert!(node.snapshot()?.objects().is_empty(), "a bad request left something");
     serving.assert_running();
