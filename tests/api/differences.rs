@@ -123,6 +123,11 @@ pub(crate) const KNOWN: &[Known] = &[
         fields: ALL,
         why: "RFC 9112 2.2: empty lines before a request are ignored",
     },
+    Known {
+        case: "a host that is none",
+        fields: ALL,
+        why: "stock breaks off in its own error handling; here the update is kept as after any other failure",
+    },
     Known { case: "HTTP/0.9", fields: ALL, why: "nobody speaks it" },
     Known { case: "GET /recon/version", fields: &["body", "headers"], why: "it is our version" },
     Known { case: "a GET of what is another", fields: ALL, why: "a small body is checked before it is sent" },

@@ -35,3 +35,4 @@ mod reconstruct;
 mod replay;
 mod swift_names;
 mod to_stock;
+mod updates;

@@ -1,7 +1,8 @@
 """Reads every file of a device, object or not, as it lies there, and unpickles answers to REPLICATE.
 
 In: {"device": folder, "pickles": [hex]}
-Out: {"files": {path from the device: {...}}, "pickles": [values]}. Random parts of names are starred.
+Out: {"files": {path from the device: {...}}, "pickles": [values]}. Random parts of names,
+and process ids, are starred.
 """
 import hashlib
 import os
@@ -25,7 +26,9 @@ def read(path):
     with open(path, "rb") as file:
         content = file.read()
     if "async_pending" in path:
-        return {"protocol": 0 if content[:1] != b"\x80" else content[1], "value": plain(pickle.loads(content))}
+        value = plain(pickle.loads(content))
+        value["headers"]["User-Agent"] = re.sub(r" \d+$", " *", value["headers"]["User-Agent"])
+        return {"protocol": 0 if content[:1] != b"\x80" else content[1], "value": value}
     try:
         metadata = plain(read_metadata(path))
     except Exception as error:  # Whatever it is that Swift trips over.
