@@ -78,7 +78,7 @@ impl<'e, 'c> Intake<'e, 'c> {
     pub(super) async fn open(exchange: &'e mut Exchange<'c>, form: Form) -> Result<Self, Refused> {
         let documents = form.documents(&exchange.head.headers)?;
         if exchange.head.expects_continue {
-            exchange.send_continue(form.told()).await.map_err(broken)?;
+            exchange.send_continue(form.told()).await.map_err(|error| broken(&error))?;
         }
         let patience = exchange.read_limit();
         Ok(Self { exchange, form, documents, patience })
@@ -112,7 +112,7 @@ impl<'e, 'c> Intake<'e, 'c> {
     /// A piece of the data, or of the document that was begun.
     async fn piece(&mut self) -> Result<Option<Bytes>, Refused> {
         if self.documents.is_none() {
-            return self.exchange.read_body().await.map_err(broken);
+            return read(self.exchange).await;
         }
         match self.step().await? {
             MimeStep::Piece(piece) => Ok(Some(piece)),
@@ -131,8 +131,8 @@ impl<'e, 'c> Intake<'e, 'c> {
     async fn step(&mut self) -> Result<MimeStep, Refused> {
         let Some(documents) = &mut self.documents else { return Ok(MimeStep::Over) };
         loop {
-            match documents.step().map_err(broken)? {
-                MimeStep::More => match self.exchange.read_body().await.map_err(broken)? {
+            match documents.step().map_err(|error| broken(&error))? {
+                MimeStep::More => match read(self.exchange).await? {
                     Some(piece) => documents.feed(piece),
                     None => documents.finish(),
                 },
@@ -174,7 +174,7 @@ impl<'e, 'c> Intake<'e, 'c> {
             if left > REST_BYTES_MAX {
                 return Err(said(413, "too much stands behind the MIME docs"));
             }
-            match self.exchange.read_body().await.map_err(broken)? {
+            match read(self.exchange).await? {
                 Some(piece) => left += piece.len(),
                 None => return Ok(()),
             }
@@ -185,7 +185,7 @@ impl<'e, 'c> Intake<'e, 'c> {
     pub(super) async fn leave_to_commit(&mut self) -> Result<(), Refused> {
         let patience = self.patience;
         let read = async {
-            self.exchange.continue_again(self.form.told()).await.map_err(broken)?;
+            self.exchange.continue_again(self.form.told()).await.map_err(|error| broken(&error))?;
             let missing = || said(400, "couldn't find PUT commit MIME doc");
             let head = self.document().await?.ok_or_else(missing)?;
             self.read_to_end().await?;
@@ -202,8 +202,12 @@ impl<'e, 'c> Intake<'e, 'c> {
 /// drops this.
 async fn send(to: &mpsc::Sender<BodyEvent>, event: BodyEvent) {
     if to.send(event).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
+}
+
+async fn read(exchange: &mut Exchange<'_>) -> Result<Option<Bytes>, Refused> {
+    exchange.read_body().await.map_err(|error| broken(&error))
 }
 
 fn too_slow() -> Refused {
@@ -211,10 +215,10 @@ fn too_slow() -> Refused {
 }
 
 /// The answer to a body that broke off.
-fn broken(error: HttpError) -> Refused {
+fn broken(error: &HttpError) -> Refused {
     Box::new(match error {
         HttpError::Timeout => plain_page(408, ""),
-        HttpError::Malformed { status, text: problem } => text(status, problem),
+        HttpError::Malformed { status, text: problem } => text(*status, *problem),
         HttpError::Closed | HttpError::Disconnected | HttpError::Io(_) => plain_page(499, ""),
     })
 }
