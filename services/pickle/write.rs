@@ -1,5 +1,7 @@
 //! Writes pickles of protocol 2, as Python 3's own pickler does: it is the newest protocol that every Swift reads.
 
+use std::collections::BTreeMap;
+
 use crate::{Value, opcode as op, text::from_latin1};
 
 /// How many items Python puts into a container with one instruction.
@@ -23,6 +25,7 @@ struct Writer {
     encode: Option<u32>,
     latin1: Option<u32>,
     empty_bytes: Option<u32>,
+    single_bytes: BTreeMap<u8, u32>,
 }
 
 impl Writer {
@@ -70,6 +73,11 @@ impl Writer {
         if bytes.is_empty() {
             return self.empty_bytes();
         }
+        if let [single] = bytes
+            && let Some(&index) = self.single_bytes.get(single)
+        {
+            return self.get(index);
+        }
         match self.encode {
             Some(index) => self.get(index),
             None => {
@@ -85,7 +93,10 @@ impl Writer {
         self.out.push(op::TUPLE2);
         self.put();
         self.out.push(op::REDUCE);
-        self.put();
+        let index = self.put();
+        if let [single] = bytes {
+            self.single_bytes.insert(*single, index);
+        }
     }
 
     fn empty_bytes(&mut self) {

@@ -13,6 +13,12 @@ fn metadata() -> Value {
     Value::Dict(pairs.into_iter().map(|(key, value)| (Value::bytes(key), Value::bytes(value))).collect())
 }
 
+/// Python has each string of one byte only once.
+fn singles() -> Value {
+    let pairs = [("X-A", "v"), ("X-B", "v"), ("w", "w"), ("X-C", "vv"), ("X-D", "vv")];
+    Value::Dict(pairs.into_iter().map(|(key, value)| (Value::bytes(key), Value::bytes(value))).collect())
+}
+
 fn hashes() -> Value {
     dict([
         ("000", Value::text("d41d8cd98f00b204e9800998ecf8427e")),
@@ -56,6 +62,7 @@ fn texts() -> Value {
 fn reads_and_writes_what_python_writes() {
     let goldens = [
         ("METADATA", metadata()),
+        ("SINGLES", singles()),
         ("HASHES", hashes()),
         ("EC_HASHES", fragment_hashes()),
         ("INTEGERS", integers()),
