@@ -26,7 +26,7 @@ pub(crate) struct RequestHead {
     pub(crate) target: Bytes,
     /// HTTP/1.1, not 1.0.
     pub(crate) is_http11: bool,
-    /// Headers; those of one name joined with commas, and `_` in a name taken for `-` (as WSGI does).
+    /// Headers; those of one name joined with commas, those with `_` in their name left out.
     pub(crate) headers: Metadata,
     /// How the body is delimited.
     pub(crate) framing: Framing,
@@ -160,17 +160,19 @@ fn without_space(mut value: &[u8]) -> &[u8] {
     value
 }
 
+/// One value for each name. A name with `_` is left out: it could be taken for another's, with `-` (eventlet, as other
+/// servers, does the same).
 fn joined(head: &Bytes, fields: &[Field<'_>]) -> Metadata {
     let mut headers = Metadata::new();
-    for (name, value) in fields {
-        let dashed: Vec<u8> = name.iter().map(|&b| if b == b'_' { b'-' } else { b }).collect();
-        let name = HeaderName::canonical(&dashed);
-        let known = std::str::from_utf8(&dashed).ok().and_then(|name| headers.get(name));
+    for (name, value) in fields.iter().filter(|(name, _)| !name.contains(&b'_')) {
+        let known = std::str::from_utf8(name).ok().and_then(|name| headers.get(name));
         let value = match known {
+            // It is no list (RFC 9110, 8.3).
+            Some(_) if name.eq_ignore_ascii_case(b"Content-Type") => continue,
             Some(first) => Bytes::from([first, &b","[..], value].concat()),
             None => head.slice_ref(value),
         };
-        headers.insert(name, value);
+        headers.insert(HeaderName::canonical(name), value);
     }
     headers
 }

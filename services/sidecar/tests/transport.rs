@@ -62,7 +62,7 @@ async fn what_can_be_read_in_two_ways_ends_the_connection() {
         (put("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), "400"),
         (put("Content-Length: -1\r\n"), "400"),
         (put("Transfer-Encoding: gzip\r\n"), "400"),
-        (put("Transfer-Encoding: chunked, chunked\r\n"), "400"),
+        (put("Transfer-Encoding: chunked, chunked\r\n"), "501"),
     ];
     let lab = Lab::new();
     for (bad, expected) in vectors {

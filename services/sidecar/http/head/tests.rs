@@ -17,7 +17,7 @@ fn status(head: &[u8]) -> u16 {
 #[test]
 fn keeps_the_bytes_of_names_and_values() {
     let head = read(
-        b"PUT /sdb1/1/a/c/o%20 HTTP/1.1\r\nx-object-meta-t\xc3\xa8st:  v\xe4l \t\r\nX-Under_Score: 1\r\nA: 1\r\na: 2\r\n\r\n",
+        b"PUT /sdb1/1/a/c/o%20 HTTP/1.1\r\nx-object-meta-t\xc3\xa8st:  v\xe4l \t\r\nX-Under_Score: 1\r\nA: 1\r\na: 2\r\nContent-Type: x\r\ncontent-type: y\r\n\r\n",
     )
     .unwrap();
     assert_eq!((&head.method[..], &head.target[..]), (&b"PUT"[..], &b"/sdb1/1/a/c/o%20"[..]));
@@ -25,11 +25,7 @@ fn keeps_the_bytes_of_names_and_values() {
         head.headers.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect();
     assert_eq!(
         fields,
-        [
-            (b"A".to_vec(), b"1,2".to_vec()),
-            (b"X-Object-Meta-T\xc3\xa8St".to_vec(), b"v\xe4l".to_vec()),
-            (b"X-Under-Score".to_vec(), b"1".to_vec()),
-        ]
+        [(b"A".to_vec(), b"1,2".to_vec()), (b"X-Object-Meta-T\xc3\xa8St".to_vec(), b"v\xe4l".to_vec()),]
     );
     assert!(head.keep_alive && !head.expects_continue && head.is_http11);
     let head = read(b"GET / HTTP/1.1\r\nA:\t \x0cb\x0c\x0b \t\r\nB: \t \r\n\r\n").unwrap();

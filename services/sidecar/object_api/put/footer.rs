@@ -29,7 +29,13 @@ pub(super) fn parse(head: &MimeHead, body: &[u8]) -> Result<Metadata, Refused> {
         return Err(said(422, "footer MD5 mismatch"));
     }
     let invalid = || said(400, "invalid JSON for footer doc");
-    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else { return Err(invalid()) };
+    let fields = match serde_json::from_slice(body).map_err(|_| invalid())? {
+        Value::Object(fields) => fields,
+        // What Python takes for nothing.
+        Value::Null | Value::Bool(false) => return Ok(Metadata::new()),
+        Value::Array(list) if list.is_empty() => return Ok(Metadata::new()),
+        _ => return Err(invalid()),
+    };
     let mut footers = Metadata::new();
     for (name, value) in fields {
         let name = latin1(&name).and_then(|name| HeaderName::new(&name).ok()).ok_or_else(invalid)?;
@@ -105,6 +111,9 @@ mod tests {
         );
         assert_eq!((footers.get_str("X-Number"), footers.get_str("X-True")), (Some("12"), Some("True")));
         assert_eq!(footers.len(), 5);
+        for nothing in ["{}", "null", "false", "[]"] {
+            assert_eq!(parsed(nothing), Ok(Metadata::new()));
+        }
     }
 
     #[test]
@@ -118,7 +127,7 @@ mod tests {
         for bad in [
             "",
             "{",
-            "[]",
+            "[1]",
             "1",
             r#"{"a": []}"#,
             r#"{"a": "\r\nb"}"#,
