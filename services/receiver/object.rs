@@ -72,9 +72,9 @@ pub(crate) fn location(core: &Core, object: &ObjectRef) -> Result<Location, Refu
 }
 
 pub(crate) async fn post(core: &Arc<Core>, post: ObjectPost) -> StoreResult<Posted> {
+    let handle = core.devices.open(&post.object.partition.device).await?;
     let at = location(core, &post.object)?;
     delete_at(&post.metadata)?;
-    let handle = core.devices.open(&post.object.partition.device).await?;
     let posted = handle.run(Lane::Request, move |device| Ok(post_on_disk(device, &at, &post))).await??;
     core.counters.requests.add(1);
     Ok(posted)
@@ -119,8 +119,8 @@ fn post_on_disk(device: &Arc<Device>, at: &Location, post: &ObjectPost) -> Resul
 }
 
 pub(crate) async fn delete(core: &Arc<Core>, delete: ObjectDelete) -> StoreResult<Deleted> {
-    let at = location(core, &delete.object)?;
     let handle = core.devices.open(&delete.object.partition.device).await?;
+    let at = location(core, &delete.object)?;
     let deleted = handle.run(Lane::Request, move |device| Ok(delete_on_disk(device, &at, &delete))).await??;
     core.counters.requests.add(1);
     Ok(deleted)

@@ -17,4 +17,4 @@ pub(crate) use error::HttpError;
 pub(crate) use exchange::Exchange;
 pub(crate) use head::RequestHead;
 pub(crate) use mime::{Documents, MimeHead, MimeStep};
-pub(crate) use response::{Response, ResponseBody};
+pub(crate) use response::{Part, Response, ResponseBody};

@@ -10,6 +10,7 @@ mod http;
 mod object_api;
 mod placement;
 mod policies;
+mod python_text;
 mod replicate;
 mod sidecar;
 mod ssync_verb;

@@ -6,10 +6,11 @@ mod delete;
 mod fields;
 mod get;
 mod kept;
+mod multipart;
 mod post;
+mod preferences;
 mod put;
 mod range;
-mod scope;
 
 pub(crate) use constraints::{BodyLength, check_creation, check_metadata};
 pub(crate) use delete::delete;

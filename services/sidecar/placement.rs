@@ -5,11 +5,13 @@ use bytes::Bytes;
 use ssync_protocol::{quote, unquote};
 use ssync_types::{
     DeviceName, Invalid, Metadata, ObjectPath, ObjectRef, Partition, PartitionRef, PolicyIndex,
+    python_integer,
 };
 
 use crate::{
     Policies,
     http::Response,
+    python_text::latin1,
     status::{HTML, plain_page, text},
 };
 
@@ -35,7 +37,8 @@ impl Path {
             }
             _ => target,
         };
-        let path = path.split(|b| matches!(b, b'?' | b'#')).next().unwrap_or_default();
+        // A `#` is no fragment's here: no client sends one (RFC 9110, 4.2.5), and Swift has names with it.
+        let path = path.split(|&b| b == b'?').next().unwrap_or_default();
         Self(Bytes::from(unquote(path)))
     }
 
@@ -60,13 +63,9 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 
 /// The policy that a header names; 503 for one that is not there.
 pub(crate) fn policy(headers: &Metadata, policies: &Policies) -> Result<PolicyIndex, Refused> {
-    let named = headers.get("X-Backend-Storage-Policy-Index").map(|value| String::from_utf8_lossy(value));
-    let named = named.as_deref().unwrap_or_default();
-    let index = match named {
-        "" => Some(0),
-        text => text.trim().parse().ok(),
-    };
-    let index = index.map(PolicyIndex::new);
+    let named = headers.get("X-Backend-Storage-Policy-Index").map(|value| latin1(value)).unwrap_or_default();
+    let number = if named.is_empty() { Some(0) } else { python_integer(&named, 10) };
+    let index = number.and_then(|number| u32::try_from(number).ok()).map(PolicyIndex::new);
     index
         .filter(|&index| policies.kind(index).is_some())
         .ok_or_else(|| Box::new(text(503, format!("No policy with index {named}"))))
@@ -181,6 +180,7 @@ mod tests {
         let placed = place("/sdb1/12/a/c/o%2Fp%20%C3%A9/?q=1").unwrap();
         assert_eq!(placed.path.as_bytes(), "/a/c/o/p \u{e9}/".as_bytes());
         assert_eq!((placed.partition.device.as_str(), placed.partition.partition.get()), ("sdb1", 12));
+        assert_eq!(place("/sdb1/12/a/c/o#1").unwrap().path.as_bytes(), b"/a/c/o#1");
         assert_eq!(place("http://host/sdb1/12/a/c/o").unwrap().path.as_bytes(), b"/a/c/o");
         assert_eq!(place("/sdb1/12/a/c/http://x").unwrap().path.as_bytes(), b"/a/c/http://x");
     }
@@ -217,16 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_there() {
+    fn a_policy_must_be_there() {
         let named = |value: &'static str| {
             let mut headers = Metadata::new();
             headers.set("X-Backend-Storage-Policy-Index", value);
             policy(&headers, &policies()).map_err(|refused| refused.status)
         };
         assert_eq!(named(""), Ok(PolicyIndex::new(0)));
-        assert_eq!(named("0"), Ok(PolicyIndex::new(0)));
-        assert_eq!(named("1"), Ok(PolicyIndex::new(1)));
-        for bad in ["7", "x", "-1"] {
+        assert_eq!(named("0_0"), Ok(PolicyIndex::new(0)));
+        assert_eq!(named(" 01"), Ok(PolicyIndex::new(1)));
+        for bad in ["7", "x", "-1", "99999999999999999999"] {
             assert_eq!(named(bad), Err(503), "{bad}");
         }
     }

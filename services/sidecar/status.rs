@@ -1,9 +1,10 @@
 //! Statuses: the one table from a refusal's reason to HTTP, and Swift's words for each (Swift: common/swob.py
 //! RESPONSE_REASONS).
 
+use bytes::Bytes;
 use ssync_types::{Reason, Refusal};
 
-use crate::http::Response;
+use crate::http::{Response, ResponseBody};
 
 /// The content type of Swift's own texts.
 pub(crate) const HTML: &str = "text/html; charset=UTF-8";
@@ -97,12 +98,12 @@ pub(crate) fn page(status: u16, drive: &str) -> String {
 
 /// An answer with Swift's page.
 pub(crate) fn plain_page(status: u16, drive: &str) -> Response {
-    Response::new(status, HTML, page(status, drive))
+    Response::bare(status, ResponseBody::Page(page(status, drive).into())).with("Content-Type", HTML)
 }
 
 /// An answer with a text of its own.
-pub(crate) fn text(status: u16, text: impl Into<String>) -> Response {
-    Response::new(status, PLAIN, text.into())
+pub(crate) fn text(status: u16, text: impl Into<Bytes>) -> Response {
+    Response::new(status, PLAIN, text)
 }
 
 /// The answer to a refused request. Where Swift has a page it is Swift's, with the time of what is stored; else it is the

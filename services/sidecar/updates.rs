@@ -19,6 +19,7 @@ use ssync_types::{Deleted, Metadata, PendingUpdate, Posted, Stored};
 pub(crate) use change::Change;
 pub(crate) use deliver::{Deliveries, Limits};
 pub(crate) use queue::ExpirerQueue;
+pub(crate) use row::listed_content_type;
 
 /// One request to a server of a container, and what is kept if it comes to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -137,7 +137,7 @@ impl Connection {
     /// Answers outside of any request, and says that the connection ends.
     pub(crate) async fn refuse(&mut self, response: &Response) -> Result<(), HttpError> {
         let body = match &response.body {
-            ResponseBody::Full(bytes) => bytes.as_ref(),
+            ResponseBody::Full(bytes) | ResponseBody::Page(bytes) => bytes.as_ref(),
             _ => &b""[..],
         };
         self.write(&response.head(Some(body.len() as u64), &[("Connection", "close")])).await?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Connection, HttpError, RequestHead, Response, ResponseBody,
+    Connection, HttpError, Part, RequestHead, Response, ResponseBody,
     body::Framing,
     chunked::{Chunked, Step},
 };
@@ -108,28 +108,36 @@ impl<'c> Exchange<'c> {
         self.settle_keep_alive();
         self.connection.write(&response.head(length, self.connection_header())).await?;
         match response.body {
-            ResponseBody::Full(bytes) if !is_head => self.write_body(&bytes).await?,
-            ResponseBody::Stream(length, body) if !is_head => self.stream(length, body).await?,
+            ResponseBody::Full(bytes) | ResponseBody::Page(bytes) if !is_head => {
+                self.write_body(&bytes).await?
+            }
+            ResponseBody::Stream(bytes, body) if !is_head => {
+                self.stream(&[Part { head: Bytes::new(), bytes }], body).await?;
+            }
+            ResponseBody::Parts(parts, body) if !is_head => self.stream(&parts, body).await?,
             _ => {}
         }
         self.connection.flush().await
     }
 
-    async fn stream(&mut self, length: u64, mut body: ssync_store::Body) -> Result<(), HttpError> {
-        let mut left = length;
-        while let Some(piece) = body.recv().await {
-            let piece = piece.map_err(|refusal| std::io::Error::other(refusal.to_string()))?;
-            left = left
-                .checked_sub(piece.len() as u64)
-                .ok_or_else(|| std::io::Error::other("the store sent more than it announced"))?;
-            self.write_body(&piece).await?;
-        }
-        match left {
-            0 => Ok(()),
-            left => {
-                Err(std::io::Error::other(format!("the store sent {left} bytes less than it announced"))
-                    .into())
+    async fn stream(&mut self, parts: &[Part], mut body: ssync_store::Body) -> Result<(), HttpError> {
+        let mut piece = Bytes::new();
+        for part in parts {
+            self.write_body(&part.head).await?;
+            let mut left = part.bytes;
+            while left > 0 {
+                if piece.is_empty() {
+                    piece = next_piece(&mut body).await?.ok_or_else(|| broken("less"))?;
+                }
+                let length = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+                self.write_body(&piece.split_to(length)).await?;
+                left -= length as u64;
             }
+        }
+        // The store says last whether the whole was sound.
+        match next_piece(&mut body).await? {
+            None if piece.is_empty() => Ok(()),
+            _ => Err(broken("more")),
         }
     }
 
@@ -146,13 +154,7 @@ impl<'c> Exchange<'c> {
 
     /// The length of an answer's body, as its head says.
     pub(crate) fn announced(&self, response: &Response) -> Option<u64> {
-        match &response.body {
-            ResponseBody::None => None,
-            // As Swift's: an error's text has no length where there is no text.
-            ResponseBody::Full(_) if self.head.method.as_ref() == b"HEAD" => None,
-            ResponseBody::Full(bytes) => Some(bytes.len() as u64),
-            ResponseBody::LengthOnly(length) | ResponseBody::Stream(length, _) => Some(*length),
-        }
+        response.body.length(self.head.method.as_ref() == b"HEAD")
     }
 
     /// Bytes of the answer's body that were sent.
@@ -226,4 +228,12 @@ impl<'c> Exchange<'c> {
             }
         }
     }
+}
+
+async fn next_piece(body: &mut ssync_store::Body) -> Result<Option<Bytes>, HttpError> {
+    body.recv().await.transpose().map_err(|refusal| std::io::Error::other(refusal.to_string()).into())
+}
+
+fn broken(how: &str) -> HttpError {
+    std::io::Error::other(format!("the store sent {how} than it announced")).into()
 }

@@ -18,6 +18,8 @@ pub(crate) struct Response {
     pub(crate) headers: Vec<(Cow<'static, [u8]>, Bytes)>,
     /// The body.
     pub(crate) body: ResponseBody,
+    /// How many of the headers stand before Content-Length.
+    pub(crate) length_at: usize,
 }
 
 /// The body of an answer.
@@ -25,12 +27,38 @@ pub(crate) struct Response {
 pub(crate) enum ResponseBody {
     /// None, and no length: 204 and what is like it.
     None,
-    /// These bytes.
+    /// These bytes, which a check of the request had to say.
     Full(Bytes),
+    /// Swift's page for the status. The answer to HEAD, which has no page, does not tell its length either.
+    Page(Bytes),
     /// None, but this length: the answer to HEAD.
     LengthOnly(u64),
     /// This many bytes, as they come.
     Stream(u64, Body),
+    /// Bytes as they come, between others.
+    Parts(Vec<Part>, Body),
+}
+
+/// A part of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// What comes first.
+    pub(crate) head: Bytes,
+    /// How many bytes of the stream follow.
+    pub(crate) bytes: u64,
+}
+
+impl ResponseBody {
+    /// The length of the answer to a request of this method; `None` for one that has none.
+    pub(super) fn length(&self, is_head: bool) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::Page(_) if is_head => None,
+            Self::Full(bytes) | Self::Page(bytes) => Some(bytes.len() as u64),
+            Self::LengthOnly(length) | Self::Stream(length, _) => Some(*length),
+            Self::Parts(parts, _) => Some(parts.iter().map(|part| part.head.len() as u64 + part.bytes).sum()),
+        }
+    }
 }
 
 impl Response {
@@ -41,7 +69,13 @@ impl Response {
 
     /// An answer without headers yet.
     pub(crate) fn bare(status: u16, body: ResponseBody) -> Self {
-        Self { status, headers: Vec::new(), body }
+        Self { status, headers: Vec::new(), body, length_at: usize::MAX }
+    }
+
+    /// With Content-Length here, not behind all other headers.
+    pub(crate) fn with_length(mut self) -> Self {
+        self.length_at = self.headers.len();
+        self
     }
 
     /// With a header that stands in this program's text.
@@ -56,6 +90,14 @@ impl Response {
         self
     }
 
+    /// With another value of a header that is there.
+    pub(crate) fn replacing(mut self, name: &'static str, value: impl Into<Bytes>) -> Self {
+        if let Some((_, old)) = self.headers.iter_mut().find(|(known, _)| *known == name.as_bytes()) {
+            *old = value.into();
+        }
+        self
+    }
+
     /// The head, as it is sent. `connection` are the headers that have to do with the connection alone.
     pub(super) fn head(&self, length: Option<u64>, connection: &[(&str, &str)]) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status)).into_bytes();
@@ -64,14 +106,21 @@ impl Response {
                 head.extend_from_slice(part);
             }
         };
-        for (name, value) in &self.headers {
+        let length = length.map(|length| length.to_string());
+        let mut length = length.as_ref().map(|length| (&b"Content-Length"[..], length.as_bytes()));
+        for (index, (name, value)) in self.headers.iter().enumerate() {
+            if index == self.length_at
+                && let Some((name, value)) = length.take()
+            {
+                field(name, value);
+            }
             // What stands on a disk may hold anything; a line break must not become a header of its own.
             if !value.iter().chain(name.iter()).any(|b| matches!(b, b'\r' | b'\n' | 0)) {
                 field(name, value);
             }
         }
-        if let Some(length) = length {
-            field(b"Content-Length", length.to_string().as_bytes());
+        if let Some((name, value)) = length {
+            field(name, value);
         }
         let now = Timestamp::from_system_time(SystemTime::now()).seconds();
         field(b"Date", http_date(now).as_bytes());

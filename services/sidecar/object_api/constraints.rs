@@ -79,11 +79,10 @@ fn settle_expiry(headers: &mut Metadata, now: Timestamp) -> Result<(), Refused> 
 pub(crate) fn check_metadata(headers: &Metadata, limits: &Constraints) -> Result<(), Refused> {
     let (mut count, mut size) = (0, 0);
     for (name, value) in headers.iter() {
-        let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
         if value.len() > limits.max_header_size {
             let name = name.as_bytes();
             let start = &name[..name.len().min(limits.max_meta_name_length)];
-            return Err(bad(format!("Header value too long: {}", shown(start))));
+            return Err(bad([b"Header value too long: ", start].concat()));
         }
         if !name.starts_with(META_PREFIX) {
             continue;
@@ -95,11 +94,13 @@ pub(crate) fn check_metadata(headers: &Metadata, limits: &Constraints) -> Result
             return Err(bad("Metadata name cannot be empty"));
         }
         if key.len() > limits.max_meta_name_length {
-            return Err(bad(format!("Metadata name too long: {META_PREFIX}{}", shown(key))));
+            let problem = format!("Metadata name too long: {META_PREFIX}");
+            return Err(bad([problem.as_bytes(), key].concat()));
         }
         if value.len() > limits.max_meta_value_length {
             let longest = limits.max_meta_value_length;
-            return Err(bad(format!("Metadata value longer than {longest}: {META_PREFIX}{}", shown(key))));
+            let problem = format!("Metadata value longer than {longest}: {META_PREFIX}");
+            return Err(bad([problem.as_bytes(), key].concat()));
         }
         if count > limits.max_meta_count {
             return Err(bad(format!("Too many metadata items; max {}", limits.max_meta_count)));

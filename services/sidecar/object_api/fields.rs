@@ -1,11 +1,16 @@
 //! Headers with a form of their own.
 
-use ssync_types::{Metadata, Timestamp};
+use bytes::Bytes;
+use ssync_types::{Metadata, Timestamp, python_integer};
 
-use crate::{placement::Refused, status::text};
+use crate::{
+    placement::Refused,
+    python_text::{latin1, repr},
+    status::text,
+};
 
 /// An answer 400 with this text.
-pub(super) fn bad(problem: impl Into<String>) -> Refused {
+pub(super) fn bad(problem: impl Into<Bytes>) -> Refused {
     Box::new(text(400, problem))
 }
 
@@ -18,10 +23,9 @@ pub(crate) fn timestamp(headers: &Metadata) -> Result<Timestamp, Refused> {
 /// The time by which a read judges expiry (Swift: swob.py ensure_x_timestamp).
 pub(super) fn read_timestamp(headers: &Metadata) -> Result<Option<Timestamp>, Refused> {
     let Some(value) = headers.get("X-Timestamp") else { return Ok(None) };
-    Timestamp::parse(value).map(Some).map_err(|_| {
-        let shown = String::from_utf8_lossy(value);
-        bad(format!("X-Timestamp should be a UNIX timestamp float value; was '{shown}'"))
-    })
+    Timestamp::parse(value)
+        .map(Some)
+        .map_err(|_| bad(format!("X-Timestamp should be a UNIX timestamp float value; was {}", repr(value))))
 }
 
 /// Swift: config_true_value.
@@ -45,11 +49,9 @@ pub(super) fn next_part_power(headers: &Metadata) -> Result<Option<u32>, Refused
     }
 }
 
-/// An integer as Python's `int()` reads it from a header, within 64 bits.
+/// An integer as Python's `int()` reads it from a header; one beyond 64 bits is the largest, or smallest, of those.
 pub(crate) fn integer(value: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(value).ok()?.trim();
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    digits.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    python_integer(&latin1(value), 10)
 }
 
 /// A list of names; those that are empty do not count (Swift: list_from_csv).
@@ -80,7 +82,9 @@ mod tests {
     fn reads_numbers_and_etags_as_python_does() {
         assert_eq!(integer(b" +12 "), Some(12));
         assert_eq!(integer(b"-5"), Some(-5));
-        for bad in [&b""[..], b"x", b"1.5", b"--1", b"\xff", b"99999999999999999999"] {
+        assert_eq!(integer(b"1_0"), Some(10));
+        assert_eq!(integer(b"99999999999999999999"), Some(i64::MAX));
+        for bad in [&b""[..], b"x", b"1.5", b"--1", b"\xff"] {
             assert_eq!(integer(bad), None);
         }
         let mut headers = Metadata::new();

@@ -1,16 +1,20 @@
 //! GET and HEAD (Swift: obj/server.py GET, HEAD; common/swob.py Response).
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use ssync_store::{Body, StoreResult};
-use ssync_types::{ByteRange, ObjectInfo, ObjectRef, ReadOptions, Reason, Refusal};
+use ssync_types::{ByteRange, FragmentSet, ObjectInfo, ObjectRef, ReadOptions, Reason, Refusal};
 
 use super::{
     conditions::Conditions,
     fields::{is_true, names, read_timestamp},
     kept::shown,
+    multipart::Multipart,
+    preferences::fragment_preferences,
     range::{Part, Ranges, within},
-    scope,
 };
 use crate::{
+    PolicyKind,
     http::{RequestHead, Response, ResponseBody, http_date},
     placement::{self, Path, Refused},
     sidecar::Shared,
@@ -20,35 +24,19 @@ use crate::{
 const CONTENT_TYPE: &str = "application/octet-stream";
 /// Names of metadata: an object that has any of them is sent whole, whatever the range.
 const WHOLE_IF_PRESENT: &str = "X-Backend-Ignore-Range-If-Metadata-Present";
+/// How often a GET looks at an object that is replaced while it is read, before it says so.
+const ATTEMPTS_MAX: usize = 3;
 
 /// Reads an object, or some bytes of it.
 pub(crate) async fn get(shared: &Shared, request: &RequestHead, path: &Path) -> Result<Response, Refused> {
     let reading = Reading::of(shared, request, path)?;
-    let ranges = Ranges::of(&request.headers);
-    let whole_if_present = names(&request.headers, WHOLE_IF_PRESENT);
-    if reading.conditions.is_none() {
-        match &ranges {
-            None => return reading.send(None, None).await,
-            Some(ranges) if whole_if_present.is_empty() => {
-                if let Some(range) = ranges.of_any_length() {
-                    return reading.send(Some(range), None).await;
-                }
-            }
-            Some(_) => {}
+    for _ in 0..ATTEMPTS_MAX {
+        if let Some(response) = reading.get().await? {
+            return Ok(response);
         }
     }
-    let info = reading.look().await?;
-    if let Some(status) = reading.verdict(&info) {
-        return Ok(reading.found(status, &info, ResponseBody::LengthOnly(0)));
-    }
-    let is_whole = whole_if_present.iter().any(|name| info.metadata.get(name).is_some());
-    let ranges = ranges.filter(|_| !is_whole);
-    match ranges.map_or(Part::Whole, |ranges| ranges.part(info.content_length)) {
-        Part::Whole => reading.send(None, Some(&info)).await,
-        Part::One(range) => reading.send(Some(range), Some(&info)).await,
-        Part::Several => Err(scope::several_ranges()),
-        Part::Nothing => Ok(reading.unsatisfiable(&info)),
-    }
+    let problem = format!("{} is being replaced again and again: ask later", reading.object.path);
+    Err(reading.refused(&Refusal::new(Reason::StateChanged, problem)))
 }
 
 /// Reads an object's metadata.
@@ -59,7 +47,7 @@ pub(crate) async fn head(shared: &Shared, request: &RequestHead, path: &Path) ->
         Some(status) => (status, 0),
         None => (200, info.content_length),
     };
-    Ok(reading.found(status, &info, ResponseBody::LengthOnly(length)))
+    Ok(found(shared, Place::Last, status, &info, ResponseBody::LengthOnly(length)))
 }
 
 /// A request that reads an object.
@@ -68,6 +56,8 @@ struct Reading<'r> {
     object: ObjectRef,
     options: ReadOptions,
     conditions: Option<Conditions<'r>>,
+    ranges: Option<Ranges>,
+    whole_if_present: Vec<&'r str>,
 }
 
 impl<'r> Reading<'r> {
@@ -77,8 +67,52 @@ impl<'r> Reading<'r> {
         let now = read_timestamp(headers)?;
         let open_expired =
             is_true(headers, "X-Backend-Replication") || is_true(headers, "X-Backend-Open-Expired");
-        let options = ReadOptions { open_expired, now, fragment_preferences: None };
-        Ok(Self { shared, object, options, conditions: Conditions::of(headers) })
+        let fragment_preferences = match shared.policies.kind(object.partition.policy) {
+            Some(PolicyKind::ErasureCoding) => fragment_preferences(headers)?,
+            Some(PolicyKind::Replication) | None => None,
+        };
+        Ok(Self {
+            shared,
+            object,
+            options: ReadOptions { open_expired, now, fragment_preferences },
+            conditions: Conditions::of(headers),
+            ranges: Ranges::of(headers),
+            whole_if_present: names(headers, WHOLE_IF_PRESENT),
+        })
+    }
+
+    /// The answer to a GET; `None` when the object was replaced between two looks at it.
+    async fn get(&self) -> Result<Option<Response>, Refused> {
+        if self.conditions.is_none() {
+            match &self.ranges {
+                None => return self.send_at_once(None).await,
+                Some(ranges) if self.whole_if_present.is_empty() => {
+                    if let Some(range) = ranges.of_any_length() {
+                        return self.send_at_once(Some(range)).await;
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        let info = self.look().await?;
+        if let Some(status) = self.verdict(&info) {
+            let nothing = ResponseBody::LengthOnly(0);
+            return Ok(Some(found(self.shared, Place::First, status, &info, nothing)));
+        }
+        match self.part(&info) {
+            Part::Whole => self.send(Vec::new(), &info).await,
+            Part::One(range) => self.send(vec![range], &info).await,
+            Part::Several(ranges) => self.send(ranges, &info).await,
+            Part::Nothing => Ok(Some(self.unsatisfiable(&info))),
+        }
+    }
+
+    fn part(&self, info: &ObjectInfo) -> Part {
+        let is_whole = self.whole_if_present.iter().any(|name| info.metadata.get(name).is_some());
+        match &self.ranges {
+            Some(ranges) if !is_whole => ranges.part(info.content_length),
+            _ => Part::Whole,
+        }
     }
 
     async fn look(&self) -> Result<ObjectInfo, Refused> {
@@ -86,54 +120,56 @@ impl<'r> Reading<'r> {
         info.map_err(|refusal| self.refused(&refusal))
     }
 
-    async fn read(&self, range: Option<ByteRange>) -> StoreResult<(ObjectInfo, Body)> {
-        let ranges = range.into_iter().collect();
+    async fn read(&self, ranges: Vec<ByteRange>) -> StoreResult<(ObjectInfo, Body)> {
         self.shared.store.get_object(self.object.clone(), ranges, self.options.clone()).await
     }
 
-    /// The bytes of `range`, or all. Where the request was judged by what was `seen`, that must be the object still.
-    async fn send(&self, range: Option<ByteRange>, seen: Option<&ObjectInfo>) -> Result<Response, Refused> {
-        let (info, body) = match (self.read(range).await, range) {
-            (Ok(found), _) => found,
-            (Err(refusal), Some(range)) if refusal.reason == Reason::RangeNotSatisfiable => {
-                return self.beyond_the_end(range, seen).await;
+    /// What can be read without a look at the object before.
+    async fn send_at_once(&self, range: Option<ByteRange>) -> Result<Option<Response>, Refused> {
+        match (self.read(range.into_iter().collect()).await, range) {
+            (Ok((info, body)), None) => Ok(Some(self.bytes(&[], &info, body))),
+            (Ok((info, body)), Some(range)) => {
+                let range = within(range, info.content_length);
+                Ok(range.map(|range| self.bytes(&[range], &info, body)))
             }
-            (Err(refusal), _) => return Err(self.refused(&refusal)),
-        };
-        if seen.is_some_and(|seen| (seen.data, seen.timestamp) != (info.data, info.timestamp)) {
-            return Err(self.changed());
+            (Err(refusal), Some(range)) if refusal.reason == Reason::RangeNotSatisfiable => {
+                // The answer needs the length that the object has.
+                let info = self.look().await?;
+                Ok(within(range, info.content_length).is_none().then(|| self.unsatisfiable(&info)))
+            }
+            (Err(refusal), _) => Err(self.refused(&refusal)),
         }
-        let Some(range) = range else {
-            return Ok(self.found(200, &info, ResponseBody::Stream(info.content_length, body)));
-        };
-        let Some(ByteRange { first, last }) = within(range, info.content_length) else {
-            return Err(self.changed());
-        };
-        let sent = ResponseBody::Stream(last - first + 1, body);
-        let content_range = format!("bytes {first}-{last}/{}", info.content_length);
-        Ok(self.found(206, &info, sent).with("Content-Range", content_range))
     }
 
-    /// The store refused a range; the answer needs the length that the object has.
-    async fn beyond_the_end(&self, range: ByteRange, seen: Option<&ObjectInfo>) -> Result<Response, Refused> {
-        if seen.is_some() {
-            return Err(self.changed());
+    /// The bytes of `ranges`, or all, of the object that was `seen`.
+    async fn send(&self, ranges: Vec<ByteRange>, seen: &ObjectInfo) -> Result<Option<Response>, Refused> {
+        match self.read(ranges.clone()).await {
+            Ok((info, body)) => Ok((info == *seen).then(|| self.bytes(&ranges, &info, body))),
+            Err(refusal) if refusal.reason == Reason::RangeNotSatisfiable => Ok(None),
+            Err(refusal) => Err(self.refused(&refusal)),
         }
-        let info = self.look().await?;
-        match within(range, info.content_length) {
-            Some(_) => Err(self.changed()),
-            None => Ok(self.unsatisfiable(&info)),
+    }
+
+    fn bytes(&self, ranges: &[ByteRange], info: &ObjectInfo, body: Body) -> Response {
+        let found = |status, body| found(self.shared, Place::Middle, status, info, body);
+        match *ranges {
+            [] => found(200, ResponseBody::Stream(info.content_length, body)),
+            [ByteRange { first, last }] => {
+                let content_range = format!("bytes {first}-{last}/{}", info.content_length);
+                found(206, ResponseBody::Stream(last - first + 1, body)).with("Content-Range", content_range)
+            }
+            _ => {
+                let multipart = Multipart::new(ranges, &content_type(info), info.content_length, boundary());
+                found(206, ResponseBody::Parts(multipart.parts, body))
+                    .replacing("Content-Type", multipart.content_type)
+            }
         }
     }
 
     fn unsatisfiable(&self, info: &ObjectInfo) -> Response {
         let content_range = format!("bytes */{}", info.content_length);
-        self.found(416, info, ResponseBody::Full(page(416, "").into())).with("Content-Range", content_range)
-    }
-
-    fn changed(&self) -> Refused {
-        let problem = format!("{} was replaced while it was being read: ask again", self.object.path);
-        self.refused(&Refusal::new(Reason::StateChanged, problem))
+        let body = ResponseBody::Page(page(416, "").into());
+        found(self.shared, Place::First, 416, info, body).with("Content-Range", content_range)
     }
 
     fn refused(&self, refusal: &Refusal) -> Refused {
@@ -149,25 +185,57 @@ impl<'r> Reading<'r> {
     fn verdict(&self, info: &ObjectInfo) -> Option<u16> {
         self.conditions.as_ref().and_then(|conditions| conditions.verdict(info))
     }
+}
 
-    fn found(&self, status: u16, info: &ObjectInfo, body: ResponseBody) -> Response {
-        let metadata = &info.metadata;
-        let value = |name: &str| metadata.get(name).cloned();
-        let content_type = value("Content-Type").unwrap_or_else(|| CONTENT_TYPE.into());
-        let mut response = Response::bare(status, body).with("Content-Type", content_type);
-        for (name, value) in shown(metadata, &self.shared.config.allowed_headers) {
-            response = response.with_name(name.as_bytes(), value.clone());
-        }
-        let etag = value("ETag").unwrap_or_default();
-        let response = response
-            .with("Etag", [b"\"", &etag[..], b"\""].concat())
-            .with("Last-Modified", http_date(info.timestamp.seconds_ceiling()))
-            .with("X-Timestamp", info.timestamp.normal())
-            .with("X-Backend-Timestamp", info.timestamp.internal())
-            .with("X-Backend-Data-Timestamp", info.data.internal());
-        match info.durable {
-            Some(durable) => response.with("X-Backend-Durable-Timestamp", durable.internal()),
-            None => response,
-        }
+/// Where Swift's answers have their Content-Length.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    First,
+    Middle,
+    Last,
+}
+
+fn content_type(info: &ObjectInfo) -> bytes::Bytes {
+    info.metadata.get("Content-Type").cloned().unwrap_or_else(|| CONTENT_TYPE.into())
+}
+
+/// An answer with all that is told of an object.
+fn found(shared: &Shared, length: Place, status: u16, info: &ObjectInfo, body: ResponseBody) -> Response {
+    let length_here =
+        |response: Response, place| if length == place { response.with_length() } else { response };
+    let mut response = Response::bare(status, body).with("Content-Type", content_type(info));
+    response = length_here(response, Place::First);
+    for (name, value) in shown(&info.metadata, &shared.config.allowed_headers) {
+        response = response.with_name(name.as_bytes(), value.clone());
     }
+    let etag = info.metadata.get("ETag").cloned().unwrap_or_default();
+    response = response
+        .with("Etag", [b"\"", &etag[..], b"\""].concat())
+        .with("Last-Modified", http_date(info.timestamp.seconds_ceiling()));
+    response = length_here(response, Place::Middle)
+        .with("X-Timestamp", info.timestamp.normal())
+        .with("X-Backend-Timestamp", info.timestamp.internal())
+        .with("X-Backend-Data-Timestamp", info.data.internal());
+    if let Some(durable) = info.durable {
+        response = response.with("X-Backend-Durable-Timestamp", durable.internal());
+    }
+    match info.fragments.is_empty() {
+        true => response,
+        false => response.with("X-Backend-Fragments", fragments(&info.fragments)),
+    }
+}
+
+/// Which fragments are here: `{"0000000010.00000": [1, 3]}`.
+fn fragments(sets: &[FragmentSet]) -> String {
+    let set = |set: &FragmentSet| {
+        let indexes: Vec<String> = set.indexes.iter().map(ToString::to_string).collect();
+        format!("\"{}\": [{}]", set.timestamp.internal(), indexes.join(", "))
+    };
+    format!("{{{}}}", sets.iter().map(set).collect::<Vec<_>>().join(", "))
+}
+
+/// What nobody can know before: the keys of the standard library's hashers are random.
+fn boundary() -> u128 {
+    let keys = RandomState::new();
+    u128::from(keys.hash_one(0)) << 64 | u128::from(keys.hash_one(1))
 }

@@ -1,6 +1,5 @@
 //! POST: new metadata for an object (Swift: obj/server.py POST).
 
-use bytes::Bytes;
 use ssync_types::{Metadata, ObjectPost, Timestamp};
 
 use super::{
@@ -11,9 +10,10 @@ use super::{
 use crate::{
     http::{RequestHead, Response},
     placement::{self, Path, Refused},
+    python_text::timestamp_problem,
     sidecar::Shared,
     status::{plain_page, refused},
-    updates::Change,
+    updates::{Change, listed_content_type},
 };
 
 /// Replaces an object's metadata.
@@ -24,15 +24,11 @@ pub(crate) async fn post(shared: &Shared, request: &RequestHead, path: &Path) ->
     check_delete_at(headers, timestamp)?;
     check_metadata(headers, &shared.config.constraints)?;
     let content_type = content_type_time(headers, timestamp)?;
-    let mut metadata = kept_of_post(headers, &shared.config.allowed_headers);
-    if content_type.is_none() {
-        metadata.remove("Content-Type");
-    }
     let drive = object.partition.device.to_string();
     let post = ObjectPost {
         object: object.clone(),
         timestamp,
-        metadata,
+        metadata: metadata(headers, content_type.is_some(), &shared.config.allowed_headers),
         content_type,
         open_expired: is_true(headers, "X-Backend-Replication") || is_true(headers, "X-Backend-Open-Expired"),
         next_part_power: next_part_power(headers)?,
@@ -42,20 +38,31 @@ pub(crate) async fn post(shared: &Shared, request: &RequestHead, path: &Path) ->
     let change = Change { request, path, headers, object: &object, timestamp };
     let updated = shared.updates.after_post(&change, &posted).await;
     updated.map_err(|refusal| Box::new(refused(&refusal, &drive)))?;
-    let info = posted.info;
-    let content_type = info.metadata.get("Content-Type").cloned().unwrap_or_default();
-    let mut response = plain_page(202, "").with("X-Backend-Content-Type", content_type);
-    for (name, value) in info.metadata.iter().filter(|(name, _)| is_sys(name)) {
+    let mut response = plain_page(202, "").with("X-Backend-Content-Type", listed_content_type(&posted));
+    for (name, value) in posted.previous.iter().filter(|(name, _)| is_sys(name)) {
         response = response.with_name(name.as_bytes(), value.clone());
     }
     Ok(response)
+}
+
+fn metadata(headers: &Metadata, with_content_type: bool, allowed: &[String]) -> Metadata {
+    let mut metadata = kept_of_post(headers, allowed);
+    if !with_content_type {
+        metadata.remove("Content-Type");
+    }
+    // Swift stores an empty one, and then takes the object for damaged.
+    if !has(headers, "X-Delete-At") {
+        metadata.remove("X-Delete-At");
+    }
+    metadata
 }
 
 /// A POST's X-Delete-At, which must not be in its past.
 pub(crate) fn check_delete_at(headers: &Metadata, timestamp: Timestamp) -> Result<(), Refused> {
     let at = headers.get("X-Delete-At").filter(|at| !at.is_empty());
     let at = at.map_or(Some(0), |at| integer(at)).ok_or_else(|| bad("Non-integer X-Delete-At"))?;
-    if at != 0 && at < timestamp.seconds() as i64 {
+    let in_past = u64::try_from(at).map_or(true, |at| Timestamp::from_seconds(at) < timestamp);
+    if at != 0 && in_past {
         return Err(bad("X-Delete-At in past"));
     }
     Ok(())
@@ -70,8 +77,5 @@ pub(crate) fn content_type_time(
         return Ok(None);
     }
     let Some(value) = headers.get("Content-Type-Timestamp") else { return Ok(Some(timestamp)) };
-    let shown = |value: &Bytes| String::from_utf8_lossy(value).into_owned();
-    Timestamp::parse(value)
-        .map(Some)
-        .map_err(|_| bad(format!("could not convert string to float: '{}'", shown(value))))
+    Timestamp::parse(value).map(Some).map_err(|_| bad(timestamp_problem(value)))
 }

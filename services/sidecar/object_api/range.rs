@@ -1,6 +1,15 @@
 //! Which bytes of an object a GET asks for (Swift: common/swob.py Range and `_response_iter`; RFC 9110, section 14).
 
-use ssync_types::{ByteRange, Metadata};
+use ssync_types::{ByteRange, Metadata, python_integer};
+
+use crate::python_text::latin1;
+
+/// Ranges of one request. More are refused, as all that follows, because they cost the server much and the client nothing.
+const RANGES_MAX: usize = 50;
+/// Pairs of ranges that may overlap.
+const OVERLAPS_MAX: usize = 2;
+/// Ranges, if each begins behind the one before; else there must be fewer.
+const DISORDERED_MAX: usize = 7;
 
 /// The Range header of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,9 +31,9 @@ pub(super) enum Part {
     Whole,
     /// These bytes; the object has them all.
     One(ByteRange),
-    /// Several ranges that the object has.
-    Several,
-    /// Nothing that the object has.
+    /// Several ranges, each of which the object has.
+    Several(Vec<ByteRange>),
+    /// Nothing that the object has; or too much.
     Nothing,
 }
 
@@ -32,7 +41,7 @@ impl Ranges {
     /// The ranges that a request asks for; `None` when it asks for none. A header with a mistake anywhere counts for
     /// nothing, as RFC 9110 demands (14.2).
     pub(super) fn of(headers: &Metadata) -> Option<Self> {
-        let header: String = headers.get_str("Range")?.chars().filter(|&c| c != ' ').collect();
+        let header: String = latin1(headers.get("Range")?).chars().filter(|&c| c != ' ').collect();
         let (unit, set) = header.split_once('=')?;
         if !unit.eq_ignore_ascii_case("bytes") {
             return None;
@@ -50,25 +59,50 @@ impl Ranges {
 
     /// What is to be sent of an object of `length` bytes.
     pub(super) fn part(&self, length: u64) -> Part {
-        let mut parts = self.0.iter().filter_map(|spec| spec.within(length));
-        match (parts.next(), parts.next()) {
-            (None, _) => Part::Nothing,
+        let parts: Vec<ByteRange> = self.0.iter().filter_map(|spec| spec.within(length)).collect();
+        match parts[..] {
+            [] => Part::Nothing,
+            _ if is_abuse(&parts) => Part::Nothing,
             // The last bytes of nothing: no Content-Range can be written for them.
-            (Some(_), _) if length == 0 => Part::Whole,
-            (Some(range), None) => Part::One(range),
-            (Some(_), Some(_)) => Part::Several,
+            _ if length == 0 => Part::Whole,
+            [range] => Part::One(range),
+            _ => Part::Several(parts),
         }
     }
+}
+
+/// Swift: Range.ranges_for_length.
+fn is_abuse(parts: &[ByteRange]) -> bool {
+    if parts.len() > RANGES_MAX {
+        return true;
+    }
+    let pairs = parts
+        .iter()
+        .enumerate()
+        .flat_map(|(at, first)| parts[at + 1..].iter().map(move |second| (first, second)));
+    let overlaps = pairs.filter(|(first, second)| overlap(first, second)).count();
+    let ascends = parts.is_sorted_by_key(|part| (part.first, part.last));
+    overlaps > OVERLAPS_MAX || (!ascends && parts.len() > DISORDERED_MAX)
+}
+
+/// Whether an end of the one lies within the other. To Swift a range does not lie within itself, so that one which is asked
+/// for twice overlaps nothing.
+fn overlap(one: &ByteRange, other: &ByteRange) -> bool {
+    let ends_within = |this: &ByteRange, that: &ByteRange| {
+        (that.first < this.first && this.first <= that.last)
+            || (that.first <= this.last && this.last < that.last)
+    };
+    ends_within(one, other) || ends_within(other, one)
 }
 
 impl Spec {
     fn parse(text: &str) -> Option<Self> {
         let (first, last) = text.split_once('-')?;
         match (first, last) {
-            ("", last) => number(last).map(Self::Last),
+            ("", last) => digits(last).map(Self::Last),
             (first, "") => Some(Self::Bytes(ByteRange { first: number(first)?, last: u64::MAX })),
             (first, last) => {
-                let range = ByteRange { first: number(first)?, last: number(last)? };
+                let range = ByteRange { first: number(first)?, last: digits(last)? };
                 (range.first <= range.last).then_some(Self::Bytes(range))
             }
         }
@@ -91,12 +125,15 @@ pub(super) fn within(range: ByteRange, length: u64) -> Option<ByteRange> {
         .then(|| ByteRange { first: range.first, last: range.last.min(length.saturating_sub(1)) })
 }
 
-/// Digits. A number beyond 64 bits is beyond the end of every object.
+/// What Python's int() reads. A number beyond 63 bits is beyond the end of every object.
 fn number(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    digits.then(|| text.parse().unwrap_or(u64::MAX))
+    python_integer(text, 10).and_then(|number| u64::try_from(number).ok())
 }
 
+/// Of the last byte Swift wants digits alone.
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| number(text)).flatten()
+}
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +147,9 @@ mod tests {
     #[test]
     fn finds_the_bytes_that_swift_finds() {
         let one = |first, last| Part::One(ByteRange { first, last });
+        let several = |ranges: &[(u64, u64)]| {
+            Part::Several(ranges.iter().map(|&(first, last)| ByteRange { first, last }).collect())
+        };
         let vectors = [
             ("bytes=1-2", 5, one(1, 2)),
             ("bytes=2-", 5, one(2, 4)),
@@ -124,7 +164,10 @@ mod tests {
             ("bytes=-0", 5, Part::Nothing),
             ("bytes=99999999999999999999-", 5, Part::Nothing),
             ("bytes=9-,8-", 5, Part::Nothing),
-            ("bytes=0-1,3-3", 5, Part::Several),
+            ("bytes=0-1,3-3,9-9", 5, several(&[(0, 1), (3, 3)])),
+            ("bytes=-1,0-0", 5, several(&[(4, 4), (0, 0)])),
+            ("bytes=+1-2", 5, one(1, 2)),
+            ("bytes=1_0-", 50, one(10, 49)),
             ("bytes=-2", 0, Part::Whole),
             ("bytes=-1,-2", 0, Part::Whole),
             ("bytes=0-", 0, Part::Nothing),
@@ -132,6 +175,40 @@ mod tests {
         ];
         for (header, length, expected) in vectors {
             assert_eq!(part(header, length), expected, "{header} of {length}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_costs_too_much() {
+        let asked = |ranges: Vec<String>| {
+            let mut headers = Metadata::new();
+            headers.set("Range", format!("bytes={}", ranges.join(",")));
+            match Ranges::of(&headers).unwrap().part(5000) {
+                Part::Several(ranges) => ranges.len(),
+                Part::Nothing => 0,
+                other => panic!("{other:?}"),
+            }
+        };
+        let apart = |count: u32| (0..count).map(|n| format!("{}-{}", n * 10, n * 10 + 5)).collect::<Vec<_>>();
+        let reversed = |count| apart(count).into_iter().rev().collect();
+        let listed = |text: &str| text.split(' ').map(str::to_owned).collect();
+        assert_eq!(asked(apart(50)), 50);
+        assert_eq!(asked(apart(51)), 0);
+        assert_eq!(asked([apart(50), listed("9000-9999")].concat()), 50, "what is not there does not count");
+        assert_eq!(asked(reversed(7)), 7);
+        assert_eq!(asked(reversed(8)), 0);
+        let overlapping = [
+            ("0-2 1-3", 2),
+            ("0-2 1-3 2-4", 0),
+            ("0-1 1-2 2-3", 3),
+            ("0-1 1-2 2-3 3-4", 0),
+            ("0-10 5-7", 2),
+            ("0-10 0-5 5-10", 0),
+            ("0- 0- 0- 0-", 4),
+            ("-1 -2 -3", 0),
+        ];
+        for (ranges, count) in overlapping {
+            assert_eq!(asked(listed(ranges)), count, "{ranges}");
         }
     }
 
@@ -152,6 +229,9 @@ mod tests {
             "bytes=1-2,",
             "octets=0-1",
             "xbytes=0-1",
+            "bytes=1-+2",
+            "bytes=1-2_0",
+            "bytes=\u{663}-",
         ] {
             assert_eq!(part(header, 5), Part::Whole, "{header}");
         }

@@ -48,8 +48,8 @@ pub(crate) struct State {
     pub(super) cut_body: bool,
     /// Ends a body on its way out too early, and says nothing.
     pub(super) shorten_body: bool,
-    /// What each object is replaced by, once its metadata was read.
-    pub(super) replace_after_head: Option<(Timestamp, Bytes)>,
+    /// What an object is replaced by, each time that its metadata was read; the last one first.
+    pub(super) replace_after_head: Vec<(Timestamp, Bytes)>,
     /// How long a check, and the end of a session, take.
     pub(super) slowness: Duration,
     /// Heartbeats that sessions have got.
@@ -459,7 +459,7 @@ impl Store for FakeStore {
 
     async fn head_object(&self, object: ObjectRef, _: ReadOptions) -> StoreResult<ObjectInfo> {
         let (info, _) = self.state().info(&object.path)?;
-        let replacement = self.state().replace_after_head.take();
+        let replacement = self.state().replace_after_head.pop();
         if let Some((at, body)) = replacement {
             self.state().put(&object.path, at, info.metadata.clone(), body, None)?;
         }

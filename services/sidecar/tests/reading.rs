@@ -27,17 +27,29 @@ async fn ask(lab: &Lab, method: &str, name: &str, headers: &str) -> String {
     lab.say(&request(&format!("{method} /sdb1/839/a/c/{name}"), headers)).await
 }
 
-/// The answer with the object's headers: those of hello, or of the empty object.
+/// The answer with the object's headers: those of hello, or of the empty object. Content-Length stands where Swift has it.
 fn answer(status: &str, name: &str, more: &str, length: usize, body: &str) -> String {
+    let length = format!("Content-Length: {length}\r\n");
+    let is_success = status.starts_with('2');
+    let (first, middle) = if is_success { ("", length.as_str()) } else { (length.as_str(), "") };
+    object(status, name, [first, middle, more], body)
+}
+
+/// The answer to a HEAD of hello.
+fn head(status: &str, length: usize) -> String {
+    object(status, "o", ["", "", &format!("Content-Length: {length}\r\n")], "")
+}
+
+fn object(status: &str, name: &str, [first, middle, last]: [&str; 3], body: &str) -> String {
     let (etag, meta) = match name {
         "o" => (HELLO, "X-Object-Sysmeta-Other-Etag: \"alt\"\r\n"),
         _ => (EMPTY, ""),
     };
     let at = "0000000010.00000";
     format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n{meta}Etag: \"{etag}\"\r\n\
-        Last-Modified: Thu, 01 Jan 1970 00:00:10 GMT\r\nX-Timestamp: {at}\r\nX-Backend-Timestamp: {at}\r\n\
-        X-Backend-Data-Timestamp: {at}\r\nX-Backend-Durable-Timestamp: {at}\r\n{more}Content-Length: {length}\r\n\r\n{body}"
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n{first}{meta}Etag: \"{etag}\"\r\n\
+        Last-Modified: Thu, 01 Jan 1970 00:00:10 GMT\r\n{middle}X-Timestamp: {at}\r\nX-Backend-Timestamp: {at}\r\n\
+        X-Backend-Data-Timestamp: {at}\r\nX-Backend-Durable-Timestamp: {at}\r\n{last}\r\n{body}"
     )
 }
 
@@ -70,7 +82,7 @@ async fn one_range_is_sent() {
     for (range, expected) in vectors {
         assert_eq!(ask(&lab, "GET", "o", &format!("Range: {range}\r\n")).await, expected, "{range}");
     }
-    assert_eq!(ask(&lab, "HEAD", "o", "Range: bytes=9-\r\n").await, answer("200 OK", "o", "", 5, ""));
+    assert_eq!(ask(&lab, "HEAD", "o", "Range: bytes=9-\r\n").await, head("200 OK", 5));
     let nothing = answer("200 OK", "empty", "", 0, "");
     assert_eq!(ask(&lab, "GET", "empty", "Range: bytes=-2\r\n").await, nothing);
     for range in ["bytes=0-", "bytes=-0"] {
@@ -83,10 +95,50 @@ async fn one_range_is_sent() {
     }
 }
 
+/// A multipart answer, with its boundary made known.
+fn parted(answer: &str) -> String {
+    let boundary = answer.split_once("boundary=").map(|(_, rest)| &rest[..32]).unwrap();
+    assert!(boundary.bytes().all(|b| b.is_ascii_hexdigit()), "{boundary}");
+    answer.replace(boundary, "BOUNDARY")
+}
+
 #[tokio::test]
-async fn several_ranges_are_not_served_yet_and_that_is_said() {
-    let answer = ask(&lab().await, "GET", "o", "Range: bytes=0-1,3-3\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 501 ") && answer.contains("\r\n\r\nRange is not"), "{answer}");
+async fn several_ranges_are_sent_in_parts() {
+    let lab = lab().await;
+    let part = |range: &str, bytes: &str| {
+        format!("--BOUNDARY\r\nContent-Type: text/plain\r\nContent-Range: bytes {range}/5\r\n\r\n{bytes}\r\n")
+    };
+    let vectors: [(&str, &[(&str, &str)]); 3] = [
+        ("bytes=0-1,3-3", &[("0-1", "he"), ("3-3", "l")]),
+        ("bytes=-1,0-3,9-", &[("4-4", "o"), ("0-3", "hell")]),
+        ("bytes=0-,0-", &[("0-4", "hello"), ("0-4", "hello")]),
+    ];
+    let mut boundaries = std::collections::BTreeSet::new();
+    for (ranges, parts) in vectors {
+        let got = ask(&lab, "GET", "o", &format!("Range: {ranges}\r\n")).await;
+        boundaries.insert(got.split_once("boundary=").unwrap().1[..32].to_owned());
+        let body: String = parts.iter().map(|(range, bytes)| part(range, bytes)).collect();
+        let body = format!("{body}--BOUNDARY--");
+        let length = body.len() + (parts.len() + 1) * (32 - "BOUNDARY".len());
+        let expected = answer("206 Partial Content", "o", "", length, &body).replacen(
+            "text/plain",
+            "multipart/byteranges;boundary=BOUNDARY",
+            1,
+        );
+        assert_eq!(parted(&got), expected, "{ranges}");
+    }
+    assert_eq!(boundaries.len(), vectors.len(), "a boundary can be guessed");
+    assert_eq!(ask(&lab, "HEAD", "o", "Range: bytes=0-1,3-3\r\n").await, head("200 OK", 5));
+    let many = "Range: bytes=0-2,1-3,2-4\r\n";
+    assert_eq!(ask(&lab, "GET", "o", many).await, not_satisfiable("o", 5));
+}
+
+#[tokio::test]
+async fn parts_that_the_store_does_not_fill_break_the_connection() {
+    let lab = lab().await;
+    lab.store.state().shorten_body = true;
+    let got = ask(&lab, "GET", "o", "Range: bytes=0-1,3-3\r\n").await;
+    assert!(!got.ends_with("--"), "{got}");
 }
 
 #[tokio::test]
@@ -102,13 +154,25 @@ async fn a_caller_names_metadata_that_makes_an_object_whole() {
 
 #[tokio::test]
 async fn bytes_of_another_object_are_not_sent_as_those_that_were_measured() {
-    for replacement in ["HELLO WORLD", "HI", ""] {
+    for (replacement, expected) in
+        [("HELLO WORLD", "9-10/11\r\n"), ("HI", "0-1/2\r\n"), ("", "HTTP/1.1 200 OK\r\n")]
+    {
         let lab = lab().await;
         let at = Timestamp::from_seconds(11);
-        lab.store.state().replace_after_head = Some((at, Bytes::from_static(replacement.as_bytes())));
+        lab.store.state().replace_after_head.push((at, Bytes::from_static(replacement.as_bytes())));
         let answer = ask(&lab, "GET", "o", "Range: bytes=-2\r\n").await;
-        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("was replaced"), "{answer}");
+        let last = &replacement[replacement.len().saturating_sub(2)..];
+        assert!(answer.contains(expected) && answer.ends_with(&format!("\r\n\r\n{last}")), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn an_object_that_is_never_the_same_is_a_503() {
+    let lab = lab().await;
+    let replacements = (0..9).map(|n| (Timestamp::from_seconds(20 - n), Bytes::from(format!("hello {n}"))));
+    lab.store.state().replace_after_head.extend(replacements);
+    let answer = ask(&lab, "GET", "o", "Range: bytes=-2\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("is being replaced"), "{answer}");
 }
 
 #[tokio::test]
@@ -139,14 +203,13 @@ async fn conditions_are_kept() {
         ("If-Match: x\r\nRange: bytes=9-\r\n".to_owned(), 412),
     ];
     for (headers, status) in vectors {
-        for (method, body) in [("GET", "hello"), ("HEAD", "")] {
-            let expected = match status {
-                304 => answer("304 Not Modified", "o", "", 0, ""),
-                412 => answer("412 Precondition Failed", "o", "", 0, ""),
-                _ => answer("200 OK", "o", "", 5, body),
-            };
-            assert_eq!(ask(&lab, method, "o", &headers).await, expected, "{method} {headers}");
-        }
+        let (line, length, body) = match status {
+            304 => ("304 Not Modified", 0, ""),
+            412 => ("412 Precondition Failed", 0, ""),
+            _ => ("200 OK", 5, "hello"),
+        };
+        assert_eq!(ask(&lab, "GET", "o", &headers).await, answer(line, "o", "", length, body), "{headers}");
+        assert_eq!(ask(&lab, "HEAD", "o", &headers).await, head(line, length), "{headers}");
     }
     let both = format!("If-Match: {HELLO}\r\nRange: bytes=1-2\r\n");
     assert_eq!(ask(&lab, "GET", "o", &both).await, partial("1-2/5", "el"));

@@ -44,7 +44,7 @@ pub(super) fn of_post(posted: &Posted) -> Row {
     headers.set("X-Size", size.unwrap_or_default());
     let etag = kept("X-Object-Sysmeta-Ec-Etag").or_else(|| kept("ETag"));
     headers.set("X-Etag", etag.unwrap_or_default());
-    headers.set("X-Content-Type", content_type(posted));
+    headers.set("X-Content-Type", listed_content_type(posted));
     headers.set("X-Timestamp", info.data.internal());
     headers.set("X-Content-Type-Timestamp", info.content_type.internal());
     headers.set("X-Meta-Timestamp", info.timestamp.internal());
@@ -53,7 +53,7 @@ pub(super) fn of_post(posted: &Posted) -> Row {
 }
 
 /// A content type of its own has lost what a large object's manifest says of its size, which stands with the body's.
-fn content_type(posted: &Posted) -> Bytes {
+pub(crate) fn listed_content_type(posted: &Posted) -> Bytes {
     let content_type = posted.info.metadata.get("Content-Type").cloned().unwrap_or_default();
     let own = posted.info.content_type != posted.info.data;
     match swift_bytes(&posted.body_type).filter(|bytes| own && !bytes.is_empty()) {
