@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt, io, iter,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicBool},
     time::SystemTime,
 };
 
@@ -27,6 +27,27 @@ pub(crate) struct Settings {
     pub(crate) config: DiskConfig,
     pub(crate) hash: HashPathConfig,
     pub(crate) policies: BTreeMap<PolicyIndex, PolicyKind>,
+    pub(crate) at_quarantine: AtQuarantine,
+}
+
+/// Who is told of each object that a reader has sent to quarantine.
+#[derive(Default)]
+pub(crate) struct AtQuarantine(pub(crate) OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+impl fmt::Debug for AtQuarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AtQuarantine").field(&self.0.get().is_some()).finish()
+    }
+}
+
+impl AtQuarantine {
+    /// Passes an error on, and tells of it where it says that something is in quarantine.
+    pub(crate) fn tell(&self, error: DiskError) -> DiskError {
+        if let (DiskError::Damaged { .. }, Some(told)) = (&error, self.0.get()) {
+            told();
+        }
+        error
+    }
 }
 
 /// A device whose mount was checked. Everything on it is reached from the directory that was opened then.

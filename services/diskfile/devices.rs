@@ -9,7 +9,7 @@ use ssync_types::{DeviceName, HashPathConfig, PolicyIndex};
 
 use crate::{
     Device, DiskConfig, DiskError, PolicyKind,
-    device::Settings,
+    device::{AtQuarantine, Settings},
     disk::{Mount, RealDisk},
     doubt::Doubts,
 };
@@ -56,7 +56,15 @@ impl Devices {
         hash: HashPathConfig,
         policies: BTreeMap<PolicyIndex, PolicyKind>,
     ) -> Self {
-        Self { settings: Arc::new(Settings { config, hash, policies }), slots: Mutex::default() }
+        let settings = Settings { config, hash, policies, at_quarantine: AtQuarantine::default() };
+        Self { settings: Arc::new(settings), slots: Mutex::default() }
+    }
+
+    /// Calls `told` for each object that a reader sends to quarantine (Swift: diskfile.py DiskFile._quarantine). Only the
+    /// first who asks is told.
+    pub fn at_quarantine(&self, told: impl Fn() + Send + Sync + 'static) {
+        // What was there stays.
+        let _ = self.settings.at_quarantine.0.set(Box::new(told));
     }
 
     /// The cluster's salt of object hashes.

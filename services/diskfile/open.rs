@@ -41,7 +41,8 @@ impl Device {
             Ok(found) => found,
             Err(error) => {
                 let _exclusive = self.exclusive(&at.hash);
-                return Err(self.quarantine_unlistable(at.policy, &directory, error));
+                let error = self.quarantine_unlistable(at.policy, &directory, error);
+                return Err(self.settings.at_quarantine.tell(error));
             }
         };
         self.open_found(at, directory, &found, options)

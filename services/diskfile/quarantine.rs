@@ -75,7 +75,11 @@ impl Device {
             _ => return DiskError::StateChanged { device: self.name.clone(), path },
         }
         match self.quarantine(at.policy, &path) {
-            Ok(_) => DiskError::Damaged { device: self.name.clone(), path, problem },
+            Ok(_) => self.settings.at_quarantine.tell(DiskError::Damaged {
+                device: self.name.clone(),
+                path,
+                problem,
+            }),
             Err(error) => error,
         }
     }

@@ -1,15 +1,16 @@
 //! What all parts of the receiver share, and the checks that every call begins with.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ssync_diskfile::{Devices, PolicyKind};
+use ssync_statsd::Statsd;
 use ssync_types::{Invalid, ObjectHash, ObjectRef, PartitionRef, Reason, Refusal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admission::Admission,
     config::ReceiverConfig,
-    counters::Counters,
+    counters::{Counter, Counters},
     devices::{DeviceLimits, DeviceTable},
     placement::Placement,
     registry::Registry,
@@ -43,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) admission: Admission,
     pub(crate) registry: Arc<Registry>,
     pub(crate) counters: Counters,
+    /// Where Swift's counters go, once it is known.
+    pub(crate) statsd: OnceLock<Statsd>,
 }
 
 impl Core {
@@ -66,7 +69,16 @@ impl Core {
             admission: Admission::new(config.replication_concurrency),
             registry: Arc::new(Registry::new()),
             counters: Counters::default(),
+            statsd: OnceLock::new(),
             config,
+        }
+    }
+
+    /// Counts one event among Swift's metrics, under Swift's name.
+    pub(crate) fn count(&self, counter: &Counter, name: &str) {
+        counter.add(1);
+        if let Some(statsd) = self.statsd.get() {
+            statsd.increment(name);
         }
     }
 

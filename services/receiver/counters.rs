@@ -56,6 +56,8 @@ counters! {
     requests,
     /// Updates of listings kept for Swift's object updater.
     async_pendings,
+    /// Objects that reading has sent to quarantine.
+    quarantines,
 }
 
 /// A number that only grows.

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use ssync_diskfile::Devices;
+use ssync_statsd::Statsd;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
 use ssync_types::{
     ByteRange, Deleted, DeviceName, DeviceSurvey, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
@@ -41,7 +42,21 @@ impl Receiver {
         placement: Arc<dyn Placement>,
         drain: CancellationToken,
     ) -> Arc<Self> {
-        Arc::new(Self { core: Arc::new(Core::new(config, devices, placement, drain)) })
+        let core = Arc::new(Core::new(config, Arc::clone(&devices), placement, drain));
+        let counting = Arc::downgrade(&core);
+        devices.at_quarantine(move || {
+            if let Some(core) = counting.upgrade() {
+                core.count(&core.counters.quarantines, "quarantines");
+            }
+        });
+        Arc::new(Self { core })
+    }
+
+    /// Sends what the object server of Swift counts where the disks are: `async_pendings` and `quarantines`. Only the first
+    /// server counts.
+    pub fn send_metrics(&self, statsd: Statsd) {
+        // The first one stays.
+        let _ = self.core.statsd.set(statsd);
     }
 
     /// The sessions under way, oldest first.
@@ -162,7 +177,7 @@ impl Store for Receiver {
         self.core.devices.policy(update.policy)?;
         let handle = self.core.devices.open(&update.device).await?;
         handle.run(Lane::Request, move |device| device.write_pending(&update)).await?;
-        self.core.counters.async_pendings.add(1);
+        self.core.count(&self.core.counters.async_pendings, "async_pendings");
         Ok(())
     }
 }

@@ -17,7 +17,10 @@ use tempfile::TempDir;
 use super::watch::{Watch, Watched};
 use crate::{
     DataFile, Device, Devices, DiskConfig, DiskError, Found, Location, MetaFile, OpenObject, OpenOptions,
-    PolicyKind, Reserve, device::Settings, disk::RealDisk, layout,
+    PolicyKind, Reserve,
+    device::{AtQuarantine, Settings},
+    disk::RealDisk,
+    layout,
 };
 
 pub(super) const WHOLE: PolicyIndex = PolicyIndex::new(0);
@@ -57,7 +60,12 @@ pub(super) fn settings(devices: PathBuf) -> Settings {
         (WHOLE, PolicyKind::Replication),
         (CODED, PolicyKind::ErasureCoding { fragments: 6 }),
     ]);
-    Settings { config, hash: HashPathConfig::new("changeme", "changeme").unwrap(), policies }
+    Settings {
+        config,
+        hash: HashPathConfig::new("changeme", "changeme").unwrap(),
+        policies,
+        at_quarantine: AtQuarantine::default(),
+    }
 }
 
 impl Bed {

@@ -223,6 +223,7 @@ async fn a_rotten_body_is_not_served_as_whole_and_goes_to_quarantine() {
         assert_eq!(shown(&node.read(&path).await.unwrap_err()), (Reason::NotFound, None));
         std::fs::remove_dir_all(node.device().join("quarantined")).unwrap();
     }
+    assert_eq!(node.receiver.counters().quarantines, 2);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use ssync_store::Upload;
 use ssync_types::{
     BodyEnd, BodyEvent, CommitMode, FragmentIndex, Metadata, ObjectPut, PutStep, Reason, Refusal, Stored,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     constraints::{BodyLength, check_creation},
@@ -25,7 +25,7 @@ mod footer;
 mod intake;
 
 use etag::{Expected, can_match};
-use intake::{Form, Intake};
+use intake::{Form, Intake, too_slow};
 
 /// Stores an object.
 pub(crate) async fn put(
@@ -162,10 +162,17 @@ impl Transfer<'_, '_, '_> {
         let Self { shared, request, intake, upload } = self;
         let read = async {
             let deadline = Instant::now() + shared.config.max_upload_time;
-            let bytes = intake.data(&upload.body, shared.config.constraints.max_file_size, deadline).await?;
+            let data = intake.data(&upload.body, shared.config.constraints.max_file_size);
+            let Ok(data) = timeout_at(deadline, data).await else {
+                shared.statsd.increment("PUT.timeouts");
+                return Err(too_slow());
+            };
+            let (bytes, taken) = data?;
             if request.put.content_length.is_some_and(|announced| announced != bytes) {
                 return Err(Box::new(plain_page(499, "")));
             }
+            let device = &request.put.object.partition.device;
+            shared.statsd.transfer_rate(format_args!("PUT.{device}.timing"), taken, bytes);
             let footers = intake.footers().await?;
             let etag = match Expected::of(&request.headers, &footers) {
                 Expected::Anything => None,

@@ -58,6 +58,7 @@ impl Plan {
                 told.clone(),
             );
             receiver.observe(&metrics.meter());
+            receiver.send_metrics(statsd.clone());
             if config.ssync.durability == DurabilityOption::None {
                 tracing::warn!(
                     "durability = none: what this node stores is lost if the power fails, and no peer removes anything on \

@@ -14,7 +14,7 @@ use crate::{
     DataFile, Device, DiskConfig, DiskError, Found, Location, MetaFile, OpenObject, OpenOptions, PolicyKind,
     Reserve, attributes,
     attributes::Attributes,
-    device::Settings,
+    device::{AtQuarantine, Settings},
     disk::write_all,
     name,
     publish::{Aftermath, Member, Publication},
@@ -47,7 +47,12 @@ fn settings(durability: Durability) -> Arc<Settings> {
         (WHOLE, PolicyKind::Replication),
         (CODED, PolicyKind::ErasureCoding { fragments: 6 }),
     ]);
-    Arc::new(Settings { config, hash: HashPathConfig::new("changeme", "changeme").unwrap(), policies })
+    Arc::new(Settings {
+        config,
+        hash: HashPathConfig::new("changeme", "changeme").unwrap(),
+        policies,
+        at_quarantine: AtQuarantine::default(),
+    })
 }
 
 /// A device as a program opens it that has just started.

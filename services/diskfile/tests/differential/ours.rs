@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     DataFile, Device, DiskError, Found, Location, MetaFile, OpenObject, OpenOptions, Reserve, attributes,
-    device::Settings,
+    device::{AtQuarantine, Settings},
     disk::{OpenMode, RealDisk},
     layout,
     tests::bed,
@@ -130,6 +130,7 @@ impl Ours {
             config: settings.config.clone(),
             hash: settings.hash.clone(),
             policies: settings.policies.clone(),
+            at_quarantine: AtQuarantine::default(),
         };
         let device = Device::on("sda".parse().unwrap(), Arc::new(settings), Box::new(disk), Arc::default());
         device.named_temporaries.store(named, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use ssync_types::{BodyEvent, Metadata};
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
 use super::footer::{self, FOOTER_BYTES_MAX, said};
@@ -84,29 +84,26 @@ impl<'e, 'c> Intake<'e, 'c> {
         Ok(Self { exchange, form, documents, patience })
     }
 
-    /// Hands the data on as it comes, and says how many bytes it was.
+    /// Hands the data on as it comes. Says how many bytes it was, and how long the store took to take them.
     pub(super) async fn data(
         &mut self,
         to: &mpsc::Sender<BodyEvent>,
         bytes_max: u64,
-        deadline: Instant,
-    ) -> Result<u64, Refused> {
-        let mut bytes = 0;
-        let read = async {
-            if self.documents.is_some() {
-                self.document().await?;
+    ) -> Result<(u64, Duration), Refused> {
+        let (mut bytes, mut taken) = (0, Duration::ZERO);
+        if self.documents.is_some() {
+            self.document().await?;
+        }
+        while let Some(piece) = self.piece().await? {
+            bytes += piece.len() as u64;
+            if bytes > bytes_max {
+                return Err(Box::new(text(413, "Your request is too large.")));
             }
-            while let Some(piece) = self.piece().await? {
-                bytes += piece.len() as u64;
-                if bytes > bytes_max {
-                    return Err(Box::new(text(413, "Your request is too large.")));
-                }
-                send(to, BodyEvent::Chunk(piece)).await;
-            }
-            Ok(())
-        };
-        timeout_at(deadline, read).await.map_err(|_| too_slow())??;
-        Ok(bytes)
+            let offered = Instant::now();
+            send(to, BodyEvent::Chunk(piece)).await;
+            taken += offered.elapsed();
+        }
+        Ok((bytes, taken))
     }
 
     /// A piece of the data, or of the document that was begun.
@@ -210,7 +207,8 @@ async fn read(exchange: &mut Exchange<'_>) -> Result<Option<Bytes>, Refused> {
     exchange.read_body().await.map_err(|error| broken(&error))
 }
 
-fn too_slow() -> Refused {
+/// The answer to a client that took too long.
+pub(super) fn too_slow() -> Refused {
     Box::new(plain_page(408, ""))
 }
 
