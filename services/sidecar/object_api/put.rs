@@ -1,31 +1,29 @@
 //! PUT: a new object (Swift: obj/server.py PUT).
 
-use ssync_store::Upload;
-use ssync_types::{
-    BodyEnd, BodyEvent, CommitMode, FragmentIndex, Metadata, ObjectPut, PutStep, Reason, Refusal, Stored,
-};
-use tokio::time::{Instant, timeout_at};
+use ssync_types::{CommitMode, FragmentIndex, Metadata, ObjectPut, Refusal};
 
 use super::{
     constraints::{BodyLength, check_creation},
     fields::{bad, etags, has, integer, is_true, next_part_power, timestamp},
-    kept::{kept_of_footers, kept_of_put},
+    kept::kept_of_put,
 };
 use crate::{
     PolicyKind,
     http::{Exchange, Response},
     placement::{self, Path, Refused},
     sidecar::Shared,
-    status::{HTML, plain_page, refused},
+    status::{HTML, refused},
     updates::Change,
 };
 
 mod etag;
 mod footer;
 mod intake;
+mod transfer;
 
-use etag::{Expected, can_match};
-use intake::{Form, Intake, too_slow};
+use etag::can_match;
+use intake::{Form, Intake};
+use transfer::Transfer;
 
 /// Stores an object.
 pub(crate) async fn put(
@@ -119,93 +117,4 @@ fn fragment(headers: &Metadata) -> Result<Option<FragmentIndex>, Refused> {
     index
         .map(|index| Some(FragmentIndex::new(index)))
         .ok_or_else(|| bad("Invalid X-Backend-Ssync-Frag-Index"))
-}
-
-/// A body under way from the client to the store.
-struct Transfer<'t, 'e, 'c> {
-    shared: &'t Shared,
-    request: &'t Request,
-    intake: Intake<'e, 'c>,
-    upload: Upload,
-}
-
-impl Transfer<'_, '_, '_> {
-    /// What has been stored, and what came behind the body: whether it was kept or not, it wins over the headers.
-    async fn run(mut self) -> Result<(Stored, Metadata), Refused> {
-        let (end, footers) = match self.body().await {
-            Ok(body) => body,
-            Err(refused) => {
-                // Without its end nothing is kept of it. The client hears of it when that is so.
-                drop(self.upload.body);
-                while self.upload.steps.recv().await.is_some() {}
-                return Err(refused);
-            }
-        };
-        self.tell(BodyEvent::End(end)).await?;
-        let mut step = self.step().await?;
-        if self.request.form.commit {
-            // Where no leave comes, a fragment stays without its mark.
-            self.intake.leave_to_commit().await?;
-        }
-        if step == PutStep::Prepared {
-            self.tell(BodyEvent::Commit).await?;
-            step = self.step().await?;
-        }
-        match step {
-            PutStep::Stored(stored) => Ok((stored, footers)),
-            PutStep::Prepared => Err(self.request.refused(&gone())),
-        }
-    }
-
-    /// Hands the body on while the store writes it. A store that says no while the body is still coming is heard at once.
-    async fn body(&mut self) -> Result<(BodyEnd, Metadata), Refused> {
-        let Self { shared, request, intake, upload } = self;
-        let read = async {
-            let deadline = Instant::now() + shared.config.max_upload_time;
-            let data = intake.data(&upload.body, shared.config.constraints.max_file_size);
-            let Ok(data) = timeout_at(deadline, data).await else {
-                shared.statsd.increment("PUT.timeouts");
-                return Err(too_slow());
-            };
-            let (bytes, taken) = data?;
-            if request.put.content_length.is_some_and(|announced| announced != bytes) {
-                return Err(Box::new(plain_page(499, "")));
-            }
-            let device = &request.put.object.partition.device;
-            shared.statsd.transfer_rate(format_args!("PUT.{device}.timing"), taken, bytes);
-            let footers = intake.footers().await?;
-            let etag = match Expected::of(&request.headers, &footers) {
-                Expected::Anything => None,
-                Expected::Md5(etag) => Some(etag),
-                Expected::Nothing => return Err(Box::new(plain_page(422, ""))),
-            };
-            Ok((BodyEnd::Complete { etag, footers: kept_of_footers(&footers) }, footers))
-        };
-        tokio::select! {
-            said = upload.steps.recv() => Err(match said {
-                Some(Err(refusal)) => request.refused(&refusal),
-                Some(Ok(_)) | None => request.refused(&gone()),
-            }),
-            read = read => read,
-        }
-    }
-
-    async fn tell(&mut self, event: BodyEvent) -> Result<(), Refused> {
-        match self.upload.body.send(event).await {
-            Ok(()) => Ok(()),
-            // It has said why.
-            Err(_) => self.step().await.and(Err(self.request.refused(&gone()))),
-        }
-    }
-
-    async fn step(&mut self) -> Result<PutStep, Refused> {
-        match self.upload.steps.recv().await {
-            Some(step) => step.map_err(|refusal| self.request.refused(&refusal)),
-            None => Err(self.request.refused(&gone())),
-        }
-    }
-}
-
-fn gone() -> Refusal {
-    Refusal::new(Reason::Unreachable, "the store went away in the middle of the upload; try again")
 }

@@ -1,0 +1,101 @@
+//! A body under way from the client to the store.
+
+use ssync_store::Upload;
+use ssync_types::{BodyEnd, BodyEvent, Metadata, PutStep, Reason, Refusal, Stored};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Request,
+    etag::Expected,
+    intake::{Intake, too_slow},
+};
+use crate::{object_api::kept::kept_of_footers, placement::Refused, sidecar::Shared, status::plain_page};
+
+/// An upload that was let in, and where its body comes from.
+pub(super) struct Transfer<'t, 'e, 'c> {
+    pub(super) shared: &'t Shared,
+    pub(super) request: &'t Request,
+    pub(super) intake: Intake<'e, 'c>,
+    pub(super) upload: Upload,
+}
+
+impl Transfer<'_, '_, '_> {
+    /// What has been stored, and what came behind the body: whether it was kept or not, it wins over the headers.
+    pub(super) async fn run(mut self) -> Result<(Stored, Metadata), Refused> {
+        let (end, footers) = match self.body().await {
+            Ok(body) => body,
+            Err(refused) => {
+                // Without its end nothing is kept of it. The client hears of it when that is so.
+                drop(self.upload.body);
+                while self.upload.steps.recv().await.is_some() {}
+                return Err(refused);
+            }
+        };
+        self.tell(BodyEvent::End(end)).await?;
+        let mut step = self.step().await?;
+        if self.request.form.commit {
+            // Where no leave comes, a fragment stays without its mark.
+            self.intake.leave_to_commit().await?;
+        }
+        if step == PutStep::Prepared {
+            self.tell(BodyEvent::Commit).await?;
+            step = self.step().await?;
+        }
+        match step {
+            PutStep::Stored(stored) => Ok((stored, footers)),
+            PutStep::Prepared => Err(self.request.refused(&gone())),
+        }
+    }
+
+    /// Hands the body on while the store writes it. A store that says no while the body is still coming is heard at once.
+    async fn body(&mut self) -> Result<(BodyEnd, Metadata), Refused> {
+        let Self { shared, request, intake, upload } = self;
+        let read = async {
+            let deadline = Instant::now() + shared.config.max_upload_time;
+            let data = intake.data(&upload.body, shared.config.constraints.max_file_size);
+            let Ok(data) = timeout_at(deadline, data).await else {
+                shared.statsd.increment("PUT.timeouts");
+                return Err(too_slow());
+            };
+            let (bytes, taken) = data?;
+            if request.put.content_length.is_some_and(|announced| announced != bytes) {
+                return Err(Box::new(plain_page(499, "")));
+            }
+            let device = &request.put.object.partition.device;
+            shared.statsd.transfer_rate(format_args!("PUT.{device}.timing"), taken, bytes);
+            let footers = intake.footers().await?;
+            let etag = match Expected::of(&request.headers, &footers) {
+                Expected::Anything => None,
+                Expected::Md5(etag) => Some(etag),
+                Expected::Nothing => return Err(Box::new(plain_page(422, ""))),
+            };
+            Ok((BodyEnd::Complete { etag, footers: kept_of_footers(&footers) }, footers))
+        };
+        tokio::select! {
+            said = upload.steps.recv() => Err(match said {
+                Some(Err(refusal)) => request.refused(&refusal),
+                Some(Ok(_)) | None => request.refused(&gone()),
+            }),
+            read = read => read,
+        }
+    }
+
+    async fn tell(&mut self, event: BodyEvent) -> Result<(), Refused> {
+        match self.upload.body.send(event).await {
+            Ok(()) => Ok(()),
+            // It has said why.
+            Err(_) => self.step().await.and(Err(self.request.refused(&gone()))),
+        }
+    }
+
+    async fn step(&mut self) -> Result<PutStep, Refused> {
+        match self.upload.steps.recv().await {
+            Some(step) => step.map_err(|refusal| self.request.refused(&refusal)),
+            None => Err(self.request.refused(&gone())),
+        }
+    }
+}
+
+fn gone() -> Refusal {
+    Refusal::new(Reason::Unreachable, "the store went away in the middle of the upload; try again")
+}
