@@ -1,5 +1,6 @@
 //! The whole sidecar, over raw streams and a store in memory.
 
+mod changing;
 mod confirming;
 mod conversation;
 pub(crate) mod fake_store;

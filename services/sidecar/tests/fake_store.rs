@@ -15,11 +15,11 @@ use ssync_store::{
     UPLOAD_QUEUE_MAX, Upload,
 };
 use ssync_types::{
-    Accepted, BodyEnd, BodyEvent, ByteRange, CommitMode, Deleted, DeviceSurvey, Durability, HashPathConfig,
-    Metadata, ObjectDelete, ObjectHash, ObjectInfo, ObjectKind, ObjectPath, ObjectPost, ObjectPut, ObjectRef,
-    Offer, Outcome, PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions, Reason, Refusal, Rehash,
-    ReleaseItem, SessionEvent, SessionOpen, Stored, Suffix, SuffixHash, SuffixHashes, Summary, Timestamp,
-    UpdateMessage, UpdateOp, UpdateResult,
+    Accepted, BodyEnd, BodyEvent, ByteRange, CommitMode, Deleted, DeviceSurvey, Durability, FragmentSet,
+    HashPathConfig, Metadata, ObjectDelete, ObjectHash, ObjectInfo, ObjectKind, ObjectPath, ObjectPost,
+    ObjectPut, ObjectRef, Offer, Outcome, PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions, Reason,
+    Refusal, Rehash, ReleaseItem, SessionEvent, SessionOpen, Stored, Suffix, SuffixHash, SuffixHashes,
+    Summary, Timestamp, UpdateMessage, UpdateOp, UpdateResult,
 };
 use tokio::sync::mpsc;
 
@@ -50,6 +50,16 @@ pub(crate) struct State {
     pub(super) shorten_body: bool,
     /// What an object is replaced by, each time that its metadata was read; the last one first.
     pub(super) replace_after_head: Vec<(Timestamp, Bytes)>,
+    /// Which fragments are here of any object.
+    pub(super) fragments: Vec<FragmentSet>,
+    /// How objects were read.
+    pub(super) reads: Vec<ReadOptions>,
+    /// What was to be deleted.
+    pub(super) deletes: Vec<ObjectDelete>,
+    /// The answer to each of these, whatever is here.
+    pub(super) deleted_as: Option<StoreResult<Deleted>>,
+    /// The content type that every body came with, where it is not the one that is here.
+    pub(super) body_type: Option<Bytes>,
     /// How long a check, and the end of a session, take.
     pub(super) slowness: Duration,
     /// Heartbeats that sessions have got.
@@ -457,8 +467,10 @@ impl Store for FakeStore {
         Ok((info, body))
     }
 
-    async fn head_object(&self, object: ObjectRef, _: ReadOptions) -> StoreResult<ObjectInfo> {
-        let (info, _) = self.state().info(&object.path)?;
+    async fn head_object(&self, object: ObjectRef, options: ReadOptions) -> StoreResult<ObjectInfo> {
+        self.state().reads.push(options);
+        let (mut info, _) = self.state().info(&object.path)?;
+        info.fragments = self.state().fragments.clone();
         let replacement = self.state().replace_after_head.pop();
         if let Some((at, body)) = replacement {
             self.state().put(&object.path, at, info.metadata.clone(), body, None)?;
@@ -470,11 +482,16 @@ impl Store for FakeStore {
         let (before, _) = self.state().info(&post.object.path)?;
         let kept = self.state().post(&post.object.path, post.timestamp, post.metadata, post.content_type)?;
         let info = info_of(&kept).map_err(|_| Refusal::new(Reason::NotFound, "deleted"))?;
-        let body_type = before.metadata.get("Content-Type").cloned().unwrap_or_default();
+        let own = before.metadata.get("Content-Type").cloned().unwrap_or_default();
+        let body_type = self.state().body_type.clone().unwrap_or(own);
         Ok(Posted { info, previous: before.metadata, body_type })
     }
 
     async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted> {
+        self.state().deletes.push(delete.clone());
+        if let Some(answer) = self.state().deleted_as.clone() {
+            return answer;
+        }
         let before = self.state().delete(&delete.object.path, delete.timestamp)?;
         let previous = before.map(|kept| kept.metadata);
         Ok(Deleted { existed: previous.is_some(), timestamp: delete.timestamp, previous })
