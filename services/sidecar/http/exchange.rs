@@ -109,7 +109,7 @@ impl<'c> Exchange<'c> {
         self.connection.write(&response.head(length, self.connection_header())).await?;
         match response.body {
             ResponseBody::Full(bytes) | ResponseBody::Page(bytes) if !is_head => {
-                self.write_body(&bytes).await?
+                self.write_body(&bytes).await?;
             }
             ResponseBody::Stream(bytes, body) if !is_head => {
                 self.stream(&[Part { head: Bytes::new(), bytes }], body).await?;

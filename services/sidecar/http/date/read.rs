@@ -67,7 +67,7 @@ const LONG_MONTHS: [&str; 12] = [
 
 fn month_number(name: &str) -> Option<u64> {
     let is_it = |month: &&str| name.eq_ignore_ascii_case(month);
-    let short = MONTHS.iter().position(|month| is_it(month));
+    let short = MONTHS.iter().position(&is_it);
     short.or_else(|| LONG_MONTHS.iter().position(is_it)).map(|index| index as u64 + 1)
 }
 
