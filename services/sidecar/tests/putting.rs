@@ -309,25 +309,39 @@ async fn a_silent_client_is_told_so_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_client_that_dribbles_is_cut_off() {
-    let lab =
-        Lab::with(SidecarConfig { max_upload_time: Duration::from_millis(200), ..SidecarConfig::default() });
-    let mut client = Client::put(&lab, &[CHUNKED]).await;
-    client.hears().await;
-    let (mut reader, mut writer) = tokio::io::split(client.0);
-    let dribble = async {
-        while writer.write_all(b"1\r\nx\r\n").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+    let brief = || SidecarConfig { max_upload_time: Duration::from_millis(200), ..SidecarConfig::default() };
+    let data = chunk(&format!("{DATA}\r\n"));
+    let vectors: [(Lab, &[&str], &[String]); 3] = [
+        (Lab::with(brief()), &[CHUNKED], &[]),
+        (Lab::impatient(), &[MIME, FOOTER], &[data.clone()]),
+        (Lab::impatient(), &[MIME, COMMIT, CODED], &[data + LAST, String::new()]),
+    ];
+    for (lab, fields, said) in vectors {
+        let mut client = Client::put(&lab, fields).await;
+        client.hears().await;
+        for (n, part) in said.iter().enumerate() {
+            client.send(part.as_bytes()).await;
+            if n > 0 {
+                assert_eq!(status(&client.hears().await), "100");
+            }
         }
-    };
-    let mut answer = vec![0; 64];
-    let heard = tokio::select! {
-        heard = timeout(Duration::from_secs(5), reader.read(&mut answer)) => heard,
-        () = dribble => panic!("it was not told"),
-    };
-    heard.expect("it is told").unwrap();
-    assert_eq!(status(&without_date(&answer)), "408");
-    nothing_is_under_way(&lab).await;
-    assert!(lab.store.kept("/a/c/o").is_none());
+        let (mut reader, mut writer) = tokio::io::split(client.0);
+        let dribble = async {
+            while writer.write_all(b"1\r\nx\r\n").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let mut answer = vec![0; 64];
+        let heard = tokio::select! {
+            heard = timeout(Duration::from_secs(5), reader.read(&mut answer)) => heard,
+            () = dribble => panic!("it was not told"),
+        };
+        heard.expect("it is told").unwrap();
+        assert_eq!(status(&without_date(&answer)), "408", "{fields:?}");
+        nothing_is_under_way(&lab).await;
+        assert_eq!(lab.store.kept("/a/c/o").is_some(), fields.contains(&COMMIT));
+        assert_eq!(lab.store.state().commits, 0);
+    }
 }
 
 #[tokio::test]
