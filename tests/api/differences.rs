@@ -129,7 +129,41 @@ pub(crate) const KNOWN: &[Known] = &[
         why: "stock breaks off in its own error handling; here the update is kept as after any other failure",
     },
     Known { case: "HTTP/0.9", fields: ALL, why: "nobody speaks it" },
+    Known { case: "replication_server = false", fields: &["headers"], why: "Server tells our version" },
+    Known { case: "a device that is not mounted", fields: &["headers"], why: "Server tells our version" },
+    Known { case: "recon by other methods", fields: &["body", "headers"], why: "it is our version" },
     Known { case: "GET /recon/version", fields: &["body", "headers"], why: "it is our version" },
+    Known {
+        case: "a footer that no header can be",
+        fields: ALL,
+        why: "stock stores it, and every later GET breaks off",
+    },
+    Known {
+        case: "Transfer-Encoding \"\"",
+        fields: ALL,
+        why: "no coding at all is a bad one; stock answers 411 and reads on",
+    },
+    Known {
+        case: "a GET and a DELETE that wait",
+        fields: &["headers", "ending"],
+        why: "without a body nothing is unclear: it is kept",
+    },
+    Known {
+        case: "an HTTP/1.0 client that waits",
+        fields: &["status"],
+        why: "RFC 9110 10.1.1: a 100 expectation in HTTP/1.0 is ignored",
+    },
+    Known {
+        case: "GET with X-Timestamp \u{ff11}",
+        fields: &["headers", "body"],
+        why: "stock quotes it encoded twice",
+    },
+    Known {
+        case: "a host that is none",
+        fields: ALL,
+        why: "stock stores the object, raises, and answers 500",
+    },
+    Known { case: "the footer null", fields: ALL, why: "a footer is a JSON object" },
     Known { case: "a GET of what is another", fields: ALL, why: "a small body is checked before it is sent" },
     Known {
         case: "a range of what is another",
