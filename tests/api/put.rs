@@ -626,7 +626,6 @@ fn paths() -> Vec<Case> {
     ];
     let bad = [
         "/",
-        "",
         "*",
         "/sdb1",
         "/sdb1/0",
@@ -652,6 +651,7 @@ fn paths() -> Vec<Case> {
     let mut cases: Vec<Case> =
         good.iter().map(|path| case(49, format!("the object {path}"), object(path))).collect();
     cases.extend(bad.iter().map(|target| case(49, format!("the target {target}"), whole(target))));
+    cases.push(case(49, "an empty target", [get().target(""), put().at(1).body("x").target("")]));
     cases.push(case(
         49,
         "a query",
