@@ -42,7 +42,13 @@ impl Device {
             found.choice = choose_fragment(&found, kind, offer, fragment);
         }
         let Some(own) = listing::offer(at.hash, &found.choice) else { return Ok(Confirmation::Lacking) };
-        let verdict = compare(&own, offer);
+        let verdict = match own.durable {
+            true => compare(&own, offer),
+            // Metadata have nothing to belong to before the fragment counts.
+            false => {
+                compare(&own, &Offer { metadata: offer.data, content_type: offer.data, ..offer.clone() })
+            }
+        };
         if verdict == Confirmation::Lacking {
             return Ok(verdict);
         }

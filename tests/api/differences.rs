@@ -105,6 +105,17 @@ pub(crate) const KNOWN: &[Known] = &[
         fields: ALL,
         why: "a hash is 32 digits; nothing else can be looked up",
     },
+    Known {
+        case: "silence before a body",
+        fields: &["body"],
+        why: "two of Swift's timers of the same length hide one another, and the error line is lost",
+    },
+    Known { case: "silence within a body", fields: &["body"], why: "as before a body" },
+    Known {
+        case: "a fragment that does not say which",
+        fields: &["files"],
+        why: "all metadata are texts; stock stores a number among them",
+    },
     Known { case: "a request line of three", fields: ALL, why: "such a path does not lie in the partition" },
     Known { case: "a target of ssync: /sdb1/x", fields: ALL, why: "partitions are numbers" },
     Known { case: "a target of ssync: /sdb1/99999", fields: ALL, why: "no partition of the ring" },

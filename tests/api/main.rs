@@ -20,6 +20,7 @@ mod operators;
 mod put;
 mod read;
 mod recorder;
+mod sessions;
 mod ssync;
 mod step;
 mod updates;

@@ -131,6 +131,13 @@ fn a_fragment_is_confirmed_if_it_is_the_one_that_was_offered() {
         assert_eq!(confirm(time, false, Some(3)), verdict, "{time} without a mark");
     }
     assert_eq!(confirm(2, false, Some(0)), Lacking);
+    let posted = Offer {
+        durable: false,
+        metadata: at(5),
+        ..Offer::of_one_time(here.hash, at(2), Some(ObjectKind::Data))
+    };
+    let confirmed = bed.device.confirm(&here, &posted, Some(FragmentIndex::new(3))).unwrap();
+    assert_eq!(confirmed, Confirmed, "metadata wait for the mark, as in Swift");
 
     bed.watch.take();
     confirm(2, false, Some(3));

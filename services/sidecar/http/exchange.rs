@@ -164,6 +164,8 @@ impl<'c> Exchange<'c> {
 
     /// Begins an answer in chunks, which may go on while the request's body is read.
     pub(crate) async fn begin(&mut self, response: &Response) -> Result<(), HttpError> {
+        // This is the answer: a `100 Continue` would come in the middle of it.
+        self.continue_due = false;
         self.begun = Some(Instant::now());
         let mut framing = vec![("Transfer-Encoding", "chunked")];
         framing.extend(self.connection_header());

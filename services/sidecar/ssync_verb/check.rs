@@ -1,13 +1,17 @@
 //! The first phase: what the sender has, and what is lacking of it (Swift: ssync_receiver.py missing_check).
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    convert::Infallible,
+    time::Duration,
+};
 
 use ssync_protocol::{Marker, decode_offer, encode_want};
 use ssync_store::{CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers, Store};
 use ssync_types::{ObjectHash, Offer, PartitionRef, Want};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
-use super::{confirms::Confirmer, fault::Fault, input::Input, reassure};
+use super::{SIGNS_OF_LIFE, confirms::Confirmer, fault::Fault, input::Input, reassure};
 use crate::http::Exchange;
 
 /// Offers of one batch to the store.
@@ -62,18 +66,31 @@ pub(super) async fn missing_check(input: &mut Input<'_, '_>, check: Check<'_>) -
     let answers = check.begin(checked).await?;
     let collect = check.collect(answers, Unanswered::new(unanswered), Wants::new(WANTS_MAX));
     tokio::pin!(collect);
+    let every = input.exchange().read_limit() / SIGNS_OF_LIFE;
     let offered = tokio::select! {
         // The answers first: where both fail, they know why.
         biased;
         early = &mut collect => return Err(early.err().unwrap_or_else(|| Fault::text(0, "the check ended too early"))),
-        offered = send_offers(input, Outbox { offers, offered }) => offered?,
+        offered = send_offers(input, Outbox { offers: offers.clone(), offered }, every) => offered?,
+        never = beat(&offers, every) => match never {},
     };
+    drop(offers);
     let wants = reassure(input.exchange(), collect).await?;
     if wants.answered_offers != offered {
         let answered = wants.answered_offers;
         return Err(Fault::text(0, format!("the check answered {answered} of {offered} offers")));
     }
     Ok(wants)
+}
+
+/// Tells the check that its sender is alive, who looks for more to offer; it is for the conversation to say when that takes too
+/// long.
+async fn beat(offers: &mpsc::Sender<Vec<Offer>>, every: Duration) -> Infallible {
+    loop {
+        tokio::time::sleep(every).await;
+        // A full channel is a sign of life as well.
+        let _ = offers.try_send(Vec::new());
+    }
 }
 
 /// Where offers go.
@@ -92,18 +109,21 @@ impl Outbox {
     }
 }
 
-/// Hands the offers on; answers with their number. The end of the request is the end of the list, as in Swift.
-async fn send_offers(input: &mut Input<'_, '_>, outbox: Outbox) -> Result<u64, Fault> {
+/// Hands the offers on, full batches and those that have waited; answers with their number. The end of the request is the end
+/// of the list, as in Swift.
+async fn send_offers(input: &mut Input<'_, '_>, outbox: Outbox, every: Duration) -> Result<u64, Fault> {
     let mut offered = 0;
     let mut batch = Vec::new();
+    let mut sent = Instant::now();
     while let Some(line) = input.line("missing_check line").await? {
         if Marker::of(&line) == Some(Marker::MissingCheckEnd) {
             break;
         }
         batch.push(decode_offer(&line).map_err(Fault::invalid)?);
         offered += 1;
-        if batch.len() == BATCH_OFFERS {
+        if batch.len() == BATCH_OFFERS || sent.elapsed() >= every {
             outbox.send(std::mem::take(&mut batch)).await?;
+            sent = Instant::now();
         }
     }
     if !batch.is_empty() {
