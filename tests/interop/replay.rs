@@ -75,6 +75,19 @@ fn assert_replicate_again(name: &str, address: std::net::SocketAddr) -> Result<(
     Ok(())
 }
 
+fn assert_get_again(name: &str, address: std::net::SocketAddr) -> Result<()> {
+    let (recorded, came) = replay(name, address)?;
+    let sorted = |answer: &Answer| {
+        let head = answer.timeless_head();
+        let mut lines: Vec<_> = head.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&came), sorted(&recorded), "{name}: another head");
+    assert!(came.body == recorded.body, "{name}: another fragment");
+    Ok(())
+}
+
 /// Stores the fragment that a recorded GET has read.
 fn store_again(name: &str, address: std::net::SocketAddr) -> Result<()> {
     let read = Answer::parse(&fs::read(recording(&format!("{name}.s2c")))?)?;
@@ -102,6 +115,8 @@ fn a_recorded_reconstructor_is_answered_as_recorded(server: Server) -> Result<()
     assert_replicate_again("6-ec-reconstruct/01-REPLICATE-node3", third)?;
     assert_replicate_again("6-ec-reconstruct/02-REPLICATE-node2", second)?;
     assert_ssync_again("6-ec-reconstruct/03-SSYNC-node2", second)?;
+    assert_get_again("6-ec-reconstruct/04-GET-node3", third)?;
+    assert_get_again("6-ec-reconstruct/05-GET-node4", fourth)?;
     assert_replicate_again("6-ec-reconstruct/06-REPLICATE-node2", second)?;
     assert_ssync_again("7-ec-revert/01-SSYNC-node3", third)?;
 
