@@ -40,6 +40,9 @@ pub struct SidecarConfig {
     pub node_timeout: Duration,
     /// `container_update_timeout`: how long a client waits for the updates of its change.
     pub container_update_timeout: Duration,
+    /// How long such an update may go on after the drain began. The store must be there for longer: it keeps what was
+    /// not delivered.
+    pub update_grace: Duration,
     /// `expiring_objects_account_name`: the account of the expirer's queue, without the dot.
     pub expiring_objects_account_name: String,
     /// `expiring_objects_container_divisor`: seconds of which entries share containers there.
@@ -77,6 +80,7 @@ impl Default for SidecarConfig {
             conn_timeout: Duration::from_millis(500),
             node_timeout: Duration::from_secs(3),
             container_update_timeout: Duration::from_secs(1),
+            update_grace: Duration::from_secs(5),
             expiring_objects_account_name: "expiring_objects".to_owned(),
             expiring_objects_container_divisor: 86_400,
             constraints: Constraints::default(),

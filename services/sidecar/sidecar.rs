@@ -1,6 +1,6 @@
 //! The server: connections, and the requests on them.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use ssync_statsd::Statsd;
 use ssync_store::Store;
@@ -16,8 +16,8 @@ use crate::{
     updates::{Deliveries, ExpirerQueue, Limits as UpdateLimits, Updates},
 };
 
-/// How long container updates may go on after the drain began. The store is still there then, for what is to be kept.
-const DRAIN_GRACE: Duration = Duration::from_secs(5);
+/// Most container updates under way.
+const DELIVERIES_MAX: usize = 1024;
 
 /// The sidecar of a store. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -133,10 +133,11 @@ fn updates(
     drain: &CancellationToken,
 ) -> Updates {
     let limits = UpdateLimits {
+        deliveries: DELIVERIES_MAX,
         connect: config.conn_timeout,
         answer: config.node_timeout,
         wait: config.container_update_timeout,
-        grace: DRAIN_GRACE,
+        grace: config.update_grace,
     };
     let queue = ExpirerQueue::new(
         &config.expiring_objects_account_name,

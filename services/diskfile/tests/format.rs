@@ -5,6 +5,7 @@ mod device;
 mod document;
 mod hashes;
 mod names;
+mod pending;
 mod rules;
 
 use std::{
@@ -30,7 +31,7 @@ const fn kind(name: &'static str, check: fn(&Document, &Block), telling: &'stati
     Kind { name, check, telling }
 }
 
-const KINDS: [Kind; 26] = [
+const KINDS: [Kind; 27] = [
     kind("tree", device::tree, &[0]),
     kind("hash", names::hash, &[0, 1, 2, 3]),
     kind("timestamps", names::timestamps, &[1, 2, 3, 4, 5]),
@@ -52,6 +53,7 @@ const KINDS: [Kind; 26] = [
     kind("suffix", rules::suffix, &[1]),
     kind("locks", device::locks, &[1]),
     kind("quarantine", device::quarantine, &[1]),
+    kind("pending", pending::pending, &[0]),
     kind("power", names::power, &[2, 4]),
     kind("writes", device::writes, &[0]),
     kind("reclaim", rules::reclaim, &[3]),
@@ -60,8 +62,8 @@ const KINDS: [Kind; 26] = [
 ];
 
 /// Kinds whose first line is an example already.
-const WITHOUT_HEADING: [&str; 9] =
-    ["tree", "files", "xattr", "metadata", "checksum", "hashes", "invalid", "suffix", "writes"];
+const WITHOUT_HEADING: [&str; 10] =
+    ["tree", "files", "xattr", "metadata", "checksum", "hashes", "invalid", "suffix", "pending", "writes"];
 
 fn kind_of(block: &Block) -> &'static Kind {
     KINDS

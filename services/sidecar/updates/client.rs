@@ -17,6 +17,8 @@ use super::Target;
 
 /// Most bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// What most answers fit into.
+const READ_BYTES: usize = 4096;
 /// Most headers of an answer.
 const HEADERS_MAX: usize = 126;
 
@@ -92,7 +94,7 @@ pub(super) async fn send(
 }
 
 async fn answer(mut stream: TcpStream) -> Result<Answer, ClientError> {
-    let mut input = Vec::new();
+    let mut input = Vec::with_capacity(READ_BYTES);
     loop {
         if let Some(answer) = Answer::parse(&input)? {
             return Ok(answer);

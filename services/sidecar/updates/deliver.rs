@@ -14,14 +14,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Plan, Target, Update, client, redirect::redirect};
 
-/// Most deliveries under way. Beyond it updates are kept for the updater at once.
-const DELIVERIES_MAX: usize = 1024;
 /// Swift: a shard has the row.
 const MOVED_PERMANENTLY: u16 = 301;
 
-/// How long a delivery may take, and how long a client waits for it.
+/// How many deliveries there may be, how long one may take, and how long a client waits for it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
+    /// Deliveries under way. Beyond it updates are kept for the updater at once.
+    pub(crate) deliveries: usize,
     /// `conn_timeout`.
     pub(crate) connect: Duration,
     /// `node_timeout`.
@@ -56,7 +56,7 @@ impl Deliveries {
     pub(crate) fn new(store: Arc<dyn Store>, limits: Limits, drain: CancellationToken) -> Self {
         Self {
             courier: Arc::new(Courier { store, limits, drain }),
-            places: Arc::new(Semaphore::new(DELIVERIES_MAX)),
+            places: Arc::new(Semaphore::new(limits.deliveries)),
             tasks: TaskTracker::new(),
         }
     }

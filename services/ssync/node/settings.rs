@@ -107,6 +107,7 @@ pub(super) fn sidecar(config: &Config, swift: &SwiftConf) -> anyhow::Result<Side
         conn_timeout: config.node.conn_timeout,
         node_timeout: server.node_timeout,
         container_update_timeout: server.container_update_timeout,
+        update_grace: SidecarConfig::default().update_grace.min(config.ssync.drain_timeout / 2),
         expiring_objects_account_name: server.expiring_objects_account_name.clone(),
         expiring_objects_container_divisor: u64::from(server.expiring_objects_container_divisor.0),
         constraints: Constraints {

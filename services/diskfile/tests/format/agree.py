@@ -16,9 +16,10 @@ from unittest import mock
 
 from swift.common import storage_policy, utils
 from swift.common.exceptions import DiskFileError
+from swift.common.header_key_dict import HeaderKeyDict
 from swift.common.storage_policy import ECStoragePolicy, StoragePolicy, StoragePolicyCollection
 from swift.common.utils import Timestamp
-from swift.obj import diskfile, replicator
+from swift.obj import diskfile, replicator, updater
 
 DATA_TIME = "1380144470.00000"
 POST_TIME = "1380144472.22222"
@@ -173,6 +174,22 @@ def check_tree(args, lines):
     found = device.tree()
     same(sorted(found ^ drawn), [])
     return len(drawn)
+
+
+def check_pending(args, lines):
+    said = updater.unpickle("\n".join(lines).encode("latin-1"))
+    headers = HeaderKeyDict({
+        "x-size": "12", "x-content-type": "text/plain", "x-timestamp": DATA_TIME,
+        "x-etag": hashlib.md5(b"hello, world").hexdigest()})
+    update = {"op": "PUT", "account": "AUTH_test", "container": "c", "obj": "o", "headers": headers, "db_state": None}
+    device = Device()
+    device.manager("replication").pickle_async_update("sda", "AUTH_test", "c", "o", update, DATA_TIME, POLICIES[0])
+    (written,) = [name for name in device.tree() if name.startswith("async_pending") and not name.endswith("/")]
+    with open(os.path.join(device.path, written), "rb") as file:
+        kept = updater.unpickle(file.read())
+    same(said, kept)
+    same(kept, update)
+    return len(lines)
 
 
 def check_hash(args, lines):

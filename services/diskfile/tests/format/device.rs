@@ -14,7 +14,10 @@ use rustix::{
 };
 use ssync_types::{FragmentIndex, Partition, Timestamp};
 
-use super::document::{Block, Document, columns};
+use super::{
+    document::{Block, Document, columns},
+    pending,
+};
 use crate::{
     DataFile, MetaFile, layout,
     tests::bed::{Bed, CODED, WHOLE, path},
@@ -83,6 +86,7 @@ pub(super) fn tree(document: &Document, block: &Block) {
     bed.device.quarantine(WHOLE, &layout::object(&damaged)).unwrap();
     bed.hashes(damaged.partition);
     bed.hashes(bed.location("o").partition);
+    bed.device.write_pending(&pending::update()).unwrap();
     let wait = Duration::from_millis(100);
     bed.device.lock_partition(WHOLE, bed.location("o").partition, wait).unwrap();
     let _first = bed.device.lock_device(2, wait).unwrap();

@@ -19,7 +19,7 @@ use crate::tests::fake_store::FakeStore;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn limits() -> Limits {
-    Limits { connect: SECOND, answer: 3 * SECOND, wait: SECOND / 10, grace: SECOND / 10 }
+    Limits { deliveries: 3, connect: SECOND, answer: 3 * SECOND, wait: SECOND / 10, grace: SECOND / 10 }
 }
 
 pub(super) fn deliveries(store: Arc<FakeStore>) -> Deliveries {
@@ -135,6 +135,23 @@ async fn a_client_waits_for_listings_a_while_and_for_the_queue_to_the_end() {
         requests.recv().await.unwrap();
     }
     assert_eq!(store.state().pending, []);
+}
+
+#[tokio::test]
+async fn what_is_too_many_is_kept_at_once() {
+    let store = Arc::new(FakeStore::default());
+    let (slow, mut requests) = server(CREATED, SECOND / 2).await;
+    let deliveries = deliveries(store.clone());
+    deliveries.carry_out(listing(&[&slow, &slow, &slow, &slow])).await.unwrap();
+    assert_eq!(store.state().pending, [update(None).update]);
+    deliveries.finish().await;
+    for _ in 0..3 {
+        requests.recv().await.unwrap();
+    }
+    // There is room again.
+    deliveries.carry_out(listing(&[&slow])).await.unwrap();
+    requests.recv().await.unwrap();
+    assert_eq!(store.state().pending.len(), 1);
 }
 
 #[tokio::test]
