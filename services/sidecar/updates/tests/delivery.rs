@@ -164,11 +164,9 @@ async fn a_drain_leaves_to_the_updater_what_does_not_end() {
     deliveries.carry_out(listing(&[&slow])).await.unwrap();
     requests.recv().await.unwrap();
     assert_eq!(store.state().pending, []);
-    let begun = Instant::now();
     drain.cancel();
-    deliveries.finish().await;
+    tokio::time::timeout(10 * SECOND, deliveries.finish()).await.expect("a drain ends");
     assert_eq!(store.state().pending, [update(None).update]);
-    assert!(begun.elapsed() < 10 * SECOND, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
