@@ -116,40 +116,34 @@ impl CloudBuilder {
         database_rings(&place)?;
         // The slow ones first; all of them start side by side.
         let mut services = place.start()?;
+        let mut containers = place.swift("container-server", place.container)?;
         let mut nodes = BTreeMap::new();
         for number in 1..=cluster.size() {
             nodes.insert(number, cluster.node(number).launch(choose(number))?);
         }
-        services.iter_mut().try_for_each(Daemon::wait)?;
+        services.iter_mut().chain([&mut containers]).try_for_each(Daemon::wait)?;
         nodes.values_mut().try_for_each(Serving::wait)?;
-        Ok(Cloud { nodes, _services: services, place, cluster })
+        Ok(Cloud { nodes, containers: Some(containers), _services: services, place, cluster })
     }
 }
 
 impl Place {
     fn start(&self) -> Result<Vec<Daemon>> {
-        let swift = |program: &str, listening: SocketAddr| {
-            let conf = self.etc().join(program).with_extension("conf");
-            let program = format!("swift-{program}");
-            let arguments = swift_arguments(&self.etc(), &program, &conf);
-            Daemon::start(
-                &program,
-                &venv_program("python")?,
-                &arguments,
-                self.log(&program),
-                Listening::Tcp(listening),
-            )
-        };
-        let mut daemons = vec![
-            swift("proxy-server", self.proxy)?,
-            swift("container-server", self.container)?,
-            swift("account-server", self.account)?,
-        ];
+        let mut daemons =
+            vec![self.swift("proxy-server", self.proxy)?, self.swift("account-server", self.account)?];
         let (ip, port) = (self.memcached.ip().to_string(), self.memcached.port().to_string());
         let arguments = ["-u", &self.user, "-l", &ip, "-p", &port, "-U", "0", "-m", "64"].map(str::to_owned);
         let listening = Listening::Tcp(self.memcached);
         daemons.push(Daemon::start("memcached", memcached()?, &arguments, self.log("memcached"), listening)?);
         Ok(daemons)
+    }
+
+    fn swift(&self, server: &str, listening: SocketAddr) -> Result<Daemon> {
+        let conf = self.etc().join(server).with_extension("conf");
+        let program = format!("swift-{server}");
+        let arguments = swift_arguments(&self.etc(), &program, &conf);
+        let python = venv_program("python")?;
+        Daemon::start(&program, &python, &arguments, self.log(&program), Listening::Tcp(listening))
     }
 
     fn log(&self, program: &str) -> PathBuf {
@@ -184,6 +178,7 @@ fn database_rings(place: &Place) -> Result<()> {
 #[derive(Debug)]
 pub struct Cloud {
     nodes: BTreeMap<u8, Serving>,
+    containers: Option<Daemon>,
     _services: Vec<Daemon>,
     place: Place,
     cluster: Cluster,
@@ -251,6 +246,19 @@ impl Cloud {
         self.nodes.remove(&number);
         let serving = self.cluster.node(number).serve(server)?;
         self.nodes.insert(number, serving);
+        Ok(())
+    }
+
+    /// Kills the container server: nobody takes updates of listings.
+    pub fn stop_containers(&mut self) {
+        self.containers = None;
+    }
+
+    /// Starts it again.
+    pub fn start_containers(&mut self) -> Result<()> {
+        let mut containers = self.place.swift("container-server", self.place.container)?;
+        containers.wait()?;
+        self.containers = Some(containers);
         Ok(())
     }
 

@@ -290,7 +290,14 @@ impl Cluster {
     /// Which nodes are primaries of a partition of policy 0.
     #[must_use]
     pub fn primaries(&self, partition: u32) -> Vec<u8> {
-        let devices = self.assignments.get("0").and_then(|parts| parts.get(&partition.to_string()));
+        self.primaries_of(0, partition)
+    }
+
+    /// The same of another policy. In an erasure-coded one, who comes first holds fragment 0, and so on.
+    #[must_use]
+    pub fn primaries_of(&self, policy: u32, partition: u32) -> Vec<u8> {
+        let partitions = self.assignments.get(&policy.to_string());
+        let devices = partitions.and_then(|partitions| partitions.get(&partition.to_string()));
         devices.map(|ids| ids.iter().map(|id| id + 1).collect()).unwrap_or_default()
     }
 

@@ -67,6 +67,7 @@ impl Node {
     pub fn run_stock(&self, program: &str, more: &[&str]) -> Result<String> {
         let conf = match program {
             "swift-object-expirer" => self.swift_dir.join("object-expirer.conf"),
+            "swift-container-updater" => self.swift_dir.join("container-server.conf"),
             _ => self.conf.clone(),
         };
         let arguments = swift_arguments(&self.swift_dir, program, &conf);

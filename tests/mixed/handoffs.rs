@@ -1,0 +1,84 @@
+//! A primary is away, handoffs take its place, and what they have returns when it is back.
+
+use anyhow::Result;
+use ssync_tests::{Cloud, Shape};
+
+use crate::{rsync, scene::Scene};
+
+/// Passes of all nodes after which everything must be at home.
+const PASSES: usize = 2;
+
+/// How stock nodes send, and who is away.
+#[derive(Clone, Copy)]
+struct Story<'a> {
+    ours: &'a [u8],
+    shape: Shape,
+    away: u8,
+    by_rsync: bool,
+}
+
+fn come_home(story: Story<'_>) -> Result<()> {
+    let method = if story.by_rsync { "rsync" } else { "ssync" };
+    let builder = Cloud::of(4).setting("object-replicator", "sync_method", method).setting(
+        "object-replicator",
+        "rsync_module",
+        rsync::MODULE,
+    );
+    let mut scene = Scene::begin_in(builder, story.ours, story.shape)?;
+    let _daemons = if story.by_rsync { rsync::serve(&scene)? } else { Vec::new() };
+    scene.fill("before-")?;
+    scene.cloud.stop_node(story.away);
+    scene.fill("meanwhile-")?;
+    scene.change("before-")?;
+    scene.assert_readable()?;
+    scene.start(story.away)?;
+    assert!(scene.assert_at_home_at_once().is_err(), "nothing was put on a handoff");
+    for _ in 0..PASSES {
+        scene.pass()?;
+    }
+    scene.assert_at_home()?;
+    scene.assert_readable()?;
+    scene.cloud.assert_running();
+    Ok(())
+}
+
+#[test]
+fn ours_was_away() -> Result<()> {
+    come_home(Story { ours: &[1], shape: Shape::OneProcess, away: 1, by_rsync: false })
+}
+
+#[test]
+fn ours_was_away_and_the_others_use_rsync() -> Result<()> {
+    come_home(Story { ours: &[1], shape: Shape::OneProcess, away: 1, by_rsync: true })
+}
+
+#[test]
+fn stock_was_away_and_handoffs_are_ours() -> Result<()> {
+    come_home(Story { ours: &[1, 2], shape: Shape::TwoOverUnix, away: 3, by_rsync: false })
+}
+
+#[test]
+#[ignore = "long: run tests/run --full"]
+fn stock_was_away_and_the_others_use_rsync() -> Result<()> {
+    come_home(Story { ours: &[1, 2], shape: Shape::OneProcess, away: 3, by_rsync: true })
+}
+
+#[test]
+#[ignore = "long: run tests/run --full"]
+fn the_only_stock_node_was_away() -> Result<()> {
+    come_home(Story { ours: &[1, 2, 3], shape: Shape::OneProcess, away: 4, by_rsync: false })
+}
+
+#[test]
+#[ignore = "long: run tests/run --full"]
+fn ours_was_away_in_two_processes() -> Result<()> {
+    come_home(Story { ours: &[1], shape: Shape::TwoOverTcp, away: 1, by_rsync: false })
+}
+
+/// What the story takes for granted of Swift itself.
+#[test]
+#[ignore = "long: run tests/run --full"]
+fn all_is_stock() -> Result<()> {
+    come_home(Story { ours: &[], shape: Shape::OneProcess, away: 2, by_rsync: false })?;
+    come_home(Story { ours: &[], shape: Shape::OneProcess, away: 2, by_rsync: true })
+}

@@ -1,0 +1,99 @@
+//! Swift's daemons and tools that look after a node: auditor, expirer, recon.
+
+use std::{
+    fs,
+    io::{Read as _, Seek as _, Write as _},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use ssync_tests::{Cloud, Replicator, repository, run_to_end, venv_program};
+
+use crate::scene::Scene;
+
+/// Seconds until the objects expire.
+const LIFE: u64 = 2;
+
+#[test]
+fn the_auditor_finds_what_is_damaged_and_nothing_else_and_it_comes_back() -> Result<()> {
+    let scene = Scene::begin(Cloud::of(3), &[1])?;
+    scene.fill("")?;
+    scene.assert_at_home()?;
+    let node = scene.cloud.node(1);
+    let before = scene.tree(1)?;
+    node.run_stock("swift-object-auditor", &[])?;
+    before.assert_same(&scene.tree(1)?);
+
+    let objects = node.snapshot()?.objects();
+    let data = objects.paths().into_iter().find(|path| path.extension().is_some_and(|kind| kind == "data"));
+    let path = objects
+        .paths()
+        .into_iter()
+        .find(|path| fs::metadata(node.device().join(path)).is_ok_and(|file| file.len() == 65_537))
+        .or(data)
+        .context("no object")?;
+    let mut file = fs::OpenOptions::new().read(true).write(true).open(node.device().join(path))?;
+    let mut byte = [0];
+    file.read_exact(&mut byte)?;
+    file.rewind()?;
+    file.write_all(&[byte[0] ^ 1])?;
+    drop(file);
+    node.run_stock("swift-object-auditor", &[])?;
+    let damaged = scene.tree(1)?;
+    assert_eq!((damaged.objects.len(), damaged.quarantined.len()), (before.objects.len() - 1, 1));
+
+    scene.cloud.node(2).replicate(Replicator::Stock)?.assert_success();
+    assert_eq!(scene.tree(1)?.objects, before.objects);
+    Ok(())
+}
+
+#[test]
+fn the_expirer_removes_what_has_expired() -> Result<()> {
+    let scene = Scene::begin(Cloud::of(3), &[1])?;
+    let soon = ("X-Delete-After", LIFE.to_string());
+    let soon = [(soon.0, soon.1.as_str())];
+    for number in 0..6 {
+        scene.ask("PUT", &format!("/mortal-{number}"), &soon, b"not for long", 201)?;
+    }
+    scene.ask("PUT", "/posted", &[], b"mortal since it was posted to", 201)?;
+    scene.ask("POST", "/posted", &soon, b"", 202)?;
+    // What was to expire and is so no more stays, though the queue has it.
+    scene.ask("PUT", "/saved", &soon, b"saved", 201)?;
+    scene.ask("POST", "/saved", &[("X-Object-Meta-Saved", "yes")], b"", 202)?;
+    thread::sleep(Duration::from_secs(LIFE + 1));
+    scene.ask("GET", "/mortal-0", &[], b"", 404)?;
+    scene.ask("GET", "/saved", &[], b"", 200)?;
+
+    // The account of queues learns of them by the container updater.
+    scene.cloud.node(1).run_stock("swift-container-updater", &[])?;
+    scene.cloud.node(1).run_stock("swift-object-expirer", &[])?;
+    assert_eq!(scene.ask("GET", "", &[], b"", 200)?, "saved\n");
+    for (name, at) in scene.assert_at_home()? {
+        if name.starts_with("/AUTH_") && !name.ends_with("/saved") {
+            assert!(at.values().all(|entry| entry["kind"] == "tombstone"), "{name}: {at:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn recon_tells_of_our_node_what_it_tells_of_the_others() -> Result<()> {
+    let scene = Scene::begin(Cloud::of(3), &[1])?;
+    scene.fill("")?;
+    scene.pass()?;
+    let swift_dir = scene.cloud.node(1).swift_dir().display().to_string();
+    let program = repository().join("tests/harness/python/run.py").display().to_string();
+    let recon =
+        ["swift-recon", "object", "--all", "--verbose", "--suppress", "--validate-servers", "--swiftdir"];
+    let arguments = [[program.as_str(), &swift_dir].as_slice(), &recon, &[&swift_dir]].concat();
+    let output = run_to_end(&venv_program("python")?, &arguments)?;
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "swift-recon: {said}");
+    println!("{said}");
+    for complaint in ["!!", "[ERROR]", "!! ", "doesn't match", "Traceback", "error(s) [1-9]"] {
+        assert!(!said.contains(complaint), "{complaint} in {said}");
+    }
+    Ok(())
+}
