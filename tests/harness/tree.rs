@@ -20,10 +20,10 @@ pub struct Tree {
     /// Every object and tombstone by path: metadata of each file and as merged, timestamps, digest of the body, names of
     /// the files.
     pub objects: BTreeMap<String, Value>,
-    /// Suffix hashes of each partition, as `hashes.pkl` and `hashes.invalid` lead to them: a string, or one for each fragment.
-    pub hashes: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Suffix hashes of each partition, as `hashes.pkl` and `hashes.invalid` lead to them.
+    pub hashes: BTreeMap<String, BTreeMap<String, String>>,
     /// The same, calculated from the files.
-    pub rehashed: BTreeMap<String, BTreeMap<String, Value>>,
+    pub rehashed: BTreeMap<String, BTreeMap<String, String>>,
     /// What could not be read.
     pub damaged: Vec<String>,
     /// What was moved out of the way.

@@ -82,8 +82,14 @@ for partition in listing(datadir):
             except Exception as error:  # Whatever it is that Swift trips over.
                 damaged.append("%s: %s: %s" % (directory, type(error).__name__, error))
 
+    def as_text(suffix_hash):
+        # Of an erasure-coded policy: one for each fragment, and one for what is no fragment.
+        if isinstance(suffix_hash, dict):
+            return ", ".join(sorted("%s: %s" % item for item in suffix_hash.items()))
+        return suffix_hash
+
     def only_hashes(found):
-        return {s: h for s, h in found.items() if len(s) == 3 and h is not None}
+        return {s: as_text(h) for s, h in found.items() if len(s) == 3 and h is not None}
 
     hashes[partition] = only_hashes(manager.get_hashes(device, partition, [], policy))
     rehashed[partition] = only_hashes(manager.get_hashes(device, partition, suffixes, policy))
