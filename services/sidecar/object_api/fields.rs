@@ -28,10 +28,14 @@ pub(super) fn read_timestamp(headers: &Metadata) -> Result<Option<Timestamp>, Re
         .map_err(|_| bad(format!("X-Timestamp should be a UNIX timestamp float value; was {}", repr(value))))
 }
 
-/// Swift: config_true_value.
+/// Whether a header says yes.
 pub(crate) fn is_true(headers: &Metadata, name: &str) -> bool {
-    let value = headers.get_str(name).unwrap_or_default();
-    ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
+    headers.get(name).is_some_and(|value| says_yes(value))
+}
+
+/// Swift: config_true_value.
+pub(crate) fn says_yes(value: &[u8]) -> bool {
+    ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| value.eq_ignore_ascii_case(yes.as_bytes()))
 }
 
 /// Whether a header is there and says something.

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::Target;
+use crate::object_api::says_yes;
 
 /// Most bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -66,10 +67,8 @@ impl Answer {
         found.map(|(_, value)| value.as_slice())
     }
 
-    /// Swift: config_true_value.
     pub(super) fn is_true(&self, name: &str) -> bool {
-        let value = self.header(name).unwrap_or_default();
-        ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| value.eq_ignore_ascii_case(yes.as_bytes()))
+        self.header(name).is_some_and(says_yes)
     }
 }
 
