@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use ssync_tests::{Cluster, DEVICE, Server, Shape, helper};
+use ssync_tests::{Cluster, DEVICE, Server, Serving, Shape, helper};
 
 in_every_shape!(a_stock_reconstructor_mends_our_nodes);
 
@@ -177,6 +177,6 @@ fn mends(server: Server) -> Result<()> {
     for (before, after) in before.iter().zip(objects()?) {
         before.assert_unchanged(&after, "the second round");
     }
-    serving.iter_mut().for_each(|node| node.assert_running());
+    serving.iter_mut().for_each(Serving::assert_running);
     Ok(())
 }

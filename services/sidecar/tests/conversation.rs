@@ -5,7 +5,7 @@ use std::time::Duration;
 use ssync_protocol::LocalVersion;
 use ssync_types::{Reason, Refusal, SessionProtocol};
 
-use super::{Lab, without_date};
+use super::{Lab, log::Kept, without_date};
 
 pub(super) const FULL: (&[u8], &[u8]) =
     (include_bytes!("../testdata/full.c2s"), include_bytes!("../testdata/full.s2c"));
@@ -246,6 +246,37 @@ async fn an_offer_without_an_answer_is_not_in_sync() {
     lab.store.state().forget_offers = true;
     let answer = lab.say(FULL.0).await;
     assert!(answer.ends_with(&error("0 'the check answered 0 of 13 offers'")), "{answer}");
+}
+
+#[tokio::test]
+async fn the_operator_hears_what_swift_logs() {
+    let said = |lines: Vec<String>, level: &str| -> Vec<String> {
+        let of_level = lines.into_iter().filter(|line| line.contains(level));
+        of_level.filter_map(|line| Some(line.split_once("ssync receiver ")?.1.to_owned())).collect()
+    };
+    let lab = Lab::new();
+    let (kept, _guard) = Kept::begin();
+    lab.say(&updates("DELETE /a/c/o\r\n\r\n")).await;
+    let failed = "(remote_addr: 192.0.2.7, path: sdb1/839) subrequest failed with 400: DELETE /a/c/o \
+                  (b'Missing X-Timestamp header')";
+    assert_eq!(said(kept.lines(), " WARN "), [failed]);
+    assert!(said(kept.lines(), " ERROR ").is_empty(), "the sender hears of it");
+    lab.say(&says(&[], true)).await;
+    lab.say(&says(&[":MISSING_CHECK: START\r\n", "half"], true)).await;
+    lab.say(&says(&["junk\r\n"], true)).await;
+    let errors = said(kept.lines(), " ERROR ");
+    let texts = [
+        "client disconnected",
+        "read failed: missing_check line: missing newline",
+        "EXCEPTION: 0 Looking for",
+    ];
+    assert_eq!(errors.len(), texts.len(), "{errors:?}");
+    for (error, text) in errors.iter().zip(texts) {
+        assert!(error.starts_with(&format!("(remote_addr: 192.0.2.7, path: sdb1/839) {text}")), "{error}");
+    }
+    lab.store.state().refuse_later = Some(Refusal::new(Reason::ReceiverBusy, "4 sessions"));
+    lab.say(&says(&[], true)).await;
+    assert_eq!(said(kept.lines(), " ERROR ").len(), 3, "who is refused comes back");
 }
 
 #[tokio::test]

@@ -12,17 +12,17 @@ use super::{Lab, request, with_body};
 
 /// Keeps what is logged.
 #[derive(Debug, Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Kept(Arc<Mutex<Vec<u8>>>);
 
 impl Kept {
     /// Keeps what this thread logs, until the guard is dropped.
-    fn begin() -> (Self, DefaultGuard) {
+    pub(super) fn begin() -> (Self, DefaultGuard) {
         let kept = Self::default();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(kept.clone()).finish();
         (kept, tracing::subscriber::set_default(subscriber))
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
     }
 }
