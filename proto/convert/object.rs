@@ -254,6 +254,7 @@ impl From<ReadOptions> for v1::ReadOptions {
             open_expired: options.open_expired,
             now: options.now.map(Into::into),
             fragment_preferences: options.fragment_preferences.map(preferences),
+            private: options.private,
         }
     }
 }
@@ -267,6 +268,7 @@ impl TryFrom<v1::ReadOptions> for ReadOptions {
             open_expired: options.open_expired,
             now: optional_time(options.now, "options.now")?,
             fragment_preferences: preferences.map_err(|i| i.within("options.fragment_preferences"))?,
+            private: options.private,
         })
     }
 }

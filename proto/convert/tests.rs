@@ -229,8 +229,12 @@ fn objects_survive() {
     assert_eq!(ByteRange::try_from(wire::<v1::ByteRange>(range)).unwrap(), range);
     let preference = FragmentPreference { timestamp: time(2), excluded: vec![FragmentIndex::new(3)] };
     for preferences in [None, Some(vec![]), Some(vec![preference])] {
-        let options =
-            ReadOptions { open_expired: true, now: Some(time(1)), fragment_preferences: preferences };
+        let options = ReadOptions {
+            open_expired: true,
+            now: Some(time(1)),
+            fragment_preferences: preferences,
+            private: true,
+        };
         assert_eq!(ReadOptions::try_from(wire::<v1::ReadOptions>(options.clone())).unwrap(), options);
     }
 }

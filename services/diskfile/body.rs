@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use rustix::io::Errno;
+use ssync_types::config_true;
 
 use crate::{DiskError, OpenObject, digest, directory::is};
 
@@ -70,9 +71,19 @@ impl OpenObject {
     }
 
     fn drop_cache(&self, from: u64, to: u64) {
-        if self.info.content_length >= self.device.settings.config.keep_cache_size && to > from {
+        if to > from && !self.may_stay_cached() {
             self.file.drop_cache(from, to - from);
         }
+    }
+
+    /// Swift: server.py GET, `keep_cache`.
+    fn may_stay_cached(&self) -> bool {
+        let config = &self.device.settings.config;
+        let is_manifest =
+            || self.info.metadata.get("X-Static-Large-Object").is_some_and(|value| config_true(value));
+        let shared =
+            !self.private || config.keep_cache_private || (config.keep_cache_slo_manifest && is_manifest());
+        shared && self.info.content_length < config.keep_cache_size
     }
 }
 

@@ -46,6 +46,10 @@ pub struct DiskConfig {
     pub mb_per_sync: u64,
     /// Bodies below this many bytes may stay in the page cache.
     pub keep_cache_size: u64,
+    /// Those of single users as well.
+    pub keep_cache_private: bool,
+    /// Of those of single users at least the manifests of large objects.
+    pub keep_cache_slo_manifest: bool,
     /// How long a session waits for its locks.
     pub replication_lock_timeout: Duration,
     /// When a write counts as done.
@@ -64,6 +68,8 @@ impl Default for DiskConfig {
             disk_chunk_size: 65_536,
             mb_per_sync: 512,
             keep_cache_size: 5_242_880,
+            keep_cache_private: false,
+            keep_cache_slo_manifest: false,
             replication_lock_timeout: Duration::from_secs(15),
             durability: Durability::Batch,
         }

@@ -34,6 +34,8 @@ pub struct OpenOptions {
     pub open_expired: bool,
     /// The time to judge expiry by; `None` for the clock.
     pub now: Option<Timestamp>,
+    /// For a single user: others will hardly ask for it, so the page cache need not keep it.
+    pub private: bool,
     /// The name the object must have; another one is a collision. `None`: any name that hashes to the directory.
     pub expected: Option<ObjectPath>,
 }
@@ -76,6 +78,8 @@ pub struct OpenObject {
     pub fragment: Option<FragmentIndex>,
     /// All files of the object's directory when it was opened.
     pub files: Vec<ReleaseFile>,
+    /// The page cache need not keep it, however small it is.
+    pub(crate) private: bool,
     pub(crate) device: Arc<Device>,
     pub(crate) at: Location,
     pub(crate) file: Box<dyn DiskFile>,

@@ -159,6 +159,7 @@ impl Opening<'_> {
             meta,
             fragment: file.fragment,
             files: release_files(self.files),
+            private: options.private,
             device: Arc::clone(self.device),
             at: *self.at,
             file: data.file,

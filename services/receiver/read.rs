@@ -81,6 +81,7 @@ fn open(
         fragment_preferences: options.fragment_preferences,
         open_expired: options.open_expired,
         now: options.now,
+        private: options.private,
         expected: Some(object.path.clone()),
     };
     let gone = |what: &str, time: Option<Timestamp>| {

@@ -14,7 +14,7 @@ mod range;
 
 pub(crate) use constraints::{BodyLength, check_creation, check_metadata};
 pub(crate) use delete::delete;
-pub(crate) use fields::{integer, is_true, normal_etag, says_yes, timestamp};
+pub(crate) use fields::{integer, is_true, normal_etag, timestamp};
 pub(crate) use get::{get, head};
 pub(crate) use kept::kept_of_replication;
 pub(crate) use post::{check_delete_at, content_type_time, post};

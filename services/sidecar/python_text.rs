@@ -1,31 +1,15 @@
 //! Texts as Swift's Python writes them into its answers: a header's bytes are Latin-1 to it, and what it says is UTF-8.
 
+use ssync_protocol::repr_str;
+
 /// What Swift says of a header's value.
 pub(crate) fn latin1(value: &[u8]) -> String {
     value.iter().copied().map(char::from).collect()
 }
 
-/// The same within quotes, as Python's `repr` puts them.
+/// The same within quotes.
 pub(crate) fn repr(value: &[u8]) -> String {
-    let quote = if value.contains(&b'\'') && !value.contains(&b'"') { '"' } else { '\'' };
-    let mut text = String::from(quote);
-    for byte in value.iter().copied() {
-        match byte {
-            b'\\' => text.push_str("\\\\"),
-            b'\t' => text.push_str("\\t"),
-            b'\n' => text.push_str("\\n"),
-            b'\r' => text.push_str("\\r"),
-            0..0x20 | 0x7f..=0xa0 | 0xad => text.push_str(&format!("\\x{byte:02x}")),
-            byte => {
-                if char::from(byte) == quote {
-                    text.push('\\');
-                }
-                text.push(byte.into());
-            }
-        }
-    }
-    text.push(quote);
-    text
+    repr_str(&latin1(value))
 }
 
 /// Why a value is no timestamp (Swift: utils/timestamp.py Timestamp).
@@ -35,14 +19,13 @@ pub(crate) fn timestamp_problem(value: &[u8]) -> String {
         Some((seconds, offset)) => (seconds, offset),
         None => (text.as_str(), ""),
     };
-    let bytes = |part: &str| part.chars().filter_map(|c| u8::try_from(c).ok()).collect::<Vec<u8>>();
     let number: Option<f64> = seconds.trim().parse().ok();
     let is_hex = !offset.is_empty() && offset.bytes().all(|b| b.is_ascii_hexdigit());
     match number {
-        None => format!("could not convert string to float: {}", repr(&bytes(seconds))),
-        Some(_) if is_hex && offset.len() > 16 => format!("hex part too long: {}", repr(&bytes(offset))),
+        None => format!("could not convert string to float: {}", repr_str(seconds)),
+        Some(_) if is_hex && offset.len() > 16 => format!("hex part too long: {}", repr_str(offset)),
         Some(_) if !offset.is_empty() && !is_hex => {
-            format!("invalid literal for int() with base 16: {}", repr(&bytes(offset)))
+            format!("invalid literal for int() with base 16: {}", repr_str(offset))
         }
         Some(number) if number.is_nan() => "cannot convert float NaN to integer".to_owned(),
         Some(number) if number < 0.0 => "timestamp cannot be negative".to_owned(),
@@ -55,18 +38,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_as_python_does() {
-        let vectors: [(&[u8], &str); 6] = [
-            (b"a", "'a'"),
-            (b"a'b", "\"a'b\""),
-            (b"a'\"b", "'a\\'\"b'"),
-            (b"a\\b\t\x01\x7f", "'a\\\\b\\t\\x01\\x7f'"),
-            (b"\xe4\xa0", "'\u{e4}\\xa0'"),
-            (b"", "''"),
-        ];
-        for (value, text) in vectors {
-            assert_eq!(repr(value), text);
-        }
+    fn bytes_are_latin1() {
+        assert_eq!(latin1(b"\xe4\xc3\xa4"), "\u{e4}\u{c3}\u{a4}");
+        assert_eq!(repr(b"a'\xe4\xa0"), "\"a'\u{e4}\\xa0\"");
     }
 
     #[test]

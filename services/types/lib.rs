@@ -32,7 +32,7 @@ pub use offer::{ObjectKind, Offer, Want};
 pub use partition::{DeviceName, FragmentIndex, Partition, PartitionRef, PolicyIndex};
 pub use path::ObjectPath;
 pub use pending_update::{ContainerPath, ListingOp, PendingUpdate};
-pub use python::python_integer;
+pub use python::{config_true, python_integer};
 pub use refusal::{Reason, Refusal};
 pub use release::{ReleaseFile, ReleaseItem, ReleaseOutcome, ReleaseResult};
 pub use session::{Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, SessionProtocol, Summary};

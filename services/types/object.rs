@@ -94,6 +94,8 @@ pub struct ReadOptions {
     pub now: Option<Timestamp>,
     /// Which fragments to prefer; `None` for durable ones only, empty for any.
     pub fragment_preferences: Option<Vec<FragmentPreference>>,
+    /// For a single user: others will hardly ask for it, so the page cache need not keep it.
+    pub private: bool,
 }
 
 /// Fragments of one time.

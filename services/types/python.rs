@@ -1,4 +1,4 @@
-//! Whole numbers as Python's `int` reads them, since Swift reads names and headers with it.
+//! Whole numbers as Python's `int` reads them, since Swift reads names and headers with it; and what Swift takes for yes.
 
 /// The number in `text`: spaces around it, a sign, a prefix `0x` of hex, and single `_` between digits do not matter. What
 /// is larger than any time or size is the largest there is. Only ASCII digits are digits here.
@@ -33,6 +33,12 @@ pub fn python_integer(text: &str, radix: u32) -> Option<i64> {
     Some(number)
 }
 
+/// Whether an option or a header says yes (Swift: config_true_value).
+#[must_use]
+pub fn config_true(text: &[u8]) -> bool {
+    ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| text.eq_ignore_ascii_case(yes.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +66,11 @@ mod tests {
         for text in ["", "0x", "0x_", "0x__1", "g", "0_x1", "_0x1"] {
             assert_eq!(python_integer(text, 16), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn knows_a_yes() {
+        assert!(["true", "TRUE", "1", "Yes", "on", "t", "Y"].iter().all(|yes| config_true(yes.as_bytes())));
+        assert!(!["", "false", "0", "tru", " true", "2"].iter().any(|no| config_true(no.as_bytes())));
     }
 }

@@ -244,6 +244,35 @@ fn a_large_body_does_not_stay_in_the_page_cache_and_a_small_one_may() {
     }
 }
 
+/// Swift: server.py GET.
+#[test]
+fn what_a_single_user_reads_stays_only_where_the_operator_says_so() {
+    for (private, all, manifests, manifest, stays) in [
+        (false, false, false, "", true),
+        (true, false, false, "", false),
+        (true, true, false, "", true),
+        (true, false, true, "", false),
+        (true, false, true, "True", true),
+        (true, false, false, "True", false),
+    ] {
+        let bed = Bed::with(|config| {
+            config.keep_cache_private = all;
+            config.keep_cache_slo_manifest = manifests;
+        });
+        let mut metadata = Metadata::new();
+        metadata.set("X-Static-Large-Object", manifest);
+        bed.put_with("o", b"0123456789", at(1), metadata).unwrap();
+        let options = OpenOptions { private, ..OpenOptions::default() };
+        let Ok(Found::Object(object)) = bed.device.open_object(&bed.location("o"), &options) else {
+            panic!()
+        };
+        let mut reader = object.into_reader();
+        bed.watch.take();
+        while reader.next_chunk().unwrap().is_some() {}
+        assert_eq!(forgotten(&bed).is_empty(), stays, "{private} {all} {manifests} {manifest}");
+    }
+}
+
 #[test]
 fn a_part_of_a_body_is_read_and_not_checked_but_all_of_it_is() {
     let bed = Bed::new();

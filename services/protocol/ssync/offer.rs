@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ssync_types::{Invalid, ObjectHash, Offer, Timestamp};
+use ssync_types::{Invalid, ObjectHash, Offer, Timestamp, config_true};
 
 use super::{repr_str, unquote};
 
@@ -81,7 +81,7 @@ fn apply_extra(offer: &mut Offer, key: &str, value: &str) -> Result<(), Invalid>
     match key {
         "m" => offer.metadata = shifted(offer.data, value)?,
         "t" => offer.content_type = shifted(offer.data, value)?,
-        "durable" => offer.durable = is_true(value),
+        "durable" => offer.durable = config_true(value.as_bytes()),
         _ => {}
     }
     Ok(())
@@ -115,11 +115,6 @@ fn hex(digits: &str, digits_max: usize) -> Option<u64> {
     let plain =
         !digits.is_empty() && digits.len() <= digits_max && digits.bytes().all(|b| b.is_ascii_hexdigit());
     plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
-}
-
-/// Swift: config_true_value.
-fn is_true(value: &str) -> bool {
-    ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
 }
 
 #[cfg(test)]

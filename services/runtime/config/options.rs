@@ -236,9 +236,9 @@ options! {
         /// Bytes up to which an object stays in the page cache once it was read.
         keep_cache_size: u64 = "5242880",
         /// Keep objects of authenticated requests in the page cache as well.
-        keep_cache_private: bool = "false" unused "the page cache is not steered by request yet",
+        keep_cache_private: bool = "false",
         /// Keep manifests of large objects in the page cache as well.
-        keep_cache_slo_manifest: bool = "false" unused "the page cache is not steered by request yet",
+        keep_cache_slo_manifest: bool = "false",
         /// Share in percent of full reads that compare the MD5.
         etag_validate_pct: f64 = "100" unused "every full read is checked",
         /// Headers that are stored with an object, besides X-Object-Meta-*.

@@ -1,7 +1,7 @@
 //! Headers with a form of their own.
 
 use bytes::Bytes;
-use ssync_types::{Metadata, Timestamp, python_integer};
+use ssync_types::{Metadata, Timestamp, config_true, python_integer};
 
 use crate::{
     placement::Refused,
@@ -30,12 +30,7 @@ pub(super) fn read_timestamp(headers: &Metadata) -> Result<Option<Timestamp>, Re
 
 /// Whether a header says yes.
 pub(crate) fn is_true(headers: &Metadata, name: &str) -> bool {
-    headers.get(name).is_some_and(|value| says_yes(value))
-}
-
-/// Swift: config_true_value.
-pub(crate) fn says_yes(value: &[u8]) -> bool {
-    ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| value.eq_ignore_ascii_case(yes.as_bytes()))
+    headers.get(name).is_some_and(|value| config_true(value))
 }
 
 /// Whether a header is there and says something.

@@ -24,6 +24,8 @@ use crate::{
 const CONTENT_TYPE: &str = "application/octet-stream";
 /// Names of metadata: an object that has any of them is sent whole, whatever the range.
 const WHOLE_IF_PRESENT: &str = "X-Backend-Ignore-Range-If-Metadata-Present";
+/// What a client has shown that is not just anybody.
+const TOKENS: [&str; 2] = ["X-Auth-Token", "X-Storage-Token"];
 /// How often a GET looks at an object that is replaced while it is read, before it says so.
 const ATTEMPTS_MAX: usize = 3;
 
@@ -67,6 +69,7 @@ impl<'r> Reading<'r> {
         let now = read_timestamp(headers)?;
         let open_expired =
             is_true(headers, "X-Backend-Replication") || is_true(headers, "X-Backend-Open-Expired");
+        let private = TOKENS.iter().any(|token| headers.get(token).is_some());
         let fragment_preferences = match shared.policies.kind(object.partition.policy) {
             Some(PolicyKind::ErasureCoding) => fragment_preferences(headers)?,
             Some(PolicyKind::Replication) | None => None,
@@ -74,7 +77,7 @@ impl<'r> Reading<'r> {
         Ok(Self {
             shared,
             object,
-            options: ReadOptions { open_expired, now, fragment_preferences },
+            options: ReadOptions { open_expired, now, fragment_preferences, private },
             conditions: Conditions::of(headers),
             ranges: Ranges::of(headers),
             whole_if_present: names(headers, WHOLE_IF_PRESENT),

@@ -93,6 +93,16 @@ async fn the_expirer_hears_whether_what_it_thinks_is_so() {
 }
 
 #[tokio::test]
+async fn what_a_single_user_reads_need_not_stay_in_memory() {
+    let lab = lab().await;
+    for headers in ["", "X-Auth-Token: t\r\n", "X-Storage-Token:\r\n", "X-Trans-Id: t\r\n"] {
+        ask(&lab, "HEAD", headers).await;
+    }
+    let private: Vec<_> = lab.store.state().reads.iter().map(|read| read.private).collect();
+    assert_eq!(private, [false, true, true, false]);
+}
+
+#[tokio::test]
 async fn reading_tells_of_fragments_and_hears_which_to_prefer() {
     let lab = lab().await;
     let set = |seconds, indexes: &[u16], durable| FragmentSet {

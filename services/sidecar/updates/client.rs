@@ -6,7 +6,7 @@
 use std::{io, time::Duration};
 
 use ssync_protocol::quote;
-use ssync_types::PendingUpdate;
+use ssync_types::{PendingUpdate, config_true};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -14,7 +14,6 @@ use tokio::{
 };
 
 use super::Target;
-use crate::object_api::says_yes;
 
 /// Most bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -68,7 +67,7 @@ impl Answer {
     }
 
     pub(super) fn is_true(&self, name: &str) -> bool {
-        self.header(name).is_some_and(says_yes)
+        self.header(name).is_some_and(config_true)
     }
 }
 

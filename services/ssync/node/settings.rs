@@ -39,6 +39,8 @@ pub(super) fn disk(node: &NodeOptions, config: &Config) -> DiskConfig {
         disk_chunk_size: node.disk_chunk_size as usize,
         mb_per_sync: u64::from(node.mb_per_sync),
         keep_cache_size: config.server.keep_cache_size,
+        keep_cache_private: config.server.keep_cache_private,
+        keep_cache_slo_manifest: config.server.keep_cache_slo_manifest,
         replication_lock_timeout: node.replication_lock_timeout,
         durability: config.ssync.durability.into(),
     }

@@ -277,6 +277,7 @@ impl Ours {
             fragment_preferences: preferences,
             open_expired: op["open_expired"] == true,
             now: op["now"].as_f64().map(|now| Timestamp::from_system_time(seconds(now))),
+            private: false,
             expected: (op["by"] == "name").then(|| path.clone()),
         };
         let found = match check {
