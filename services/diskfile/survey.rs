@@ -67,9 +67,7 @@ fn quarantined(path: &Path) -> Vec<Quarantined> {
         let kind = entry.file_name().to_string_lossy().into_owned();
         (links > OWN_LINKS).then(|| Quarantined { kind, count: links - OWN_LINKS })
     };
-    let mut found: Vec<Quarantined> = kinds.filter_map(count).collect();
-    found.sort_by(|a, b| a.kind.cmp(&b.kind));
-    found
+    kinds.filter_map(count).collect()
 }
 
 #[cfg(test)]

@@ -124,6 +124,12 @@ impl Node {
         &self.devices
     }
 
+    /// The folder of its recon cache.
+    #[must_use]
+    pub fn recon(&self) -> &PathBuf {
+        &self.recon
+    }
+
     /// Where its admin service listens.
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {

@@ -9,8 +9,8 @@ mod question;
 
 use std::path::PathBuf;
 
+use json::Json;
 use question::{Asked, question};
-use serde_json::{Value, json};
 use ssync_store::Store;
 
 use crate::{
@@ -58,7 +58,7 @@ impl Recon {
             return Some(Response::new(404, PLAIN, format!("Invalid path: {}", path.quoted())));
         };
         Some(match self.content(store, asked).await {
-            Ok(content) => Response::new(200, JSON, json::python(&content)),
+            Ok(content) => Response::new(200, JSON, content.python()),
             Err(problem) => {
                 tracing::error!(path = path.quoted(), problem, "recon has no answer");
                 text(500, "Internal server error.")
@@ -66,10 +66,10 @@ impl Recon {
         })
     }
 
-    async fn content(&self, store: &dyn Store, asked: Asked) -> Result<Value, String> {
+    async fn content(&self, store: &dyn Store, asked: Asked) -> Result<Json, String> {
         let config = self.config.clone();
         match asked {
-            Asked::Version => Ok(json!({ "version": VERSION })),
+            Asked::Version => Ok(Json::map([("version", Json::of(VERSION))])),
             Asked::DeviceNames => {
                 let survey = store.survey_devices().await;
                 Ok(devices::names(&config, survey.map_err(|refusal| refusal.message)))
@@ -88,6 +88,6 @@ impl Recon {
     }
 }
 
-async fn blocking(work: impl FnOnce() -> Result<Value, String> + Send + 'static) -> Result<Value, String> {
+async fn blocking(work: impl FnOnce() -> Result<Json, String> + Send + 'static) -> Result<Json, String> {
     tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
 }

@@ -8,6 +8,8 @@ use std::{
 
 use serde_json::{Map, Value};
 
+use super::json::Json;
+
 /// Largest file that is read.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
@@ -35,7 +37,7 @@ impl File {
 
 /// Some keys of a file; null for what is not there, or not to be read. Writers put a whole file in its place, so no lock is
 /// needed. Blocks.
-pub(super) fn read(folder: &Path, file: File, keys: &[&str]) -> Value {
+pub(super) fn read(folder: &Path, file: File, keys: &[&str]) -> Json {
     let path = folder.join(file.name());
     let mut found = match parse(&path) {
         Ok(found) => found,
@@ -46,7 +48,7 @@ pub(super) fn read(folder: &Path, file: File, keys: &[&str]) -> Value {
             Map::new()
         }
     };
-    keys.iter().map(|&key| (key.to_owned(), found.remove(key).unwrap_or_default())).collect()
+    keys.iter().map(|&key| (key.to_owned(), Json::Value(found.remove(key).unwrap_or_default()))).collect()
 }
 
 fn parse(path: &Path) -> io::Result<Map<String, Value>> {
@@ -57,18 +59,18 @@ fn parse(path: &Path) -> io::Result<Map<String, Value>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn what_is_not_there_is_null() {
         let folder = tempfile::tempdir().unwrap();
+        let shown =
+            |pending: Option<u64>| Json::map([("async_pending", Json::of(pending)), ("other", Json::of(()))]);
         let read = || read(folder.path(), File::Object, &["async_pending", "other"]);
-        let nothing = json!({"async_pending": null, "other": null});
+        let nothing = shown(None);
         assert_eq!(read(), nothing);
         fs::write(folder.path().join("object.recon"), r#"{"async_pending": 7, "more": {}}"#).unwrap();
-        assert_eq!(read(), json!({"async_pending": 7, "other": null}));
+        assert_eq!(read(), shown(Some(7)));
         for bad in ["{\"async_pending\": 7", "[7]", ""] {
             fs::write(folder.path().join("object.recon"), bad).unwrap();
             assert_eq!(read(), nothing, "{bad}");

@@ -1,75 +1,100 @@
 //! What the store says of the devices, as swift-recon reads it.
 
-use std::collections::BTreeMap;
+use serde_json::Value;
+use ssync_types::{DeviceSurvey, EntryState, MountPoint, SurveyedEntry, Usage};
 
-use serde_json::{Map, Value, json};
-use ssync_types::{DeviceSurvey, EntryState, SurveyedEntry, Usage};
-
-use super::ReconConfig;
+use super::{ReconConfig, json::Json};
 
 /// All names in the folder of devices, those that are no devices too.
-pub(super) fn names(config: &ReconConfig, survey: Result<DeviceSurvey, String>) -> Value {
+pub(super) fn names(config: &ReconConfig, survey: Result<DeviceSurvey, String>) -> Json {
     let folder = config.devices.to_string_lossy().into_owned();
     let names = match survey {
-        Ok(survey) => survey.entries.into_iter().map(|entry| Value::String(entry.name)).collect(),
+        Ok(survey) => survey.entries.into_iter().map(|entry| Json::of(entry.name)).collect(),
         Err(problem) => {
             tracing::error!(folder, problem, "recon cannot list the devices");
-            Value::Null
+            Json::Value(Value::Null)
         }
     };
-    Map::from_iter([(folder, names)]).into()
+    Json::from_iter([(folder, names)])
 }
 
 /// All that the node has mounted.
-pub(super) fn mounted(survey: &DeviceSurvey) -> Value {
-    let mount = |mount: &ssync_types::MountPoint| json!({"device": mount.device, "path": mount.path});
+pub(super) fn mounted(survey: &DeviceSurvey) -> Json {
+    let mount = |mount: &MountPoint| {
+        Json::map([("device", Json::of(mount.device.as_str())), ("path", Json::of(mount.path.as_str()))])
+    };
     survey.mounts.iter().map(mount).collect()
 }
 
 /// Devices that are not mounted, or that do not answer.
-pub(super) fn unmounted(survey: &DeviceSurvey) -> Value {
+pub(super) fn unmounted(survey: &DeviceSurvey) -> Json {
+    let shown = |entry: &SurveyedEntry, mounted: Value| {
+        Json::map([("device", Json::of(entry.name.as_str())), ("mounted", Json::Value(mounted))])
+    };
     let unmounted = |entry: &SurveyedEntry| match &entry.state {
         EntryState::NoDirectory | EntryState::Mounted(_) => None,
-        EntryState::Unmounted => Some(json!({"device": entry.name, "mounted": false})),
-        EntryState::Unknown(problem) => Some(json!({"device": entry.name, "mounted": problem})),
+        EntryState::Unmounted => Some(shown(entry, false.into())),
+        EntryState::Unknown(problem) => Some(shown(entry, problem.as_str().into())),
     };
     survey.entries.iter().filter_map(unmounted).collect()
 }
 
 /// The space of each device.
-pub(super) fn usage(survey: &DeviceSurvey) -> Value {
-    let unknown = |entry: &SurveyedEntry, mounted: Value| json!({"device": entry.name, "mounted": mounted, "size": "", "used": "", "avail": ""});
+pub(super) fn usage(survey: &DeviceSurvey) -> Json {
+    let shown = |entry: &SurveyedEntry, mounted: Value, [size, used, available]: [Value; 3]| {
+        Json::map([
+            ("device", Json::of(entry.name.as_str())),
+            ("mounted", Json::Value(mounted)),
+            ("size", Json::Value(size)),
+            ("used", Json::Value(used)),
+            ("avail", Json::Value(available)),
+        ])
+    };
+    let unknown = || ["", "", ""].map(Value::from);
     let usage = |entry: &SurveyedEntry| match &entry.state {
         EntryState::NoDirectory => None,
-        EntryState::Unmounted => Some(unknown(entry, false.into())),
-        EntryState::Unknown(problem) => Some(unknown(entry, problem.as_str().into())),
-        EntryState::Mounted(Usage { size, used, available }) => Some(
-            json!({"device": entry.name, "mounted": true, "size": size, "used": used, "avail": available}),
-        ),
+        EntryState::Unmounted => Some(shown(entry, false.into(), unknown())),
+        EntryState::Unknown(problem) => Some(shown(entry, problem.as_str().into(), unknown())),
+        EntryState::Mounted(Usage { size, used, available }) => {
+            Some(shown(entry, true.into(), [*size, *used, *available].map(Value::from)))
+        }
     };
     survey.entries.iter().filter_map(usage).collect()
 }
 
 /// How much is in quarantine, of each kind and of each policy.
-pub(super) fn quarantined(survey: &DeviceSurvey) -> Value {
-    let (mut objects, mut containers, mut accounts) = (0, 0, 0);
-    let mut policies: BTreeMap<&str, u64> = BTreeMap::new();
+pub(super) fn quarantined(survey: &DeviceSurvey) -> Json {
+    let (mut objects, mut containers, mut accounts) = (0_u64, 0_u64, 0_u64);
+    // In the order in which they are found.
+    let mut policies: Vec<(&str, u64)> = Vec::new();
     for found in survey.entries.iter().flat_map(|entry| &entry.quarantined) {
-        match found.kind.split_once('-') {
-            _ if found.kind == "containers" => containers += found.count,
-            _ if found.kind == "accounts" => accounts += found.count,
-            Some(("objects", policy)) => *policies.entry(policy).or_default() += found.count,
-            None if found.kind == "objects" => *policies.entry("0").or_default() += found.count,
-            // No daemon puts anything there.
-            _ => continue,
-        }
-        if found.kind.starts_with("objects") {
-            objects += found.count;
+        let policy = match found.kind.split_once('-') {
+            None if found.kind == "objects" => "0",
+            Some(("objects", policy)) => policy,
+            _ => {
+                match found.kind.as_str() {
+                    "containers" => containers += found.count,
+                    "accounts" => accounts += found.count,
+                    // No daemon puts anything else there.
+                    _ => {}
+                }
+                continue;
+            }
+        };
+        objects += found.count;
+        match policies.iter_mut().find(|(known, _)| *known == policy) {
+            Some((_, count)) => *count += found.count,
+            None => policies.push((policy, found.count)),
         }
     }
-    let policies: Map<String, Value> =
-        policies.into_iter().map(|(policy, count)| (policy.to_owned(), json!({"objects": count}))).collect();
-    json!({"objects": objects, "containers": containers, "accounts": accounts, "policies": policies})
+    let policy =
+        |(policy, count): (&str, u64)| (policy.to_owned(), Json::map([("objects", Json::of(count))]));
+    Json::map([
+        ("objects", Json::of(objects)),
+        ("containers", Json::of(containers)),
+        ("accounts", Json::of(accounts)),
+        ("policies", policies.into_iter().map(policy).collect()),
+    ])
 }
 
 #[cfg(test)]
@@ -99,18 +124,22 @@ mod tests {
 
     #[test]
     fn says_what_swift_recon_reads() {
+        let text = |json: Json| String::from_utf8(json.python()).unwrap();
         assert_eq!(
-            quarantined(&survey()),
-            json!({"objects": 7, "containers": 3, "accounts": 5,
-                   "policies": {"0": {"objects": 1}, "2": {"objects": 6}}})
+            text(quarantined(&survey())),
+            r#"{"objects": 7, "containers": 3, "accounts": 5, "policies": {"0": {"objects": 1}, "2": {"objects": 6}}}"#
         );
         assert_eq!(
-            unmounted(&survey()),
-            json!([{"device": "sdb", "mounted": false}, {"device": "sdc", "mounted": "no answer"}])
+            text(unmounted(&survey())),
+            r#"[{"device": "sdb", "mounted": false}, {"device": "sdc", "mounted": "no answer"}]"#
         );
-        let usage = usage(&survey());
-        assert_eq!(usage[0], json!({"device": "sda", "mounted": true, "size": 10, "used": 4, "avail": 6}));
-        assert_eq!(usage[1], json!({"device": "sdb", "mounted": false, "size": "", "used": "", "avail": ""}));
-        assert_eq!(usage.as_array().unwrap().len(), 3);
+        assert_eq!(
+            text(usage(&survey())),
+            concat!(
+                r#"[{"device": "sda", "mounted": true, "size": 10, "used": 4, "avail": 6}, "#,
+                r#"{"device": "sdb", "mounted": false, "size": "", "used": "", "avail": ""}, "#,
+                r#"{"device": "sdc", "mounted": "no answer", "size": "", "used": "", "avail": ""}]"#
+            )
+        );
     }
 }

@@ -8,19 +8,21 @@ use std::{
 };
 
 use md5::{Digest as _, Md5};
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use super::json::Json;
 
 const READ_BYTES: usize = 64 * 1024;
 
 /// The ring files that are there, each with its digest. Blocks.
-pub(super) fn rings(paths: &[PathBuf]) -> Value {
+pub(super) fn rings(paths: &[PathBuf]) -> Json {
     let there = paths.iter().filter(|path| path.exists());
-    there.map(|path| (name(path), digest(path))).collect::<Map<_, _>>().into()
+    there.map(|path| (name(path), Json::Value(digest(path)))).collect()
 }
 
 /// swift.conf with its digest. Blocks.
-pub(super) fn swift_conf(path: &Path) -> Value {
-    Map::from_iter([(name(path), digest(path))]).into()
+pub(super) fn swift_conf(path: &Path) -> Json {
+    Json::from_iter([(name(path), Json::Value(digest(path)))])
 }
 
 fn name(path: &Path) -> String {

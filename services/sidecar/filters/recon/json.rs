@@ -3,18 +3,58 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize as _;
+use serde::Serialize;
 use serde_json::{
     Serializer, Value,
     ser::{CharEscape, Formatter},
 };
 
-/// The text of a value.
-pub(super) fn python(value: &Value) -> Vec<u8> {
-    let mut text = Vec::new();
-    // Writing to memory cannot fail, and neither can a value that is one already.
-    let _ = value.serialize(&mut Serializer::with_formatter(&mut text, Python));
-    text
+/// A value whose maps have their keys in the order that they were given in: swift-recon prints them so.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Json {
+    Value(Value),
+    Map(Vec<(String, Json)>),
+    List(Vec<Json>),
+}
+
+impl Json {
+    pub(super) fn of(value: impl Into<Value>) -> Self {
+        Self::Value(value.into())
+    }
+
+    pub(super) fn map<const N: usize>(pairs: [(&str, Self); N]) -> Self {
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    /// The text.
+    pub(super) fn python(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        // Writing to memory cannot fail, and neither can a value that is one already.
+        let _ = self.serialize(&mut Serializer::with_formatter(&mut text, Python));
+        text
+    }
+}
+
+impl FromIterator<(String, Json)> for Json {
+    fn from_iter<I: IntoIterator<Item = (String, Json)>>(pairs: I) -> Self {
+        Self::Map(pairs.into_iter().collect())
+    }
+}
+
+impl FromIterator<Json> for Json {
+    fn from_iter<I: IntoIterator<Item = Json>>(values: I) -> Self {
+        Self::List(values.into_iter().collect())
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(value) => value.serialize(serializer),
+            Self::Map(pairs) => serializer.collect_map(pairs.iter().map(|(key, value)| (key, value))),
+            Self::List(values) => serializer.collect_seq(values),
+        }
+    }
 }
 
 struct Python;
@@ -95,7 +135,9 @@ mod tests {
             ),
             (json!(18446744073709551615_u64), "18446744073709551615"),
         ] {
-            assert_eq!(String::from_utf8(python(&value)).unwrap(), text);
+            assert_eq!(String::from_utf8(Json::of(value).python()).unwrap(), text);
         }
+        let ordered = Json::map([("b", Json::of(1)), ("a", [Json::of(2)].into_iter().collect())]);
+        assert_eq!(ordered.python(), br#"{"b": 1, "a": [2]}"#);
     }
 }

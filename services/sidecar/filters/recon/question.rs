@@ -2,13 +2,13 @@
 
 use std::io;
 
-use serde_json::Value;
 use ssync_types::DeviceSurvey;
 
 use super::{
     cache::File,
     devices::{mounted, quarantined, unmounted, usage},
     host,
+    json::Json,
 };
 
 /// Keys of a replicator's last pass.
@@ -18,11 +18,11 @@ const REPLICATION: &[&str] = &["replication_time", "replication_stats", "replica
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asked {
     /// Of the computer.
-    Host(fn() -> io::Result<Value>),
+    Host(fn() -> io::Result<Json>),
     /// Of what daemons have left.
     Cache(File, &'static [&'static str]),
     /// Of the devices.
-    Devices(fn(&DeviceSurvey) -> Value),
+    Devices(fn(&DeviceSurvey) -> Json),
     DeviceNames,
     Rings,
     SwiftConf,
