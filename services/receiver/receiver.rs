@@ -42,9 +42,9 @@ impl Receiver {
         placement: Arc<dyn Placement>,
         drain: CancellationToken,
     ) -> Arc<Self> {
-        let core = Arc::new(Core::new(config, Arc::clone(&devices), placement, drain));
+        let core = Arc::new(Core::new(config, devices, placement, drain));
         let counting = Arc::downgrade(&core);
-        devices.at_quarantine(move || {
+        core.devices.disk().at_quarantine(move || {
             if let Some(core) = counting.upgrade() {
                 core.count(&core.counters.quarantines, "quarantines");
             }

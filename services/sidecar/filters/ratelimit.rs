@@ -62,7 +62,7 @@ impl Ratelimit {
         let method = options::METHODS.into_iter().find(|method| method.as_bytes() == head.method.as_ref())?;
         let device = device(path)?;
         let now = self.began.elapsed().as_secs_f64();
-        if self.state().is_allowed(device, method, now) {
+        if self.state().is_allowed(&device, method, now) {
             return None;
         }
         statsd.increment("backend.ratelimit");
@@ -115,7 +115,7 @@ impl State {
     }
 
     /// Both limits are asked, that of the device first; and a request that the second refuses counts for the first.
-    fn is_allowed(&mut self, device: DeviceName, method: &'static str, now: f64) -> bool {
+    fn is_allowed(&mut self, device: &DeviceName, method: &'static str, now: f64) -> bool {
         if !self.rates.any() {
             return true;
         }
