@@ -6,5 +6,6 @@
 
 mod basics;
 mod comparison;
+mod part;
 mod suite;
 mod whole;
