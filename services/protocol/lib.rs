@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod decide;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod ssync;
 mod suffix_hashes;
 

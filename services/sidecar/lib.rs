@@ -5,6 +5,8 @@
 mod access_log;
 mod config;
 mod dispatch;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod filters;
 mod http;
 mod object_api;

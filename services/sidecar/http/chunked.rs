@@ -39,7 +39,7 @@ pub(crate) enum Step {
 }
 
 impl Chunked {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { state: State::Size, trailer_bytes: 0 }
     }
 
@@ -48,7 +48,7 @@ impl Chunked {
     }
 
     /// Takes what it can from `input`.
-    pub(super) fn step(&mut self, input: &mut BytesMut) -> Result<Step, HttpError> {
+    pub(crate) fn step(&mut self, input: &mut BytesMut) -> Result<Step, HttpError> {
         loop {
             match self.state {
                 State::Size => {

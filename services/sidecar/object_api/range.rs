@@ -13,7 +13,7 @@ const DISORDERED_MAX: usize = 7;
 
 /// The Range header of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ranges(Vec<Spec>);
+pub(crate) struct Ranges(Vec<Spec>);
 
 /// One range of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ enum Spec {
 
 /// What a header asks for of an object of a certain length.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// All of it, as if there were no header.
     Whole,
     /// These bytes; the object has them all.
@@ -40,7 +40,7 @@ pub(super) enum Part {
 impl Ranges {
     /// The ranges that a request asks for; `None` when it asks for none. A header with a mistake anywhere counts for
     /// nothing, as RFC 9110 demands (14.2).
-    pub(super) fn of(headers: &Metadata) -> Option<Self> {
+    pub(crate) fn of(headers: &Metadata) -> Option<Self> {
         let header: String = latin1(headers.get("Range")?).chars().filter(|&c| c != ' ').collect();
         let (unit, set) = header.split_once('=')?;
         if !unit.eq_ignore_ascii_case("bytes") {
@@ -58,7 +58,7 @@ impl Ranges {
     }
 
     /// What is to be sent of an object of `length` bytes.
-    pub(super) fn part(&self, length: u64) -> Part {
+    pub(crate) fn part(&self, length: u64) -> Part {
         let parts: Vec<ByteRange> = self.0.iter().filter_map(|spec| spec.within(length)).collect();
         match parts[..] {
             [] => Part::Nothing,

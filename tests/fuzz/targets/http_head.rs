@@ -1,0 +1,5 @@
+//! The head of a request.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ssync_sidecar::fuzzing::http_head(data));

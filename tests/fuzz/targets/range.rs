@@ -1,0 +1,5 @@
+//! A Range header.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ssync_sidecar::fuzzing::range(data));
