@@ -31,7 +31,12 @@ fn lists_describes_and_asks() -> Result<()> {
 
     let services = grpcurl(&[&address, "list"])?;
     assert!(services.success, "{}", services.error);
-    for service in ["ssync.v1.ReplicationService", "ssync.v1.ObjectService", "grpc.health.v1.Health"] {
+    for service in [
+        "ssync.v1.ReplicationService",
+        "ssync.v1.ObjectService",
+        "ssync.v1.DeviceService",
+        "grpc.health.v1.Health",
+    ] {
         assert!(
             services.output.lines().any(|line| line == service),
             "{service} is not in {}",
