@@ -7,9 +7,6 @@ use ssync_tests::{Cloud, Shape};
 
 use crate::scene::Scene;
 
-/// Passes of all reconstructors after which everything must be at home.
-const PASSES: usize = 2;
-
 /// Node `lost` gets an empty disk; the others' reconstructors fill it with what it had, to the byte.
 fn made_anew(ours: &[u8], lost: u8) -> Result<()> {
     let mut scene = Scene::begin(Cloud::of(3), ours)?.coded();
@@ -53,23 +50,8 @@ fn what_one_lost_is_made_anew_from_both_kinds() -> Result<()> {
     made_anew(&[1, 2], 1)
 }
 
-/// A node is away while objects are written; the handoff's fragments return.
 fn come_home(ours: &[u8], shape: Shape, away: u8) -> Result<()> {
-    let mut scene = Scene::begin_in(Cloud::of(4), ours, shape)?.coded();
-    scene.fill("before-")?;
-    scene.cloud.stop_node(away);
-    scene.fill("meanwhile-")?;
-    scene.change("before-")?;
-    scene.assert_readable()?;
-    scene.start(away)?;
-    assert!(scene.assert_at_home_at_once().is_err(), "nothing was put on a handoff");
-    for _ in 0..PASSES {
-        scene.pass()?;
-    }
-    scene.assert_at_home()?;
-    scene.assert_readable()?;
-    scene.cloud.assert_running();
-    Ok(())
+    Scene::begin_in(Cloud::of(4), ours, shape)?.coded().assert_comes_home(away)
 }
 
 #[test]

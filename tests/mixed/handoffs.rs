@@ -5,9 +5,6 @@ use ssync_tests::{Cloud, Shape};
 
 use crate::{rsync, scene::Scene};
 
-/// Passes of all nodes after which everything must be at home.
-const PASSES: usize = 2;
-
 /// How stock nodes send, and who is away.
 #[derive(Clone, Copy)]
 struct Story<'a> {
@@ -26,20 +23,7 @@ fn come_home(story: Story<'_>) -> Result<()> {
     );
     let mut scene = Scene::begin_in(builder, story.ours, story.shape)?;
     let _daemons = if story.by_rsync { rsync::serve(&scene)? } else { Vec::new() };
-    scene.fill("before-")?;
-    scene.cloud.stop_node(story.away);
-    scene.fill("meanwhile-")?;
-    scene.change("before-")?;
-    scene.assert_readable()?;
-    scene.start(story.away)?;
-    assert!(scene.assert_at_home_at_once().is_err(), "nothing was put on a handoff");
-    for _ in 0..PASSES {
-        scene.pass()?;
-    }
-    scene.assert_at_home()?;
-    scene.assert_readable()?;
-    scene.cloud.assert_running();
-    Ok(())
+    scene.assert_comes_home(story.away)
 }
 
 #[test]

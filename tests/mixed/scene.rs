@@ -13,6 +13,8 @@ use ssync_tests::{Client, Cloud, CloudBuilder, Replicator, Server, Shape, Tree};
 /// Longest until what a proxy has begun has reached every disk.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(200);
+/// Passes of all nodes after which everything must be at home.
+const PASSES: usize = 2;
 /// Sizes around those at which servers cut.
 const SIZES: [usize; 7] = [0, 1, 4096, 65_535, 65_536, 65_537, 300_000];
 
@@ -26,7 +28,7 @@ pub(crate) struct Scene {
     policy: u32,
 }
 
-/// An object is where it belongs, and nowhere else.
+/// For each object, what each node has of it.
 pub(crate) type Holders = BTreeMap<String, BTreeMap<u8, Value>>;
 
 impl Scene {
@@ -118,6 +120,24 @@ impl Scene {
         Ok(())
     }
 
+    /// Node `away` is down while a client goes on; handoffs take its place, and what they have returns when it is back.
+    pub(crate) fn assert_comes_home(&mut self, away: u8) -> Result<()> {
+        self.fill("before-")?;
+        self.cloud.stop_node(away);
+        self.fill("meanwhile-")?;
+        self.change("before-")?;
+        self.assert_readable()?;
+        self.start(away)?;
+        ensure!(!self.homeless(&self.holders()?).is_empty(), "nothing was put on a handoff");
+        for _ in 0..PASSES {
+            self.pass()?;
+        }
+        self.assert_at_home()?;
+        self.assert_readable()?;
+        self.cloud.assert_running();
+        Ok(())
+    }
+
     /// Every object that the listing names can be read.
     pub(crate) fn assert_readable(&self) -> Result<()> {
         let listing = self.ask("GET", "", &[], b"", 200)?;
@@ -150,13 +170,6 @@ impl Scene {
                 (_, false) => drop(node.replicate(Replicator::Stock)?),
             }
         }
-        Ok(())
-    }
-
-    /// Fails when anything is not where it belongs now.
-    pub(crate) fn assert_at_home_at_once(&self) -> Result<()> {
-        let problems = self.homeless(&self.holders()?);
-        ensure!(problems.is_empty(), "not at home:\n{}", problems.join("\n"));
         Ok(())
     }
 

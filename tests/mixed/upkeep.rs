@@ -3,16 +3,19 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{Read as _, Seek as _, Write as _},
+    io::Write as _,
+    path::Path,
     thread,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use ssync_tests::{Cloud, Replicator, repository, run_to_end, venv_program};
+use ssync_tests::{Cloud, Replicator, Snapshot, repository, run_to_end, venv_program};
 
 use crate::scene::Scene;
 
+/// One object is so large.
+const LARGE: u64 = 65_537;
 /// Seconds until the objects expire.
 const LIFE: u64 = 2;
 
@@ -26,20 +29,7 @@ fn the_auditor_finds_what_is_damaged_and_nothing_else_and_it_comes_back() -> Res
     node.run_stock("swift-object-auditor", &[])?;
     before.assert_same(&scene.tree(1)?);
 
-    let objects = node.snapshot()?.objects();
-    let data = objects.paths().into_iter().find(|path| path.extension().is_some_and(|kind| kind == "data"));
-    let path = objects
-        .paths()
-        .into_iter()
-        .find(|path| fs::metadata(node.device().join(path)).is_ok_and(|file| file.len() == 65_537))
-        .or(data)
-        .context("no object")?;
-    let mut file = fs::OpenOptions::new().read(true).write(true).open(node.device().join(path))?;
-    let mut byte = [0];
-    file.read_exact(&mut byte)?;
-    file.rewind()?;
-    file.write_all(&[byte[0] ^ 1])?;
-    drop(file);
+    flip_a_byte(&node.device(), LARGE)?;
     node.run_stock("swift-object-auditor", &[])?;
     let damaged = scene.tree(1)?;
     assert_eq!((damaged.objects.len(), damaged.quarantined.len()), (before.objects.len() - 1, 1));
@@ -49,11 +39,26 @@ fn the_auditor_finds_what_is_damaged_and_nothing_else_and_it_comes_back() -> Res
     Ok(())
 }
 
+/// In the one file of this size.
+fn flip_a_byte(device: &Path, size: u64) -> Result<()> {
+    let objects = Snapshot::of(device)?.objects();
+    let path = objects
+        .paths()
+        .into_iter()
+        .map(|path| device.join(path))
+        .find(|path| fs::metadata(path).is_ok_and(|file| file.len() == size))
+        .context("no object of this size")?;
+    let mut bytes = fs::read(&path)?;
+    bytes[0] ^= 1;
+    // In place: its attributes stay.
+    Ok(fs::OpenOptions::new().write(true).open(path)?.write_all(&bytes[..1])?)
+}
+
 #[test]
 fn the_expirer_removes_what_has_expired() -> Result<()> {
     let scene = Scene::begin(Cloud::of(3), &[1])?;
-    let soon = ("X-Delete-After", LIFE.to_string());
-    let soon = [(soon.0, soon.1.as_str())];
+    let life = LIFE.to_string();
+    let soon = [("X-Delete-After", life.as_str())];
     for number in 0..6 {
         scene.ask("PUT", &format!("/mortal-{number}"), &soon, b"not for long", 201)?;
     }
