@@ -158,6 +158,8 @@ impl Connection {
                 Ok(true)
             }
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(false),
+            // A signal came, for example because the machine slept.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(true),
             Err(error) => bail!("{error} after {:?}", self.received_text()),
         }
     }
