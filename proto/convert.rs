@@ -51,7 +51,7 @@ pub const CHUNK_BYTES_MAX: usize = 1024 * 1024;
 /// Longest etag. Whether it is the body's is for the store to say: one bad etag costs one object, not a session.
 pub const ETAG_BYTES_MAX: usize = 128;
 /// Most etags in a condition.
-pub const CONDITIONS_MAX: usize = 64;
+pub const CONDITIONS_MAX: usize = 256;
 /// Most fragment sets, preferences, or indexes in one of them.
 pub const FRAGMENTS_MAX: usize = 1024;
 /// Most ranges of one GET; Swift answers 50 at most.

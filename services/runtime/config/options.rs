@@ -333,7 +333,7 @@ options! {
         /// How a stock replicator pushes. This one always uses gRPC or SSYNC.
         sync_method: SyncMethod = "rsync",
         /// Name in logs and in StatsD metrics.
-        log_name: String = "object-replicator" unused "there is no StatsD yet, and log lines have no name",
+        log_name: String = "object-replicator" unused "the replicator sends no StatsD packets, and its log lines have no name",
         /// Run in the background.
         daemonize: bool = "on" unused "the service manager does that",
         /// Old name of interval; counts where that is not set.
