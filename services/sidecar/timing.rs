@@ -45,23 +45,30 @@ fn labels(
     status: u16,
 ) -> Vec<(&'static str, String)> {
     let mut labels = vec![("method", method.to_owned()), ("status", status.to_string())];
-    if matches!(method, "REPLICATE" | "SSYNC") {
-        if let Ok((place, rest)) = placement::partition(path, &head.headers, policies, method == "REPLICATE")
-        {
+    match method {
+        // A session that has not begun has no policy yet.
+        "SSYNC" if status != 200 => {}
+        "SSYNC" | "REPLICATE" => {
+            let with_rest = method == "REPLICATE";
+            let Ok((place, rest)) = placement::partition(path, &head.headers, policies, with_rest) else {
+                return labels;
+            };
             labels.push(("policy", place.policy.to_string()));
-            if method == "REPLICATE" {
+            if with_rest {
                 // Python's words.
                 let skip = if rest.is_empty() { "False" } else { "True" };
                 labels.push(("skip_rehash", skip.to_owned()));
             }
         }
-    } else if let Ok(object) = placement::object(path, &head.headers, policies) {
-        let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
-        let mut parts = object.path.as_bytes().splitn(4, |&byte| byte == b'/').skip(1).map(text);
-        if let (Some(account), Some(container)) = (parts.next(), parts.next()) {
-            labels.extend([("account", account), ("container", container)]);
+        _ => {
+            let Ok(object) = placement::object(path, &head.headers, policies) else { return labels };
+            let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+            let mut parts = object.path.as_bytes().splitn(4, |&byte| byte == b'/').skip(1).map(text);
+            if let (Some(account), Some(container)) = (parts.next(), parts.next()) {
+                labels.extend([("account", account), ("container", container)]);
+            }
+            labels.push(("policy", object.partition.policy.to_string()));
         }
-        labels.push(("policy", object.partition.policy.to_string()));
     }
     labels
 }

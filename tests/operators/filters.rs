@@ -3,7 +3,7 @@
 use std::{fs, thread, time::Duration};
 
 use anyhow::Result;
-use ssync_tests::{Cluster, Node, Server};
+use ssync_tests::{Cluster, Node, Server, Serving};
 
 use crate::told::{SERVERS, ask, assert_same};
 
@@ -15,6 +15,33 @@ fn statuses(node: &Node, asked: &[(&str, &str)]) -> Result<Vec<String>> {
             Ok(format!("{method} {path} {} {}{}", answer.status, answer.timeless_head(), answer.text()))
         })
         .collect()
+}
+
+/// The two lines of the requests that no filter has answered. A line may come after its answer.
+fn lines(serving: &Serving) -> Vec<String> {
+    let mut lines = Vec::new();
+    for _ in 0..100 {
+        lines = serving.log().lines().filter_map(line).collect();
+        if lines.len() >= 2 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(lines.len() >= 2, "{lines:?}");
+    lines
+}
+
+/// A line of the access log, less the date, the time it took and the process.
+fn line(line: &str) -> Option<String> {
+    let (before, rest) = line.split_once(" - - [")?;
+    let (date, rest) = rest.split_once("] ")?;
+    let address = before.rsplit(' ').next()?;
+    let [policy, pid, info, took, request] = rest.rsplitn(5, ' ').collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let is_whole =
+        pid.parse::<u32>().is_ok() && took.split_once('.').is_some_and(|(_, places)| places.len() == 4);
+    Some(format!("{address} {} {request} {is_whole} {info} {policy}", date.len()))
 }
 
 /// Rows 92, 95; the pipeline as paste loads it.
@@ -33,15 +60,19 @@ fn the_pipeline_decides_what_is_served() -> Result<()> {
         fs::write(node.recon().join("object.recon"), "{}")?;
         let mut stock = Vec::new();
         for server in [SERVERS[0], SERVERS[1]] {
-            let _serving = node.serve(server)?;
+            let serving = node.serve(server)?;
             // Only its status: the version is each server's own.
             let said: Vec<String> = statuses(node, &asked)?
                 .into_iter()
                 .map(|said| if said.contains("/recon/version") { said[..30].to_owned() } else { said })
                 .collect();
+            // Lines of Swift's own format, as nobody has chosen another.
+            let lines = lines(&serving);
             match server {
-                Server::Stock => stock = said,
-                _ => assert_same(pipeline, server, &stock, &said),
+                Server::Stock => {
+                    stock = [said, lines].concat();
+                }
+                _ => assert_same(pipeline, server, &stock, &[said, lines].concat()),
             }
         }
     }

@@ -57,6 +57,8 @@ const REQUESTS: &[Request] = &[
     ("REPLICATE", "/sdb1/0", &[("X-Trans-Id", "tx3")], 0),
     ("REPLICATE", "/sdb1/0/abc-def", &[], 0),
     ("REPLICATE", "/gone/0", &[], 0),
+    ("SSYNC", "/sdb1/0", &[("X-Trans-Id", "tx4"), ("X-Backend-Storage-Policy-Index", "1")], 3),
+    ("SSYNC", "/gone/0", &[], 3),
     (
         "DELETE",
         OBJECT,
