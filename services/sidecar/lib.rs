@@ -5,9 +5,10 @@
 mod access_log;
 mod config;
 mod dispatch;
+mod fields;
+mod filters;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod filters;
 mod http;
 mod object_api;
 mod placement;

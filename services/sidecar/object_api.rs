@@ -3,7 +3,6 @@
 mod conditions;
 mod constraints;
 mod delete;
-mod fields;
 mod get;
 mod kept;
 mod multipart;
@@ -14,7 +13,6 @@ mod range;
 
 pub(crate) use constraints::{BodyLength, check_creation, check_metadata};
 pub(crate) use delete::delete;
-pub(crate) use fields::{integer, is_true, normal_etag, timestamp};
 pub(crate) use get::{get, head};
 pub(crate) use kept::kept_of_replication;
 pub(crate) use post::{check_delete_at, content_type_time, post};

@@ -17,16 +17,16 @@ use std::{convert::Infallible, time::Duration};
 use ssync_protocol::Marker;
 use ssync_store::Session;
 use ssync_types::{
-    Accepted, FragmentIndex, Job, Metadata, PartitionRef, Reason, Refusal, Sender, SessionEvent, SessionOpen,
-    SessionProtocol, UpdateMessage,
+    Accepted, Job, PartitionRef, Reason, Refusal, Sender, SessionEvent, SessionOpen, SessionProtocol,
+    UpdateMessage,
 };
 use tokio::sync::mpsc;
 
 use crate::{
     PolicyKind,
     dispatch::Answer,
+    fields::fragment_index,
     http::{Exchange, HttpError, Response, ResponseBody},
-    object_api::integer,
     placement,
     placement::{Path, Refused},
     sidecar::Shared,
@@ -78,21 +78,6 @@ fn open_request(shared: &Shared, exchange: &Exchange<'_>, path: &Path) -> Result
         failures_unlimited: true,
         protocol: SessionProtocol::Ssync,
     })
-}
-
-/// Which fragment the session is about; a reconstructor names none when it has only tombstones.
-fn fragment_index(headers: &Metadata) -> Result<Option<FragmentIndex>, Refused> {
-    let Some(index) = headers.get("X-Backend-Ssync-Frag-Index").filter(|index| !index.is_empty()) else {
-        return Ok(None);
-    };
-    match integer(index).map(u16::try_from) {
-        Some(Ok(index)) => Ok(Some(FragmentIndex::new(index))),
-        _ => {
-            let shown: String = index.iter().copied().map(char::from).collect();
-            let repr = ssync_protocol::repr_str(&shown);
-            Err(Box::new(Response::new(400, HTML, format!("Invalid X-Backend-Ssync-Frag-Index {repr}"))))
-        }
-    }
 }
 
 /// Opens the session; returns when the store has found that the request makes sense.

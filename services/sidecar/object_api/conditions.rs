@@ -2,7 +2,7 @@
 
 use ssync_types::{Metadata, ObjectInfo};
 
-use super::fields::{etags, names, normal_etag};
+use crate::fields::{etags, names, normal_etag};
 use crate::http::parse_date;
 
 /// The four conditions, each as far as the request has it.

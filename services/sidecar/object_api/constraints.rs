@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ssync_types::{Metadata, ObjectPath, Timestamp};
 
-use super::fields::{bad, integer, is_true};
+use crate::fields::{bad, integer, is_true};
 use crate::{Constraints, placement::Refused, status::text};
 
 const META_PREFIX: &str = "x-object-meta-";

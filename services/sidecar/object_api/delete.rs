@@ -2,7 +2,7 @@
 
 use ssync_types::{Metadata, ObjectDelete, ReadOptions, Reason, Refusal, Timestamp};
 
-use super::fields::{next_part_power, timestamp};
+use crate::fields::{next_part_power, timestamp};
 use crate::{
     http::{RequestHead, Response, ResponseBody},
     placement::{self, Path, Refused},

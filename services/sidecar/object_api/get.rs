@@ -7,7 +7,6 @@ use ssync_types::{ByteRange, FragmentSet, ObjectInfo, ObjectRef, ReadOptions, Re
 
 use super::{
     conditions::Conditions,
-    fields::{is_true, names, read_timestamp},
     kept::shown,
     multipart::Multipart,
     preferences::fragment_preferences,
@@ -15,6 +14,7 @@ use super::{
 };
 use crate::{
     PolicyKind,
+    fields::{is_true, names, read_timestamp},
     http::{RequestHead, Response, ResponseBody, http_date},
     placement::{self, Path, Refused},
     sidecar::Shared,

@@ -4,10 +4,10 @@ use ssync_types::{Metadata, ObjectPost, Timestamp};
 
 use super::{
     constraints::check_metadata,
-    fields::{bad, has, integer, is_true, next_part_power, timestamp},
     kept::{is_sys, kept_of_post},
 };
 use crate::{
+    fields::{bad, has, integer, is_true, next_part_power, timestamp},
     http::{RequestHead, Response},
     placement::{self, Path, Refused},
     python_text::timestamp_problem,

@@ -3,12 +3,12 @@
 use serde_json::Value;
 use ssync_types::{FragmentIndex, FragmentPreference, Metadata, Timestamp, python_integer};
 
-use super::fields::bad;
+use crate::fields::bad;
 use crate::placement::Refused;
 
 const HEADER: &str = "X-Backend-Fragment-Preferences";
-/// Most preferences taken: a proxy names each time that it has seen, of which there are few.
-const PREFERENCES_MAX: usize = 256;
+/// Most preferences taken, and most indexes in one: a proxy names each time and fragment that it has seen, which are few.
+const PREFERENCES_MAX: usize = 1024;
 
 /// `[{"timestamp": .., "exclude": [..]}, ..]`: fragments of that time, but not those. `None` when the header is not there, or
 /// is no JSON: durable fragments only. Swift does not check the rest of what it was told before it stumbles over it; here
@@ -34,7 +34,8 @@ fn preference(item: &Value) -> Option<FragmentPreference> {
         Value::Number(number) => Timestamp::parse(number.to_string().as_bytes()),
         _ => return None,
     };
-    let excluded = item.get("exclude")?.as_array()?.iter().map(index).collect::<Option<_>>()?;
+    let excluded = item.get("exclude")?.as_array().filter(|indexes| indexes.len() <= PREFERENCES_MAX)?;
+    let excluded = excluded.iter().map(index).collect::<Option<_>>()?;
     Some(FragmentPreference { timestamp: timestamp.ok()?, excluded })
 }
 
@@ -50,9 +51,11 @@ fn index(item: &Value) -> Option<FragmentIndex> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
-    fn read(value: &'static str) -> Result<Option<Vec<FragmentPreference>>, u16> {
+    fn read(value: impl Into<Bytes>) -> Result<Option<Vec<FragmentPreference>>, u16> {
         let mut headers = Metadata::new();
         headers.set(HEADER, value);
         fragment_preferences(&headers).map_err(|refused| refused.status)
@@ -96,6 +99,17 @@ mod tests {
             "[{\"timestamp\": 1, \"exclude\": [true]}]",
         ] {
             assert_eq!(read(bad), Err(400), "{bad}");
+        }
+    }
+
+    #[test]
+    fn so_many_preferences_and_no_more() {
+        let list = |item: &str, count| format!("[{}]", vec![item; count].join(","));
+        for (count, is_read) in [(PREFERENCES_MAX, true), (PREFERENCES_MAX + 1, false)] {
+            let many = list(r#"{"timestamp": 1, "exclude": []}"#, count);
+            assert_eq!(read(many).is_ok(), is_read, "{count} preferences");
+            let wide = format!(r#"[{{"timestamp": 1, "exclude": {}}}]"#, list("1", count));
+            assert_eq!(read(wide).is_ok(), is_read, "{count} indexes");
         }
     }
 }

@@ -1,16 +1,17 @@
 //! PUT: a new object (Swift: obj/server.py PUT).
 
-use ssync_types::{CommitMode, FragmentIndex, Metadata, ObjectPut, Refusal};
+use ssync_types::{CommitMode, Metadata, ObjectPut, Refusal};
 
 use super::{
     constraints::{BodyLength, check_creation},
-    fields::{bad, etags, has, integer, is_true, next_part_power, timestamp},
     kept::kept_of_put,
 };
 use crate::{
     PolicyKind,
+    fields::{bad, fragment_index, integer, is_true, next_part_power, timestamp},
     http::{Exchange, Response},
     placement::{self, Path, Refused},
+    python_text::repr,
     sidecar::Shared,
     status::{HTML, refused},
     updates::Change,
@@ -21,7 +22,7 @@ mod footer;
 mod intake;
 mod transfer;
 
-use etag::can_match;
+use etag::if_none_match;
 use intake::{Form, Intake};
 use transfer::Transfer;
 
@@ -62,7 +63,7 @@ impl Request {
         check_creation(&mut headers, &object.path, length, timestamp, &shared.config.constraints)?;
         let coded = shared.policies.kind(object.partition.policy) == Some(PolicyKind::ErasureCoding);
         if coded {
-            object.partition.fragment = fragment(&headers)?;
+            object.partition.fragment = fragment_index(&headers)?;
         }
         let form = Form::of(&headers);
         let put = ObjectPut {
@@ -70,10 +71,7 @@ impl Request {
             timestamp,
             content_length: content_length(&headers, length)?,
             metadata: kept_of_put(&headers, &shared.config.allowed_headers),
-            if_none_match: etags(&headers, "If-None-Match")
-                .into_iter()
-                .filter(|etag| can_match(etag))
-                .collect(),
+            if_none_match: if_none_match(&headers)?,
             commit: match coded {
                 true if is_true(&headers, "X-Backend-No-Commit") => CommitMode::Never,
                 true if form.commit => CommitMode::SecondPhase,
@@ -104,17 +102,5 @@ fn content_length(headers: &Metadata, length: BodyLength) -> Result<Option<u64>,
     }
     let Some(value) = headers.get("X-Backend-Obj-Content-Length") else { return Ok(None) };
     let length = integer(value).and_then(|length| u64::try_from(length).ok());
-    let shown = String::from_utf8_lossy(value);
-    length.map(Some).ok_or_else(|| bad(format!("invalid literal for int() with base 10: '{shown}'")))
-}
-
-/// Which fragment an SSYNC sender or a reconstructor writes.
-fn fragment(headers: &Metadata) -> Result<Option<FragmentIndex>, Refused> {
-    if !has(headers, "X-Backend-Ssync-Frag-Index") {
-        return Ok(None);
-    }
-    let index = headers.get_str("X-Backend-Ssync-Frag-Index").and_then(|text| text.trim().parse().ok());
-    index
-        .map(|index| Some(FragmentIndex::new(index)))
-        .ok_or_else(|| bad("Invalid X-Backend-Ssync-Frag-Index"))
+    length.map(Some).ok_or_else(|| bad(format!("invalid literal for int() with base 10: {}", repr(value))))
 }

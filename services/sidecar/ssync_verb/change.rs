@@ -6,9 +6,9 @@ use ssync_types::{HeaderName, Metadata, PutUpdate, UpdateOp};
 
 use crate::{
     Constraints,
+    fields::{is_true, normal_etag, timestamp},
     object_api::{
-        BodyLength, check_creation, check_delete_at, check_metadata, content_type_time, is_true,
-        kept_of_replication, normal_etag, timestamp,
+        BodyLength, check_creation, check_delete_at, check_metadata, content_type_time, kept_of_replication,
     },
     placement::{self, Refused},
 };

@@ -313,8 +313,8 @@ async fn a_client_that_dribbles_is_cut_off() {
     let data = chunk(&format!("{DATA}\r\n"));
     let vectors: [(Lab, &[&str], &[String]); 3] = [
         (Lab::with(brief()), &[CHUNKED], &[]),
-        (Lab::impatient(), &[MIME, FOOTER], &[data.clone()]),
-        (Lab::impatient(), &[MIME, COMMIT, CODED], &[data + LAST, String::new()]),
+        (Lab::impatient(), &[MIME, FOOTER], std::slice::from_ref(&data)),
+        (Lab::impatient(), &[MIME, COMMIT, CODED], &[format!("{data}{LAST}"), String::new()]),
     ];
     for (lab, fields, said) in vectors {
         let mut client = Client::put(&lab, fields).await;

@@ -7,7 +7,7 @@ use ssync_types::{
 };
 
 use super::{Change, Target, Update};
-use crate::object_api::is_true;
+use crate::fields::is_true;
 
 /// Containers over which the entries of one time are spread.
 const CONTAINERS: u64 = 100;

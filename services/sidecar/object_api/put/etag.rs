@@ -3,9 +3,14 @@
 use bytes::Bytes;
 use ssync_types::Metadata;
 
-use crate::object_api::fields::normal_etag;
+use crate::{
+    fields::{bad, etags, normal_etag},
+    placement::Refused,
+};
 
 const MD5_DIGITS: usize = 32;
+/// Most etags that an object must not have: more than fit into one line of a head.
+const CONDITIONS_MAX: usize = 256;
 
 /// What the client announced.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,9 +43,16 @@ fn is_md5(etag: &str) -> bool {
     etag.len() == MD5_DIGITS && etag.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether there can be an object of this etag.
-pub(super) fn can_match(etag: &str) -> bool {
-    etag == "*" || is_md5(etag)
+/// The etags that no object of the name may have. What is no MD5 is nobody's etag.
+pub(super) fn if_none_match(headers: &Metadata) -> Result<Vec<String>, Refused> {
+    let mut unwanted = etags(headers, "If-None-Match");
+    unwanted.retain(|etag| etag == "*" || is_md5(etag));
+    unwanted.sort_unstable();
+    unwanted.dedup();
+    match unwanted.len() {
+        0..=CONDITIONS_MAX => Ok(unwanted),
+        _ => Err(bad(format!("If-None-Match names more than {CONDITIONS_MAX} etags"))),
+    }
 }
 
 #[cfg(test)]
@@ -69,5 +81,25 @@ mod tests {
         assert_eq!(expected(Some(lower), Some("")), md5());
         assert_eq!(expected(Some(&upper), None), Expected::Nothing);
         assert_eq!(expected(Some(lower), Some("x")), Expected::Nothing);
+    }
+
+    #[test]
+    fn only_an_md5_is_unwanted_and_so_many_at_most() {
+        let unwanted = |value: &str| {
+            let mut headers = Metadata::new();
+            headers.set("If-None-Match", value.to_owned());
+            if_none_match(&headers).map_err(|refused| refused.status)
+        };
+        let md5s = |count: usize| (0..count).map(|n| format!("{n:032x}")).collect::<Vec<_>>();
+        let [zero] = &md5s(1)[..] else { unreachable!() };
+        assert_eq!(
+            unwanted(&format!("a, \"{zero}\", *, {zero}, {}, b", zero.to_uppercase())),
+            Ok(vec!["*".to_owned(), zero.clone()])
+        );
+        assert_eq!(unwanted(&"x,".repeat(4000)), Ok(Vec::new()));
+        let line = md5s(8192 / (MD5_DIGITS + 1));
+        assert_eq!(unwanted(&line.join(",")), Ok(line));
+        assert_eq!(unwanted(&md5s(CONDITIONS_MAX).join(",")), Ok(md5s(CONDITIONS_MAX)));
+        assert_eq!(unwanted(&md5s(CONDITIONS_MAX + 1).join(",")), Err(400));
     }
 }

@@ -12,8 +12,8 @@ use tokio::{
 
 use super::footer::{self, FOOTER_BYTES_MAX, said};
 use crate::{
+    fields::is_true,
     http::{Documents, Exchange, HttpError, MimeHead, MimeStep},
-    object_api::fields::is_true,
     placement::Refused,
     status::{plain_page, text},
 };

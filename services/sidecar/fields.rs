@@ -1,16 +1,17 @@
 //! Headers with a form of their own.
 
 use bytes::Bytes;
-use ssync_types::{Metadata, Timestamp, config_true, python_integer};
+use ssync_types::{FragmentIndex, Metadata, Timestamp, config_true, python_integer};
 
 use crate::{
+    http::Response,
     placement::Refused,
     python_text::{latin1, repr},
-    status::text,
+    status::{HTML, text},
 };
 
 /// An answer 400 with this text.
-pub(super) fn bad(problem: impl Into<Bytes>) -> Refused {
+pub(crate) fn bad(problem: impl Into<Bytes>) -> Refused {
     Box::new(text(400, problem))
 }
 
@@ -21,7 +22,7 @@ pub(crate) fn timestamp(headers: &Metadata) -> Result<Timestamp, Refused> {
 }
 
 /// The time by which a read judges expiry (Swift: swob.py ensure_x_timestamp).
-pub(super) fn read_timestamp(headers: &Metadata) -> Result<Option<Timestamp>, Refused> {
+pub(crate) fn read_timestamp(headers: &Metadata) -> Result<Option<Timestamp>, Refused> {
     let Some(value) = headers.get("X-Timestamp") else { return Ok(None) };
     Timestamp::parse(value)
         .map(Some)
@@ -34,16 +35,32 @@ pub(crate) fn is_true(headers: &Metadata, name: &str) -> bool {
 }
 
 /// Whether a header is there and says something.
-pub(super) fn has(headers: &Metadata, name: &str) -> bool {
+pub(crate) fn has(headers: &Metadata, name: &str) -> bool {
     headers.get(name).is_some_and(|value| !value.is_empty())
 }
 
 /// `X-Backend-Next-Part-Power`, while the partition power is being changed.
-pub(super) fn next_part_power(headers: &Metadata) -> Result<Option<u32>, Refused> {
+pub(crate) fn next_part_power(headers: &Metadata) -> Result<Option<u32>, Refused> {
     match headers.get_str("X-Backend-Next-Part-Power") {
         None | Some("") => Ok(None),
         Some(value) => {
             value.parse().map(Some).map_err(|_| bad(format!("Invalid X-Backend-Next-Part-Power: {value:?}")))
+        }
+    }
+}
+
+/// Which fragment an SSYNC sender or a reconstructor is about; it names none when it has only tombstones. What is no index
+/// is a 400, as Swift's SSYNC says (ssync_receiver.py initialize_request); its PUT stumbles over it (diskfile.py
+/// validate_fragment_index).
+pub(crate) fn fragment_index(headers: &Metadata) -> Result<Option<FragmentIndex>, Refused> {
+    let Some(value) = headers.get("X-Backend-Ssync-Frag-Index").filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    match integer(value).map(u16::try_from) {
+        Some(Ok(index)) => Ok(Some(FragmentIndex::new(index))),
+        _ => {
+            let problem = format!("Invalid X-Backend-Ssync-Frag-Index {}", repr(value));
+            Err(Box::new(Response::new(400, HTML, problem)))
         }
     }
 }
@@ -54,13 +71,13 @@ pub(crate) fn integer(value: &[u8]) -> Option<i64> {
 }
 
 /// A list of names; those that are empty do not count (Swift: list_from_csv).
-pub(super) fn names<'h>(headers: &'h Metadata, name: &str) -> Vec<&'h str> {
+pub(crate) fn names<'h>(headers: &'h Metadata, name: &str) -> Vec<&'h str> {
     let value = headers.get_str(name).unwrap_or_default();
     value.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
 }
 
 /// A list of etags, without quotes; `*` is kept (Swift: swob.py Match).
-pub(super) fn etags(headers: &Metadata, name: &str) -> Vec<String> {
+pub(crate) fn etags(headers: &Metadata, name: &str) -> Vec<String> {
     let value =
         headers.get(name).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default();
     value.split(',').map(normal_etag).filter(|etag| !etag.is_empty()).collect()
@@ -76,6 +93,7 @@ pub(crate) fn normal_etag(etag: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::ResponseBody;
 
     #[test]
     fn reads_numbers_and_etags_as_python_does() {
@@ -89,5 +107,29 @@ mod tests {
         let mut headers = Metadata::new();
         headers.set("If-None-Match", "\"a\", b,, *");
         assert_eq!(etags(&headers, "if-none-match"), ["a", "b", "*"]);
+    }
+
+    #[test]
+    fn reads_which_fragment_it_is() {
+        let index = |value: &'static [u8]| {
+            let mut headers = Metadata::new();
+            headers.set("X-Backend-Ssync-Frag-Index", value);
+            fragment_index(&headers).map(|index| index.map(FragmentIndex::get)).map_err(|refused| {
+                match refused.body {
+                    ResponseBody::Full(text) => (refused.status, String::from_utf8(text.to_vec()).unwrap()),
+                    other => panic!("{other:?}"),
+                }
+            })
+        };
+        assert_eq!(fragment_index(&Metadata::new()).unwrap(), None);
+        assert_eq!(index(b""), Ok(None));
+        for (value, number) in [(&b"4"[..], 4), (b"+4", 4), (b" 1_0 ", 10), (b"\xa07", 7)] {
+            assert_eq!(index(value), Ok(Some(number)));
+        }
+        for (value, shown) in
+            [(&b"x"[..], "'x'"), (b"-1", "'-1'"), (b"65536", "'65536'"), (b"\xe4'", "\"\u{e4}'\"")]
+        {
+            assert_eq!(index(value), Err((400, format!("Invalid X-Backend-Ssync-Frag-Index {shown}"))));
+        }
     }
 }
