@@ -43,6 +43,9 @@ pub struct SidecarConfig {
     /// How long such an update may go on after the drain began. The store must be there for longer: it keeps what was
     /// not delivered.
     pub update_grace: Duration,
+    /// How long after the drain began a store that is away is asked to keep what was not delivered. The process must go
+    /// on for longer.
+    pub update_keep_grace: Duration,
     /// `expiring_objects_account_name`: the account of the expirer's queue, without the dot.
     pub expiring_objects_account_name: String,
     /// `expiring_objects_container_divisor`: seconds of which entries share containers there.
@@ -81,6 +84,7 @@ impl Default for SidecarConfig {
             node_timeout: Duration::from_secs(3),
             container_update_timeout: Duration::from_secs(1),
             update_grace: Duration::from_secs(5),
+            update_keep_grace: Duration::from_secs(27),
             expiring_objects_account_name: "expiring_objects".to_owned(),
             expiring_objects_container_divisor: 86_400,
             constraints: Constraints::default(),

@@ -1,6 +1,6 @@
 //! The server: connections, and the requests on them.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use ssync_statsd::Statsd;
 use ssync_store::Store;
@@ -18,6 +18,8 @@ use crate::{
 
 /// Most container updates under way.
 const DELIVERIES_MAX: usize = 1024;
+/// How long the store may be away before a container update is lost.
+const KEEP_MAX: Duration = Duration::from_secs(30);
 
 /// The sidecar of a store. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -138,6 +140,8 @@ fn updates(
         answer: config.node_timeout,
         wait: config.container_update_timeout,
         grace: config.update_grace,
+        keep: KEEP_MAX,
+        keep_grace: config.update_keep_grace,
     };
     let queue = ExpirerQueue::new(
         &config.expiring_objects_account_name,

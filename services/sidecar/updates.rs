@@ -8,6 +8,8 @@ mod change;
 mod client;
 mod content_type;
 mod deliver;
+mod drain;
+mod keep;
 mod listing;
 mod queue;
 mod redirect;

@@ -8,11 +8,11 @@ use ssync_types::{PendingUpdate, Reason, Refusal};
 use tokio::{
     sync::Semaphore,
     task::JoinHandle,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Plan, Target, Update, client, redirect::redirect};
+use super::{Plan, Target, Update, client, drain::DrainClock, keep::Keeper, redirect::redirect};
 
 /// Swift: a shard has the row.
 const MOVED_PERMANENTLY: u16 = 301;
@@ -28,8 +28,12 @@ pub(crate) struct Limits {
     pub(crate) answer: Duration,
     /// `container_update_timeout`.
     pub(crate) wait: Duration,
-    /// How long a delivery may go on after the drain began.
+    /// How long deliveries may go on after the drain began.
     pub(crate) grace: Duration,
+    /// How long a store that is away for a moment is asked to keep what was not delivered.
+    pub(crate) keep: Duration,
+    /// How long it is asked after the drain began.
+    pub(crate) keep_grace: Duration,
 }
 
 /// Delivers updates.
@@ -41,10 +45,13 @@ pub(crate) struct Deliveries {
 
 /// What one delivery needs.
 struct Courier {
-    store: Arc<dyn Store>,
+    keeper: Keeper,
     limits: Limits,
-    drain: CancellationToken,
+    drain: Arc<DrainClock>,
 }
+
+/// One update on its way, or being kept. It comes to its end though nobody waits for it.
+type Task = JoinHandle<StoreResult<()>>;
 
 impl fmt::Debug for Deliveries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,73 +61,78 @@ impl fmt::Debug for Deliveries {
 
 impl Deliveries {
     pub(crate) fn new(store: Arc<dyn Store>, limits: Limits, drain: CancellationToken) -> Self {
+        let drain = Arc::new(DrainClock::new(drain));
+        let keeper =
+            Keeper { store, drain: Arc::clone(&drain), patience: limits.keep, grace: limits.keep_grace };
         Self {
-            courier: Arc::new(Courier { store, limits, drain }),
+            courier: Arc::new(Courier { keeper, limits, drain }),
             places: Arc::new(Semaphore::new(limits.deliveries)),
             tasks: TaskTracker::new(),
         }
     }
 
-    /// Carries a plan out. When this returns, updates of the expirer's queue are delivered or kept. Those of listings have
-    /// had `container_update_timeout`, and go on in the background. Fails when one can be neither delivered nor kept.
+    /// Carries a plan out. When this returns, updates of the expirer's queue are delivered or kept, and so are those that
+    /// have no place among the deliveries. The others have had `container_update_timeout`, and go on in the background.
+    /// Fails when one can be neither delivered nor kept.
     pub(super) async fn carry_out(&self, plan: Plan) -> StoreResult<()> {
         let deadline = Instant::now() + self.courier.limits.wait;
-        let queue = self.begin(plan.queue).await;
-        let listing = self.begin(plan.listing).await?;
-        for delivery in queue? {
-            outcome(delivery).await?;
+        let (queue, queue_kept) = self.begin(plan.queue);
+        let (listing, listing_kept) = self.begin(plan.listing);
+        let mut ended = Ok(());
+        for task in queue.into_iter().chain(queue_kept).chain(listing_kept) {
+            ended = ended.and(outcome(task).await);
         }
-        for delivery in listing {
-            match timeout_at(deadline, outcome(delivery)).await {
-                Ok(outcome) => outcome?,
+        for task in listing {
+            match timeout_at(deadline, outcome(task)).await {
+                Ok(outcome) => ended = ended.and(outcome),
                 Err(_) => tracing::debug!("a container update goes on in the background"),
             }
         }
-        Ok(())
+        ended
     }
 
     /// Waits for what goes on in the background.
     pub(super) async fn finish(&self) {
+        // The grace begins now, though nothing is under way that would notice.
+        self.courier.drain.began();
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// Begins deliveries. What nobody is to be asked for, or nobody can be asked for now, is kept when this returns.
-    async fn begin(&self, updates: Vec<Update>) -> StoreResult<Vec<JoinHandle<StoreResult<()>>>> {
-        let mut begun = Vec::new();
-        let mut kept = Ok(());
+    /// Begins deliveries; what nobody is to be asked for, or nobody can be asked for now, is begun to be kept.
+    fn begin(&self, updates: Vec<Update>) -> (Vec<Task>, Vec<Task>) {
+        let (mut delivered, mut kept) = (Vec::new(), Vec::new());
         for Update { target, update } in updates {
+            let courier = Arc::clone(&self.courier);
             let place = Arc::clone(&self.places).try_acquire_owned().ok();
             match target.zip(place) {
-                Some((target, place)) => {
-                    let courier = Arc::clone(&self.courier);
-                    begun.push(self.tasks.spawn(async move {
-                        let _place = place;
-                        courier.deliver(&target, update).await
-                    }));
-                }
-                // The others are tried all the same.
-                None => kept = kept.and(self.courier.keep(update).await),
+                Some((target, place)) => delivered.push(self.tasks.spawn(async move {
+                    let _place = place;
+                    courier.deliver(&target, update).await
+                })),
+                None => kept.push(self.tasks.spawn(async move { courier.keeper.keep(update).await })),
             }
         }
-        kept.map(|()| begun)
+        (delivered, kept)
     }
 }
 
-async fn outcome(delivery: JoinHandle<StoreResult<()>>) -> StoreResult<()> {
+async fn outcome(delivery: Task) -> StoreResult<()> {
     let died = |_| Refusal::new(Reason::Internal, "the delivery of a container update died");
     delivery.await.map_err(died)?
 }
 
 impl Courier {
     async fn deliver(&self, target: &Target, mut update: PendingUpdate) -> StoreResult<()> {
-        let Limits { connect, answer, .. } = self.limits;
+        let Limits { connect, answer, grace, .. } = self.limits;
         let answer = tokio::select! {
-            answer = client::send(target, &update, connect, answer) => answer,
-            () = self.drained() => {
+            biased;
+            // First: when the grace is over, nothing is begun.
+            () = self.drain.over(grace) => {
                 tracing::info!(host = target.host, path = %update.path, "a container update is left to the updater");
-                return self.keep(update).await;
+                return self.keeper.keep(update).await;
             }
+            answer = client::send(target, &update, connect, answer) => answer,
         };
         let device = String::from_utf8_lossy(&target.device);
         match answer {
@@ -140,19 +152,6 @@ impl Courier {
                 "a container update failed and is left to the updater"
             ),
         }
-        self.keep(update).await
-    }
-
-    /// Ends when the drain has had its grace.
-    async fn drained(&self) {
-        self.drain.cancelled().await;
-        sleep(self.limits.grace).await;
-    }
-
-    async fn keep(&self, update: PendingUpdate) -> StoreResult<()> {
-        let path = update.path.clone();
-        self.store.queue_update(update).await.inspect_err(|refusal| {
-            tracing::error!(%path, %refusal, "an update of a listing is lost: it was neither delivered nor kept");
-        })
+        self.keeper.keep(update).await
     }
 }

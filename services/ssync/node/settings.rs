@@ -110,6 +110,8 @@ pub(super) fn sidecar(config: &Config, swift: &SwiftConf) -> anyhow::Result<Side
         node_timeout: server.node_timeout,
         container_update_timeout: server.container_update_timeout,
         update_grace: SidecarConfig::default().update_grace.min(config.ssync.drain_timeout / 2),
+        // What is lost then is named before the process ends.
+        update_keep_grace: config.ssync.drain_timeout * 9 / 10,
         expiring_objects_account_name: server.expiring_objects_account_name.clone(),
         expiring_objects_container_divisor: u64::from(server.expiring_objects_container_divisor.0),
         constraints: Constraints {

@@ -19,7 +19,15 @@ use crate::tests::fake_store::FakeStore;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn limits() -> Limits {
-    Limits { deliveries: 3, connect: SECOND, answer: 3 * SECOND, wait: SECOND / 10, grace: SECOND / 10 }
+    Limits {
+        deliveries: 3,
+        connect: SECOND,
+        answer: 3 * SECOND,
+        wait: SECOND / 10,
+        grace: SECOND / 10,
+        keep: 3 * SECOND,
+        keep_grace: SECOND,
+    }
 }
 
 pub(super) fn deliveries(store: Arc<FakeStore>) -> Deliveries {
@@ -178,4 +186,69 @@ async fn what_can_be_neither_delivered_nor_kept_is_no_success() {
         let refusal = deliveries(store.clone()).carry_out(plan).await.unwrap_err();
         assert_eq!(refusal.reason, Reason::DeviceFull);
     }
+}
+
+/// A store that refuses so for a while.
+fn away(reason: Reason, during: Duration) -> Arc<FakeStore> {
+    let store = Arc::new(FakeStore::default());
+    store.state().refuse_pending = Some(Refusal::new(reason, "away"));
+    let back = Arc::clone(&store);
+    tokio::spawn(async move {
+        tokio::time::sleep(during).await;
+        back.state().refuse_pending = None;
+    });
+    store
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_for_a_moment_keeps_it_all_the_same() {
+    for reason in [Reason::Unreachable, Reason::Draining, Reason::ReceiverBusy, Reason::DeviceLocked] {
+        let store = away(reason, SECOND / 3);
+        let (busy, _requests) = server("HTTP/1.1 503 Busy\r\n\r\n", Duration::ZERO).await;
+        let deliveries = deliveries(store.clone());
+        // The client waits for the entry of the queue, and not for the listing.
+        deliveries.carry_out(Plan { queue: vec![update(None)], ..listing(&[&busy]) }).await.unwrap();
+        deliveries.finish().await;
+        assert_eq!(store.state().pending, [update(None).update, update(None).update], "{reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_stays_away_is_not_asked_for_ever() {
+    let begun = Instant::now();
+    let store = away(Reason::Unreachable, 1000 * SECOND);
+    let plan = Plan { queue: vec![update(None)], listing: vec![] };
+    let drain = CancellationToken::new();
+    let patient = Limits { keep: 1000 * SECOND, ..limits() };
+    let deliveries = Deliveries::new(store, patient, drain.clone());
+    let stop = async {
+        tokio::time::sleep(SECOND / 2).await;
+        drain.cancel();
+        deliveries.finish().await;
+    };
+    let (refused, ()) = tokio::join!(deliveries.carry_out(plan), stop);
+    assert_eq!(refused.unwrap_err().reason, Reason::Unreachable);
+    assert!(begun.elapsed() > SECOND / 2 && begun.elapsed() < 4 * SECOND, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn all_deliveries_have_one_grace() {
+    let store = Arc::new(FakeStore::default());
+    let (slow, mut requests) = server(CREATED, 1000 * SECOND).await;
+    let drain = CancellationToken::new();
+    let patient = Limits { answer: 1000 * SECOND, grace: SECOND, ..limits() };
+    let deliveries = Deliveries::new(store.clone(), patient, drain.clone());
+    drain.cancel();
+    let begun = Instant::now();
+    // Nothing is under way.
+    deliveries.finish().await;
+    tokio::time::sleep(SECOND / 2).await;
+    // It has what is left of the grace; and the next has nothing, and is not begun.
+    deliveries.carry_out(listing(&[&slow])).await.unwrap();
+    requests.recv().await.unwrap();
+    deliveries.finish().await;
+    assert!(begun.elapsed() < 5 * SECOND / 4, "{:?}", begun.elapsed());
+    deliveries.carry_out(listing(&[&slow])).await.unwrap();
+    assert_eq!(store.state().pending, [update(None).update, update(None).update]);
+    assert!(requests.try_recv().is_err());
 }
