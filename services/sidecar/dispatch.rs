@@ -10,7 +10,9 @@ use crate::{
     http::{Exchange, HttpError, Response},
     object_api, placement,
     placement::Path,
-    replicate, ssync_verb,
+    replicate,
+    sidecar::Shared,
+    ssync_verb,
     status::{HTML, plain_page},
     timing, trace,
 };
@@ -36,44 +38,29 @@ impl Sidecar {
     /// Answers one request that no filter has answered, and says so in the log.
     async fn serve(&self, exchange: &mut Exchange<'_>, path: &Path) -> Result<(), HttpError> {
         let started = Instant::now();
-        let config = &self.shared.config;
         let log = AccessLog::begin(exchange.peer(), &exchange.head, path.quoted());
         let method = String::from_utf8_lossy(&exchange.head.method).into_owned();
-        let answer = match self.check(&method, path) {
+        let checked = self.check(&method, path);
+        let is_handled = checked.is_ok();
+        let answer = match checked {
             Ok(()) => {
                 let span = trace::span(&exchange.head, &path.quoted());
-                let answer = self.answer(&method, path, exchange).instrument(span).await;
-                let took = exchange.begun().unwrap_or_else(Instant::now) - started;
-                timing::record(
-                    &self.shared.statsd,
-                    &self.shared.policies,
-                    &exchange.head,
-                    path,
-                    answer.status(),
-                    took,
-                );
-                answer
+                self.answer(&method, path, exchange).instrument(span).await
             }
             Err(refused) => Answer::Response(*refused),
         };
         // As in Swift it ends when the answer begins: how long a body takes is its reader's affair.
         let took = exchange.begun().unwrap_or_else(Instant::now) - started;
-        let (status, length, sent) = match answer {
-            Answer::Response(response) => {
-                let is_slow = SLOW_METHODS.contains(&method.as_str());
-                if let Some(slow) = config.slow.checked_sub(took).filter(|slow| is_slow && !slow.is_zero()) {
-                    tokio::time::sleep(slow).await;
-                }
-                let (status, announced) = (response.status, exchange.announced(&response));
-                let sent = exchange.respond(response).await;
-                let length = if sent.is_ok() { announced } else { Some(exchange.bytes_sent()) };
-                if let Err(error) = &sent {
-                    log.broken(status, announced.unwrap_or_default(), exchange.bytes_sent(), error);
-                }
-                (status, length, sent)
-            }
-            Answer::Sent(sent) => (200, None, sent),
-        };
+        let Shared { config, statsd, policies, .. } = &*self.shared;
+        if is_handled {
+            timing::record(statsd, policies, &exchange.head, path, answer.status(), took);
+        }
+        let left = config.slow.saturating_sub(took);
+        // Even no time at all would take a tick of the timer.
+        if !left.is_zero() && SLOW_METHODS.contains(&method.as_str()) {
+            tokio::time::sleep(left).await;
+        }
+        let (status, length, sent) = send(exchange, answer, &log).await;
         if config.log_requests {
             log.end(&config.log_format, status, length, took);
         }
@@ -117,6 +104,26 @@ impl Sidecar {
         Response::new(200, HTML, "")
             .with("Allow", allow)
             .with("Server", concat!("object-server/", env!("CARGO_PKG_VERSION")))
+    }
+}
+
+/// Sends an answer, unless the handler has. Says its status, and the length of what was sent.
+async fn send(
+    exchange: &mut Exchange<'_>,
+    answer: Answer,
+    log: &AccessLog,
+) -> (u16, Option<u64>, Result<(), HttpError>) {
+    let response = match answer {
+        Answer::Response(response) => response,
+        Answer::Sent(sent) => return (200, None, sent),
+    };
+    let (status, announced) = (response.status, exchange.announced(&response));
+    match exchange.respond(response).await {
+        Ok(()) => (status, announced, Ok(())),
+        Err(error) => {
+            log.broken(status, announced.unwrap_or_default(), exchange.bytes_sent(), &error);
+            (status, Some(exchange.bytes_sent()), Err(error))
+        }
     }
 }
 
