@@ -1,8 +1,11 @@
 //! HTTP itself: what is taken, what is refused, when a connection ends.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Lab, request, with_body};
+use crate::SidecarConfig;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nOK";
 const PUT: &str = "PUT /sdb1/839/a/c/o";
@@ -180,4 +183,28 @@ async fn a_drained_sidecar_finishes_what_it_has() {
     let mut answer = String::new();
     busy.read_to_string(&mut answer).await.unwrap();
     assert_eq!(status(&answer), "201");
+}
+
+#[tokio::test]
+async fn slow_draws_out_changes_and_nothing_else() {
+    let slow = Duration::from_millis(200);
+    let lab = Lab::with(SidecarConfig { slow, ..SidecarConfig::default() });
+    let took = async |request: &[u8]| {
+        let began = std::time::Instant::now();
+        lab.say(request).await;
+        began.elapsed()
+    };
+    let put = with_body("PUT /sdb1/839/a/c/o", "X-Timestamp: 10\r\nContent-Type: x\r\n", b"x");
+    assert!(took(&put).await >= slow);
+    assert!(took(&request("DELETE /sdb1/839/a/c/o", "X-Timestamp: 20\r\n")).await >= slow);
+    assert!(took(&request("GET /sdb1/839/a/c/o", "")).await < slow);
+}
+
+#[tokio::test]
+async fn connections_end_after_a_request_where_nobody_wants_to_keep_them() {
+    let lab =
+        Lab::with(SidecarConfig { keepalive_timeout: Some(Duration::ZERO), ..SidecarConfig::default() });
+    let answer = lab.say_and_wait(&[request("OPTIONS /", ""), request("OPTIONS /", "")].concat()).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1, "{answer}");
+    assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
 }
