@@ -11,8 +11,8 @@ use crate::core::Core;
 const ENTRIES_MAX: usize = 1024;
 /// Most mounts that are told of.
 const MOUNTS_MAX: usize = 4096;
-/// How long a device may take to say how it is.
-const DEVICE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a device may take to say how it is: swift-recon waits five seconds for the answer about all of them.
+const DEVICE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Looks at every name in the folder of devices, at all at once.
 pub(crate) async fn survey(core: &Arc<Core>) -> StoreResult<DeviceSurvey> {
