@@ -23,8 +23,10 @@ use crate::{
 
 /// The status of a request too many.
 pub(super) const TOO_MANY: u16 = 529;
-/// Most pairs of device and method that are counted. Names come from clients: what is beyond is not limited.
+/// Most pairs of device and method that are counted. Names come from clients: what is beyond takes the place of another.
 const LIMITERS_MAX: usize = 16_384;
+/// Seconds between two looks for those that were idle, which are long.
+const SWEEP_SECONDS_MIN: f64 = 1.0;
 
 /// Counts requests by device and method.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ struct State {
     file_expected: bool,
     /// By device, and by method or for all.
     limiters: HashMap<(DeviceName, Option<&'static str>), Limiter>,
+    /// When those that were idle were last looked for.
+    swept: f64,
 }
 
 impl Ratelimit {
@@ -52,6 +56,7 @@ impl Ratelimit {
             looked: now,
             file_expected: config.path_is_set,
             limiters: HashMap::new(),
+            swept: f64::NEG_INFINITY,
         };
         state.load(&config, options::read(&config));
         Self { config, began: now, state: Mutex::new(state) }
@@ -126,10 +131,26 @@ impl State {
             }
             let key = (device.clone(), method);
             if self.limiters.len() >= LIMITERS_MAX && !self.limiters.contains_key(&key) {
-                return true;
+                self.make_room(now);
             }
             self.limiters.entry(key).or_default().is_allowed(rate, self.rates.buffer(), now)
         })
+    }
+}
+
+impl State {
+    /// Forgets all that were idle, which lose nothing by it; where there are none, any.
+    fn make_room(&mut self, now: f64) {
+        if now - self.swept >= SWEEP_SECONDS_MIN {
+            self.swept = now;
+            let buffer = self.rates.buffer();
+            self.limiters.retain(|_, limiter| !limiter.is_idle(buffer, now));
+        }
+        if self.limiters.len() >= LIMITERS_MAX
+            && let Some(any) = self.limiters.keys().next().cloned()
+        {
+            self.limiters.remove(&any);
+        }
     }
 }
 
@@ -211,5 +232,43 @@ mod tests {
         assert!(refused().await, "a file that is gone changes nothing");
         fs::write(&path, "[backend_ratelimit]\n").unwrap();
         assert!(!refused().await);
+    }
+
+    fn state(buffer: f64) -> State {
+        let options = RateOptions { per_device: 0.001, buffer, ..RateOptions::default() };
+        let limiters = HashMap::new();
+        let (looked, swept) = (Instant::now(), f64::NEG_INFINITY);
+        State { rates: options.rates(), looked, file_expected: false, limiters, swept }
+    }
+
+    /// One request to each of so many devices.
+    fn flood(state: &mut State, name: &str, count: usize, now: f64) {
+        for n in 0..count {
+            state.is_allowed(&format!("{name}{n}").parse().unwrap(), "GET", now);
+        }
+    }
+
+    #[test]
+    fn made_up_devices_neither_end_the_limit_nor_fill_the_memory() {
+        let mut state = state(0.0);
+        flood(&mut state, "x", LIMITERS_MAX + 100, 10.0);
+        assert_eq!(state.limiters.len(), LIMITERS_MAX);
+        let sda = "sda".parse().unwrap();
+        let answers = [0.0, 0.0, 0.5].map(|later| state.is_allowed(&sda, "GET", 10.0 + later));
+        assert_eq!(answers, [true, false, false]);
+    }
+
+    #[test]
+    fn a_full_table_forgets_those_that_were_idle_and_no_other() {
+        let mut state = state(1.0);
+        let sda = "sda".parse().unwrap();
+        flood(&mut state, "x", LIMITERS_MAX - 1, 10.0);
+        // Their next requests are due at 1009.
+        let allowed = |state: &mut State, now| (0..9).filter(|_| state.is_allowed(&sda, "GET", now)).count();
+        assert_eq!(allowed(&mut state, 1009.0), 1);
+        flood(&mut state, "y", LIMITERS_MAX - 1, 1011.0);
+        state.limiters.retain(|(device, _), _| *device == sda);
+        assert_eq!(state.limiters.len(), 1, "the busy one is there");
+        assert_eq!(allowed(&mut state, 1012.0), 0);
     }
 }

@@ -18,7 +18,7 @@ impl Limiter {
     /// Counts a request, unless it comes too early. `rate` is for each second; a device that was idle makes up for at most
     /// `buffer` seconds.
     pub(super) fn is_allowed(&mut self, rate: f64, buffer: f64, now: f64) -> bool {
-        if now - self.next > buffer {
+        if self.is_idle(buffer, now) {
             self.next = now - buffer;
         }
         let allowed = now >= self.next;
@@ -26,6 +26,11 @@ impl Limiter {
             self.next += 1.0 / rate;
         }
         allowed
+    }
+
+    /// Whether it was idle for so long that a new one would say the same.
+    pub(super) fn is_idle(&self, buffer: f64, now: f64) -> bool {
+        now - self.next > buffer
     }
 }
 
