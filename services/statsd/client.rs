@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use crate::{
     Labels,
     chance::Chance,
+    labels::plain,
     sender::{Lines, lines},
 };
 
@@ -104,6 +105,8 @@ impl Statsd {
     fn send(&self, metric: impl fmt::Display, value: impl fmt::Display, kind: &str, rate: Option<f64>) {
         let Some(client) = self.0.as_ref().filter(|client| client.emit_legacy) else { return };
         if let Some(rate) = client.sampled(rate) {
+            // Names of devices stand in it.
+            let metric = plain(&metric.to_string());
             client.lines.push(format!("{}{metric}:{value}|{kind}{rate}", client.prefix));
         }
     }
@@ -162,12 +165,14 @@ mod tests {
         statsd.transfer_rate("PUT.sdb1.timing", Duration::from_millis(2), 4096);
         statsd.transfer_rate("PUT.sdb1.timing", Duration::from_millis(2), 0);
         statsd.increment("quarantines");
+        statsd.timing("PUT.sd~a:1|c\nx.timing", Duration::from_millis(3), None);
         for line in [
             "dc1.object-server.async_pendings:1|c",
             "dc1.object-server.GET.timing:12.345|ms",
             "dc1.object-server.GET.timing:3.0|ms",
             "dc1.object-server.PUT.sdb1.timing:0.4883|ms",
             "dc1.object-server.quarantines:1|c",
+            "dc1.object-server.PUT.sd_a_1_c_x.timing:3.0|ms",
         ] {
             assert_eq!(next(&server).await.as_deref(), Some(line));
         }

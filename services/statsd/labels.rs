@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// Longest value of a label of a request; the rest of it is not sent.
+const VALUE_BYTES_MAX: usize = 128;
+
 /// How labels are written (`statsd_label_mode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LabelMode {
@@ -51,7 +54,8 @@ impl Labels {
     pub(crate) fn line(&self, metric: &str, value: &str, labels: &[(&str, String)]) -> String {
         let mut all: BTreeMap<&str, &str> =
             self.user.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        all.extend(labels.iter().map(|(name, value)| (*name, value.as_str())));
+        let values: Vec<(&str, String)> = labels.iter().map(|(name, value)| (*name, short(value))).collect();
+        all.extend(values.iter().map(|(name, value)| (*name, value.as_str())));
         let joined = |between: &str, is: &str| {
             let pairs: Vec<String> = all.iter().map(|(name, value)| format!("{name}{is}{value}")).collect();
             pairs.join(between)
@@ -64,6 +68,18 @@ impl Labels {
             LabelMode::Dogstatsd => format!("{metric}:{value}|#{}", joined(",", ":")),
         }
     }
+}
+
+/// Text of others with `_` for all that could end a name, a value or a line, or begin another. Swift sends it as it is.
+pub(crate) fn plain(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    text.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()
+}
+
+fn short(value: &str) -> String {
+    let mut value = plain(value);
+    value.truncate(VALUE_BYTES_MAX);
+    value
 }
 
 #[cfg(test)]
@@ -85,6 +101,26 @@ mod tests {
         }
         let none = Labels::new(LabelMode::Graphite, []).unwrap();
         assert_eq!(none.line("m", "1|c", &[]), "m:1|c");
+    }
+
+    #[test]
+    fn names_of_tenants_cannot_add_to_a_line() {
+        let long = "x".repeat(300);
+        let cut = &long[..VALUE_BYTES_MAX];
+        for (value, sent) in [
+            ("AUTH_test-1.x", "AUTH_test-1.x"),
+            (".expiring_objects", ".expiring_objects"),
+            ("x\nproxy.errors:1|c", "x_proxy.errors_1_c"),
+            ("a,b=c;d#e|f:g h", "a_b_c_d_e_f_g_h"),
+            ("fl\u{f6}\u{fffd}\0\r", "fl____"),
+            (&long, cut),
+        ] {
+            for mode in [LabelMode::Graphite, LabelMode::Librato, LabelMode::Influxdb, LabelMode::Dogstatsd] {
+                let line = Labels::new(mode, []).unwrap().line("m", "1|c", &[("account", value.to_owned())]);
+                let (_, rest) = line.split_once("account").unwrap();
+                assert_eq!(rest.get(1..).map(|rest| rest.trim_end_matches(":1|c")), Some(sent), "{mode:?}");
+            }
+        }
     }
 
     #[test]
