@@ -21,4 +21,4 @@ pub(crate) use head::RequestHead;
 #[cfg(any(test, fuzzing))]
 pub(crate) use head::head_length;
 pub(crate) use mime::{Documents, MimeHead, MimeStep};
-pub(crate) use response::{Part, Response, ResponseBody};
+pub(crate) use response::{Part, Response, ResponseBody, is_one_line};

@@ -115,7 +115,7 @@ impl Response {
                 field(name, value);
             }
             // What stands on a disk may hold anything; a line break must not become a header of its own.
-            if !value.iter().chain(name.iter()).any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+            if is_one_line(name) && is_one_line(value) {
                 field(name, value);
             }
         }
@@ -130,4 +130,9 @@ impl Response {
         head.extend_from_slice(b"\r\n");
         head
     }
+}
+
+/// Whether a name or value of a header can stand in a head and adds nothing else to it.
+pub(crate) fn is_one_line(text: &[u8]) -> bool {
+    !text.iter().any(|b| matches!(b, b'\r' | b'\n' | 0))
 }

@@ -21,7 +21,8 @@ use crate::{
     status::{page, refused},
 };
 
-const CONTENT_TYPE: &str = "application/octet-stream";
+/// Of an object that has none to tell.
+pub(super) const CONTENT_TYPE: &str = "application/octet-stream";
 /// Names of metadata: an object that has any of them is sent whole, whatever the range.
 const WHOLE_IF_PRESENT: &str = "X-Backend-Ignore-Range-If-Metadata-Present";
 /// What a client has shown that is not just anybody.

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use ssync_types::ByteRange;
 
-use crate::http::Part;
+use super::get::CONTENT_TYPE;
+use crate::http::{Part, is_one_line};
 
 /// A body of several ranges, without their bytes.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ impl Multipart {
     /// For ranges of an object of `length` bytes. `boundary` must not be guessable: a client tells the parts apart by it.
     pub(super) fn new(ranges: &[ByteRange], content_type: &[u8], length: u64, boundary: u128) -> Self {
         let boundary = format!("{boundary:032x}");
+        // What stands on a disk may hold anything.
+        let content_type = if is_one_line(content_type) { content_type } else { CONTENT_TYPE.as_bytes() };
         let mut parts: Vec<Part> = Vec::with_capacity(ranges.len() + 1);
         let mut line_end = "";
         for &ByteRange { first, last } in ranges {
@@ -56,5 +59,14 @@ mod tests {
             Part { head: format!("\r\n--{boundary}--").into(), bytes: 0 },
         ];
         assert_eq!(multipart.parts, expected);
+    }
+
+    #[test]
+    fn a_stored_type_adds_nothing_to_the_head_of_a_part() {
+        let ranges = [ByteRange { first: 0, last: 1 }, ByteRange { first: 3, last: 3 }];
+        for bad in ["x\r\nSet-Cookie: a=b", "x\n\n", "x\0"] {
+            let bad = Multipart::new(&ranges, bad.as_bytes(), 5, 0xabc);
+            assert_eq!(bad.parts, Multipart::new(&ranges, CONTENT_TYPE.as_bytes(), 5, 0xabc).parts);
+        }
     }
 }
