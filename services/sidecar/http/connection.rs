@@ -44,11 +44,14 @@ pub(crate) struct Connection {
     input: BytesMut,
     /// Written, not yet sent.
     output: BytesMut,
+    /// Something is being sent. Where that is so when the next is to be sent, it stopped half-way: whoever waited for it
+    /// has given up, and what follows would be taken for its rest.
+    sending: bool,
 }
 
 impl Connection {
     pub(crate) fn new(stream: Box<dyn Stream>, peer: SocketAddr, limits: Limits) -> Self {
-        Self { stream, peer, limits, input: BytesMut::new(), output: BytesMut::new() }
+        Self { stream, peer, limits, input: BytesMut::new(), output: BytesMut::new(), sending: false }
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
@@ -112,7 +115,7 @@ impl Connection {
             return Ok(());
         }
         self.send_gathered().await?;
-        within(self.limits.write, self.stream.write_all(bytes)).await
+        self.send(bytes).await
     }
 
     /// Bytes that were gathered and are not sent yet.
@@ -131,7 +134,17 @@ impl Connection {
             return Ok(());
         }
         let gathered: Bytes = self.output.split().freeze();
-        within(self.limits.write, self.stream.write_all(&gathered)).await
+        self.send(&gathered).await
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), HttpError> {
+        if self.sending {
+            return Err(HttpError::Disconnected);
+        }
+        self.sending = true;
+        within(self.limits.write, self.stream.write_all(bytes)).await?;
+        self.sending = false;
+        Ok(())
     }
 
     /// Answers outside of any request, and says that the connection ends.

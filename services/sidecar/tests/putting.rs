@@ -331,17 +331,40 @@ async fn a_client_that_dribbles_is_cut_off() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let mut answer = vec![0; 64];
+        let mut answer = vec![0; 512];
         let heard = tokio::select! {
             heard = timeout(Duration::from_secs(5), reader.read(&mut answer)) => heard,
             () = dribble => panic!("it was not told"),
         };
         heard.expect("it is told").unwrap();
-        assert_eq!(status(&without_date(&answer)), "408", "{fields:?}");
+        let answer = without_date(&answer);
+        assert!(
+            status(&answer) == "408" && answer.contains("\r\nConnection: close\r\n"),
+            "{fields:?}: {answer}"
+        );
         nothing_is_under_way(&lab).await;
         assert_eq!(lab.store.kept("/a/c/o").is_some(), fields.contains(&COMMIT));
         assert_eq!(lab.store.state().commits, 0);
     }
+}
+
+/// It is the answer's head that would follow the half of another.
+#[tokio::test]
+async fn a_client_that_does_not_read_hears_no_answer_in_the_middle_of_another() {
+    let short = Duration::from_millis(100);
+    let lab = Lab::with(SidecarConfig { client_timeout: short, ..SidecarConfig::default() });
+    let (client, server) = tokio::io::duplex(16);
+    let sidecar = lab.sidecar.clone();
+    let served = async move { sidecar.serve_connection(server, "192.0.2.7:4711".parse().unwrap()).await };
+    tokio::spawn(served);
+    let mut client = Client(client);
+    client.send(&head(&[MIME, COMMIT, CODED])).await;
+    client.hears().await;
+    client.send((chunk(&format!("{DATA}\r\n")) + LAST).as_bytes()).await;
+    nothing_is_under_way(&lab).await;
+    let mut rest = Vec::new();
+    timeout(Duration::from_secs(5), client.0.read_to_end(&mut rest)).await.expect("the end comes").unwrap();
+    assert_eq!(rest, b"HTTP/1.1 100 Con");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use ssync_types::{BodyEvent, Metadata};
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout},
+    time::{Instant, error::Elapsed, timeout},
 };
 
 use super::footer::{self, FOOTER_BYTES_MAX, said};
@@ -146,7 +146,16 @@ impl<'e, 'c> Intake<'e, 'c> {
             self.read_to_end().await?;
             Ok(footers)
         };
-        timeout(patience, read).await.map_err(|_| too_slow())?
+        let read = timeout(patience, read).await;
+        self.in_time(read)
+    }
+
+    /// What was read in time. Of a client that took too long nobody knows where its next request begins.
+    pub(super) fn in_time<T>(&mut self, read: Result<Result<T, Refused>, Elapsed>) -> Result<T, Refused> {
+        read.unwrap_or_else(|_| {
+            self.exchange.give_up();
+            Err(Box::new(plain_page(408, "")))
+        })
     }
 
     async fn footer(&mut self) -> Result<Metadata, Refused> {
@@ -191,7 +200,8 @@ impl<'e, 'c> Intake<'e, 'c> {
                 _ => Err(Box::new(plain_page(500, ""))),
             }
         };
-        timeout(patience, read).await.map_err(|_| too_slow())?
+        let read = timeout(patience, read).await;
+        self.in_time(read)
     }
 }
 
@@ -205,11 +215,6 @@ async fn send(to: &mpsc::Sender<BodyEvent>, event: BodyEvent) {
 
 async fn read(exchange: &mut Exchange<'_>) -> Result<Option<Bytes>, Refused> {
     exchange.read_body().await.map_err(|error| broken(&error))
-}
-
-/// The answer to a client that took too long.
-pub(super) fn too_slow() -> Refused {
-    Box::new(plain_page(408, ""))
 }
 
 /// The answer to a body that broke off.

@@ -4,11 +4,7 @@ use ssync_store::Upload;
 use ssync_types::{BodyEnd, BodyEvent, Metadata, PutStep, Reason, Refusal, Stored};
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    Request,
-    etag::Expected,
-    intake::{Intake, too_slow},
-};
+use super::{Request, etag::Expected, intake::Intake};
 use crate::{object_api::kept::kept_of_footers, placement::Refused, sidecar::Shared, status::plain_page};
 
 /// An upload that was let in, and where its body comes from.
@@ -53,11 +49,11 @@ impl Transfer<'_, '_, '_> {
         let read = async {
             let deadline = Instant::now() + shared.config.max_upload_time;
             let data = intake.data(&upload.body, shared.config.constraints.max_file_size);
-            let Ok(data) = timeout_at(deadline, data).await else {
+            let data = timeout_at(deadline, data).await;
+            if data.is_err() {
                 shared.statsd.increment("PUT.timeouts");
-                return Err(too_slow());
-            };
-            let (bytes, taken) = data?;
+            }
+            let (bytes, taken) = intake.in_time(data)?;
             if request.put.content_length.is_some_and(|announced| announced != bytes) {
                 return Err(Box::new(plain_page(499, "")));
             }
