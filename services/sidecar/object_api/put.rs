@@ -1,6 +1,6 @@
 //! PUT: a new object (Swift: obj/server.py PUT).
 
-use ssync_types::{CommitMode, Metadata, ObjectPut, Refusal};
+use ssync_types::{CommitMode, Metadata, ObjectPut, ReadOptions, Refusal, Stored};
 
 use super::{
     constraints::{BodyLength, check_creation},
@@ -24,7 +24,7 @@ mod transfer;
 
 use etag::if_none_match;
 use intake::{Form, Intake};
-use transfer::Transfer;
+use transfer::{Failed, Transfer};
 
 /// Stores an object.
 pub(crate) async fn put(
@@ -36,10 +36,22 @@ pub(crate) async fn put(
     let upload = shared.store.put_object(request.put.clone()).await;
     let upload = upload.map_err(|refusal| request.refused(&refusal))?;
     let intake = Intake::open(exchange, request.form).await?;
-    let (stored, footers) = Transfer { shared, request: &request, intake, upload }.run().await?;
+    let done = Transfer { shared, request: &request, intake, upload }.run().await;
     let Request { put, headers, .. } = &request;
     let change =
         Change { request: &exchange.head, path, headers, object: &put.object, timestamp: put.timestamp };
+    let (stored, footers) = match done {
+        Ok(done) => done,
+        Err(Failed { refused, unsure }) => {
+            if let Some(footers) = unsure
+                && let Some(stored) = request.found(shared).await
+                && let Err(refusal) = shared.updates.after_put(&change, &footers, &stored).await
+            {
+                tracing::warn!(path = %put.object.path, %refusal, "an object is stored and not in its listing");
+            }
+            return Err(refused);
+        }
+    };
     let updated = shared.updates.after_put(&change, &footers, &stored).await;
     updated.map_err(|refusal| request.refused(&refusal))?;
     Ok(Response::new(201, HTML, "").with("Etag", format!("\"{}\"", stored.etag)))
@@ -80,6 +92,16 @@ impl Request {
             next_part_power: next_part_power(&headers)?,
         };
         Ok(Self { put, headers, form })
+    }
+
+    /// What the store has kept, if it has, where it could not say so: nobody else would tell the listing of it. What was
+    /// there before is not known any more; the expirer finds out itself what has become of it.
+    async fn found(&self, shared: &Shared) -> Option<Stored> {
+        let options = ReadOptions { open_expired: true, ..ReadOptions::default() };
+        let info = shared.store.head_object(self.put.object.clone(), options).await.ok()?;
+        let etag = info.metadata.get_str("ETag").unwrap_or_default().to_owned();
+        let stored = Stored { etag, content_length: info.content_length, previous: None };
+        (info.data == self.put.timestamp).then_some(stored)
     }
 
     fn refused(&self, refusal: &Refusal) -> Refused {

@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub(super) refuse_body: Option<Refusal>,
     /// Goes away after the first piece of a body, and says nothing.
     pub(super) leave_upload: bool,
+    /// Goes away when it has got a whole body, and does not say whether it has kept it: it has where this is true.
+    pub(super) leave_at_end: Option<bool>,
     /// Takes no pieces of bodies.
     pub(super) hold_uploads: bool,
     /// All PUTs that were let in.
@@ -527,7 +529,15 @@ async fn upload(
         return no.map(Err);
     }
     let second_phase = put.commit == CommitMode::SecondPhase;
+    let leave_at_end = state.lock().unwrap().leave_at_end;
+    if leave_at_end == Some(false) {
+        while !matches!(events.recv().await, None | Some(BodyEvent::End(_))) {}
+        return None;
+    }
     let stored = store(state, put, events).await;
+    if leave_at_end.is_some() {
+        return None;
+    }
     if stored.is_ok() && second_phase {
         let _ = steps.send(Ok(PutStep::Prepared)).await;
         if events.recv().await != Some(BodyEvent::Commit) {

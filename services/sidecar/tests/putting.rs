@@ -419,3 +419,27 @@ async fn a_body_in_chunks_may_not_be_larger_than_one_of_known_length() {
     assert!(status(answer) == "413" && answer.ends_with("Your request is too large."), "{answer}");
     nothing_is_under_way(&lab).await;
 }
+
+#[tokio::test]
+async fn what_a_store_has_kept_is_listed_though_it_could_not_say_so() {
+    let listed = "X-Container-Host: 127.0.0.1:1\r\nX-Container-Device: sdc\r\nX-Container-Partition: 7\r\n";
+    for (kept, updates) in [(true, 1), (false, 0)] {
+        let lab = Lab::new();
+        let before = [head(&["Content-Length: 3\r\n"]), b"old".to_vec()].concat();
+        assert!(lab.say(&before).await.contains("HTTP/1.1 201 "));
+        lab.store.state().leave_at_end = Some(kept);
+        let fields =
+            format!("X-Timestamp: 11\r\nContent-Type: x\r\nExpect: 100-continue\r\n{CHUNKED}{listed}");
+        let mut client = Client(lab.connect());
+        client.send(&request(PUT, &fields)).await;
+        client.hears().await;
+        client.send(b"5\r\nhello\r\n0\r\n\r\n").await;
+        assert_eq!(status(&client.hears().await), "503");
+        let state = lab.store.state();
+        assert_eq!(state.pending.len(), updates, "{:?}", state.pending);
+        for update in &state.pending {
+            let told = ["X-Etag", "X-Size", "X-Timestamp"].map(|name| update.headers.get_str(name));
+            assert_eq!(told, [Some(HELLO), Some("5"), Some("0000000011.00000")]);
+        }
+    }
+}

@@ -15,31 +15,57 @@ pub(super) struct Transfer<'t, 'e, 'c> {
     pub(super) upload: Upload,
 }
 
+/// An upload that came to nothing, as far as is known.
+pub(super) struct Failed {
+    /// The answer.
+    pub(super) refused: Refused,
+    /// What came behind the body, where the store went away after it had got all: it may have kept the object.
+    pub(super) unsure: Option<Metadata>,
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        Self { refused, unsure: None }
+    }
+}
+
 impl Transfer<'_, '_, '_> {
     /// What has been stored, and what came behind the body: whether it was kept or not, it wins over the headers.
-    pub(super) async fn run(mut self) -> Result<(Stored, Metadata), Refused> {
+    pub(super) async fn run(mut self) -> Result<(Stored, Metadata), Failed> {
         let (end, footers) = match self.body().await {
             Ok(body) => body,
             Err(refused) => {
                 // Without its end nothing is kept of it. The client hears of it when that is so.
                 drop(self.upload.body);
                 while self.upload.steps.recv().await.is_some() {}
-                return Err(refused);
+                return Err(refused.into());
             }
         };
+        match self.keep(end).await {
+            Ok(stored) => Ok((stored, footers)),
+            Err(Broken::Client(refused)) => Err(refused.into()),
+            Err(Broken::Store(refusal)) => {
+                let unsure = (refusal.reason == Reason::Unreachable).then_some(footers);
+                Err(Failed { refused: self.request.refused(&refusal), unsure })
+            }
+        }
+    }
+
+    /// Lets the store keep what it has got, at once or in two steps.
+    async fn keep(&mut self, end: BodyEnd) -> Result<Stored, Broken> {
         self.tell(BodyEvent::End(end)).await?;
         let mut step = self.step().await?;
         if self.request.form.commit {
             // Where no leave comes, a fragment stays without its mark.
-            self.intake.leave_to_commit().await?;
+            self.intake.leave_to_commit().await.map_err(Broken::Client)?;
         }
         if step == PutStep::Prepared {
             self.tell(BodyEvent::Commit).await?;
             step = self.step().await?;
         }
         match step {
-            PutStep::Stored(stored) => Ok((stored, footers)),
-            PutStep::Prepared => Err(self.request.refused(&gone())),
+            PutStep::Stored(stored) => Ok(stored),
+            PutStep::Prepared => Err(gone().into()),
         }
     }
 
@@ -76,19 +102,28 @@ impl Transfer<'_, '_, '_> {
         }
     }
 
-    async fn tell(&mut self, event: BodyEvent) -> Result<(), Refused> {
+    async fn tell(&mut self, event: BodyEvent) -> Result<(), Refusal> {
         match self.upload.body.send(event).await {
             Ok(()) => Ok(()),
             // It has said why.
-            Err(_) => self.step().await.and(Err(self.request.refused(&gone()))),
+            Err(_) => self.step().await.and(Err(gone())),
         }
     }
 
-    async fn step(&mut self) -> Result<PutStep, Refused> {
-        match self.upload.steps.recv().await {
-            Some(step) => step.map_err(|refusal| self.request.refused(&refusal)),
-            None => Err(self.request.refused(&gone())),
-        }
+    async fn step(&mut self) -> Result<PutStep, Refusal> {
+        self.upload.steps.recv().await.unwrap_or_else(|| Err(gone()))
+    }
+}
+
+/// Whose fault it is that the second half of an upload fails.
+enum Broken {
+    Client(Refused),
+    Store(Refusal),
+}
+
+impl From<Refusal> for Broken {
+    fn from(refusal: Refusal) -> Self {
+        Self::Store(refusal)
     }
 }
 
