@@ -1,7 +1,7 @@
 //! Metadata.
 
 use bytes::Bytes;
-use ssync_types::{HeaderName, Invalid, Metadata};
+use ssync_types::{HeaderName, Invalid, Metadata, is_sendable_value};
 
 use super::{METADATA_BYTES_MAX, METADATA_ITEMS_MAX, at_most};
 use crate::v1;
@@ -36,6 +36,9 @@ pub(super) fn metadata(entries: Vec<v1::MetadataEntry>, reserved: &[&str]) -> Re
 
 fn insert(metadata: &mut Metadata, name: &[u8], value: Bytes, reserved: &[&str]) -> Result<(), Invalid> {
     let name = HeaderName::new(name)?;
+    if !is_sendable_value(&value) {
+        return Err(Invalid::new("metadata.value", format!("{name:?} has a line break in its value")));
+    }
     if reserved.iter().any(|reserved| name.is(reserved)) {
         return Err(Invalid::new("metadata.name", format!("{name:?} has a field of its own")));
     }
@@ -47,10 +50,17 @@ fn insert(metadata: &mut Metadata, name: &[u8], value: Bytes, reserved: &[&str])
     Ok(())
 }
 
-/// Of the object that was there before; every object has metadata, so none means no object.
-pub(super) fn previous_metadata(entries: Vec<v1::MetadataEntry>) -> Result<Option<Metadata>, Invalid> {
-    if entries.is_empty() {
-        return Ok(None);
+/// Of an object that is stored already, whoever wrote its files. What no header can carry is left out: a change that is done
+/// must not become an error because of what stood there before.
+pub(super) fn stored_metadata(entries: Vec<v1::MetadataEntry>) -> Metadata {
+    let mut stored = Metadata::new();
+    for entry in entries.into_iter().take(METADATA_ITEMS_MAX) {
+        let _unsendable = insert(&mut stored, &entry.name, entry.value, RESERVED_IN_ANSWER);
     }
-    metadata(entries, &[]).map(Some).map_err(|invalid| invalid.within("previous_metadata"))
+    stored
+}
+
+/// Of the object that was there before; every object has metadata, so none means no object.
+pub(super) fn previous_metadata(entries: Vec<v1::MetadataEntry>) -> Option<Metadata> {
+    (!entries.is_empty()).then(|| stored_metadata(entries))
 }

@@ -123,7 +123,7 @@ impl TryFrom<v1::PutStored> for Stored {
         Ok(Self {
             etag: response.etag,
             content_length: content_length(response.content_length)?,
-            previous: previous_metadata(response.previous_metadata)?,
+            previous: previous_metadata(response.previous_metadata),
         })
     }
 }
@@ -173,7 +173,7 @@ impl TryFrom<v1::PostObjectResponse> for Posted {
         let head = required(response.head, "head")?;
         Ok(Self {
             info: head.try_into().map_err(|invalid: Invalid| invalid.within("head"))?,
-            previous: previous_metadata(response.previous_metadata)?.unwrap_or_default(),
+            previous: previous_metadata(response.previous_metadata).unwrap_or_default(),
             body_type: response.body_content_type,
         })
     }
@@ -207,6 +207,7 @@ impl From<Deleted> for v1::DeleteObjectResponse {
     fn from(deleted: Deleted) -> Self {
         Self {
             existed: deleted.existed,
+            written: deleted.written,
             timestamp: Some(deleted.timestamp.into()),
             previous_metadata: from_metadata(deleted.previous.unwrap_or_default()),
         }
@@ -219,8 +220,9 @@ impl TryFrom<v1::DeleteObjectResponse> for Deleted {
     fn try_from(response: v1::DeleteObjectResponse) -> Result<Self, Invalid> {
         Ok(Self {
             existed: response.existed,
+            written: response.written,
             timestamp: required_time(response.timestamp, "timestamp")?,
-            previous: previous_metadata(response.previous_metadata)?,
+            previous: previous_metadata(response.previous_metadata),
         })
     }
 }

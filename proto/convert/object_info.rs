@@ -4,7 +4,7 @@ use ssync_types::{FragmentSet, Invalid, ObjectInfo};
 
 use super::{
     FRAGMENTS_MAX, at_most,
-    metadata::{RESERVED_IN_ANSWER, from_metadata, metadata},
+    metadata::{from_metadata, stored_metadata},
     partition::{fragment, from_fragment},
     required,
     timestamp::{optional_time, required_time},
@@ -34,7 +34,7 @@ impl TryFrom<v1::ObjectInfo> for ObjectInfo {
         let fragments =
             info.fragments.into_iter().map(|set| set.try_into().map_err(|i: Invalid| i.within("fragments")));
         Ok(Self {
-            metadata: metadata(info.metadata, RESERVED_IN_ANSWER)?,
+            metadata: stored_metadata(info.metadata),
             timestamp: required_time(info.timestamp, "timestamp")?,
             data: required_time(info.data_timestamp, "data_timestamp")?,
             content_type: required_time(info.content_type_timestamp, "content_type_timestamp")?,

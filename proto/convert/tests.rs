@@ -246,7 +246,7 @@ fn answers_survive() {
         for step in [PutStep::Prepared, PutStep::Stored(stored)] {
             assert_eq!(PutStep::try_from(wire::<v1::PutObjectResponse>(step.clone())).unwrap(), step);
         }
-        let deleted = Deleted { existed: true, timestamp: time(4), previous };
+        let deleted = Deleted { existed: true, written: true, timestamp: time(4), previous };
         assert_eq!(Deleted::try_from(wire::<v1::DeleteObjectResponse>(deleted.clone())).unwrap(), deleted);
     }
     let info = ObjectInfo {
@@ -530,4 +530,33 @@ fn the_largest_messages_fit() {
     let result = UpdateResult { update_id: u64::MAX, hash: hash(), outcome: failed };
     let results = v1::UpdatesResponse::from(SessionEvent::Results(vec![result; RESULTS_MAX]));
     assert!(results.encoded_len() < RESPONSE_BYTES_MAX);
+}
+
+/// A line break in a value would be a request of its own to a peer that is told by SSYNC.
+#[test]
+fn a_value_of_several_lines_is_refused_from_a_client_and_left_out_of_what_is_stored() {
+    let entry = |name: &'static str, value: &'static str| v1::MetadataEntry {
+        name: name.into(),
+        value: value.into(),
+    };
+    for value in ["x\r\n\r\nDELETE /a/c/victim", "x\ny", "x\r"] {
+        let head = v1::PutObjectHead {
+            object: Some(object().into()),
+            timestamp: Some(time(1).into()),
+            metadata: vec![entry("X-Object-Meta-A", value)],
+            ..Default::default()
+        };
+        assert_eq!(field(ObjectPut::try_from(head)), "metadata.value");
+        let stored = v1::PutStored {
+            etag: HASH.into(),
+            content_length: 0,
+            previous_metadata: vec![
+                entry("X-Object-Meta-A", value),
+                entry("b ad", "x"),
+                entry("X-Good", "y"),
+            ],
+        };
+        let previous = Stored::try_from(stored).unwrap().previous.unwrap();
+        assert_eq!((previous.len(), previous.get_str("x-good")), (1, Some("y")));
+    }
 }

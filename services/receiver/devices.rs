@@ -100,7 +100,7 @@ impl DeviceTable {
         let known = self.known(name)?;
         let (devices, device) = (Arc::clone(&self.devices), name.clone());
         let found = known.pool.look(move || devices.survey(device.as_str())).await;
-        self.forget(name, &known);
+        self.forget(name, known);
         found
     }
 
@@ -118,7 +118,7 @@ impl DeviceTable {
         match known.pool.unless_it_hangs(opened, || false).await.flatten() {
             Ok(device) => Ok(DeviceHandle { device, known }),
             Err(refusal) => {
-                self.forget(name, &known);
+                self.forget(name, known);
                 Err(refusal)
             }
         }
@@ -173,13 +173,19 @@ impl DeviceTable {
         Ok(known)
     }
 
-    /// A name that was never a usable device is not remembered; but threads that hang are, so that no more join them.
-    fn forget(&self, name: &DeviceName, known: &Arc<Known>) {
+    /// A name that was never a usable device is not remembered; but threads that hang are, so that no more join them, and so
+    /// is what somebody else is just opening: with a second pool of threads, limits and flushes would be counted twice.
+    fn forget(&self, name: &DeviceName, known: Arc<Known>) {
+        /// The table's and the caller's.
+        const NOBODY_ELSE: usize = 2;
         let mut table = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = table.get(name).is_some_and(|current| Arc::ptr_eq(current, known));
-        if same && !known.flushed.initialized() && known.pool.hangs_for().is_none() {
+        let same = table.get(name).is_some_and(|current| Arc::ptr_eq(current, &known));
+        let unused = Arc::strong_count(&known) == NOBODY_ELSE && !known.flushed.initialized();
+        if same && unused && known.pool.hangs_for().is_none() {
             table.remove(name);
         }
+        // Before the lock is: of two callers that give up at once the second is alone.
+        drop(known);
     }
 
     /// Gives back the slots of sessions into devices that hang: they do no work. Their locks stay theirs. Says how many.

@@ -136,10 +136,11 @@ fn delete_on_disk(device: &Arc<Device>, at: &Location, delete: &ObjectDelete) ->
     if existed && before.timestamp >= delete.timestamp {
         return Err(conflict(&delete.object, newest));
     }
-    if before.timestamp < delete.timestamp {
+    let written = before.timestamp < delete.timestamp;
+    if written {
         device.write_tombstone(at, &delete.object.path, delete.timestamp, delete.next_part_power)?;
     }
-    Ok(Deleted { existed, timestamp: newest, previous: before.into_metadata() })
+    Ok(Deleted { existed, written, timestamp: newest, previous: before.into_metadata() })
 }
 
 /// The expirer deletes only what expires when it thinks.

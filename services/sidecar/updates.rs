@@ -110,8 +110,8 @@ impl Updates {
     fn plan_delete(&self, change: &Change<'_>, deleted: &Deleted) -> Plan {
         let old = deleted.previous.as_ref().and_then(queue::delete_at);
         let queue = old.and_then(|old| self.queue.removal(change, old)).into_iter().collect();
-        // Something newer has left its own mark in the listing.
-        let listing = match deleted.timestamp <= change.timestamp {
+        // Something as new has left its own mark in the listing.
+        let listing = match deleted.written {
             true => listing::updates(change, row::of_delete(change)),
             false => Vec::new(),
         };

@@ -23,7 +23,7 @@ mod update;
 
 pub use error::Invalid;
 pub use hash::{HashPathConfig, ObjectHash};
-pub use metadata::{HeaderName, Metadata};
+pub use metadata::{HeaderName, Metadata, is_sendable_value};
 pub use object::{
     BodyEvent, ByteRange, CommitMode, Deleted, FragmentPreference, FragmentSet, ObjectDelete, ObjectInfo,
     ObjectPost, ObjectPut, ObjectRef, Posted, PutStep, ReadOptions, Stored,

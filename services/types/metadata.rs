@@ -26,6 +26,12 @@ impl HeaderName {
         Ok(Self::canonical(name))
     }
 
+    /// Whether the name can be sent as a header. One that was read from a disk may be anything.
+    #[must_use]
+    pub fn is_sendable(&self) -> bool {
+        Self::new(&self.0).is_ok()
+    }
+
     /// A name that stands in this program's text.
     #[must_use]
     pub fn from_static(name: &'static str) -> Self {
@@ -77,6 +83,13 @@ impl fmt::Debug for HeaderName {
     }
 }
 
+/// Whether a value can be sent as a header's: with a line break in it, it would be several lines, and the rest of it a
+/// request of its own. HTTP brings no such value; a program that writes files or speaks gRPC might.
+#[must_use]
+pub fn is_sendable_value(value: &[u8]) -> bool {
+    !value.iter().any(|b| matches!(b, b'\r' | b'\n'))
+}
+
 /// Header names and values, in the order of the canonical names, each name once.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Metadata(BTreeMap<HeaderName, Bytes>);
@@ -98,6 +111,13 @@ impl Metadata {
     #[must_use]
     pub fn get_str(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The first name that cannot be sent as a header, or whose value cannot.
+    #[must_use]
+    pub fn unsendable(&self) -> Option<&HeaderName> {
+        let bad = |(name, value): &(&HeaderName, &Bytes)| !name.is_sendable() || !is_sendable_value(value);
+        self.0.iter().find(bad).map(|(name, _)| name)
     }
 
     /// Sets a value; a later one wins.

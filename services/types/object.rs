@@ -184,6 +184,8 @@ pub struct ObjectDelete {
 pub struct Deleted {
     /// Whether there was an object.
     pub existed: bool,
+    /// Whether this request left the tombstone; false when something as new stood there.
+    pub written: bool,
     /// The newest time known now.
     pub timestamp: Timestamp,
     /// Metadata of the object that was there before.

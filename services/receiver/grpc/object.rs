@@ -7,6 +7,8 @@ use ssync_store::{Store, Upload};
 use ssync_types::{BodyEvent, CommitMode, ObjectDelete, ObjectPost, ObjectPut, PendingUpdate, Refusal};
 use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 
+use crate::caller::{is_local, not_local};
+
 use super::{
     GrpcSettings,
     batch::{Pieces, Steps},
@@ -109,6 +111,10 @@ impl ObjectService for ObjectGrpc {
         &self,
         request: Request<v1::QueueUpdateRequest>,
     ) -> Result<Response<v1::QueueUpdateResponse>, Status> {
+        if !is_local(&request, self.settings.is_local) {
+            let refusal = not_local(&request, "only this node's own sidecar may queue updates of listings");
+            return Err(refused(&refusal));
+        }
         let update = PendingUpdate::try_from(request.into_inner()).map_err(malformed)?;
         self.store.queue_update(update).await.map_err(|refusal| refused(&refusal))?;
         Ok(Response::new(v1::QueueUpdateResponse {}))

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ssync_diskfile::{DiskError, LocalObject, MetaView, OpenObject};
 use ssync_protocol::{HeaderField, SubMethod, SubRequest};
-use ssync_types::{Metadata, ObjectHash, Refusal, Want};
+use ssync_types::{HeaderName, Metadata, ObjectHash, Refusal, Want};
 use tokio::sync::mpsc;
 
 use crate::source::{OpenSource, Opened, Plan};
@@ -68,6 +68,11 @@ fn read_one(
     if plan.changes() == 0 {
         return Ok(Piece::Skipped(hash));
     }
+    if let Some(name) = unsendable(&opened) {
+        // Without it the peer would take other metadata for this version; with it, lines of it for requests.
+        tracing::error!(object = %hash, ?name, "metadata that no header can carry: the object is not sent");
+        return Ok(Piece::Skipped(hash));
+    }
     let mut body_bytes = None;
     match opened {
         Opened::Object(object) => {
@@ -88,6 +93,13 @@ fn read_one(
         Opened::Gone => {}
     }
     Ok(Piece::Sent { hash, body_bytes, as_offered: plan.as_offered })
+}
+
+/// A name of the object's metadata that cannot be sent.
+fn unsendable(opened: &Opened) -> Option<HeaderName> {
+    let Opened::Object(object) = opened else { return None };
+    let meta = object.meta.as_ref().and_then(|meta| meta.metadata.unsendable());
+    object.data_metadata.unsendable().or(meta).cloned()
 }
 
 fn hand_over(bytes: Bytes, pieces: &mpsc::Sender<Piece>) -> Result<(), Stop> {

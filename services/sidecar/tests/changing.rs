@@ -74,7 +74,8 @@ async fn the_expirer_hears_whether_what_it_thinks_is_so() {
     let mut metadata = Metadata::new();
     metadata.set("Content-Type", "a/b");
     // It had expired: to a client there was none, but the expirer has done its work.
-    let expired = || Ok(Deleted { existed: false, timestamp: at, previous: Some(metadata.clone()) });
+    let expired =
+        || Ok(Deleted { existed: false, written: true, timestamp: at, previous: Some(metadata.clone()) });
     let told = "|X-Backend-Timestamp: 0000000020.00000|X-Backend-Content-Type: a/b";
     assert_eq!(head(&delete(expired(), "").await), format!("HTTP/1.1 404 Not Found{told}"));
     let due = delete(expired(), "X-If-Delete-At: 15.0\r\n").await;

@@ -496,7 +496,7 @@ impl Store for FakeStore {
         }
         let before = self.state().delete(&delete.object.path, delete.timestamp)?;
         let previous = before.map(|kept| kept.metadata);
-        Ok(Deleted { existed: previous.is_some(), timestamp: delete.timestamp, previous })
+        Ok(Deleted { existed: previous.is_some(), written: true, timestamp: delete.timestamp, previous })
     }
 
     async fn queue_update(&self, update: PendingUpdate) -> StoreResult<()> {

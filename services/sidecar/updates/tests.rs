@@ -230,7 +230,8 @@ fn a_post_to_a_fragment_tells_of_the_object() {
 fn delete(headers: &str, newest: u64, previous: Option<Metadata>) -> Plan {
     let asked = Asked::of("DELETE", headers);
     let timestamp = Timestamp::from_seconds(newest);
-    updates().plan_delete(&asked.change(), &Deleted { existed: true, timestamp, previous })
+    let written = timestamp == asked.change().timestamp;
+    updates().plan_delete(&asked.change(), &Deleted { existed: true, written, timestamp, previous })
 }
 
 #[test]

@@ -293,7 +293,7 @@ impl Store for Fake {
     async fn delete_object(&self, delete: ObjectDelete) -> StoreResult<Deleted> {
         self.check()?;
         let previous = self.objects.lock().unwrap().remove(&delete.object.path).map(|object| object.0);
-        Ok(Deleted { existed: previous.is_some(), timestamp: delete.timestamp, previous })
+        Ok(Deleted { existed: previous.is_some(), written: true, timestamp: delete.timestamp, previous })
     }
 
     async fn queue_update(&self, update: PendingUpdate) -> StoreResult<()> {

@@ -198,6 +198,10 @@ async fn only_this_node_releases() {
     let status = client.release(hanging::<v1::ReleaseRequest>(vec![])).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
     assert_eq!(node.store.releases.load(std::sync::atomic::Ordering::SeqCst), 0);
+    // Nor does anybody else plant rows of listings in this node's name.
+    let mut client = node.objects().await;
+    let status = client.queue_update(v1::QueueUpdateRequest::default()).await.unwrap_err();
+    assert_eq!(from_status(&status).reason, Reason::NotLocal);
 }
 
 #[tokio::test]
