@@ -27,13 +27,13 @@ pub use partition::partition;
 pub use release::{release_items, release_results};
 
 /// Most offers in one message.
-pub const OFFERS_MAX: usize = 1000;
+pub const OFFERS_MAX: usize = ssync_types::Offer::BATCH_MAX;
 /// Most wants in one message: what the offers that may be unanswered can come to.
 pub const WANTS_MAX: usize = 8 * OFFERS_MAX;
 /// Most verdicts in one message.
 pub const RESULTS_MAX: usize = 1000;
 /// Most items to release in one message.
-pub const RELEASE_ITEMS_MAX: usize = 1000;
+pub const RELEASE_ITEMS_MAX: usize = ssync_types::ReleaseItem::BATCH_MAX;
 /// Most files of one object to release.
 pub const RELEASE_FILES_MAX: usize = 256;
 /// Most suffixes in one message: all there are.
@@ -61,9 +61,9 @@ pub const FEATURES_MAX: usize = 64;
 /// Longest digest of a ring.
 pub const RING_DIGEST_BYTES_MAX: usize = 64;
 /// Most names in a survey of devices.
-pub const SURVEY_ENTRIES_MAX: usize = 1024;
+pub const SURVEY_ENTRIES_MAX: usize = ssync_types::DeviceSurvey::ENTRIES_MAX;
 /// Most mounts in a survey of devices.
-pub const SURVEY_MOUNTS_MAX: usize = 4096;
+pub const SURVEY_MOUNTS_MAX: usize = ssync_types::DeviceSurvey::MOUNTS_MAX;
 /// Most kinds of quarantined things of one device.
 pub const QUARANTINED_MAX: usize = 1024;
 /// Longest name in a survey of devices.

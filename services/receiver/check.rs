@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, future::try_join_all, stream};
-use ssync_diskfile::{Device, DiskError, Found, Location, OpenOptions, PolicyKind};
+use ssync_diskfile::{Device, DiskError, Found, Location, OpenOptions};
 use ssync_protocol::{LocalState, LocalVersion, want};
 use ssync_store::{CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers, StoreResult};
 use ssync_types::{FragmentIndex, Offer, PartitionRef, Reason, Refusal, Want};
@@ -21,8 +21,6 @@ use crate::{
     pool::Lane,
 };
 
-/// Offers in one message.
-const OFFERS_MAX: usize = 1000;
 /// Offers that one thread of the device checks at a time: several share a cold message.
 const OFFERS_A_THREAD: usize = 64;
 /// Messages checked at the same time.
@@ -129,8 +127,9 @@ impl Check {
     }
 
     async fn batch(self, offers: Vec<Offer>) -> StoreResult<(u64, Vec<Want>)> {
-        if offers.len() > OFFERS_MAX {
-            let message = format!("{} offers in one message are more than {OFFERS_MAX}", offers.len());
+        if offers.len() > Offer::BATCH_MAX {
+            let message =
+                format!("{} offers in one message are more than {}", offers.len(), Offer::BATCH_MAX);
             return Err(Refusal {
                 field: Some("offers".to_owned()),
                 ..Refusal::new(Reason::InvalidArgument, message)
@@ -150,8 +149,7 @@ impl Check {
 
     async fn part(&self, offers: Vec<Offer>) -> StoreResult<Vec<Want>> {
         let (policy, partition) = (self.partition.policy, self.partition.partition);
-        let coded = matches!(self.core.devices.policy(policy)?, PolicyKind::ErasureCoding { .. });
-        let fragment = coded.then_some(self.partition.fragment).flatten();
+        let fragment = self.core.is_coded(policy).then_some(self.partition.fragment).flatten();
         let wants = self.handle.run(Lane::Replication, move |device| {
             let mut wants = Vec::new();
             for offer in &offers {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ssync_statsd::Statsd;
+
 /// Settings of the receiver.
 #[derive(Debug, Clone)]
 pub struct ReceiverConfig {
@@ -42,6 +44,8 @@ pub struct ReceiverConfig {
     /// hangs when one takes longer and no other has ended since it began: what is asked of it is refused as if it were not
     /// mounted, until one ends.
     pub device_timeout: Duration,
+    /// Where it goes what the object server of Swift counts beside the disks: `async_pendings` and `quarantines`.
+    pub statsd: Statsd,
 }
 
 impl ReceiverConfig {
@@ -74,6 +78,7 @@ impl Default for ReceiverConfig {
             max_file_size: 5_368_709_122,
             threads_per_device: 32,
             device_timeout: Duration::from_secs(60),
+            statsd: Statsd::disabled(),
         }
     }
 }

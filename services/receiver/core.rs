@@ -1,10 +1,9 @@
 //! What all parts of the receiver share, and the checks that every call begins with.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use ssync_diskfile::{Devices, PolicyKind};
-use ssync_statsd::Statsd;
-use ssync_types::{Invalid, ObjectHash, ObjectRef, PartitionRef, Reason, Refusal};
+use ssync_diskfile::{Devices, Location, PolicyKind};
+use ssync_types::{Invalid, ObjectHash, ObjectRef, PartitionRef, PolicyIndex, Reason, Refusal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -44,8 +43,6 @@ pub(crate) struct Core {
     pub(crate) admission: Admission,
     pub(crate) registry: Arc<Registry>,
     pub(crate) counters: Counters,
-    /// Where Swift's counters go, once it is known.
-    pub(crate) statsd: OnceLock<Statsd>,
 }
 
 impl Core {
@@ -69,7 +66,6 @@ impl Core {
             admission: Admission::new(config.replication_concurrency),
             registry: Arc::new(Registry::new()),
             counters: Counters::default(),
-            statsd: OnceLock::new(),
             config,
         }
     }
@@ -77,9 +73,7 @@ impl Core {
     /// Counts one event among Swift's metrics, under Swift's name.
     pub(crate) fn count(&self, counter: &Counter, name: &str) {
         counter.add(1);
-        if let Some(statsd) = self.statsd.get() {
-            statsd.increment(name);
-        }
+        self.config.statsd.increment(name);
     }
 
     /// The limits of the node, and how far they are used.
@@ -134,15 +128,21 @@ impl Core {
         }
     }
 
+    /// Whether the policy has fragments. One that is not there has none.
+    pub(crate) fn is_coded(&self, policy: PolicyIndex) -> bool {
+        matches!(self.devices.policy(policy), Ok(PolicyKind::ErasureCoding { .. }))
+    }
+
     /// Refuses an object that does not hash to the partition.
     pub(crate) fn check_hash(&self, at: &PartitionRef, hash: &ObjectHash) -> Result<(), Refusal> {
         let power = self.placement.part_power(at.policy).ok_or_else(|| no_ring(at))?;
         if hash.partition(power) == at.partition { Ok(()) } else { Err(elsewhere(at, hash)) }
     }
 
-    /// Refuses a request for an object that does not hash to its partition. As Swift's object server this works without a
-    /// ring, then less strictly; and a caller may be one part power behind or ahead while the power is being changed.
-    pub(crate) fn check_object(&self, object: &ObjectRef) -> Result<ObjectHash, Refusal> {
+    /// Where an object is. Refuses one that does not hash to the partition it is asked for in. As Swift's object server this
+    /// works without a ring, then less strictly; and a caller may be one part power behind or ahead while the power is
+    /// being changed.
+    pub(crate) fn locate(&self, object: &ObjectRef) -> Result<Location, Refusal> {
         let at = &object.partition;
         self.devices.policy(at.policy)?;
         let hash = self.devices.disk().hash_path().hash(&object.path);
@@ -151,7 +151,7 @@ impl Core {
             None => 0..=PART_POWER_MAX,
         };
         if powers.any(|power| hash.partition(power) == at.partition) {
-            Ok(hash)
+            Ok(Location { policy: at.policy, partition: at.partition, hash })
         } else {
             Err(elsewhere(at, &hash))
         }

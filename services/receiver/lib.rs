@@ -7,6 +7,7 @@
 
 mod admin;
 mod admission;
+mod before;
 mod body;
 mod caller;
 mod check;

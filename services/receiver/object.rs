@@ -2,78 +2,20 @@
 
 use std::sync::Arc;
 
-use ssync_diskfile::{Device, DiskError, Found, Location, OpenObject, OpenOptions};
+use ssync_diskfile::{Device, DiskError, Found, Location, OpenOptions};
 use ssync_store::StoreResult;
-use ssync_types::{
-    Deleted, Invalid, Metadata, ObjectDelete, ObjectInfo, ObjectPost, ObjectRef, Posted, Reason, Refusal,
-    Timestamp, python_integer,
-};
+use ssync_types::{Deleted, ObjectDelete, ObjectPost, Posted, Reason, Refusal, Timestamp};
 
 use crate::{
+    before::{Before, conflict, delete_at},
     core::Core,
     pool::Lane,
     post::{Merged, merge_post},
 };
 
-/// What stood in the object's place.
-#[derive(Debug)]
-pub(crate) struct Before {
-    /// The time of the body or tombstone.
-    pub(crate) timestamp: Timestamp,
-    object: Option<Box<OpenObject>>,
-    expired: bool,
-}
-
-impl Before {
-    pub(crate) fn nothing() -> Self {
-        Self { timestamp: Timestamp::ZERO, object: None, expired: false }
-    }
-
-    /// What counts now for a request of this time.
-    pub(crate) fn look(
-        device: &Arc<Device>,
-        at: &Location,
-        object: &ObjectRef,
-        now: Timestamp,
-    ) -> Result<Self, DiskError> {
-        let options = OpenOptions {
-            fragment: object.partition.fragment,
-            now: Some(now),
-            expected: Some(object.path.clone()),
-            ..OpenOptions::default()
-        };
-        Ok(match device.open_object(at, &options) {
-            Ok(Found::Object(object)) => {
-                Self { timestamp: object.info.data, object: Some(object), expired: false }
-            }
-            Ok(Found::Expired(object)) => {
-                Self { timestamp: object.info.timestamp, object: Some(object), expired: true }
-            }
-            Ok(Found::Tombstone(timestamp)) => Self { timestamp, ..Self::nothing() },
-            Ok(Found::Nothing) | Err(DiskError::NotFound { .. } | DiskError::Damaged { .. }) => {
-                Self::nothing()
-            }
-            Err(error) => return Err(error),
-        })
-    }
-
-    pub(crate) fn live(&self) -> Option<&ObjectInfo> {
-        self.object.as_ref().filter(|_| !self.expired).map(|object| &object.info)
-    }
-
-    fn into_metadata(self) -> Option<Metadata> {
-        self.object.map(|object| object.info.metadata)
-    }
-}
-
-pub(crate) fn location(core: &Core, object: &ObjectRef) -> Result<Location, Refusal> {
-    let hash = core.check_object(object)?;
-    Ok(Location { policy: object.partition.policy, partition: object.partition.partition, hash })
-}
-
 pub(crate) async fn post(core: &Arc<Core>, post: ObjectPost) -> StoreResult<Posted> {
     let handle = core.devices.open(&post.object.partition.device).await?;
-    let at = location(core, &post.object)?;
+    let at = core.locate(&post.object)?;
     delete_at(&post.metadata)?;
     let posted = handle.run(Lane::Request, move |device| Ok(post_on_disk(device, &at, &post))).await??;
     core.counters.requests.add(1);
@@ -120,7 +62,7 @@ fn post_on_disk(device: &Arc<Device>, at: &Location, post: &ObjectPost) -> Resul
 
 pub(crate) async fn delete(core: &Arc<Core>, delete: ObjectDelete) -> StoreResult<Deleted> {
     let handle = core.devices.open(&delete.object.partition.device).await?;
-    let at = location(core, &delete.object)?;
+    let at = core.locate(&delete.object)?;
     let deleted = handle.run(Lane::Request, move |device| Ok(delete_on_disk(device, &at, &delete))).await??;
     core.counters.requests.add(1);
     Ok(deleted)
@@ -152,27 +94,10 @@ fn check_due(before: &Before, delete: &ObjectDelete, due: u64) -> Result<(), Ref
     if before.timestamp >= delete.timestamp {
         return Err(conflict(&delete.object, before.timestamp));
     }
-    let metadata = before.object.as_ref().map(|object| &object.info.metadata);
-    let expires = metadata.map(delete_at).transpose()?.flatten().unwrap_or(0);
+    let expires = before.metadata().map(delete_at).transpose()?.flatten().unwrap_or(0);
     if u64::try_from(expires) == Ok(due) {
         return Ok(());
     }
     let message = format!("{path}: X-Delete-At is {expires}, not {due}");
     Err(Refusal::new(Reason::PreconditionFailed, message))
-}
-
-/// When the object expires, in unix seconds. What is no number would be an object that Swift's own servers cannot open;
-/// a time in the past is the client's affair: copies and restores bring such objects.
-pub(crate) fn delete_at(metadata: &Metadata) -> Result<Option<i64>, Refusal> {
-    let Some(value) = metadata.get("x-delete-at").filter(|value| !value.is_empty()) else {
-        return Ok(None);
-    };
-    let text = String::from_utf8_lossy(value);
-    let no_time = || Invalid::new("metadata.x-delete-at", format!("{text:?} is no unix time"));
-    python_integer(&text, 10).map(Some).ok_or_else(|| no_time().into())
-}
-
-pub(crate) fn conflict(object: &ObjectRef, here: Timestamp) -> Refusal {
-    Refusal::new(Reason::Conflict, format!("{}: {here} is stored, which is as new or newer", object.path))
-        .at(here)
 }

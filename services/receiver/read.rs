@@ -66,8 +66,7 @@ pub(crate) async fn get(
 async fn find(core: &Arc<Core>, object: &ObjectRef) -> Result<(Location, DeviceHandle), Refusal> {
     // What is not there is not judged: a proxy goes on to a handoff then.
     let handle = core.devices.open(&object.partition.device).await?;
-    let hash = core.check_object(object)?;
-    Ok((Location { policy: object.partition.policy, partition: object.partition.partition, hash }, handle))
+    Ok((core.locate(object)?, handle))
 }
 
 fn open(

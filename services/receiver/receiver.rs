@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use ssync_diskfile::Devices;
-use ssync_statsd::Statsd;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
 use ssync_types::{
     ByteRange, Deleted, DeviceName, DeviceSurvey, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
@@ -50,13 +49,6 @@ impl Receiver {
             }
         });
         Arc::new(Self { core })
-    }
-
-    /// Sends what the object server of Swift counts where the disks are: `async_pendings` and `quarantines`. Only the first
-    /// server counts.
-    pub fn send_metrics(&self, statsd: Statsd) {
-        // The first one stays.
-        let _ = self.core.statsd.set(statsd);
     }
 
     /// The sessions under way, oldest first.

@@ -7,10 +7,6 @@ use ssync_types::{DeviceName, DeviceSurvey, EntryState, Reason, Refusal, Surveye
 
 use crate::core::Core;
 
-/// Most names in the folder of devices that are looked at.
-const ENTRIES_MAX: usize = 1024;
-/// Most mounts that are told of.
-const MOUNTS_MAX: usize = 4096;
 /// How long a device may take to say how it is: swift-recon waits five seconds for the answer about all of them.
 const DEVICE_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -19,7 +15,10 @@ pub(crate) async fn survey(core: &Arc<Core>) -> StoreResult<DeviceSurvey> {
     let disk = core.devices.shared_disk();
     // The folder above the devices does not hang when one of them does.
     let listed = tokio::task::spawn_blocking(move || -> io::Result<_> {
-        Ok((disk.entries(ENTRIES_MAX)?, disk.mounts(MOUNTS_MAX).unwrap_or_default()))
+        Ok((
+            disk.entries(DeviceSurvey::ENTRIES_MAX)?,
+            disk.mounts(DeviceSurvey::MOUNTS_MAX).unwrap_or_default(),
+        ))
     });
     let (names, mounts) = match listed.await {
         Ok(Ok(listed)) => listed,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ssync_diskfile::{DataFile, Device, DiskError, Location, PolicyKind, Writer};
+use ssync_diskfile::{DataFile, Device, DiskError, Location, Writer};
 use ssync_store::{StoreResult, UPLOAD_QUEUE_MAX, Upload};
 use ssync_types::{
     BodyEvent, CommitMode, FragmentIndex, Metadata, ObjectPut, PutStep, Reason, Refusal, Stored,
@@ -10,10 +10,10 @@ use ssync_types::{
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
+    before::{Before, conflict, delete_at},
     body::{Complete, FRAGMENT_INDEX, WriteBody, fragment_of, publish},
     core::Core,
     devices::DeviceHandle,
-    object::{Before, conflict, delete_at, location},
     pool::{Held, Lane},
 };
 
@@ -22,10 +22,10 @@ const STEPS_MAX: usize = 2;
 
 /// Lets an upload in; what it brings is stored while the caller sends it.
 pub(crate) async fn put(core: &Arc<Core>, put: ObjectPut) -> StoreResult<Upload> {
-    let at = location(core, &put.object)?;
+    let at = core.locate(&put.object)?;
     core.check_length(put.content_length.unwrap_or(0))?;
     delete_at(&put.metadata)?;
-    let coded = matches!(core.devices.policy(at.policy)?, PolicyKind::ErasureCoding { .. });
+    let coded = core.is_coded(at.policy);
     let handle = core.devices.open(&put.object.partition.device).await?;
     let put = Arc::new(put);
     let (writer, previous) = {

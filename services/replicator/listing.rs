@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 
 use ssync_diskfile::LocalObject;
-use ssync_types::{Refusal, Suffix};
+use ssync_types::{Offer, Refusal, Suffix};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -14,8 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{peer::OfferBatch, source::Source};
 
-/// Most offers in a message (the contract's limit).
-pub(crate) const BATCH_OFFERS_MAX: usize = 1_000;
 /// A slice ends with the suffix in which it reaches this: what a job holds in memory, and repeats after an interruption.
 pub(crate) const SLICE_OBJECTS_MAX: u64 = 20_000;
 
@@ -119,10 +117,10 @@ impl Batch {
 
     /// As many as fit into a message, when there are so many, or they have waited for long.
     fn take_due(&mut self) -> Option<Vec<LocalObject>> {
-        let due = self.objects.len() >= BATCH_OFFERS_MAX
+        let due = self.objects.len() >= Offer::BATCH_MAX
             || (!self.objects.is_empty() && self.since.elapsed() >= BATCH_AGE_MAX);
         due.then(|| {
-            let rest = self.objects.split_off(BATCH_OFFERS_MAX.min(self.objects.len()));
+            let rest = self.objects.split_off(Offer::BATCH_MAX.min(self.objects.len()));
             std::mem::replace(&mut self.objects, rest)
         })
     }
@@ -199,8 +197,8 @@ mod tests {
         let mut batch = Batch::new();
         tokio::time::advance(BATCH_AGE_MAX).await;
         assert!(batch.take_due().is_none(), "nothing is never due");
-        batch.add(objects(BATCH_OFFERS_MAX + 3));
-        assert_eq!(batch.take_due().map(|due| due.len()), Some(BATCH_OFFERS_MAX));
+        batch.add(objects(Offer::BATCH_MAX + 3));
+        assert_eq!(batch.take_due().map(|due| due.len()), Some(Offer::BATCH_MAX));
         assert!(batch.take_due().is_none());
         tokio::time::advance(BATCH_AGE_MAX).await;
         assert_eq!(batch.take_due().map(|due| due.len()), Some(3));

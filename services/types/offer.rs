@@ -30,6 +30,9 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// Most offers in one message.
+    pub const BATCH_MAX: usize = 1000;
+
     /// An object of one time: a body that no POST changed, or a tombstone.
     #[must_use]
     pub fn of_one_time(hash: ObjectHash, data: Timestamp, kind: Option<ObjectKind>) -> Self {

@@ -11,6 +11,11 @@ pub struct ReleaseItem {
     pub files: Vec<ReleaseFile>,
 }
 
+impl ReleaseItem {
+    /// Most items in one message.
+    pub const BATCH_MAX: usize = 1000;
+}
+
 /// One file of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReleaseFile {

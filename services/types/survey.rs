@@ -9,6 +9,13 @@ pub struct DeviceSurvey {
     pub mounts: Vec<MountPoint>,
 }
 
+impl DeviceSurvey {
+    /// Most names that are told of.
+    pub const ENTRIES_MAX: usize = 1024;
+    /// Most mounts that are told of.
+    pub const MOUNTS_MAX: usize = 4096;
+}
+
 /// A name in the folder of devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SurveyedEntry {

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use ssync_diskfile::{Location, PolicyKind};
+use ssync_diskfile::Location;
 use ssync_types::{
     FragmentIndex, Job, ObjectHash, ObjectPath, Outcome, Reason, Refusal, SessionOpen, SessionProtocol,
     Summary,
@@ -66,10 +66,7 @@ impl Context {
     }
 
     pub(crate) fn is_erasure_coded(&self) -> bool {
-        matches!(
-            self.core.devices.disk().policy(self.open.partition.policy),
-            Some(PolicyKind::ErasureCoding { .. })
-        )
+        self.core.is_coded(self.open.partition.policy)
     }
 
     /// Whether this device answers for the partition, by the ring as it is now. Without a ring it does not.

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, future::pending, mem, pin::Pin, sync::Arc, time
 
 use ssync_protocol::FailureLimits;
 use ssync_types::{
-    Accepted, BodyEvent, PutUpdate, Reason, Refusal, SessionEvent, Summary, Update, UpdateMessage,
+    Accepted, BodyEvent, Offer, PutUpdate, Reason, Refusal, SessionEvent, Summary, Update, UpdateMessage,
     UpdateResult,
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -16,8 +16,6 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{Events, apply::Whole, context::Context, lanes::Lanes};
 use crate::waiting::Waiting;
 
-/// Offers in one question.
-const CONFIRM_OFFERS_MAX: usize = 1000;
 /// Results in one message.
 const RESULTS_MAX: usize = 512;
 /// How long a result waits for others while more work is under way.
@@ -87,7 +85,7 @@ impl Driver {
         events: Events,
     ) -> Self {
         // Room for every result that can be due, so that work never waits for the session to look.
-        let results_max = accepted.outstanding_updates_max as usize + CONFIRM_OFFERS_MAX;
+        let results_max = accepted.outstanding_updates_max as usize + Offer::BATCH_MAX;
         let (done, finished) = mpsc::channel(results_max);
         let now = Instant::now();
         Self {

@@ -60,7 +60,7 @@ async fn updates_into_a_device_that_hangs_leave_room_for_those_into_another() {
     assert_eq!(hanging.outcome(put(&node.object(0), at(1), b"x")).await, Outcome::Applied);
     let _held = lock(&node, "objects/0/.lock");
     let paths: Vec<_> = node.objects(0).take(65).collect();
-    let (body, moment) = (vec![7; 8 * 1024], Duration::from_millis(200));
+    let (body, moment) = (vec![7; 8 * 1024], Duration::from_secs(1));
     for path in &paths[1..] {
         // When the budget of the device is used up, it takes no more.
         let sent = tokio::time::timeout(moment, hanging.send(put(path, at(1), &body))).await;
@@ -72,10 +72,10 @@ async fn updates_into_a_device_that_hangs_leave_room_for_those_into_another() {
         let limits = node.receiver.limits();
         limits.into_iter().find(|limit| limit.name == "waiting_bytes_max").unwrap()
     };
-    tokio::time::sleep(moment).await;
+    until("much of the device's part is used", || waiting().used >= 32 * 1024).await;
     assert_eq!(waiting().maximum, 256 * 1024);
-    assert!((32 * 1024..=64 * 1024).contains(&waiting().used), "{:?}", waiting());
-    let outcome = tokio::time::timeout(10 * moment, other.outcome(put(&node.object(0), at(1), b"y")));
+    assert!(waiting().used <= 64 * 1024, "{:?}", waiting());
+    let outcome = tokio::time::timeout(WAIT_MAX, other.outcome(put(&node.object(0), at(1), b"y")));
     assert_eq!(outcome.await.expect("a device that hangs stalls another"), Outcome::Applied);
 }
 
@@ -85,15 +85,16 @@ async fn sessions_into_a_device_that_hangs_leave_their_slots_and_keep_their_lock
         config.replication_concurrency = 2;
         config.replication_concurrency_per_device = 0;
         config.replication_lock_timeout = Duration::from_millis(50);
-        config.device_timeout = Duration::from_millis(300);
+        config.device_timeout = Duration::from_secs(2);
     });
     let mut hanging = node.open(grpc(0)).await;
     let _idle = node.open(ssync(1)).await;
+    let handle = node.receiver.core().devices.open(&partition(0).device).await.unwrap();
     assert_eq!(hanging.outcome(put(&node.object(0), at(1), b"x")).await, Outcome::Applied);
     let held = lock(&node, "objects/0/.lock");
     hanging.send(put(&node.object(1), at(1), b"begun")).await;
     assert_eq!(node.refused(on("d2", 0)).await.reason, Reason::ReceiverBusy, "it may be no more than slow");
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    until("the device hangs", || handle.refuse_if_it_hangs().is_err()).await;
 
     let elsewhere = [
         node.open(on("d2", 0)).await,
@@ -134,20 +135,28 @@ async fn what_an_abandoned_session_has_not_begun_holds_nothing() {
     assert_eq!(hanging.outcome(put(&node.object(1), at(1), b"x")).await, Outcome::Applied);
     let held = lock(&node, "objects/0/.lock");
     hanging.send(put(&node.object(0), at(1), b"begun")).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    until("the write has begun", || open_files(&node, "(deleted)") == 1).await;
     queued.send(put(&paths[0], at(1), b"queued")).await;
     queued.send(put(&paths[0], at(2), b"behind it")).await;
     queued.stream(head(&paths[1], at(1), 3), b"abc", complete(&md5(b"abc"))).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     drop(queued);
-    let until = Instant::now() + Duration::from_secs(2);
-    while node.receiver.limits()[0].used > 1 {
-        assert!(Instant::now() < until, "the slot is held by work that has not begun");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("work that has not begun holds no slot", || node.receiver.limits()[0].used == 1).await;
     drop(held);
     assert_eq!(hanging.outcomes(1).await, [Outcome::Applied]);
     node.open(grpc(1)).await.close().await;
+}
+
+/// How long anything that is to come is waited for.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Waits until it is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + WAIT_MAX;
+    while !is_so() {
+        assert!(Instant::now() < end, "never so: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Files below the node's first device that this process has open.
@@ -181,27 +190,20 @@ async fn files_of_bodies_that_are_given_up_are_closed_by_a_thread_of_the_device(
     let writing = tokio::spawn(async move { upload(&*receiver, request, events).await });
     let piece = ssync_types::BodyEvent::Chunk(bytes::Bytes::from_static(b"abc"));
     pieces.send(piece).await.unwrap();
-    let moment = Duration::from_millis(100);
-    tokio::time::sleep(moment).await;
-    assert_eq!((open_files(&node, ".data"), open_files(&node, "(deleted)")), (1, 1));
+    until("both are open", || (open_files(&node, ".data"), open_files(&node, "(deleted)")) == (1, 1)).await;
 
     // Its only thread is busy.
     let held = lock(&node, "objects/0/.lock");
     talk.send(put(&node.object(3), at(1), b"x")).await;
-    tokio::time::sleep(moment).await;
-    let busy = open_files(&node, "(deleted)");
+    until("the write has begun", || open_files(&node, "(deleted)") == 2).await;
     drop(reading);
     writing.abort();
     assert!(writing.await.unwrap_err().is_cancelled());
-    tokio::time::sleep(moment).await;
-    assert_eq!((open_files(&node, ".data"), open_files(&node, "(deleted)")), (1, busy), "closed elsewhere");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!((open_files(&node, ".data"), open_files(&node, "(deleted)")), (1, 2), "closed elsewhere");
     drop(held);
     assert_eq!(talk.outcomes(1).await, [Outcome::Applied]);
-    let until = Instant::now() + Duration::from_secs(5);
-    while open_files(&node, ".data") + open_files(&node, "(deleted)") > 0 {
-        assert!(Instant::now() < until, "never closed");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("all are closed", || open_files(&node, ".data") + open_files(&node, "(deleted)") == 0).await;
 }
 
 #[tokio::test]
@@ -220,11 +222,13 @@ async fn without_a_limit_there_is_none() {
 
 #[tokio::test]
 async fn a_partition_has_one_session() {
+    let node = Node::with(|config| config.replication_lock_timeout = Duration::from_secs(60));
+    let _one = node.open(grpc(0)).await;
+    let refused = tokio::time::timeout(WAIT_MAX, node.refused(grpc(0))).await.expect("gRPC does not wait");
+    assert_eq!(refused.reason, Reason::PartitionLocked);
+
     let node = Node::with(|config| config.replication_lock_timeout = Duration::from_millis(150));
     let one = node.open(grpc(0)).await;
-    let began = Instant::now();
-    assert_eq!(node.refused(grpc(0)).await.reason, Reason::PartitionLocked);
-    assert!(began.elapsed() < Duration::from_millis(100), "gRPC does not wait");
     let began = Instant::now();
     assert_eq!(node.refused(ssync(0)).await.reason, Reason::PartitionLocked);
     assert!(began.elapsed() >= Duration::from_millis(150), "SSYNC waits");
@@ -277,17 +281,13 @@ async fn slot_and_lock_are_held_until_the_last_write_has_ended() {
     // The write stops at the lock of the partition's hashes; meanwhile the sender goes away.
     let held = lock(&node, "objects/0/.lock");
     talk.send(put(&path, at(1), b"late")).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    until("the write has begun", || open_files(&node, "(deleted)") == 1).await;
     drop(talk);
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(node.refused(grpc(1)).await.reason, Reason::ReceiverBusy);
     assert_eq!(node.receiver.sessions().len(), 1);
     drop(held);
-    let until = Instant::now() + Duration::from_secs(5);
-    while node.receiver.limits()[0].used > 0 {
-        assert!(Instant::now() < until, "the slot is never free");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the slot is free", || node.receiver.limits()[0].used == 0).await;
     assert_eq!(node.files(&path).len(), 1, "what was begun is finished");
     assert!(node.receiver.sessions().is_empty());
 }

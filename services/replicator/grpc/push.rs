@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use ssync_store::{CHECK_QUEUE_MAX, SessionError};
-use ssync_types::{ObjectHash, Outcome, Reason, Refusal, SessionEvent, UpdateResult, Want};
+use ssync_types::{ObjectHash, Offer, Outcome, Reason, Refusal, SessionEvent, UpdateResult, Want};
 use tokio::{
     sync::{Semaphore, mpsc},
     time::timeout,
@@ -27,7 +27,6 @@ use super::{
     send::{Outgoing, Sent},
 };
 use crate::{
-    listing::BATCH_OFFERS_MAX,
     peer::{OfferBatch, PushError, PushMode, Pushed, Verdict, Verdicts},
     source::{OpenSource, Source},
 };
@@ -151,7 +150,7 @@ impl Push {
         loop {
             let Admitted { session, accepted } = admitted;
             let room =
-                Semaphore::new((accepted.outstanding_updates_max as usize).clamp(1, BATCH_OFFERS_MAX * 64));
+                Semaphore::new((accepted.outstanding_updates_max as usize).clamp(1, Offer::BATCH_MAX * 64));
             let (sending, draining) = (AtomicBool::new(true), CancellationToken::new());
             let outgoing = Outgoing::new(self, session.messages, accepted, &room, &draining);
             let send = async {

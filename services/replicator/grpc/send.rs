@@ -19,7 +19,7 @@ use super::{
     prepare::{Listed, Prepared, etag, short},
     push::{Push, Ready},
 };
-use crate::{listing::BATCH_OFFERS_MAX, peer::PushError};
+use crate::peer::PushError;
 
 /// Bytes of a body in one message.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -247,7 +247,7 @@ impl<'a> Outgoing<'a> {
 
     /// Asks for a verdict on each, in batches that the peer's limit on what is outstanding allows.
     async fn ask(&mut self, mut listed: Vec<Listed>) -> Result<Option<Ready>, Refusal> {
-        let batch_max = (self.accepted.outstanding_updates_max as usize).clamp(1, BATCH_OFFERS_MAX);
+        let batch_max = (self.accepted.outstanding_updates_max as usize).clamp(1, Offer::BATCH_MAX);
         while !listed.is_empty() {
             if self.is_full(1) || self.draining.is_cancelled() {
                 return Ok(Some(Ready::Confirm(listed)));

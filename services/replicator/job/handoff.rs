@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 use super::{Context, Job, JobEnd};
 use crate::{
     ledger::Ledger,
-    listing::{BATCH_OFFERS_MAX, Listing},
+    listing::Listing,
     peer::{
         OFFER_QUEUE_MAX, PushError, PushMode, PushSession, Pushed, Target, VERDICT_QUEUE_MAX, Verdict,
         Verdicts,
@@ -286,7 +286,7 @@ async fn hand_over(
     while let Some((peer, verdicts)) = answers.recv().await {
         let mut releasable = ledger.lock().unwrap_or_else(PoisonError::into_inner).answered(peer, &verdicts);
         while !releasable.is_empty() && taken {
-            let rest = releasable.split_off(BATCH_OFFERS_MAX.min(releasable.len()));
+            let rest = releasable.split_off(ReleaseItem::BATCH_MAX.min(releasable.len()));
             taken = items.send(std::mem::replace(&mut releasable, rest)).await.is_ok();
         }
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use ssync_api::FILE_DESCRIPTOR_SET;
 use ssync_diskfile::{Devices, DiskConfig};
-use ssync_receiver::{AdminGrpc, GrpcSettings, Receiver, RingPlacement, services};
+use ssync_receiver::{AdminGrpc, GrpcSettings, Receiver, ReceiverConfig, RingPlacement, services};
 use ssync_replicator::Replicator;
 use ssync_ring::{LocalAddresses, SwiftConf};
 use ssync_runtime::{
@@ -49,31 +49,15 @@ impl Plan {
         let node = if parts == Parts::Replicator { &config.replicator_node } else { &config.node };
         let devices = Arc::new(devices(settings::disk(node, &config), &swift));
         let statsd = settings::statsd(&config)?;
-        let receiver = if parts.receiver() {
-            let told = drain.token();
-            let receiver = Receiver::new(
-                settings::receiver(&config, &swift),
-                devices.clone(),
-                placement.clone(),
-                told.clone(),
-            );
-            receiver.observe(&metrics.meter());
-            receiver.send_metrics(statsd.clone());
-            if config.ssync.durability == DurabilityOption::None {
-                tracing::warn!(
-                    "durability = none: what this node stores is lost if the power fails, and no peer removes anything on \
-                     its word; set batch or object"
-                );
+        let receiver = match parts.receiver() {
+            true => {
+                let options = settings::receiver(&config, &swift, statsd.clone());
+                let receiver = receiver(options, &devices, &placement, &drain, &health);
+                receiver.observe(&metrics.meter());
+                warn_of_durability(&config);
+                Some(receiver)
             }
-            // By the admin service the receiver alone is told to drain.
-            let health = health.clone();
-            drain.spawn(async move {
-                told.cancelled().await;
-                health.set_not_ready().await;
-            });
-            Some(receiver)
-        } else {
-            None
+            false => None,
         };
         let store: Arc<dyn Store> = match &receiver {
             Some(receiver) => Arc::clone(receiver) as Arc<dyn Store>,
@@ -271,6 +255,32 @@ struct Serving {
 /// Who may let go of this node's objects, and drain it: a caller on this node, whose connection nobody passed on.
 fn is_local(extensions: &tonic::Extensions) -> bool {
     extensions.get::<PeerInfo>().is_some_and(PeerInfo::is_local)
+}
+
+/// The receiver. By the admin service it alone is told to drain; the node is not ready then.
+fn receiver(
+    options: ReceiverConfig,
+    devices: &Arc<Devices>,
+    placement: &Arc<RingPlacement>,
+    drain: &Drain,
+    health: &Health,
+) -> Arc<Receiver> {
+    let (told, health) = (drain.token(), health.clone());
+    let receiver = Receiver::new(options, Arc::clone(devices), Arc::clone(placement) as _, told.clone());
+    drain.spawn(async move {
+        told.cancelled().await;
+        health.set_not_ready().await;
+    });
+    receiver
+}
+
+fn warn_of_durability(config: &Config) {
+    if config.ssync.durability == DurabilityOption::None {
+        tracing::warn!(
+            "durability = none: what this node stores is lost if the power fails, and no peer removes anything on its word; \
+             set batch or object"
+        );
+    }
 }
 
 /// The sidecar; what it does in the background belongs to the drain.

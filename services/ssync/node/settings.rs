@@ -58,7 +58,7 @@ pub(super) fn disk_policies(swift: &SwiftConf) -> BTreeMap<PolicyIndex, ssync_di
 }
 
 /// The receiver.
-pub(super) fn receiver(config: &Config, swift: &SwiftConf) -> ReceiverConfig {
+pub(super) fn receiver(config: &Config, swift: &SwiftConf, statsd: Statsd) -> ReceiverConfig {
     let server = &config.server;
     ReceiverConfig {
         replication_concurrency: server.replication_concurrency,
@@ -74,6 +74,7 @@ pub(super) fn receiver(config: &Config, swift: &SwiftConf) -> ReceiverConfig {
         inline_bytes_max: config.ssync.inline_bytes_max,
         max_file_size: swift.constraints().max_file_size,
         device_timeout: config.ssync.device_timeout,
+        statsd,
         ..ReceiverConfig::default()
     }
 }

@@ -9,7 +9,7 @@ use ssync_types::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{CONFIRM_OFFERS_MAX, Driver, Input, Passed, Task, verdict::Verdict};
+use super::{Driver, Input, Passed, Task, verdict::Verdict};
 use crate::{
     core::UPDATE_BYTES,
     session::{
@@ -109,8 +109,8 @@ impl Driver {
         };
         let body = match op {
             UpdateOp::Put(PutUpdate { inline_body: Some(body), .. }) => body.data.len(),
-            UpdateOp::Confirm(offers) if offers.len() > CONFIRM_OFFERS_MAX => {
-                return Err(too_many("offers to confirm", offers.len(), CONFIRM_OFFERS_MAX));
+            UpdateOp::Confirm(offers) if offers.len() > Offer::BATCH_MAX => {
+                return Err(too_many("offers to confirm", offers.len(), Offer::BATCH_MAX));
             }
             _ => 0,
         };
