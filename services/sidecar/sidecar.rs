@@ -18,6 +18,8 @@ use crate::{
 
 /// Most container updates under way.
 const DELIVERIES_MAX: usize = 1024;
+/// Most of them that are for one server.
+const HOST_DELIVERIES_MAX: usize = 128;
 /// How long the store may be away before a container update is lost.
 const KEEP_MAX: Duration = Duration::from_secs(30);
 
@@ -136,6 +138,7 @@ fn updates(
 ) -> Updates {
     let limits = UpdateLimits {
         deliveries: DELIVERIES_MAX,
+        host_deliveries: HOST_DELIVERIES_MAX,
         connect: config.conn_timeout,
         answer: config.node_timeout,
         wait: config.container_update_timeout,

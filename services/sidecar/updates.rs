@@ -11,9 +11,12 @@ mod deliver;
 mod drain;
 mod keep;
 mod listing;
+mod places;
 mod queue;
 mod redirect;
+mod resolver;
 mod row;
+mod sendable;
 
 use ssync_store::StoreResult;
 use ssync_types::{Deleted, Metadata, PendingUpdate, Posted, Stored};
@@ -23,12 +26,29 @@ pub(crate) use deliver::{Deliveries, Limits};
 pub(crate) use queue::ExpirerQueue;
 pub(crate) use row::listed_content_type;
 
+/// Servers of one container that one request is told to.
+const HOSTS_MAX: usize = 16;
+
 /// One request to a server of a container, and what is kept if it comes to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Update {
     /// `None`: it is kept at once.
     pub(crate) target: Option<Target>,
     pub(crate) update: PendingUpdate,
+}
+
+impl Update {
+    /// The same for each server; `None` for one of which a part is missing.
+    fn for_each(update: &PendingUpdate, targets: Vec<Option<Target>>) -> Vec<Self> {
+        if targets.len() > HOSTS_MAX {
+            tracing::error!(
+                hosts = targets.len(), path = %update.path,
+                "a container update is left to the updater: it is for more than {HOSTS_MAX} servers"
+            );
+            return vec![Self { target: None, update: update.clone() }];
+        }
+        targets.into_iter().map(|target| Self { target, update: update.clone() }).collect()
+    }
 }
 
 /// Where a container's server has a container.

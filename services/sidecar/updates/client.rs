@@ -5,6 +5,7 @@
 
 use std::{io, time::Duration};
 
+use memchr::memmem;
 use ssync_protocol::quote;
 use ssync_types::{PendingUpdate, config_true};
 use tokio::{
@@ -13,12 +14,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::Target;
+use super::{Target, resolver::Resolver, sendable::is_sendable};
 
 /// Most bytes of an answer's head.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// What most answers fit into.
 const READ_BYTES: usize = 4096;
+/// What an answer begins with.
+const PROTOCOL: &[u8] = b"HTTP/1.";
 /// Most headers of an answer.
 const HEADERS_MAX: usize = 126;
 
@@ -27,6 +30,8 @@ const HEADERS_MAX: usize = 126;
 pub(super) enum ClientError {
     #[error("{0:?} is not address:port")]
     Address(String),
+    #[error("{0} names of container servers are being looked up already; rings of numbers need no look-up")]
+    LookUps(usize),
     #[error("no connection within {0:?} (conn_timeout)")]
     Connect(Duration),
     #[error("no answer within {0:?} (node_timeout)")]
@@ -73,6 +78,7 @@ impl Answer {
 
 /// Sends an update, and waits for the answer.
 pub(super) async fn send(
+    resolver: &Resolver,
     target: &Target,
     update: &PendingUpdate,
     connect_limit: Duration,
@@ -81,10 +87,11 @@ pub(super) async fn send(
     let address = address(&target.host).ok_or_else(|| ClientError::Address(target.host.clone()))?;
     let request = request(address, target, update);
     let connect = async {
-        let mut stream = TcpStream::connect(address).await?;
+        let (host, port) = address;
+        let mut stream = TcpStream::connect(&resolver.resolve(host, port).await?[..]).await?;
         stream.set_nodelay(true)?;
         stream.write_all(&request).await?;
-        io::Result::Ok(stream)
+        Ok::<_, ClientError>(stream)
     };
     let connected = timeout(connect_limit, connect).await;
     let stream = connected.map_err(|_| ClientError::Connect(connect_limit))??;
@@ -93,17 +100,29 @@ pub(super) async fn send(
 
 async fn answer(mut stream: TcpStream) -> Result<Answer, ClientError> {
     let mut input = Vec::with_capacity(READ_BYTES);
+    let mut seen = 0;
     loop {
-        if let Some(answer) = Answer::parse(&input)? {
-            return Ok(answer);
+        if stream.read_buf(&mut input).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
         if input.len() > HEAD_BYTES_MAX {
             return Err(ClientError::NoHttp(format!("its head has more than {HEAD_BYTES_MAX} bytes")));
         }
-        if stream.read_buf(&mut input).await? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        // It is parsed once: when its end is there, or cannot be.
+        if has_blank_line(&input, seen)
+            || !PROTOCOL.starts_with(input.get(..PROTOCOL.len()).unwrap_or(&input))
+        {
+            let answer = Answer::parse(&input)?;
+            return answer.ok_or_else(|| ClientError::NoHttp("its head has no end".to_owned()));
         }
+        seen = input.len();
     }
+}
+
+/// Whether there is an empty line, of which no more than a piece is in the first `seen` bytes.
+fn has_blank_line(input: &[u8], seen: usize) -> bool {
+    let new = input.get(seen.saturating_sub(2)..).unwrap_or_default();
+    memmem::find(new, b"\n\r\n").is_some() || memmem::find(new, b"\n\n").is_some()
 }
 
 /// Splits `address:port`; an IPv6 address stands there with or without brackets.
@@ -128,7 +147,7 @@ fn request((address, port): (&str, u16), target: &Target, update: &PendingUpdate
     request.extend_from_slice(b"\r\nAccept-Encoding: identity\r\n");
     for (name, value) in update.headers.iter() {
         // A line break must not become a header of its own.
-        if !value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+        if is_sendable(name, value) {
             request.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
     }
@@ -138,7 +157,9 @@ fn request((address, port): (&str, u16), target: &Target, update: &PendingUpdate
 
 #[cfg(test)]
 mod tests {
-    use ssync_types::{ContainerPath, ListingOp, Metadata, ObjectPath, PolicyIndex};
+    use ssync_types::{ContainerPath, HeaderName, ListingOp, Metadata, ObjectPath, PolicyIndex};
+
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -147,6 +168,7 @@ mod tests {
         headers.set("X-Timestamp", "0000000005.00000");
         headers.set("X-Etag", &b"\xff"[..]);
         headers.set("X-Trans-Id", "a\r\nX-Evil: 1");
+        headers.insert(HeaderName::canonical(b"X-A: 1\r\nX-Evil"), "1");
         PendingUpdate {
             device: "sdb1".parse().unwrap(),
             policy: PolicyIndex::new(0),
@@ -189,5 +211,41 @@ mod tests {
         assert!(answer.is_success() && answer.is_true("x-foo") && answer.header("X-Bar").is_none());
         assert_eq!(Answer::parse(b"HTTP/1.1 201 Created\r\nX-Fo").unwrap(), None);
         assert!(Answer::parse(b"SSH-2.0-OpenSSH_9.6\r\n").is_err());
+    }
+
+    /// What comes of an answer that is written so.
+    async fn heard(pieces: Vec<Vec<u8>>) -> Result<Answer, ClientError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let writer = tokio::spawn(async move {
+            for piece in pieces {
+                if server.write_all(&piece).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        let heard = answer(stream).await;
+        writer.await.unwrap();
+        heard
+    }
+
+    #[tokio::test]
+    async fn heads_come_in_any_pieces_and_have_an_end() {
+        for end in ["\r\n\r\n", "\n\n"] {
+            let head = format!("HTTP/1.1 201 Created{end}");
+            let pieces = head.bytes().map(|byte| vec![byte]).collect();
+            assert!(heard(pieces).await.unwrap().is_success());
+        }
+        let long =
+            [b"HTTP/1.1 201 Created\r\nX-A: ".to_vec(), vec![b'a'; HEAD_BYTES_MAX], b"\r\n\r\n".to_vec()];
+        // The end is there before the head is too long, or not at all.
+        assert!(matches!(heard(long.to_vec()).await, Err(ClientError::NoHttp(_))));
+        assert!(matches!(
+            heard(vec![b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()]).await,
+            Err(ClientError::NoHttp(_))
+        ));
+        assert!(matches!(heard(vec![b"HTTP/1.1 2".to_vec()]).await, Err(ClientError::Io(_))));
     }
 }

@@ -6,13 +6,15 @@ use std::{fmt, sync::Arc, time::Duration};
 use ssync_store::{Store, StoreResult};
 use ssync_types::{PendingUpdate, Reason, Refusal};
 use tokio::{
-    sync::Semaphore,
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Plan, Target, Update, client, drain::DrainClock, keep::Keeper, redirect::redirect};
+use super::{
+    Plan, Target, Update, client, drain::DrainClock, keep::Keeper, places::Places, redirect::redirect,
+    resolver::Resolver,
+};
 
 /// Swift: a shard has the row.
 const MOVED_PERMANENTLY: u16 = 301;
@@ -22,6 +24,8 @@ const MOVED_PERMANENTLY: u16 = 301;
 pub(crate) struct Limits {
     /// Deliveries under way. Beyond it updates are kept for the updater at once.
     pub(crate) deliveries: usize,
+    /// Those of them that are for one server.
+    pub(crate) host_deliveries: usize,
     /// `conn_timeout`.
     pub(crate) connect: Duration,
     /// `node_timeout`.
@@ -39,7 +43,7 @@ pub(crate) struct Limits {
 /// Delivers updates.
 pub(crate) struct Deliveries {
     courier: Arc<Courier>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     tasks: TaskTracker,
 }
 
@@ -47,6 +51,7 @@ pub(crate) struct Deliveries {
 struct Courier {
     keeper: Keeper,
     limits: Limits,
+    resolver: Resolver,
     drain: Arc<DrainClock>,
 }
 
@@ -65,8 +70,8 @@ impl Deliveries {
         let keeper =
             Keeper { store, drain: Arc::clone(&drain), patience: limits.keep, grace: limits.keep_grace };
         Self {
-            courier: Arc::new(Courier { keeper, limits, drain }),
-            places: Arc::new(Semaphore::new(limits.deliveries)),
+            courier: Arc::new(Courier { keeper, limits, resolver: Resolver::default(), drain }),
+            places: Places::new(limits.deliveries, limits.host_deliveries),
             tasks: TaskTracker::new(),
         }
     }
@@ -99,21 +104,30 @@ impl Deliveries {
         self.tasks.wait().await;
     }
 
-    /// Begins deliveries; what nobody is to be asked for, or nobody can be asked for now, is begun to be kept.
+    /// Begins deliveries; what nobody is to be asked for, or nobody can be asked for now, is begun to be kept. There it is
+    /// one file, whomever it was for.
     fn begin(&self, updates: Vec<Update>) -> (Vec<Task>, Vec<Task>) {
-        let (mut delivered, mut kept) = (Vec::new(), Vec::new());
+        let mut delivered = Vec::new();
+        let mut without_place = Vec::new();
         for Update { target, update } in updates {
-            let courier = Arc::clone(&self.courier);
-            let place = Arc::clone(&self.places).try_acquire_owned().ok();
+            let place = target.as_ref().and_then(|target| self.places.take(&target.host));
             match target.zip(place) {
-                Some((target, place)) => delivered.push(self.tasks.spawn(async move {
-                    let _place = place;
-                    courier.deliver(&target, update).await
-                })),
-                None => kept.push(self.tasks.spawn(async move { courier.keeper.keep(update).await })),
+                Some((target, place)) => {
+                    let courier = Arc::clone(&self.courier);
+                    delivered.push(self.tasks.spawn(async move {
+                        let _place = place;
+                        courier.deliver(&target, update).await
+                    }));
+                }
+                None if without_place.contains(&update) => {}
+                None => without_place.push(update),
             }
         }
-        (delivered, kept)
+        let kept = without_place.into_iter().map(|update| {
+            let courier = Arc::clone(&self.courier);
+            self.tasks.spawn(async move { courier.keeper.keep(update).await })
+        });
+        (delivered, kept.collect())
     }
 }
 
@@ -132,7 +146,7 @@ impl Courier {
                 tracing::info!(host = target.host, path = %update.path, "a container update is left to the updater");
                 return self.keeper.keep(update).await;
             }
-            answer = client::send(target, &update, connect, answer) => answer,
+            answer = client::send(&self.resolver, target, &update, connect, answer) => answer,
         };
         let device = String::from_utf8_lossy(&target.device);
         match answer {

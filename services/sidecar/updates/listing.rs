@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use ssync_protocol::unquote;
-use ssync_types::{ContainerPath, PendingUpdate};
+use ssync_types::{ContainerPath, Invalid, PendingUpdate};
 
-use super::{Change, Target, Update, row::Row};
+use super::{Change, Target, Update, row::Row, sendable::sendable};
 
 /// One for each server that the proxy has named; none when it has named no partition, which replication never does.
 pub(super) fn updates(change: &Change<'_>, row: Row) -> Vec<Update> {
@@ -29,14 +29,12 @@ pub(super) fn updates(change: &Change<'_>, row: Row) -> Vec<Update> {
         policy: change.object.partition.policy,
         op: row.op,
         path: change.object.path.clone(),
-        headers,
+        headers: sendable(&headers),
         container_path: container_path(change),
         db_state: change.headers.get("X-Container-Root-Db-State").cloned(),
     };
-    let pairs = hosts.into_iter().zip(devices);
-    pairs
-        .map(|(host, device)| Update { target: Target::of(host, device, partition), update: update.clone() })
-        .collect()
+    let targets = hosts.into_iter().zip(devices).map(|(host, device)| Target::of(host, device, partition));
+    Update::for_each(&update, targets.collect())
 }
 
 impl Target {
@@ -58,9 +56,11 @@ fn container_path(change: &Change<'_>) -> Option<ContainerPath> {
         Some(quoted) => Bytes::from(unquote(quoted)),
         None => named("X-Backend-Container-Path")?.clone(),
     };
-    // Names are text, as all of Swift's are.
-    let path = String::from_utf8_lossy(&path).into_owned();
-    ContainerPath::parse(path)
+    // Names are text, as all of Swift's are; what is none must not become the name of another container.
+    let text = std::str::from_utf8(&path).map_err(|error| {
+        Invalid::new("container_path", format!("{:?}: {error}", path.escape_ascii().to_string()))
+    });
+    text.and_then(|text| ContainerPath::parse(text.to_owned()))
         .inspect_err(|invalid| {
             tracing::error!(object = %change.object.path, %invalid, "the update goes to the container itself");
         })

@@ -6,7 +6,7 @@ use ssync_types::{
     HashPathConfig, ListingOp, Metadata, ObjectPath, PendingUpdate, Timestamp, python_integer,
 };
 
-use super::{Change, Target, Update};
+use super::{Change, Target, Update, sendable::sendable};
 use crate::fields::is_true;
 
 /// Containers over which the entries of one time are spread.
@@ -71,7 +71,7 @@ impl ExpirerQueue {
         headers.set("X-Content-Type", format!("text/plain;swift_expirer_bytes={}", entry.bytes));
         headers.set("X-Content-Type-Timestamp", entry.body.internal());
         let container = self.container_of_proxy(change, delete_at);
-        let Some(update) = self.update(change, ListingOp::Put, delete_at, &container, headers) else {
+        let Some(update) = self.update(change, ListingOp::Put, delete_at, &container, &headers) else {
             return Vec::new();
         };
         let partition = change.headers.get("X-Delete-At-Partition").map(Bytes::as_ref).unwrap_or_default();
@@ -81,7 +81,7 @@ impl ExpirerQueue {
         if targets.is_empty() {
             return vec![Update { target: None, update }];
         }
-        targets.into_iter().map(|target| Update { target: Some(target), update: update.clone() }).collect()
+        Update::for_each(&update, targets.into_iter().map(Some).collect())
     }
 
     /// The end of an old entry. It is in no hurry, so it is always kept for the updater.
@@ -93,7 +93,7 @@ impl ExpirerQueue {
         }
         let container = self.container(delete_at, &change.object.path);
         let headers = self.headers(change);
-        let update = self.update(change, ListingOp::Delete, delete_at, &container, headers)?;
+        let update = self.update(change, ListingOp::Delete, delete_at, &container, &headers)?;
         Some(Update { target: None, update })
     }
 
@@ -112,7 +112,7 @@ impl ExpirerQueue {
         op: ListingOp,
         delete_at: u64,
         container: &str,
-        headers: Metadata,
+        headers: &Metadata,
     ) -> Option<PendingUpdate> {
         let entry = format!("{}-", seconds(delete_at));
         let name = change.object.path.as_bytes().get(1..).unwrap_or_default();
@@ -128,7 +128,7 @@ impl ExpirerQueue {
             policy: change.object.partition.policy,
             op,
             path,
-            headers,
+            headers: sendable(headers),
             container_path: None,
             db_state: None,
         })

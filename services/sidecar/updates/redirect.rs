@@ -13,7 +13,7 @@ pub(super) fn redirect(answer: &Answer) -> Result<Option<ContainerPath>, String>
     if answer.is_true("X-Backend-Location-Is-Quoted") {
         path = unquote(&path);
     }
-    let path = String::from_utf8_lossy(&path).into_owned();
+    let path = String::from_utf8(path).map_err(|_| format!("the location {:?} is not UTF-8", shown()))?;
     let mut parts = path.splitn(4, '/');
     let (Some(""), Some(account), Some(container)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(format!("no container in the location {:?}", shown()));
@@ -56,6 +56,13 @@ mod tests {
         assert_eq!(asked("Location: /a/c%20d\r\n").unwrap(), "a/c%20d");
         let quoted = "Location: /a/c%20%E2%98%83/o\r\nX-Backend-Location-Is-Quoted: true\r\n";
         assert_eq!(asked(quoted).unwrap(), "a/c \u{2603}");
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_no_other_name() {
+        let time = "X-Backend-Redirect-Timestamp: 1700000000.00000\r\n";
+        let quoted = "Location: /a/c%FF/o\r\nX-Backend-Location-Is-Quoted: true\r\n";
+        assert!(asked(&format!("{quoted}{time}")).is_err());
     }
 
     #[test]

@@ -75,7 +75,11 @@ fn override_with(headers: &mut Metadata, sources: &[&Metadata]) {
         for source in sources {
             for (name, value) in source.iter().filter(|(name, _)| name.starts_with(prefix)) {
                 let own = name.as_bytes().get(prefix.len()..).unwrap_or_default();
-                headers.insert(HeaderName::canonical(&[b"x-", own].concat()), value.clone());
+                // The name may come from a disk, and be none.
+                match HeaderName::new(&[b"x-", own].concat()) {
+                    Ok(told) => headers.insert(told, value.clone()),
+                    Err(invalid) => tracing::warn!(%invalid, "an override of a container update is left out"),
+                }
             }
         }
     }

@@ -70,9 +70,12 @@ fn put(headers: &str, footers: &[(&str, &str)], previous: Option<Metadata>) -> P
     updates().plan_put(&asked.change(), &metadata(footers), &stored(previous))
 }
 
-/// A POST of time 1700000005 to an object that was stored at 1700000001 and changed at 1700000002.
 fn post(headers: &str, now: &[(&str, &str)], content_type: u64, previous: &[(&str, &str)]) -> Plan {
-    let asked = Asked::of("POST", headers);
+    updates().plan_post(&Asked::of("POST", headers).change(), &posted(now, content_type, previous))
+}
+
+/// A POST of time 1700000005 to an object that was stored at 1700000001 and changed at 1700000002.
+fn posted(now: &[(&str, &str)], content_type: u64, previous: &[(&str, &str)]) -> Posted {
     let mut before = metadata(&[
         ("Content-Type", "text/plain"),
         ("Content-Length", "5"),
@@ -91,7 +94,7 @@ fn post(headers: &str, now: &[(&str, &str)], content_type: u64, previous: &[(&st
         fragments: Vec::new(),
     };
     let body_type = "text/plain;swift_bytes=900".into();
-    updates().plan_post(&asked.change(), &Posted { info, previous: before, body_type })
+    Posted { info, previous: before, body_type }
 }
 
 /// The headers, but those that every update has.
@@ -160,6 +163,49 @@ fn what_has_no_server_is_kept() {
 }
 
 #[test]
+fn too_many_servers_are_left_to_the_updater() {
+    let names = |count: usize| vec!["10.0.0.1:6201"; count].join(",");
+    let targets = |count: usize| {
+        let (hosts, devices) = (names(count), vec!["sdc"; count].join(","));
+        let container = format!(
+            "X-Container-Host: {hosts}\r\nX-Container-Device: {devices}\r\nX-Container-Partition: 7\r\n"
+        );
+        let queue = format!(
+            "X-Delete-At: 1700009999\r\nX-Delete-At-Host: {hosts}\r\nX-Delete-At-Device: {devices}\r\n\
+             X-Delete-At-Partition: 5\r\nX-Delete-At-Container: 1699999999\r\n"
+        );
+        let plan = put(&format!("{container}{queue}"), &[], None);
+        [plan.listing, plan.queue]
+            .map(|updates| updates.into_iter().map(|update| update.target).collect::<Vec<_>>())
+    };
+    for told in targets(16) {
+        assert_eq!(told.len(), 16);
+        assert!(told.iter().all(Option::is_some));
+    }
+    assert_eq!(targets(17), [vec![None], vec![None]]);
+}
+
+#[test]
+fn what_cannot_be_sent_is_not_told() {
+    let asked = Asked::of("POST", CONTAINER);
+    let mut posted = posted(&[("Content-Type", "text/plain")], 1_700_000_001, &[]);
+    let override_of = |tail: &str| {
+        HeaderName::canonical(format!("X-Object-Sysmeta-Container-Update-Override-{tail}").as_bytes())
+    };
+    for tail in ["A: 1\r\nX-Evil", "B C", "D\0", "E:"] {
+        posted.previous.insert(override_of(tail), "1");
+    }
+    posted.previous.insert(override_of("Good"), "1");
+    posted.previous.insert(override_of("Broken"), "1\r\nX-Evil: 1");
+    posted.previous.set("ETag", "e\nX-Evil: 1");
+    let plan = updates().plan_post(&asked.change(), &posted);
+    let names: Vec<_> = told(&plan.listing[0]).into_iter().map(|(name, _)| name).collect();
+    let expected =
+        ["X-Content-Type", "X-Content-Type-Timestamp", "X-Good", "X-Meta-Timestamp", "X-Size", "X-Timestamp"];
+    assert_eq!(names, expected);
+}
+
+#[test]
 fn a_shard_is_told_instead_of_the_container() {
     let path = |headers: &str| {
         let plan = put(&format!("{CONTAINER}{headers}"), &[], None);
@@ -171,6 +217,8 @@ fn a_shard_is_told_instead_of_the_container() {
         "X-Backend-Container-Path: x/y\r\nX-Backend-Quoted-Container-Path: .shards_a/c%20%E2%98%83\r\n";
     assert_eq!(path(both), shard(".shards_a/c \u{2603}"));
     assert_eq!(path("X-Backend-Container-Path: no-container\r\n"), None);
+    // What is no text must not become another container's name.
+    assert_eq!(path("X-Backend-Quoted-Container-Path: .shards_a/c%FF\r\n"), None);
 }
 
 #[test]

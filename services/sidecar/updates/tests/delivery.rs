@@ -21,6 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn limits() -> Limits {
     Limits {
         deliveries: 3,
+        host_deliveries: 3,
         connect: SECOND,
         answer: 3 * SECOND,
         wait: SECOND / 10,
@@ -150,7 +151,8 @@ async fn what_is_too_many_is_kept_at_once() {
     let store = Arc::new(FakeStore::default());
     let (slow, mut requests) = server(CREATED, SECOND / 2).await;
     let deliveries = deliveries(store.clone());
-    deliveries.carry_out(listing(&[&slow, &slow, &slow, &slow])).await.unwrap();
+    deliveries.carry_out(listing(&[&slow, &slow, &slow, &slow, &slow])).await.unwrap();
+    // Two of them, and one file.
     assert_eq!(store.state().pending, [update(None).update]);
     deliveries.finish().await;
     for _ in 0..3 {
@@ -160,6 +162,21 @@ async fn what_is_too_many_is_kept_at_once() {
     deliveries.carry_out(listing(&[&slow])).await.unwrap();
     requests.recv().await.unwrap();
     assert_eq!(store.state().pending.len(), 1);
+}
+
+#[tokio::test]
+async fn a_silent_server_leaves_places_to_others() {
+    let store = Arc::new(FakeStore::default());
+    let (silent, mut unanswered) = server(CREATED, 1000 * SECOND).await;
+    let (quick, mut requests) = server(CREATED, Duration::ZERO).await;
+    let limits = Limits { host_deliveries: 2, ..limits() };
+    let deliveries = Deliveries::new(store.clone(), limits, CancellationToken::new());
+    deliveries.carry_out(listing(&[&silent, &silent, &silent, &quick])).await.unwrap();
+    requests.recv().await.unwrap();
+    for _ in 0..2 {
+        unanswered.recv().await.unwrap();
+    }
+    assert_eq!(store.state().pending, [update(None).update]);
 }
 
 #[tokio::test]
