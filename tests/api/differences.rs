@@ -54,18 +54,18 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         why: "the words of an error line of ssync; senders log them",
         covers: |stock, ours| match (error_line(stock), error_line(ours)) {
-            (Some((before, _)), Some((same, _))) => before == same && stock.1 == ours.1,
+            (Some(before), Some(same)) => before == same && stock.1 == ours.1,
             _ => false,
         },
     },
 ];
 
-/// What an answer to SSYNC holds before `:ERROR: 0 `, and what after it.
-fn error_line(answers: &Answers) -> Option<(&[u8], &[u8])> {
-    const MARK: &[u8] = b":ERROR: 0 ";
+/// What an answer to SSYNC holds up to the words of its error line. Those of a time limit depend on which process noticed first.
+fn error_line(answers: &Answers) -> Option<&[u8]> {
+    const MARKS: [&[u8]; 2] = [b":ERROR: 0 ", b":ERROR: 408 "];
     let body = &last(answers)?.body;
-    let at = body.windows(MARK.len()).position(|window| window == MARK)?;
-    Some(body.split_at(at))
+    let end_of = |mark: &[u8]| Some(body.windows(mark.len()).position(|window| window == mark)? + mark.len());
+    body.get(..MARKS.into_iter().find_map(end_of)?)
 }
 
 /// A case that differs.

@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result};
 
 use crate::step::Move;
 
-/// A server that says nothing for so long has nothing to say.
-const SILENCE_MAX: Duration = Duration::from_secs(6);
+/// A server that says nothing for so long has nothing to say, even on a busy machine.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// Asked after a request, to see whether the connection is still good for one.
 const PROBE: &[u8] = b"GET /healthcheck HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
