@@ -7,13 +7,14 @@ use tracing::Instrument as _;
 use crate::{
     Sidecar,
     access_log::AccessLog,
+    answer::Answer,
     http::{Exchange, HttpError, Response},
-    object_api, placement,
-    placement::Path,
+    object_api,
+    path::Path,
     replicate,
     sidecar::Shared,
     ssync_verb,
-    status::{HTML, plain_page},
+    status::{HTML, Refused, page},
     timing, trace,
 };
 
@@ -68,13 +69,13 @@ impl Sidecar {
     }
 
     /// What is checked of every request, before anything else.
-    fn check(&self, method: &str, path: &Path) -> Result<(), placement::Refused> {
+    fn check(&self, method: &str, path: &Path) -> Result<(), Refused> {
         if path.as_bytes().is_empty() || std::str::from_utf8(path.as_bytes()).is_err() {
             return Err(Box::new(Response::new(412, HTML, "Invalid UTF8 or contains NULL")));
         }
         match self.methods().any(|known| known == method) {
             true => Ok(()),
-            false => Err(Box::new(plain_page(405, ""))),
+            false => Err(Box::new(page(405, ""))),
         }
     }
 
@@ -123,24 +124,6 @@ async fn send(
         Err(error) => {
             log.broken(status, announced.unwrap_or_default(), exchange.bytes_sent(), &error);
             (status, Some(exchange.bytes_sent()), Err(error))
-        }
-    }
-}
-
-/// What became of a request.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    /// It is to be answered so.
-    Response(Response),
-    /// The handler has answered 200, and more.
-    Sent(Result<(), HttpError>),
-}
-
-impl Answer {
-    fn status(&self) -> u16 {
-        match self {
-            Self::Response(response) => response.status,
-            Self::Sent(_) => 200,
         }
     }
 }

@@ -5,9 +5,8 @@ use ssync_types::{FragmentIndex, Metadata, Timestamp, config_true, python_intege
 
 use crate::{
     http::Response,
-    placement::Refused,
     python_text::{latin1, repr},
-    status::{HTML, text},
+    status::{HTML, Refused, text},
 };
 
 /// An answer 400 with this text.

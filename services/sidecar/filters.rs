@@ -15,7 +15,7 @@ use ssync_store::Store;
 
 use crate::{
     http::{RequestHead, Response, ResponseBody},
-    placement::Path,
+    path::Path,
 };
 
 /// A filter, and what it is told.
@@ -63,7 +63,7 @@ impl Filters {
     ) -> Option<Response> {
         for filter in &self.0 {
             let answer = match filter {
-                Filter::Healthcheck(filter) => filter.answer(path),
+                Filter::Healthcheck(filter) => filter.answer(path).await,
                 Filter::Recon(filter) => filter.answer(store, path).await,
                 Filter::BackendRatelimit(filter) => filter.answer(statsd, head, path).await,
             };

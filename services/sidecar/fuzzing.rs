@@ -5,7 +5,7 @@ use ssync_types::Metadata;
 
 use crate::{
     http::{Chunked, Documents, HttpError, MimeHead, MimeStep, RequestHead, Step, head_length},
-    object_api::{Part, Ranges},
+    object_api::{Ranges, Wanted},
 };
 
 /// Beginnings are tried up to here: each costs as much as the whole.
@@ -119,11 +119,11 @@ pub fn range(data: &[u8]) {
     let Some(ranges) = ranges(data) else { return };
     // Files have lengths of 63 bits.
     for length in [0, 1, 10, 1000, u64::from(u32::MAX), i64::MAX as u64] {
-        let sent = ranges.part(length);
+        let sent = ranges.wanted(length);
         let parts = match &sent {
-            Part::Whole | Part::Nothing => continue,
-            Part::One(range) => std::slice::from_ref(range),
-            Part::Several(ranges) => {
+            Wanted::Whole | Wanted::Nothing => continue,
+            Wanted::One(range) => std::slice::from_ref(range),
+            Wanted::Several(ranges) => {
                 assert!(ranges.len() > 1, "several are more than one");
                 ranges
             }
@@ -137,7 +137,7 @@ pub fn range(data: &[u8]) {
             .collect();
         let again =
             self::ranges(format!("bytes={}", numbers.join(",")).as_bytes()).expect("ranges that we print");
-        assert_eq!(again.part(length), sent);
+        assert_eq!(again.wanted(length), sent);
     }
 }
 

@@ -18,4 +18,4 @@ pub(crate) use kept::kept_of_replication;
 pub(crate) use post::{check_delete_at, content_type_time, post};
 pub(crate) use put::put;
 #[cfg(any(test, fuzzing))]
-pub(crate) use range::{Part, Ranges};
+pub(crate) use range::{Ranges, Wanted};

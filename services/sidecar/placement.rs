@@ -1,8 +1,7 @@
 //! Where a request's object lives: device, partition and name from the path, the policy from a header (Swift:
 //! common/request_helpers.py get_name_and_placement, obj/server.py get_obj_name_and_placement).
 
-use bytes::Bytes;
-use ssync_protocol::{quote, unquote};
+use ssync_protocol::quote;
 use ssync_types::{
     DeviceName, Invalid, Metadata, ObjectPath, ObjectRef, Partition, PartitionRef, PolicyIndex,
     python_integer,
@@ -11,8 +10,9 @@ use ssync_types::{
 use crate::{
     Policies,
     http::Response,
+    path::Path,
     python_text::latin1,
-    status::{HTML, plain_page, text},
+    status::{HTML, Refused, page, text},
 };
 
 /// Names that begin with this byte are Swift's own.
@@ -20,45 +20,8 @@ const RESERVED: u8 = 0;
 /// Accounts that begin so may hold names of any kind.
 const AUTO_CREATE_ACCOUNT_PREFIX: &[u8] = b".";
 
-/// A request's path, decoded, without query.
-#[derive(Debug)]
-pub(crate) struct Path(Bytes);
-
-/// An answer that a check of the request gave. Boxed: it is rare, and much larger than what is well.
-pub(crate) type Refused = Box<Response>;
-
-impl Path {
-    /// The path of a request's target, which may be a whole URL (RFC 9112, 3.2.2).
-    pub(crate) fn of_target(target: &[u8]) -> Self {
-        let path = match find(target, b"://") {
-            Some(at) if !target.starts_with(b"/") => {
-                let rest = &target[at + 3..];
-                rest.iter().position(|&b| b == b'/').map_or(&b"/"[..], |slash| &rest[slash..])
-            }
-            _ => target,
-        };
-        // A `#` is no fragment's here: no client sends one (RFC 9110, 4.2.5), and Swift has names with it.
-        let path = path.split(|&b| b == b'?').next().unwrap_or_default();
-        Self(Bytes::from(unquote(path)))
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Quoted, for logs and texts.
-    pub(crate) fn quoted(&self) -> String {
-        // Quoting leaves ASCII alone.
-        String::from_utf8_lossy(&quote(&self.0)).into_owned()
-    }
-
-    fn invalid(&self) -> Refused {
-        Box::new(text(400, format!("Invalid path: {}", self.quoted())))
-    }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+fn invalid(path: &Path) -> Refused {
+    Box::new(text(400, format!("Invalid path: {}", path.quoted())))
 }
 
 /// The policy that a header names; 503 for one that is not there.
@@ -74,10 +37,10 @@ pub(crate) fn policy(headers: &Metadata, policies: &Policies) -> Result<PolicyIn
 /// `/device/partition/account/container/object`.
 pub(crate) fn object(path: &Path, headers: &Metadata, policies: &Policies) -> Result<ObjectRef, Refused> {
     let policy = policy(headers, policies)?;
-    let parts: Vec<&[u8]> = path.0.splitn(6, |&b| b == b'/').collect();
-    let [b"", device, partition, account, container, object] = parts[..] else { return Err(path.invalid()) };
+    let parts: Vec<&[u8]> = path.as_bytes().splitn(6, |&b| b == b'/').collect();
+    let [b"", device, partition, account, container, object] = parts[..] else { return Err(invalid(path)) };
     if [device, partition, account, container, object].iter().any(|part| part.is_empty()) {
-        return Err(path.invalid());
+        return Err(invalid(path));
     }
     let partition = partition_ref(device, partition, policy)?;
     check_reserved(account, container, object)?;
@@ -94,14 +57,14 @@ pub(crate) fn partition<'p>(
     with_rest: bool,
 ) -> Result<(PartitionRef, &'p [u8]), Refused> {
     let policy = policy(headers, policies)?;
-    let parts: Vec<&[u8]> = path.0.splitn(4, |&b| b == b'/').collect();
+    let parts: Vec<&[u8]> = path.as_bytes().splitn(4, |&b| b == b'/').collect();
     let (device, partition, rest) = match parts[..] {
         [b"", device, partition] => (device, partition, &b""[..]),
         [b"", device, partition, rest] if with_rest || rest.is_empty() => (device, partition, rest),
-        _ => return Err(path.invalid()),
+        _ => return Err(invalid(path)),
     };
     if device.is_empty() || partition.is_empty() {
-        return Err(path.invalid());
+        return Err(invalid(path));
     }
     Ok((partition_ref(device, partition, policy)?, rest))
 }
@@ -120,7 +83,7 @@ fn partition_ref(device: &[u8], partition: &[u8], policy: PolicyIndex) -> Result
     // To Swift, too, a name that no device can have is a device that is not mounted (constraints.py check_drive).
     let device = String::from_utf8_lossy(device)
         .parse::<DeviceName>()
-        .map_err(|_| Box::new(plain_page(507, &String::from_utf8_lossy(device))))?;
+        .map_err(|_| Box::new(page(507, &String::from_utf8_lossy(device))))?;
     Ok(PartitionRef { device, partition: Partition::new(number), policy, fragment: None })
 }
 

@@ -5,9 +5,10 @@ use ssync_types::{Rehash, Suffix};
 
 use crate::{
     http::{RequestHead, Response},
-    placement::{self, Path, Refused},
+    path::Path,
+    placement,
     sidecar::Shared,
-    status::{HTML, refused},
+    status::{HTML, Refused, refused},
 };
 
 /// `pickle.dumps(None, protocol=2)`.

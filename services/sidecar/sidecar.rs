@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Policies, SidecarConfig,
+    container_updates::{Deliveries, ExpirerQueue, Limits as UpdateLimits, Updates},
     filters::Filters,
     http::{Connection, Exchange, HttpError, Limits},
     status,
-    updates::{Deliveries, ExpirerQueue, Limits as UpdateLimits, Updates},
 };
 
 /// Most container updates under way.

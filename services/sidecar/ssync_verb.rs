@@ -24,13 +24,13 @@ use tokio::sync::mpsc;
 
 use crate::{
     PolicyKind,
-    dispatch::Answer,
+    answer::Answer,
     fields::fragment_index,
     http::{Exchange, HttpError, Response, ResponseBody},
+    path::Path,
     placement,
-    placement::{Path, Refused},
     sidecar::Shared,
-    status::{HTML, refused, text},
+    status::{HTML, Refused, refused, text},
 };
 use fault::Fault;
 use input::Input;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ssync_statsd::Statsd;
 
-use crate::{Policies, http::RequestHead, placement, placement::Path};
+use crate::{Policies, http::RequestHead, path::Path, placement};
 
 /// The metric with labels (Swift: obj/server.py LABELED_METRIC_NAME).
 const LABELED: &str = "swift_object_server_request_timing";

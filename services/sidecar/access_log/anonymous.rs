@@ -1,12 +1,11 @@
 //! Fields that are logged as a digest (Swift: common/utils/logs.py StrAnonymizer).
 
-use std::fmt::Write as _;
-
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 
 use super::format::BadFormat;
+use crate::hex::hex;
 
 /// Digests fields, with a salt in front.
 #[derive(Debug, Clone)]
@@ -21,12 +20,12 @@ impl Anonymizer {
     /// By a method of Python's hashlib, as far as it is here.
     pub(super) fn new(method: &str, salt: &str) -> Result<Self, BadFormat> {
         let (name, digest): (_, fn(&str, &str) -> String) = match method.to_ascii_lowercase().as_str() {
-            "md5" => ("MD5", hex::<Md5>),
-            "sha1" => ("SHA1", hex::<Sha1>),
-            "sha224" => ("SHA224", hex::<Sha224>),
-            "sha256" => ("SHA256", hex::<Sha256>),
-            "sha384" => ("SHA384", hex::<Sha384>),
-            "sha512" => ("SHA512", hex::<Sha512>),
+            "md5" => ("MD5", salted::<Md5>),
+            "sha1" => ("SHA1", salted::<Sha1>),
+            "sha224" => ("SHA224", salted::<Sha224>),
+            "sha256" => ("SHA256", salted::<Sha256>),
+            "sha384" => ("SHA384", salted::<Sha384>),
+            "sha512" => ("SHA512", salted::<Sha512>),
             _ => return Err(BadFormat::Digest(method.to_owned())),
         };
         Ok(Self { name, digest, salt: salt.to_owned() })
@@ -44,19 +43,15 @@ impl Anonymizer {
 
 impl Default for Anonymizer {
     fn default() -> Self {
-        Self { name: "MD5", digest: hex::<Md5>, salt: String::new() }
+        Self { name: "MD5", digest: salted::<Md5>, salt: String::new() }
     }
 }
 
-fn hex<D: md5::Digest>(salt: &str, text: &str) -> String {
+fn salted<D: md5::Digest>(salt: &str, text: &str) -> String {
     let mut digest = D::new();
     digest.update(salt);
     digest.update(text);
-    digest.finalize().iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(&digest.finalize())
 }
 
 #[cfg(test)]

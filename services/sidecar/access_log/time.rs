@@ -2,25 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::http::{SECONDS_PER_DAY, civil, clock};
+use crate::calendar::{SECONDS_PER_DAY, civil, clock, month_name, short, weekday, weekday_name};
 
-/// From Thursday on, which the epoch began with.
-const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const EPOCH_WEEKDAY: u64 = 4;
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 /// The directives of strftime that Swift lets through.
 const DIRECTIVES: &str = "aAbBcdHIjmMpSUwWxXyYZ";
 
@@ -83,12 +66,7 @@ fn directive_of(directive: char, seconds: u64) -> String {
     let days = seconds / SECONDS_PER_DAY;
     let (year, month, day) = civil(days);
     let (hour, minute, second) = clock(seconds);
-    let weekday = (days + EPOCH_WEEKDAY) % 7;
-    let named = |names: &[&'static str], at: u64| {
-        usize::try_from(at).ok().and_then(|at| names.get(at)).copied().unwrap_or_default()
-    };
-    let short = |name: &'static str| name.get(..3).unwrap_or(name);
-    let (weekday_name, month_name) = (named(&WEEKDAYS, weekday), named(&MONTHS, month.saturating_sub(1)));
+    let (weekday, weekday_name, month_name) = (weekday(days), weekday_name(days), month_name(month));
     let day_of_year = 1 + days.saturating_sub(days_until(year, days));
     let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
     match directive {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     http::Response,
-    placement::Path,
+    path::Path,
     status::{PLAIN, text},
 };
 
@@ -19,12 +19,38 @@ impl Healthcheck {
         Self { disable_path }
     }
 
-    pub(super) fn answer(&self, path: &Path) -> Option<Response> {
-        let disabled = || self.disable_path.as_ref().is_some_and(|path| path.exists());
-        match path.as_bytes() {
-            b"/healthcheck" if disabled() => Some(text(503, "DISABLED BY FILE")),
-            b"/healthcheck" => Some(Response::new(200, PLAIN, "OK")),
-            _ => None,
+    pub(super) async fn answer(&self, path: &Path) -> Option<Response> {
+        if path.as_bytes() != b"/healthcheck" {
+            return None;
         }
+        Some(match self.is_disabled().await {
+            true => text(503, "DISABLED BY FILE"),
+            false => Response::new(200, PLAIN, "OK"),
+        })
+    }
+
+    /// A disk that is slow to tell must hold up nobody else.
+    async fn is_disabled(&self) -> bool {
+        let Some(path) = self.disable_path.clone() else { return false };
+        tokio::task::spawn_blocking(move || path.exists()).await.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_disables_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("disabled");
+        let asked = Path::of_target(b"/healthcheck");
+        let status = async |filter: &Healthcheck| filter.answer(&asked).await.map(|response| response.status);
+        let filter = Healthcheck::new(Some(file.clone()));
+        assert_eq!(status(&filter).await, Some(200));
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(status(&filter).await, Some(503));
+        assert_eq!(status(&Healthcheck::new(None)).await, Some(200));
+        assert!(filter.answer(&Path::of_target(b"/healthcheck/")).await.is_none());
     }
 }

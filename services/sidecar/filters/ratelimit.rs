@@ -17,8 +17,8 @@ use ssync_types::DeviceName;
 
 use crate::{
     http::{RequestHead, Response},
-    placement::Path,
-    status::plain_page,
+    path::Path,
+    status::page,
 };
 
 /// The status of a request too many.
@@ -71,7 +71,7 @@ impl Ratelimit {
             return None;
         }
         statsd.increment("backend.ratelimit");
-        Some(plain_page(TOO_MANY, ""))
+        Some(page(TOO_MANY, ""))
     }
 
     /// Reads the file again when it is time to. The one request that finds that it is waits for it.

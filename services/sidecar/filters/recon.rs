@@ -5,20 +5,19 @@ mod devices;
 mod files;
 mod gate;
 mod host;
-mod json;
 mod question;
 
 use std::{path::PathBuf, sync::Arc};
 
 use files::Digests;
 use gate::{Gate, Shut, WAIT_MAX};
-use json::Json;
 use question::{Asked, question};
 use ssync_store::Store;
 
 use crate::{
     http::Response,
-    placement::Path,
+    path::Path,
+    python_json::Json,
     status::{PLAIN, text},
 };
 

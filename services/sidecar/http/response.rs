@@ -6,8 +6,7 @@ use bytes::Bytes;
 use ssync_store::Body;
 use ssync_types::Timestamp;
 
-use super::http_date;
-use crate::status::reason_phrase;
+use super::{http_date, reason::reason_phrase};
 
 /// An answer.
 #[derive(Debug)]

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use ssync_types::{Metadata, ObjectPath, Timestamp};
 
 use crate::fields::{bad, integer, is_true};
-use crate::{Constraints, placement::Refused, status::text};
+use crate::{
+    Constraints,
+    status::{Refused, text},
+};
 
 const META_PREFIX: &str = "x-object-meta-";
 /// Swift knows no later time.

@@ -4,11 +4,12 @@ use ssync_types::{Metadata, ObjectDelete, ReadOptions, Reason, Refusal, Timestam
 
 use crate::fields::{next_part_power, timestamp};
 use crate::{
+    container_updates::Change,
     http::{RequestHead, Response, ResponseBody},
-    placement::{self, Path, Refused},
+    path::Path,
+    placement,
     sidecar::Shared,
-    status::{HTML, plain_page, refused},
-    updates::Change,
+    status::{HTML, Refused, page, refused},
 };
 
 /// A time at which nothing expires: what a request asks for that names a part of a second.
@@ -32,7 +33,7 @@ pub(crate) async fn delete(shared: &Shared, request: &RequestHead, path: &Path) 
     updated.map_err(|refusal| Box::new(refused(&refusal, &drive)))?;
     let response = match deleted.existed || if_delete_at.is_some() {
         true => Response::bare(204, ResponseBody::None).with("Content-Type", HTML),
-        false => plain_page(404, ""),
+        false => page(404, ""),
     };
     Ok(with_newest(response, deleted.timestamp, deleted.previous.as_ref()))
 }
@@ -52,11 +53,11 @@ async fn not_deleted(shared: &Shared, delete: ObjectDelete, refusal: Refusal) ->
         (Reason::PreconditionFailed, _, _) => {
             Response::new(412, HTML, "X-If-Delete-At and X-Delete-At do not match")
         }
-        (Reason::Conflict, _, Some(_)) => plain_page(409, ""),
+        (Reason::Conflict, _, Some(_)) => page(409, ""),
         (Reason::Conflict, Some(newest), None) => {
             let options = ReadOptions { open_expired: true, ..ReadOptions::default() };
             let here = shared.store.head_object(delete.object, options).await.ok();
-            with_newest(plain_page(409, ""), newest, here.as_ref().map(|info| &info.metadata))
+            with_newest(page(409, ""), newest, here.as_ref().map(|info| &info.metadata))
         }
         _ => refused(&refusal, &drive),
     }

@@ -10,15 +10,17 @@ use super::{
     kept::shown,
     multipart::Multipart,
     preferences::fragment_preferences,
-    range::{Part, Ranges, within},
+    range::{Ranges, Wanted, within},
 };
 use crate::{
     PolicyKind,
     fields::{is_true, names, read_timestamp},
     http::{RequestHead, Response, ResponseBody, http_date},
-    placement::{self, Path, Refused},
+    path::Path,
+    placement,
+    python_json::Json,
     sidecar::Shared,
-    status::{page, refused},
+    status::{Refused, page_text, refused},
 };
 
 /// Of an object that has none to tell.
@@ -103,19 +105,19 @@ impl<'r> Reading<'r> {
             let nothing = ResponseBody::LengthOnly(0);
             return Ok(Some(found(self.shared, Place::First, status, &info, nothing)));
         }
-        match self.part(&info) {
-            Part::Whole => self.send(Vec::new(), &info).await,
-            Part::One(range) => self.send(vec![range], &info).await,
-            Part::Several(ranges) => self.send(ranges, &info).await,
-            Part::Nothing => Ok(Some(self.unsatisfiable(&info))),
+        match self.wanted(&info) {
+            Wanted::Whole => self.send(Vec::new(), &info).await,
+            Wanted::One(range) => self.send(vec![range], &info).await,
+            Wanted::Several(ranges) => self.send(ranges, &info).await,
+            Wanted::Nothing => Ok(Some(self.unsatisfiable(&info))),
         }
     }
 
-    fn part(&self, info: &ObjectInfo) -> Part {
+    fn wanted(&self, info: &ObjectInfo) -> Wanted {
         let is_whole = self.whole_if_present.iter().any(|name| info.metadata.get(name).is_some());
         match &self.ranges {
-            Some(ranges) if !is_whole => ranges.part(info.content_length),
-            _ => Part::Whole,
+            Some(ranges) if !is_whole => ranges.wanted(info.content_length),
+            _ => Wanted::Whole,
         }
     }
 
@@ -172,7 +174,7 @@ impl<'r> Reading<'r> {
 
     fn unsatisfiable(&self, info: &ObjectInfo) -> Response {
         let content_range = format!("bytes */{}", info.content_length);
-        let body = ResponseBody::Page(page(416, "").into());
+        let body = ResponseBody::Page(page_text(416, "").into());
         found(self.shared, Place::First, 416, info, body).with("Content-Range", content_range)
     }
 
@@ -230,12 +232,11 @@ fn found(shared: &Shared, length: Place, status: u16, info: &ObjectInfo, body: R
 }
 
 /// Which fragments are here: `{"0000000010.00000": [1, 3]}`.
-fn fragments(sets: &[FragmentSet]) -> String {
-    let set = |set: &FragmentSet| {
-        let indexes: Vec<String> = set.indexes.iter().map(ToString::to_string).collect();
-        format!("\"{}\": [{}]", set.timestamp.internal(), indexes.join(", "))
-    };
-    format!("{{{}}}", sets.iter().map(set).collect::<Vec<_>>().join(", "))
+fn fragments(sets: &[FragmentSet]) -> Vec<u8> {
+    let indexes =
+        |set: &FragmentSet| -> Json { set.indexes.iter().map(|index| Json::of(index.get())).collect() };
+    let json: Json = sets.iter().map(|set| (set.timestamp.internal(), indexes(set))).collect();
+    json.python()
 }
 
 /// What nobody can know before: the keys of the standard library's hashers are random.

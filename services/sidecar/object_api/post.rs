@@ -7,13 +7,14 @@ use super::{
     kept::{is_sys, kept_of_post},
 };
 use crate::{
+    container_updates::{Change, listed_content_type},
     fields::{bad, has, integer, is_true, next_part_power, timestamp},
     http::{RequestHead, Response},
-    placement::{self, Path, Refused},
+    path::Path,
+    placement,
     python_text::timestamp_problem,
     sidecar::Shared,
-    status::{plain_page, refused},
-    updates::{Change, listed_content_type},
+    status::{Refused, page, refused},
 };
 
 /// Replaces an object's metadata.
@@ -38,7 +39,7 @@ pub(crate) async fn post(shared: &Shared, request: &RequestHead, path: &Path) ->
     let change = Change { request, path, headers, object: &object, timestamp };
     let updated = shared.updates.after_post(&change, &posted).await;
     updated.map_err(|refusal| Box::new(refused(&refusal, &drive)))?;
-    let mut response = plain_page(202, "").with("X-Backend-Content-Type", listed_content_type(&posted));
+    let mut response = page(202, "").with("X-Backend-Content-Type", listed_content_type(&posted));
     for (name, value) in posted.previous.iter().filter(|(name, _)| is_sys(name)) {
         response = response.with_name(name.as_bytes(), value.clone());
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use ssync_types::{FragmentIndex, FragmentPreference, Metadata, Timestamp, python_integer};
 
 use crate::fields::bad;
-use crate::placement::Refused;
+use crate::status::Refused;
 
 const HEADER: &str = "X-Backend-Fragment-Preferences";
 /// Most preferences taken, and most indexes in one: a proxy names each time and fragment that it has seen, which are few.

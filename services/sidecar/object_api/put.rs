@@ -8,13 +8,14 @@ use super::{
 };
 use crate::{
     PolicyKind,
+    container_updates::Change,
     fields::{bad, fragment_index, integer, is_true, next_part_power, timestamp},
     http::{Exchange, Response},
-    placement::{self, Path, Refused},
+    path::Path,
+    placement,
     python_text::repr,
     sidecar::Shared,
-    status::{HTML, refused},
-    updates::Change,
+    status::{HTML, Refused, refused},
 };
 
 mod etag;

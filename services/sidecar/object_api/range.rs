@@ -26,7 +26,7 @@ enum Spec {
 
 /// What a header asks for of an object of a certain length.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum Wanted {
     /// All of it, as if there were no header.
     Whole,
     /// These bytes; the object has them all.
@@ -58,15 +58,15 @@ impl Ranges {
     }
 
     /// What is to be sent of an object of `length` bytes.
-    pub(crate) fn part(&self, length: u64) -> Part {
+    pub(crate) fn wanted(&self, length: u64) -> Wanted {
         let parts: Vec<ByteRange> = self.0.iter().filter_map(|spec| spec.within(length)).collect();
         match parts[..] {
-            [] => Part::Nothing,
-            _ if is_abuse(&parts) => Part::Nothing,
+            [] => Wanted::Nothing,
+            _ if is_abuse(&parts) => Wanted::Nothing,
             // The last bytes of nothing: no Content-Range can be written for them.
-            _ if length == 0 => Part::Whole,
-            [range] => Part::One(range),
-            _ => Part::Several(parts),
+            _ if length == 0 => Wanted::Whole,
+            [range] => Wanted::One(range),
+            _ => Wanted::Several(parts),
         }
     }
 }
@@ -138,17 +138,17 @@ fn digits(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn part(header: &'static str, length: u64) -> Part {
+    fn wanted(header: &'static str, length: u64) -> Wanted {
         let mut headers = Metadata::new();
         headers.set("Range", header);
-        Ranges::of(&headers).map_or(Part::Whole, |ranges| ranges.part(length))
+        Ranges::of(&headers).map_or(Wanted::Whole, |ranges| ranges.wanted(length))
     }
 
     #[test]
     fn finds_the_bytes_that_swift_finds() {
-        let one = |first, last| Part::One(ByteRange { first, last });
+        let one = |first, last| Wanted::One(ByteRange { first, last });
         let several = |ranges: &[(u64, u64)]| {
-            Part::Several(ranges.iter().map(|&(first, last)| ByteRange { first, last }).collect())
+            Wanted::Several(ranges.iter().map(|&(first, last)| ByteRange { first, last }).collect())
         };
         let vectors = [
             ("bytes=1-2", 5, one(1, 2)),
@@ -159,22 +159,22 @@ mod tests {
             ("BYTES= 1 - 2", 5, one(1, 2)),
             ("bytes=1-99999999999999999999", 5, one(1, 4)),
             ("bytes=0-1,7-", 5, one(0, 1)),
-            ("bytes=5-", 5, Part::Nothing),
-            ("bytes=5-9", 5, Part::Nothing),
-            ("bytes=-0", 5, Part::Nothing),
-            ("bytes=99999999999999999999-", 5, Part::Nothing),
-            ("bytes=9-,8-", 5, Part::Nothing),
+            ("bytes=5-", 5, Wanted::Nothing),
+            ("bytes=5-9", 5, Wanted::Nothing),
+            ("bytes=-0", 5, Wanted::Nothing),
+            ("bytes=99999999999999999999-", 5, Wanted::Nothing),
+            ("bytes=9-,8-", 5, Wanted::Nothing),
             ("bytes=0-1,3-3,9-9", 5, several(&[(0, 1), (3, 3)])),
             ("bytes=-1,0-0", 5, several(&[(4, 4), (0, 0)])),
             ("bytes=+1-2", 5, one(1, 2)),
             ("bytes=1_0-", 50, one(10, 49)),
-            ("bytes=-2", 0, Part::Whole),
-            ("bytes=-1,-2", 0, Part::Whole),
-            ("bytes=0-", 0, Part::Nothing),
-            ("bytes=-0", 0, Part::Nothing),
+            ("bytes=-2", 0, Wanted::Whole),
+            ("bytes=-1,-2", 0, Wanted::Whole),
+            ("bytes=0-", 0, Wanted::Nothing),
+            ("bytes=-0", 0, Wanted::Nothing),
         ];
         for (header, length, expected) in vectors {
-            assert_eq!(part(header, length), expected, "{header} of {length}");
+            assert_eq!(wanted(header, length), expected, "{header} of {length}");
         }
     }
 
@@ -183,9 +183,9 @@ mod tests {
         let asked = |ranges: Vec<String>| {
             let mut headers = Metadata::new();
             headers.set("Range", format!("bytes={}", ranges.join(",")));
-            match Ranges::of(&headers).unwrap().part(5000) {
-                Part::Several(ranges) => ranges.len(),
-                Part::Nothing => 0,
+            match Ranges::of(&headers).unwrap().wanted(5000) {
+                Wanted::Several(ranges) => ranges.len(),
+                Wanted::Nothing => 0,
                 other => panic!("{other:?}"),
             }
         };
@@ -233,7 +233,7 @@ mod tests {
             "bytes=1-2_0",
             "bytes=\u{663}-",
         ] {
-            assert_eq!(part(header, 5), Part::Whole, "{header}");
+            assert_eq!(wanted(header, 5), Wanted::Whole, "{header}");
         }
     }
 }

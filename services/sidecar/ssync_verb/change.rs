@@ -10,7 +10,8 @@ use crate::{
     object_api::{
         BodyLength, check_creation, check_delete_at, check_metadata, content_type_time, kept_of_replication,
     },
-    placement::{self, Refused},
+    placement,
+    status::Refused,
 };
 
 /// An update whose body, if it is a PUT, is still to be read.

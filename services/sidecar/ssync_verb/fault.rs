@@ -6,7 +6,7 @@ use ssync_types::{Invalid, Reason, Refusal};
 use super::session_log::SessionLog;
 use crate::{
     http::HttpError,
-    status::{page, status_of},
+    status::{page_text, status_of},
 };
 
 /// Why a conversation ended early.
@@ -82,7 +82,7 @@ fn is_page(reason: Reason) -> bool {
 fn refused_line(refusal: &Refusal, drive: &str) -> ErrorLine {
     let status = status_of(refusal.reason);
     match refusal.reason {
-        reason if is_page(reason) => ErrorLine::body(status, page(status, drive)),
+        reason if is_page(reason) => ErrorLine::body(status, page_text(status, drive)),
         Reason::IdleTimeout => ErrorLine::text(status, &refusal.message),
         _ => ErrorLine::text(0, &refusal.message),
     }

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::{confirms::Confirms, fault::Fault, session_log::SessionLog};
 use crate::{
     http::{Response, ResponseBody},
-    status::{page, status_of},
+    status::{page_text, status_of},
 };
 
 /// Most updates that wait for their results, whatever the receiver would allow.
@@ -221,7 +221,7 @@ fn failure(method: SubMethod, outcome: &Outcome) -> Option<(u16, String)> {
             status => return Some((status, refusal.message.clone())),
         },
     };
-    Some((status, page(status, "")))
+    Some((status, page_text(status, "")))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::json::Json;
+use crate::python_json::Json;
 
 /// Largest file that is read.
 const FILE_BYTES_MAX: u64 = 16 << 20;

@@ -3,7 +3,8 @@
 use serde_json::Value;
 use ssync_types::{DeviceSurvey, EntryState, MountPoint, SurveyedEntry, Usage};
 
-use super::{ReconConfig, json::Json};
+use super::ReconConfig;
+use crate::python_json::Json;
 
 /// All names in the folder of devices, those that are no devices too.
 pub(super) fn names(config: &ReconConfig, survey: Result<DeviceSurvey, String>) -> Json {

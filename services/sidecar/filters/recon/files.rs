@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fmt::Write as _,
     fs::{File, Metadata},
     io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
@@ -14,7 +13,7 @@ use std::{
 use md5::{Digest as _, Md5};
 use serde_json::Value;
 
-use super::json::Json;
+use crate::{hex::hex, python_json::Json};
 
 const READ_BYTES: usize = 64 * 1024;
 
@@ -93,11 +92,7 @@ fn md5(mut file: File) -> io::Result<String> {
             length => digest.update(buffer.get(..length).unwrap_or_default()),
         }
     }
-    Ok(digest.finalize().iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
+    Ok(hex(&digest.finalize()))
 }
 
 #[cfg(test)]

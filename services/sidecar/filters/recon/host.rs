@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::json::Json;
+use crate::python_json::Json;
 
 /// `/proc/meminfo`, word for word.
 pub(super) fn memory() -> io::Result<Json> {

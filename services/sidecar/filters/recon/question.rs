@@ -8,8 +8,8 @@ use super::{
     cache::File,
     devices::{mounted, quarantined, unmounted, usage},
     host,
-    json::Json,
 };
+use crate::python_json::Json;
 
 /// Keys of a replicator's last pass.
 const REPLICATION: &[&str] = &["replication_time", "replication_stats", "replication_last"];

@@ -1,7 +1,7 @@
 //! Dates as clients write them. Swift reads whatever Python's email.utils.parsedate takes for a date: HTTP's three forms,
 //! and others.
 
-use super::{MONTHS, SECONDS_PER_DAY, WEEKDAYS, civil, days_before};
+use crate::calendar::{MONTHS, SECONDS_PER_DAY, WEEKDAYS, civil, days_before, short};
 
 /// Seconds since the epoch of a date; `None` for what is no date. A time before the epoch is the epoch: nothing is older.
 /// Like Swift, takes every time for GMT, whatever zone stands behind it.
@@ -18,7 +18,7 @@ pub(crate) fn parse_date(text: &str) -> Option<u64> {
 fn fields(text: &str) -> Option<[&str; 4]> {
     let mut words: Vec<&str> = text.split_whitespace().collect();
     let first = *words.first()?;
-    if first.ends_with(',') || WEEKDAYS.iter().any(|day| first.eq_ignore_ascii_case(day)) {
+    if first.ends_with(',') || WEEKDAYS.iter().any(|day| first.eq_ignore_ascii_case(short(day))) {
         words.remove(0);
     } else if let Some((_, rest)) = first.rsplit_once(',') {
         words.splice(..1, [rest]);
@@ -50,25 +50,10 @@ fn fields(text: &str) -> Option<[&str; 4]> {
     Some([day, month, year, time].map(|word| word.strip_suffix(',').unwrap_or(word)))
 }
 
-const LONG_MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
 fn month_number(name: &str) -> Option<u64> {
-    let is_it = |month: &&str| name.eq_ignore_ascii_case(month);
-    let short = MONTHS.iter().position(&is_it);
-    short.or_else(|| LONG_MONTHS.iter().position(is_it)).map(|index| index as u64 + 1)
+    let is_it =
+        |month: &&'static str| name.eq_ignore_ascii_case(month) || name.eq_ignore_ascii_case(short(month));
+    MONTHS.iter().position(is_it).map(|index| index as u64 + 1)
 }
 
 /// `08:49:37`; without seconds; or with dots.

@@ -5,7 +5,7 @@ use ssync_types::Metadata;
 
 use crate::{
     fields::{bad, etags, normal_etag},
-    placement::Refused,
+    status::Refused,
 };
 
 const MD5_DIGITS: usize = 32;

@@ -1,16 +1,14 @@
 //! The footers of a PUT: metadata that is known when the body has been sent (Swift: obj/server.py _parse_footer).
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use serde_json::Value;
 use ssync_types::{HeaderName, Metadata};
 
 use crate::{
+    hex::hex,
     http::{MimeHead, Response},
-    placement::Refused,
-    status::HTML,
+    status::{HTML, Refused},
 };
 
 /// Most bytes of the document: as many as a request's headers may have.
@@ -38,7 +36,7 @@ pub(super) fn parse(head: &MimeHead, body: &[u8]) -> Result<Metadata, Refused> {
     };
     let mut footers = Metadata::new();
     for (name, value) in fields {
-        let name = latin1(&name).and_then(|name| HeaderName::new(&name).ok()).ok_or_else(invalid)?;
+        let name = header_bytes(&name).and_then(|name| HeaderName::new(&name).ok()).ok_or_else(invalid)?;
         if value != Value::Null {
             footers.insert(name, header_value(&value).ok_or_else(invalid)?);
         }
@@ -46,18 +44,10 @@ pub(super) fn parse(head: &MimeHead, body: &[u8]) -> Result<Metadata, Refused> {
     Ok(footers)
 }
 
-fn hex(digest: &[u8]) -> String {
-    digest.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
 /// A value as Python would send it in a header. Lists and objects are none, nor is what would break a line.
 fn header_value(value: &Value) -> Option<Bytes> {
     let value = match value {
-        Value::String(text) => latin1(text)?,
+        Value::String(text) => header_bytes(text)?,
         Value::Bool(true) => b"True".to_vec(),
         Value::Bool(false) => b"False".to_vec(),
         Value::Number(number) => number.to_string().into_bytes(),
@@ -68,7 +58,7 @@ fn header_value(value: &Value) -> Option<Bytes> {
 }
 
 /// The bytes of a header, which JSON carries as one character each (Swift: WSGI strings).
-fn latin1(text: &str) -> Option<Vec<u8>> {
+fn header_bytes(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
 }
 

@@ -14,8 +14,7 @@ use super::footer::{self, FOOTER_BYTES_MAX, said};
 use crate::{
     fields::is_true,
     http::{Documents, Exchange, HttpError, MimeHead, MimeStep},
-    placement::Refused,
-    status::{plain_page, text},
+    status::{Refused, page, text},
 };
 
 /// Most bytes behind the last document that matters.
@@ -154,7 +153,7 @@ impl<'e, 'c> Intake<'e, 'c> {
     pub(super) fn in_time<T>(&mut self, read: Result<Result<T, Refused>, Elapsed>) -> Result<T, Refused> {
         read.unwrap_or_else(|_| {
             self.exchange.give_up();
-            Err(Box::new(plain_page(408, "")))
+            Err(Box::new(page(408, "")))
         })
     }
 
@@ -197,7 +196,7 @@ impl<'e, 'c> Intake<'e, 'c> {
             self.read_to_end().await?;
             match head.get("X-Document") {
                 Some(b"put commit") => Ok(()),
-                _ => Err(Box::new(plain_page(500, ""))),
+                _ => Err(Box::new(page(500, ""))),
             }
         };
         let read = timeout(patience, read).await;
@@ -220,8 +219,8 @@ async fn read(exchange: &mut Exchange<'_>) -> Result<Option<Bytes>, Refused> {
 /// The answer to a body that broke off.
 fn broken(error: &HttpError) -> Refused {
     Box::new(match error {
-        HttpError::Timeout => plain_page(408, ""),
+        HttpError::Timeout => page(408, ""),
         HttpError::Malformed { status, text: problem } => text(*status, *problem),
-        HttpError::Closed | HttpError::Disconnected | HttpError::Io(_) => plain_page(499, ""),
+        HttpError::Closed | HttpError::Disconnected | HttpError::Io(_) => page(499, ""),
     })
 }

@@ -5,7 +5,11 @@ use ssync_types::{BodyEnd, BodyEvent, Metadata, PutStep, Reason, Refusal, Stored
 use tokio::time::{Instant, timeout_at};
 
 use super::{Request, etag::Expected, intake::Intake};
-use crate::{object_api::kept::kept_of_footers, placement::Refused, sidecar::Shared, status::plain_page};
+use crate::{
+    object_api::kept::kept_of_footers,
+    sidecar::Shared,
+    status::{Refused, page},
+};
 
 /// An upload that was let in, and where its body comes from.
 pub(super) struct Transfer<'t, 'e, 'c> {
@@ -81,7 +85,7 @@ impl Transfer<'_, '_, '_> {
             }
             let (bytes, taken) = intake.in_time(data)?;
             if request.put.content_length.is_some_and(|announced| announced != bytes) {
-                return Err(Box::new(plain_page(499, "")));
+                return Err(Box::new(page(499, "")));
             }
             let device = &request.put.object.partition.device;
             shared.statsd.transfer_rate(format_args!("PUT.{device}.timing"), taken, bytes);
@@ -89,7 +93,7 @@ impl Transfer<'_, '_, '_> {
             let etag = match Expected::of(&request.headers, &footers) {
                 Expected::Anything => None,
                 Expected::Md5(etag) => Some(etag),
-                Expected::Nothing => return Err(Box::new(plain_page(422, ""))),
+                Expected::Nothing => return Err(Box::new(page(422, ""))),
             };
             Ok((BodyEnd::Complete { etag, footers: kept_of_footers(&footers) }, footers))
         };

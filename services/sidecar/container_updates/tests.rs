@@ -7,7 +7,7 @@ use ssync_types::{
 };
 
 use super::*;
-use crate::{http::RequestHead, placement::Path};
+use crate::{http::RequestHead, path::Path};
 
 mod delivery;
 

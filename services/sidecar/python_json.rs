@@ -11,23 +11,23 @@ use serde_json::{
 
 /// A value whose maps have their keys in the order that they were given in: swift-recon prints them so.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Json {
+pub(crate) enum Json {
     Value(Value),
     Map(Vec<(String, Json)>),
     List(Vec<Json>),
 }
 
 impl Json {
-    pub(super) fn of(value: impl Into<Value>) -> Self {
+    pub(crate) fn of(value: impl Into<Value>) -> Self {
         Self::Value(value.into())
     }
 
-    pub(super) fn map<const N: usize>(pairs: [(&str, Self); N]) -> Self {
+    pub(crate) fn map<const N: usize>(pairs: [(&str, Self); N]) -> Self {
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
     /// The text.
-    pub(super) fn python(&self) -> Vec<u8> {
+    pub(crate) fn python(&self) -> Vec<u8> {
         let mut text = Vec::new();
         // Writing to memory cannot fail, and neither can a value that is one already.
         let _ = self.serialize(&mut Serializer::with_formatter(&mut text, Python));

@@ -9,7 +9,8 @@ use ssync_types::{ListingOp, Metadata, ObjectPath, PendingUpdate, PolicyIndex, R
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -37,19 +38,46 @@ pub(super) fn deliveries(store: Arc<FakeStore>) -> Deliveries {
 
 /// A container's server that answers so after a while; it tells the first line of each request.
 async fn server(answer: &'static str, after: Duration) -> (String, mpsc::Receiver<String>) {
+    server_that_waits(answer, move || sleep(after)).await
+}
+
+/// The same, with an answer for each permit.
+async fn server_that_is_let(answer: &'static str) -> (String, mpsc::Receiver<String>, Arc<Semaphore>) {
+    let permits = Arc::new(Semaphore::new(0));
+    let permitted = Arc::clone(&permits);
+    let due = move || {
+        let permitted = Arc::clone(&permitted);
+        async move { permitted.acquire().await.unwrap().forget() }
+    };
+    let (host, requests) = server_that_waits(answer, due).await;
+    (host, requests, permits)
+}
+
+async fn server_that_waits<D>(
+    answer: &'static str,
+    due: impl Fn() -> D + Send + 'static,
+) -> (String, mpsc::Receiver<String>)
+where
+    D: Future<Output = ()> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
     let (heard, requests) = mpsc::channel(16);
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(serve(stream, answer, after, heard.clone()));
+            tokio::spawn(serve(stream, answer, due(), heard.clone()));
         }
     });
     (host, requests)
 }
 
-async fn serve(mut stream: TcpStream, answer: &'static str, after: Duration, heard: mpsc::Sender<String>) {
+async fn serve(
+    mut stream: TcpStream,
+    answer: &'static str,
+    due: impl Future<Output = ()>,
+    heard: mpsc::Sender<String>,
+) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
@@ -58,7 +86,7 @@ async fn serve(mut stream: TcpStream, answer: &'static str, after: Duration, hea
     }
     let text = String::from_utf8(request).unwrap();
     heard.send(text.lines().next().unwrap().to_owned()).await.unwrap();
-    tokio::time::sleep(after).await;
+    due.await;
     drop(stream.write_all(answer.as_bytes()).await);
 }
 
@@ -130,16 +158,20 @@ async fn a_redirection_is_kept_with_its_shard() {
 #[tokio::test]
 async fn a_client_waits_for_listings_a_while_and_for_the_queue_to_the_end() {
     let store = Arc::new(FakeStore::default());
-    let (slow, mut requests) = server(CREATED, SECOND).await;
-    let deliveries = deliveries(store.clone());
-    let begun = Instant::now();
-    deliveries.carry_out(listing(&[&slow, &slow])).await.unwrap();
-    assert!(begun.elapsed() < SECOND / 2, "{:?}", begun.elapsed());
+    let (slow, mut requests, answers) = server_that_is_let(CREATED).await;
+    let patient = Limits { answer: 1000 * SECOND, ..limits() };
+    let deliveries = Deliveries::new(store.clone(), patient, CancellationToken::new());
+    // No answer was sent yet.
+    let carried = timeout(30 * SECOND, deliveries.carry_out(listing(&[&slow, &slow]))).await;
+    carried.expect("a client does not wait for listings to the end").unwrap();
+    assert!(timeout(3 * patient.wait, deliveries.finish()).await.is_err(), "both go on");
+    answers.add_permits(2);
     deliveries.finish().await;
-    assert!(begun.elapsed() >= SECOND, "{:?}", begun.elapsed());
-    let begun = Instant::now();
-    deliveries.carry_out(Plan { queue: vec![update(Some(&slow))], listing: vec![] }).await.unwrap();
-    assert!(begun.elapsed() >= SECOND, "{:?}", begun.elapsed());
+    let carried = deliveries.carry_out(Plan { queue: vec![update(Some(&slow))], listing: vec![] });
+    tokio::pin!(carried);
+    assert!(timeout(3 * patient.wait, &mut carried).await.is_err(), "a client waits for the queue");
+    answers.add_permits(1);
+    carried.await.unwrap();
     for _ in 0..3 {
         requests.recv().await.unwrap();
     }
@@ -190,7 +222,7 @@ async fn a_drain_leaves_to_the_updater_what_does_not_end() {
     requests.recv().await.unwrap();
     assert_eq!(store.state().pending, []);
     drain.cancel();
-    tokio::time::timeout(10 * SECOND, deliveries.finish()).await.expect("a drain ends");
+    timeout(10 * SECOND, deliveries.finish()).await.expect("a drain ends");
     assert_eq!(store.state().pending, [update(None).update]);
 }
 

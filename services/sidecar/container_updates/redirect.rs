@@ -4,12 +4,14 @@ use ssync_protocol::unquote;
 use ssync_types::{ContainerPath, Timestamp};
 
 use super::client::Answer;
+use crate::path::within_url;
 
 /// The shard that the answer names; `None` when it names none.
 pub(super) fn redirect(answer: &Answer) -> Result<Option<ContainerPath>, String> {
     let Some(location) = answer.header("Location") else { return Ok(None) };
     let shown = || String::from_utf8_lossy(location).into_owned();
-    let mut path = path_of(location).to_vec();
+    let is_mark = |b: &u8| matches!(b, b'?' | b'#');
+    let mut path = within_url(location.split(is_mark).next().unwrap_or_default()).to_vec();
     if answer.is_true("X-Backend-Location-Is-Quoted") {
         path = unquote(&path);
     }
@@ -25,15 +27,6 @@ pub(super) fn redirect(answer: &Answer) -> Result<Option<ContainerPath>, String>
         Ok(_) => Ok(Some(container)),
         Err(_) => Err(format!("no time of the redirection to {:?}", shown())),
     }
-}
-
-/// The path within an address (RFC 3986, 3).
-fn path_of(location: &[u8]) -> &[u8] {
-    let is_mark = |b: &u8| matches!(b, b'?' | b'#');
-    let path = location.split(is_mark).next().unwrap_or_default();
-    let Some(at) = path.windows(3).position(|window| window == b"://") else { return path };
-    let rest = path.get(at + 3..).unwrap_or_default();
-    rest.iter().position(|&b| b == b'/').and_then(|slash| rest.get(slash..)).unwrap_or_default()
 }
 
 #[cfg(test)]

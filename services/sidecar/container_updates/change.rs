@@ -5,7 +5,7 @@ use std::process;
 use bytes::Bytes;
 use ssync_types::{Metadata, ObjectRef, Timestamp};
 
-use crate::{http::RequestHead, placement::Path};
+use crate::{http::RequestHead, path::Path};
 
 /// The request that has changed an object.
 #[derive(Debug, Clone, Copy)]
