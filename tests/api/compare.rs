@@ -1,6 +1,11 @@
 //! Asks stock Swift and ours the same, and compares what they answer, store and tell containers.
 
-use std::{collections::BTreeMap, fmt::Write as _, thread, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -15,8 +20,10 @@ use crate::{
     wire::{Reply, converse},
 };
 
-/// Updates that go on in the background have reached the recorder, or failed, after so long.
-const BACKGROUND: Duration = Duration::from_millis(1500);
+/// Updates that go on in the background have reached the recorder, or failed, once it has heard nothing for so long.
+const QUIET: Duration = Duration::from_millis(1500);
+/// How long such quiet is waited for.
+const QUIET_WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// Who is asked; the first is the truth.
 const SERVERS: [Server; 3] =
@@ -75,15 +82,18 @@ impl Group {
             asked.into_iter().map(|asked| asked.join().expect("no panic")).collect::<Result<Vec<_>>>()
         })?;
         let [stock, one, two] = <[_; 3]>::try_from(seen).expect("three servers");
-        let mut report = String::new();
+        let (mut report, mut excuses) = (String::new(), BTreeSet::new());
         for (number, case) in self.cases.iter().enumerate() {
-            let one = judge(case, &stock[number], &one[number]);
-            let two = judge(case, &stock[number], &two[number]);
+            let one = judge(case, &stock[number], &one[number], &mut excuses);
+            let two = judge(case, &stock[number], &two[number], &mut excuses);
             let shapes = [(&one, "one process"), (&two, "two processes")];
             let shapes = if one == two { &[(&one, "both shapes")][..] } else { &shapes[..] };
             for (findings, shape) in shapes.iter().filter(|(findings, _)| !findings.is_empty()) {
                 let _ = writeln!(report, "## row {} {:?} ({shape})\n{findings}", case.row, case.name);
             }
+        }
+        for excuse in excuses {
+            println!("{excuse}");
         }
         assert!(report.is_empty(), "{report}");
         Ok(())
@@ -99,7 +109,7 @@ fn ask(node: &Node, server: Server, cases: &[Case]) -> Result<Vec<Seen>> {
         all.push(Seen { steps, ..Seen::default() });
     }
     if cases.iter().any(|case| format!("{case:?}").contains("{recorder}")) {
-        thread::sleep(BACKGROUND);
+        wait_for_quiet(&recorder);
     }
     serving.assert_running();
     let mut pickles: Vec<&mut Vec<u8>> = Vec::new();
@@ -122,6 +132,18 @@ fn ask(node: &Node, server: Server, cases: &[Case]) -> Result<Vec<Seen>> {
         seen.updates.sort();
     }
     Ok(all)
+}
+
+fn wait_for_quiet(recorder: &Recorder) {
+    let began = Instant::now();
+    let (mut heard, mut since) = (recorder.seen().len(), began);
+    while since.elapsed() < QUIET && began.elapsed() < QUIET_WAIT_MAX {
+        thread::sleep(Duration::from_millis(50));
+        let count = recorder.seen().len();
+        if count != heard {
+            (heard, since) = (count, Instant::now());
+        }
+    }
 }
 
 fn run(node: &Node, recorder: &Recorder, case: &Case) -> Result<Vec<Answers>> {
@@ -206,12 +228,11 @@ fn files_of(case: &Case, files: &Value) -> BTreeMap<String, Value> {
         .collect()
 }
 
-fn differences(stock: &Seen, ours: &Seen) -> Vec<Difference> {
-    let mut found = Vec::new();
+/// What differs, and at which steps a rule says that it may, with its reason.
+fn differences(stock: &Seen, ours: &Seen) -> (Vec<Difference>, Vec<(usize, &'static str)>) {
+    let (mut found, mut excused) = (Vec::new(), Vec::new());
     for (number, (theirs, here)) in stock.steps.iter().zip(&ours.steps).enumerate() {
-        if RULES.iter().any(|rule| (rule.covers)(theirs, here)) {
-            continue;
-        }
+        let before = found.len();
         let mut differ = |field: &str, stock: String, ours: String| {
             if stock != ours {
                 found.push(Difference { step: Some(number), field: field.to_owned(), stock, ours });
@@ -238,6 +259,11 @@ fn differences(stock: &Seen, ours: &Seen) -> Vec<Difference> {
             differ("body", text(&theirs.body), text(&here.body));
         }
         differ("ending", format!("{:?}", theirs.1), format!("{:?}", here.1));
+        let rule = RULES.iter().find(|rule| found.len() > before && (rule.covers)(theirs, here));
+        if let Some(rule) = rule {
+            found.truncate(before);
+            excused.push((number, rule.why));
+        }
     }
     let mut whole = |field: &str, stock: String, ours: String| {
         if stock != ours {
@@ -250,7 +276,7 @@ fn differences(stock: &Seen, ours: &Seen) -> Vec<Difference> {
     };
     whole("files", only(stock, ours), only(ours, stock));
     whole("updates", stock.updates.join("\n---\n"), ours.updates.join("\n---\n"));
-    found
+    (found, excused)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -262,10 +288,13 @@ fn text(bytes: &[u8]) -> String {
         .map_or(shown.clone(), |start| format!("{start}... ({} bytes, {})", bytes.len(), hash(bytes)))
 }
 
-/// What differs and should not, or should and does not.
-fn judge(case: &Case, stock: &Seen, ours: &Seen) -> String {
+/// What differs and should not, or should and does not. What may differ is among the excuses.
+fn judge(case: &Case, stock: &Seen, ours: &Seen, excuses: &mut BTreeSet<String>) -> String {
     let known: Vec<_> = KNOWN.iter().filter(|known| case.name.starts_with(known.case)).collect();
-    let found = differences(stock, ours);
+    let (found, excused) = differences(stock, ours);
+    let excuse = |what: &str, why: &str| format!("row {} {:?}, {what}: {why}", case.row, case.name);
+    excuses.extend(excused.iter().map(|(number, why)| excuse(&format!("step {}", number + 1), why)));
+    excuses.extend(known.iter().map(|known| excuse(&format!("{:?}", known.fields), known.why)));
     let mut findings = String::new();
     for known in &known {
         if !found.iter().any(|difference| known.fields.contains(&difference.field.as_str())) {

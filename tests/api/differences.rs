@@ -8,7 +8,6 @@ pub(crate) type Answers = (Vec<Reply>, Option<Ending>);
 /// A step where stock Swift does what nobody should do, whatever the case.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    #[allow(dead_code)]
     pub(crate) why: &'static str,
     pub(crate) covers: fn(&Answers, &Answers) -> bool,
 }
@@ -75,7 +74,6 @@ pub(crate) struct Known {
     pub(crate) case: &'static str,
     /// `status`, `headers`, `body`, `ending`, `files` or `updates`.
     pub(crate) fields: &'static [&'static str],
-    #[allow(dead_code)]
     pub(crate) why: &'static str,
 }
 

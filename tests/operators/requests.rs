@@ -1,9 +1,15 @@
 //! Requests, as the access log and StatsD tell of them.
 
-use std::{fs, net::UdpSocket, path::Path, time::Duration};
+use std::{
+    fs,
+    net::UdpSocket,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context as _, Result};
-use ssync_tests::{Cluster, DEVICE, Node, Server};
+use anyhow::{Context as _, Result, ensure};
+use ssync_tests::{Cluster, DEVICE, Node, Server, Serving};
 
 use crate::told::{SERVERS, ask, assert_same, wipe};
 
@@ -12,8 +18,13 @@ const FORMAT: &str = "LINE {remote_addr} {remote_addr.anonymized} {method} {path
      {account} {container} {object} {object.anonymized} {status} {content_length} \"{referer}\" \"{txn_id}\" \
      \"{user_agent}\" {user_agent.anonymized} {{{policy_index}}} {additional_info} took={trans_time:.4f} pid={pid} \
      date={time.iso8601}.{time.us}";
-/// How long to wait for another packet.
-const SILENCE: Duration = Duration::from_millis(150);
+/// How long to wait for a packet, or a line, that must come.
+const TOLD_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// What is asked after each request, and fails as no other does. A server tells of requests in their order.
+const MARK: &str = "/gone/0/mark/c/o";
+/// Its last packet.
+const MARK_PACKET: &str = "DELETE.errors.timing";
 
 /// A request: its method, its path, its headers and the size of its body.
 type Request = (&'static str, &'static str, &'static [(&'static str, &'static str)], usize);
@@ -88,7 +99,7 @@ struct Said {
 #[test]
 fn the_log_and_statsd_tell_of_requests_as_stock_does() -> Result<()> {
     let statsd = UdpSocket::bind("127.0.0.1:0")?;
-    statsd.set_read_timeout(Some(SILENCE))?;
+    statsd.set_read_timeout(Some(TOLD_WAIT_MAX))?;
     let cluster = Cluster::of(1)
         // All objects lie in one partition.
         .part_power(0)
@@ -123,31 +134,54 @@ fn the_log_and_statsd_tell_of_requests_as_stock_does() -> Result<()> {
 fn tell(node: &Node, server: Server, statsd: &UdpSocket) -> Result<Said> {
     wipe(node)?;
     let serving = node.serve(server)?;
-    packets(statsd);
+    packets(node, statsd)?;
     let mut heard = Vec::new();
     for (number, (method, path, headers, size)) in REQUESTS.iter().enumerate() {
         if number > 0 && *path == ROTTEN && *method == "GET" {
             shorten_files(&node.device().join("objects"), 1000)?;
         }
         let answer = ask(node.address(), method, path, headers, &vec![b'x'; *size])?;
-        heard.push(format!("{method} {path} {}: {}", answer.status, packets(statsd).join(" ")));
+        heard.push(format!("{method} {path} {}: {}", answer.status, packets(node, statsd)?.join(" ")));
     }
-    let lines = serving.log().lines().filter_map(line).collect();
+    let lines = lines(&serving, REQUESTS.len() + 1)?;
     Ok(Said { lines, packets: heard })
 }
 
-/// The packets that come until nothing more comes, less their numbers.
-fn packets(statsd: &UdpSocket) -> Vec<String> {
+/// The packets that have come, or are on their way, less their numbers.
+fn packets(node: &Node, statsd: &UdpSocket) -> Result<Vec<String>> {
+    ask(node.address(), "DELETE", MARK, &[("X-Timestamp", "60")], &[])?;
     let mut buffer = [0; 2048];
     let mut packets = Vec::new();
-    while let Ok(length) = statsd.recv(&mut buffer) {
+    loop {
+        let length = statsd.recv(&mut buffer).context("a packet is lost")?;
         let packet = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if packet.contains(MARK_PACKET) {
+            return Ok(packets);
+        }
+        // Its other packets name its account.
+        if packet.contains("mark") {
+            continue;
+        }
         let number =
             packet.rsplit_once(':').and_then(|(_, value)| value.split('|').next()).unwrap_or_default();
         let is_float = number.contains('.') && number.parse::<f64>().is_ok();
         packets.push(packet.replace(number, if is_float { "FLOAT" } else { number }));
     }
-    packets
+}
+
+/// The lines of the access log, less the marks, once it has so many of them.
+fn lines(serving: &Serving, marks: usize) -> Result<Vec<String>> {
+    let began = Instant::now();
+    loop {
+        let log = serving.log();
+        let (marked, lines): (Vec<_>, Vec<_>) =
+            log.lines().filter_map(line).partition(|line| line.contains(MARK));
+        if marked.len() >= marks {
+            return Ok(lines);
+        }
+        ensure!(began.elapsed() < TOLD_WAIT_MAX, "the log has {} of {marks} marks", marked.len());
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// A line of the access log, less what differs from run to run.
