@@ -14,7 +14,7 @@ fn containers(manifest: &str) -> Vec<Vec<&str>> {
             None if line.trim() == "containers:" => depth = Some(indent),
             Some(depth) if indent <= depth => break,
             Some(depth) if indent == depth + 2 && line.trim_start().starts_with("- ") => {
-                found.push(vec![line.trim()])
+                found.push(vec![line.trim()]);
             }
             Some(_) => found.iter_mut().last().expect("an item comes first").push(line.trim()),
             None => {}
