@@ -26,9 +26,12 @@ fn collect(top: &Path, folder: &Path, found: &mut Vec<Text>) {
     for entry in fs::read_dir(folder).expect("a folder that can be read").flatten() {
         let path: PathBuf = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
+        // In a second work tree `.git` is a file.
+        if ["target", ".git", "ssync-dev", "__pycache__"].contains(&name.as_str()) {
+            continue;
+        }
         if path.is_dir() {
-            let made = ["target", ".git", "ssync-dev", "__pycache__"].contains(&name.as_str());
-            if !made && !path.is_symlink() {
+            if !path.is_symlink() {
                 collect(top, &path, found);
             }
         } else if let Ok(text) = fs::read_to_string(&path) {
