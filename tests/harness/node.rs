@@ -302,9 +302,15 @@ impl Node {
         Ok(vec![sidecar, receiver])
     }
 
-    fn in_two_over_unix(&self) -> Result<Vec<Daemon>> {
+    /// The receiver of `TwoOverUnix`, by itself: to start it again.
+    pub fn receiver(&self) -> Result<Daemon> {
         let mut receiver = self.ssync("receiver", &[], Listening::Unix(self.socket.clone()))?;
         receiver.wait()?;
+        Ok(receiver)
+    }
+
+    fn in_two_over_unix(&self) -> Result<Vec<Daemon>> {
+        let receiver = self.receiver()?;
         let sidecar = self.ssync("sidecar", &[], Listening::Tcp(self.address))?;
         Ok(vec![sidecar, receiver])
     }

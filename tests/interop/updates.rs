@@ -178,3 +178,27 @@ fn a_drain_keeps_what_is_under_way(shape: Shape) -> Result<()> {
     assert_eq!(pending(&node.device()).len(), 1);
     Ok(())
 }
+
+#[test]
+fn an_update_is_kept_though_the_receiver_is_being_restarted() -> Result<()> {
+    let cluster = Cluster::of(1)
+        .setting("app:object-server", "container_update_timeout", "0.1")
+        .setting("app:object-server", "node_timeout", "1")
+        .build()?;
+    let node = cluster.node(1);
+    let mut serving = node.serve(Server::Ssync(Shape::TwoOverUnix))?;
+    let path = object(node, "o")?;
+    let headers = told(now()?, &silent_server()?.to_string());
+    assert_eq!(request(node, "PUT", &path, &headers, b"hello")?.status, 201);
+    assert!(serving.daemons[1].stop()?.success());
+    // The delivery fails while nobody is there to keep the update.
+    thread::sleep(Duration::from_secs(2));
+    assert!(pending(&node.device()).is_empty());
+    serving.daemons[1] = node.receiver()?;
+    let back = Instant::now();
+    while pending(&node.device()).is_empty() {
+        assert!(back.elapsed() < Duration::from_secs(10), "it is lost");
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
