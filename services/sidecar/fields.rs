@@ -40,12 +40,11 @@ pub(crate) fn has(headers: &Metadata, name: &str) -> bool {
 
 /// `X-Backend-Next-Part-Power`, while the partition power is being changed.
 pub(crate) fn next_part_power(headers: &Metadata) -> Result<Option<u32>, Refused> {
-    match headers.get_str("X-Backend-Next-Part-Power") {
-        None | Some("") => Ok(None),
-        Some(value) => {
-            value.parse().map(Some).map_err(|_| bad(format!("Invalid X-Backend-Next-Part-Power: {value:?}")))
-        }
-    }
+    let Some(value) = headers.get("X-Backend-Next-Part-Power").filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    let power = integer(value).and_then(|power| u32::try_from(power).ok());
+    power.map(Some).ok_or_else(|| bad(format!("Invalid X-Backend-Next-Part-Power {}", repr(value))))
 }
 
 /// Which fragment an SSYNC sender or a reconstructor is about; it names none when it has only tombstones. What is no index
@@ -106,6 +105,17 @@ mod tests {
         let mut headers = Metadata::new();
         headers.set("If-None-Match", "\"a\", b,, *");
         assert_eq!(etags(&headers, "if-none-match"), ["a", "b", "*"]);
+    }
+
+    #[test]
+    fn reads_the_next_part_power() {
+        let power = |value: &'static str| {
+            let mut headers = Metadata::new();
+            headers.set("X-Backend-Next-Part-Power", value);
+            next_part_power(&headers).map_err(|refused| refused.status)
+        };
+        assert_eq!((power(""), power("11"), power(" 1_1")), (Ok(None), Ok(Some(11)), Ok(Some(11))));
+        assert_eq!((power("x"), power("-1"), power("4294967296")), (Err(400), Err(400), Err(400)));
     }
 
     #[test]
