@@ -181,18 +181,14 @@ fn the_slow_are_let_go_of_and_hold_up_nobody() -> Result<()> {
     assert_served(node, "many that have begun")?;
     // Drop by drop: a byte now and then does not make a request of it.
     let started = Instant::now();
-    let mut dripping: Vec<TcpStream> = Vec::new();
-    for stream in slow {
-        dripping.push(stream);
-    }
     while started.elapsed() < Duration::from_secs(4) {
-        for stream in dripping.iter_mut().step_by(6) {
+        for stream in slow.iter_mut().step_by(6) {
             let _ = stream.write_all(b"x");
         }
         assert_served(node, "many that drip")?;
         std::thread::sleep(Duration::from_millis(200));
     }
-    for (number, stream) in dripping.iter_mut().enumerate() {
+    for (number, stream) in slow.iter_mut().enumerate() {
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let mut answer = Vec::new();
         let ended = stream.read_to_end(&mut answer);

@@ -115,9 +115,12 @@ fn located(node: &Node) -> Result<String> {
 }
 
 fn shapes(path: &str) -> Vec<(String, Vec<u8>)> {
-    let heads = HEADS
-        .iter()
-        .map(|(what, headers)| ((*what).to_owned(), bytes(&format!("{}{headers}\r\nhello", put(path)))));
+    let heads = HEADS.iter().map(|(what, headers)| {
+        // Good for whoever takes the header: only a refusal is right.
+        let chunked = headers.to_ascii_lowercase().contains("encoding");
+        let body = if chunked { "5\r\nhello\r\n0\r\n\r\n" } else { "hello" };
+        ((*what).to_owned(), bytes(&format!("{}{headers}\r\n{body}", put(path))))
+    });
     let lines = LINES.iter().map(|(what, line)| {
         let line = line.replace("{path}", path);
         ((*what).to_owned(), bytes(&format!("{line}\r\nHost: node\r\nX-Timestamp: 1700000000\r\nContent-Type: a/b\r\nContent-Length: 0\r\n\r\n")))
@@ -196,8 +199,8 @@ fn a_body_that_is_refused_is_no_request() -> Result<()> {
     assert_eq!(exchange(node.address(), kept.as_bytes())?.status, 201);
     // Each is refused before its body is read; the body looks like a request.
     let refusals = [
-        ("a conflict", "X-Old: 1\r\n", 409),
-        ("no type", "Content-Type:\r\n", 400),
+        ("a conflict", "", 409),
+        ("no type", "", 400),
         ("an unknown policy", "X-Backend-Storage-Policy-Index: 77\r\n", 503),
         ("a conflict, with patience", "Expect: 100-continue\r\n", 409),
     ];
@@ -206,11 +209,8 @@ fn a_body_that_is_refused_is_no_request() -> Result<()> {
             format!("Content-Length: {}\r\n\r\n{inner}", inner.len()),
             format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{inner}\r\n0\r\n\r\n", inner.len()),
         ] {
-            let head = put(&path).replace(
-                "Content-Type: text/plain\r\n",
-                if what == "no type" { "" } else { "Content-Type: a/b\r\n" },
-            );
-            let header = if what == "no type" { "" } else { header };
+            let content_type = if what == "no type" { "" } else { "Content-Type: a/b\r\n" };
+            let head = put(&path).replace("Content-Type: text/plain\r\n", content_type);
             let mut connection = Connection::open(node.address())?;
             connection.send(format!("{head}{header}{body}").as_bytes());
             connection.send(b"GET /healthcheck HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
