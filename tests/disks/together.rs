@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 use ssync_tests::{Cluster, DEVICE, Helper, Node, Replicator, Server, Shape, exchange, helper};
@@ -37,6 +37,9 @@ const ROUND: Duration = Duration::from_secs(3);
 const HOT: usize = 4;
 const COLD: usize = 150;
 const WRITERS: u64 = 4;
+/// How long nothing may be written before it is judged, and how often that is looked at.
+const QUIET: Duration = Duration::from_millis(700);
+const QUIET_LOOKS_MAX: usize = 30;
 /// Objects that our replicator carries in a pass.
 const PUSHED_AT_ONCE: usize = 10;
 /// Seldom enough that most writes meet no pass.
@@ -236,6 +239,7 @@ impl Together<'_> {
     /// Everybody rests: is it all there, and do all tell the same?
     fn judge(&self) -> Result<()> {
         let shared = self.shared();
+        wait_for_quiet(&shared.device())?;
         let copies = tempfile::tempdir_in(self.cluster.folder())?;
         let (as_it_is, from_scratch) = (copies.path().join("as-it-is"), copies.path().join("from-scratch"));
         for copy in [&as_it_is, &from_scratch] {
@@ -278,6 +282,36 @@ impl Together<'_> {
         ensure!(left.is_empty(), "left behind: {left:?}");
         Ok(())
     }
+}
+
+/// Waits until nothing is written any more: a session whose sender is gone ends what it has begun, and the copies that are
+/// compared are made one after the other.
+fn wait_for_quiet(device: &Path) -> Result<()> {
+    let mut before = BTreeMap::new();
+    for _ in 0..QUIET_LOOKS_MAX {
+        let mut now = BTreeMap::new();
+        look(device, &mut now)?;
+        if now == before {
+            return Ok(());
+        }
+        before = now;
+        thread::sleep(QUIET);
+    }
+    bail!("{} is still being written to, though nobody asks for anything", device.display())
+}
+
+/// The files below a folder, with their lengths. What goes away meanwhile is not there.
+fn look(folder: &Path, found: &mut BTreeMap<PathBuf, u64>) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => look(&entry.path(), found)?,
+            Ok(metadata) => drop(found.insert(entry.path(), metadata.len())),
+            Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The suffixes of which two tell differently.
@@ -450,6 +484,7 @@ fn is_known(line: &str) -> bool {
     // Somebody else was faster with an object that a session carried, which counts as a failure of it.
     let superseded = line.contains("ERROR: With :UPDATES:");
     // Hashing removes an empty suffix; stock does not make it again for an upload that had just made it.
-    let suffix_removed = line.contains("makedirs_count") && line.contains("FileNotFoundError");
+    let making = ["makedirs_count", "_get_tempfile"].iter().any(|step| line.contains(step));
+    let suffix_removed = making && line.contains("FileNotFoundError");
     superseded || suffix_removed
 }
