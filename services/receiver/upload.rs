@@ -142,9 +142,7 @@ fn finish(
     coded: bool,
 ) -> Result<(Stored, Option<FragmentIndex>), Refusal> {
     let mut metadata = put.metadata.clone();
-    let mut footers = end.footers;
-    let footer_etag = footers.remove("etag").and_then(|value| String::from_utf8(value.to_vec()).ok());
-    metadata.extend(footers);
+    metadata.extend(end.footers);
     let index = coded.then(|| own_index(&mut metadata, put.object.partition.fragment)).transpose()?;
     let durable = put.commit == CommitMode::AtOnce;
     let file = DataFile {
@@ -153,8 +151,7 @@ fn finish(
         fragment: index.map(|index| (index, durable)),
         next_part_power: put.next_part_power,
     };
-    let etag = end.etag.or(footer_etag);
-    let committed = publish(writer, put.content_length, etag.as_deref(), file)?;
+    let committed = publish(writer, put.content_length, end.etag.as_deref(), file)?;
     let stored = Stored { etag: committed.etag, content_length: committed.content_length, previous: None };
     Ok((stored, index))
 }

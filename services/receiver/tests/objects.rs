@@ -166,8 +166,8 @@ async fn metadata_of_the_end_wins_and_an_etag_there_counts() {
     let node = Node::new();
     let path = node.object(0);
     let end = |etag: &str| BodyEnd::Complete {
-        etag: None,
-        footers: metadata(&[("X-Object-Meta-Colour", "green"), ("Etag", etag)]),
+        etag: Some(etag.to_owned()),
+        footers: metadata(&[("X-Object-Meta-Colour", "green"), ("Etag", "not a field of its own")]),
     };
     let refusal =
         upload(&*node.receiver, put_of(&node, &path, at(1)), body(b"x", end("0123"))).await.unwrap_err();
