@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::io::Errno;
-use ssync_types::{Invalid, ObjectHash, ReleaseFile, ReleaseOutcome, Suffix};
+use ssync_types::{Invalid, ObjectHash, ReleaseFile, ReleaseOutcome, Suffix, may_unlink};
 
 use crate::{
     Device, DiskError, Location, PartitionLock,
@@ -37,12 +37,12 @@ impl Device {
             .list_if_there(&directory)
             .map_err(|error| self.io("list", &directory, error))?
             .unwrap_or_default();
-        let confirmed: BTreeSet<_> = files.iter().cloned().collect();
         // A name that is not text can be no name of a confirmed file; spelled as text it might look like one.
         let all_text = entries.iter().all(|entry| entry.name.to_str().is_some());
-        if confirmed.is_empty() || !all_text || confirmed != release_files(&entries).into_iter().collect() {
+        if !all_text || !may_unlink(files, &release_files(&entries)) {
             return Ok(ReleaseOutcome::Changed);
         }
+        let confirmed: BTreeSet<_> = files.iter().cloned().collect();
         let mut held = Held { device: self, at: &at, links: Vec::new() };
         let partition = layout::partition(at.policy, at.partition);
         let taken =

@@ -5,6 +5,7 @@
 mod decide;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod removal;
 mod ssync;
 mod suffix_hashes;
 

@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 
 use ssync_diskfile::LocalObject;
+use ssync_protocol::removal::{Offered, PeerIndex, Quorum, Step, Unsynced};
 use ssync_types::{ObjectHash, ReleaseItem};
 
-use crate::{
-    peer::Verdict,
-    removal::{Offered, PeerIndex, Quorum, Step, Unsynced},
-};
+use crate::peer::Verdict;
 
 /// Offered objects by hash. Holds at most a slice of a partition (see `listing::SLICE_OBJECTS_MAX`).
 #[derive(Debug)]
@@ -26,7 +24,8 @@ impl Ledger {
     /// These are about to be offered to every primary.
     pub(crate) fn offered(&mut self, batch: &[LocalObject]) {
         for object in batch {
-            self.waiting.insert(object.offer.hash, Unsynced::new(object.clone()).offered());
+            let unsynced = Unsynced::new(object.offer.clone(), object.files.clone());
+            self.waiting.insert(object.offer.hash, unsynced.offered());
         }
     }
 

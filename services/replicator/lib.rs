@@ -2,7 +2,8 @@
 //! does not belong here, all of it, letting go object by object as the primaries answer.
 //!
 //! A [`Replicator`] makes passes. What a peer speaks is behind two small traits, [`Peer`] and [`PushSession`]: gRPC by
-//! the contract, or SSYNC to a stock Swift node. When an object may be removed is decided in `removal`, free of I/O.
+//! the contract, or SSYNC to a stock Swift node. When an object may be removed is decided in
+//! [`ssync_protocol::removal`], free of I/O.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +20,6 @@ mod places;
 mod progress;
 mod recon;
 mod remedy;
-mod removal;
 mod replicator;
 mod schedule;
 mod shuffle;

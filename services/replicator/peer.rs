@@ -5,10 +5,11 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use ssync_diskfile::LocalObject;
+use ssync_protocol::removal::PeerIndex;
 use ssync_types::{DeviceName, Offer, Outcome, PartitionRef, Refusal, Sender, SuffixHashes};
 use tokio::sync::mpsc;
 
-use crate::{removal::PeerIndex, source::Source};
+use crate::source::Source;
 
 /// Most batches of offers under way to one session.
 pub(crate) const OFFER_QUEUE_MAX: usize = 2;

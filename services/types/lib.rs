@@ -34,7 +34,7 @@ pub use path::ObjectPath;
 pub use pending_update::{ContainerPath, ListingOp, PendingUpdate};
 pub use python::{config_true, python_integer};
 pub use refusal::{Reason, Refusal};
-pub use release::{ReleaseFile, ReleaseItem, ReleaseOutcome, ReleaseResult};
+pub use release::{ReleaseFile, ReleaseItem, ReleaseOutcome, ReleaseResult, may_unlink};
 pub use session::{Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, SessionProtocol, Summary};
 pub use suffix::{Rehash, Suffix, SuffixHash, SuffixHashes};
 pub use survey::{DeviceSurvey, EntryState, MountPoint, Quarantined, SurveyedEntry, Usage};

@@ -1,5 +1,7 @@
 //! A handoff lets go of what its primaries have confirmed.
 
+use std::collections::BTreeSet;
+
 use crate::{ObjectHash, Refusal};
 
 /// One object that every required primary has answered for.
@@ -25,6 +27,15 @@ pub struct ReleaseFile {
     pub inode: u64,
 }
 
+/// Whether the files that were confirmed may be removed from a directory that holds `listing`: exactly these, by name and
+/// inode, and at least one (rule S2). Anything else came, went or was replaced since they were listed, and nobody has
+/// answered for it.
+#[must_use]
+pub fn may_unlink(confirmed: &[ReleaseFile], listing: &[ReleaseFile]) -> bool {
+    let set = |files: &[ReleaseFile]| files.iter().cloned().collect::<BTreeSet<_>>();
+    !confirmed.is_empty() && set(confirmed) == set(listing)
+}
+
 /// What became of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseResult {
@@ -43,4 +54,32 @@ pub enum ReleaseOutcome {
     Changed,
     /// It went wrong; what is left is whole.
     Failed(Refusal),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(listed: &[(&str, u64)]) -> Vec<ReleaseFile> {
+        listed.iter().map(|&(name, inode)| ReleaseFile { name: name.into(), inode }).collect()
+    }
+
+    #[test]
+    fn only_the_very_files_that_were_confirmed_may_go() {
+        let confirmed = files(&[("1.data", 1), ("2.meta", 2)]);
+        assert!(may_unlink(&confirmed, &confirmed));
+        assert!(may_unlink(&confirmed, &files(&[("2.meta", 2), ("1.data", 1)])), "in any order");
+        for other in [
+            files(&[]),
+            files(&[("1.data", 1)]),
+            files(&[("1.data", 1), ("2.meta", 3)]),
+            files(&[("1.data", 1), ("3.meta", 2)]),
+            files(&[("1.data", 1), ("2.meta", 2), ("3.ts", 3)]),
+            files(&[("1.data", 1), ("2.meta", 2), ("2.meta", 3)]),
+        ] {
+            assert!(!may_unlink(&confirmed, &other), "{other:?}");
+            assert!(!may_unlink(&other, &confirmed), "{other:?}");
+        }
+        assert!(!may_unlink(&[], &[]), "nothing was confirmed");
+    }
 }

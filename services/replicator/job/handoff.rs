@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use ssync_protocol::removal::{End, PeerIndex, Quorum};
 use ssync_store::{Release, StoreResult};
 use ssync_types::{Job as Purpose, Reason, Refusal, ReleaseItem, ReleaseResult};
 use tokio::sync::mpsc;
@@ -22,7 +23,6 @@ use crate::{
         Verdicts,
     },
     remedy::Remedy,
-    removal::{End, PeerIndex, Quorum},
     stats::Nodes,
 };
 

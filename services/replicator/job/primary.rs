@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ssync_protocol::removal::PeerIndex;
 use ssync_types::{Job as Purpose, Refusal, Rehash, Suffix, SuffixHashes};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
@@ -14,7 +15,6 @@ use crate::{
     listing::Listing,
     peer::{OFFER_QUEUE_MAX, Peer, PushError, PushMode, Pushed, Target, Verdicts},
     remedy::Remedy,
-    removal::PeerIndex,
     shuffle::Shuffle,
     stats::Nodes,
 };

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ssync_diskfile::{LocalObject, Location, MetaFile};
+use ssync_protocol::removal::PeerIndex;
 use ssync_types::{
     Metadata, ObjectPath, Outcome, Partition, PartitionRef, PolicyIndex, Reason, Refusal, Sender, SuffixHash,
     Timestamp,
@@ -17,7 +18,6 @@ use tokio::{
 use super::{Limits, SsyncPeer};
 use crate::{
     peer::{Errand, Peer as _, PushError, PushMode, Pushed, Target, Verdict, Verdicts},
-    removal::PeerIndex,
     source::{LocalDevices, Source},
     testing::{Cluster, policy},
 };

@@ -1,13 +1,13 @@
 //! A session that has had enough, and a peer that shuts down.
 
 use futures_util::stream;
+use ssync_protocol::removal::PeerIndex;
 use ssync_types::{Durability, Job, Partition, PartitionRef, PolicyIndex, Sender};
 
 use super::*;
 use crate::{
     grpc::peer::Opener,
     peer::{Errand, PushMode, Verdicts},
-    removal::PeerIndex,
     source::{LocalDevices, Source},
     testing::{Cluster, policy},
 };

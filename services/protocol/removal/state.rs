@@ -1,103 +1,41 @@
-//! When a handoff may let go of an object (rule S2), as types: unsynced -> offered -> releasable -> unlinked.
-//!
-//! Each state is a type of its own and consumes the one before, so that no path leads from an object that was merely
-//! listed to one that is removed: a [`Releasable`] is made in one place, when enough primaries have answered for exactly
-//! the version that was offered.
+//! The states of an object that a handoff wants to be rid of.
 
-use ssync_diskfile::LocalObject;
-use ssync_types::{Offer, Outcome, ReleaseItem, ReleaseOutcome};
+use ssync_types::{ObjectHash, Offer, Outcome, ReleaseFile, ReleaseItem, ReleaseOutcome};
 
-/// Most primaries of a partition: what fits into a [`PeerSet`]. Rings have three or so.
-pub(crate) const PRIMARIES_MAX: usize = 64;
-
-/// A primary's place in its job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct PeerIndex(u8);
-
-impl PeerIndex {
-    /// The only one, where there is one.
-    pub(crate) const FIRST: Self = Self(0);
-
-    /// The primary at `place`; `None` beyond [`PRIMARIES_MAX`].
-    pub(crate) fn new(place: usize) -> Option<Self> {
-        u8::try_from(place).ok().filter(|&small| usize::from(small) < PRIMARIES_MAX).map(Self)
-    }
-}
-
-/// Some of a job's primaries.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(crate) struct PeerSet(u64);
-
-impl PeerSet {
-    fn with(self, peer: PeerIndex) -> Self {
-        Self(self.0 | 1 << peer.0)
-    }
-
-    fn without(self, peer: PeerIndex) -> Self {
-        Self(self.0 & !(1 << peer.0))
-    }
-
-    fn has(self, peer: PeerIndex) -> bool {
-        self.0 & 1 << peer.0 != 0
-    }
-
-    fn len(self) -> usize {
-        self.0.count_ones() as usize
-    }
-}
-
-/// How many primaries must answer for an object, and of how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Quorum {
-    primaries: usize,
-    needed: usize,
-}
-
-impl Quorum {
-    /// All of `primaries`, or `handoff_delete` of them if that is fewer (Swift: replicator.py revert). `None` when there is
-    /// nobody to ask: nothing is ever released then (rule S3).
-    pub(crate) fn of(primaries: usize, handoff_delete: Option<usize>) -> Option<Self> {
-        if primaries == 0 || primaries > PRIMARIES_MAX {
-            return None;
-        }
-        let needed =
-            handoff_delete.filter(|&count| count > 0).map_or(primaries, |count| count.min(primaries));
-        Some(Self { primaries, needed })
-    }
-
-    /// Primaries whose answers suffice.
-    pub(crate) fn needed(self) -> usize {
-        self.needed
-    }
-}
+use super::quorum::{PeerIndex, PeerSet, Quorum};
 
 /// An object of a handoff of which no primary knows yet.
-#[derive(Debug)]
-pub(crate) struct Unsynced(LocalObject);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Unsynced {
+    offer: Offer,
+    files: Vec<ReleaseFile>,
+}
 
 impl Unsynced {
-    /// As it was listed, under the partition's lock.
-    pub(crate) fn new(listed: LocalObject) -> Self {
-        Self(listed)
+    /// As it was listed, under the partition's lock: its version, and all files of its directory.
+    #[must_use]
+    pub fn new(offer: Offer, files: Vec<ReleaseFile>) -> Self {
+        Self { offer, files }
     }
 
     /// It is being offered to the primaries.
-    pub(crate) fn offered(self) -> Offered {
-        Offered { listed: self.0, safe_at: PeerSet::default(), unsafe_at: PeerSet::default() }
+    #[must_use]
+    pub fn offered(self) -> Offered {
+        Offered { listed: self, confirmed_by: PeerSet::default(), refused_by: PeerSet::default() }
     }
 }
 
-/// An object that waits for its primaries' answers.
-#[derive(Debug)]
-pub(crate) struct Offered {
-    listed: LocalObject,
-    safe_at: PeerSet,
-    unsafe_at: PeerSet,
+/// An object that waits for its primaries' answers, confirmed by some of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Offered {
+    listed: Unsynced,
+    confirmed_by: PeerSet,
+    refused_by: PeerSet,
 }
 
 /// Where an answer leads.
-#[derive(Debug)]
-pub(crate) enum Step {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Step {
     /// Others have to answer yet.
     Waiting(Offered),
     /// It may go.
@@ -107,25 +45,26 @@ pub(crate) enum Step {
 }
 
 impl Offered {
+    /// The primaries that have a copy of this version, or a newer one, and have said nothing else.
+    #[must_use]
+    pub fn confirmed_by(&self) -> PeerSet {
+        self.confirmed_by
+    }
+
     /// Takes the answer of a primary for `offer`. An answer for another version than the one that was listed counts as
     /// none, and so does every answer of a primary that has once answered otherwise.
-    pub(crate) fn answer(
-        mut self,
-        peer: PeerIndex,
-        offer: &Offer,
-        outcome: &Outcome,
-        quorum: Quorum,
-    ) -> Step {
-        if outcome.is_safe() && *offer == self.listed.offer && !self.unsafe_at.has(peer) {
-            self.safe_at = self.safe_at.with(peer);
+    #[must_use]
+    pub fn answer(mut self, peer: PeerIndex, offer: &Offer, outcome: &Outcome, quorum: Quorum) -> Step {
+        if outcome.is_safe() && *offer == self.listed.offer && !self.refused_by.has(peer) {
+            self.confirmed_by = self.confirmed_by.with(peer);
         } else {
-            self.safe_at = self.safe_at.without(peer);
-            self.unsafe_at = self.unsafe_at.with(peer);
+            self.confirmed_by = self.confirmed_by.without(peer);
+            self.refused_by = self.refused_by.with(peer);
         }
-        if self.safe_at.len() >= quorum.needed {
-            return Step::Releasable(Releasable(self.listed));
+        if quorum.reached(self.confirmed_by) {
+            return Step::Releasable(Releasable { listed: self.listed, confirmed_by: self.confirmed_by });
         }
-        if quorum.primaries.saturating_sub(self.unsafe_at.len()) < quorum.needed {
+        if !quorum.can_be_reached(self.refused_by) {
             return Step::Kept;
         }
         Step::Waiting(self)
@@ -133,19 +72,35 @@ impl Offered {
 }
 
 /// An object whose version is safe at enough primaries.
-#[derive(Debug)]
-pub(crate) struct Releasable(LocalObject);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Releasable {
+    listed: Unsynced,
+    confirmed_by: PeerSet,
+}
 
 impl Releasable {
+    /// The object.
+    #[must_use]
+    pub fn hash(&self) -> ObjectHash {
+        self.listed.offer.hash
+    }
+
+    /// The primaries whose answers made it so.
+    #[must_use]
+    pub fn confirmed_by(&self) -> PeerSet {
+        self.confirmed_by
+    }
+
     /// What the receiver is to remove: exactly the files that were listed.
-    pub(crate) fn into_item(self) -> ReleaseItem {
-        ReleaseItem { hash: self.0.offer.hash, files: self.0.files }
+    #[must_use]
+    pub fn into_item(self) -> ReleaseItem {
+        ReleaseItem { hash: self.listed.offer.hash, files: self.listed.files }
     }
 }
 
 /// What the receiver made of an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
     /// Its files are gone.
     Unlinked,
     /// It is still here: it changed, or could not be removed.
@@ -163,7 +118,7 @@ impl From<&ReleaseOutcome> for End {
 
 #[cfg(test)]
 mod tests {
-    use ssync_types::{ObjectHash, ObjectKind, Reason, Refusal, ReleaseFile, Timestamp};
+    use ssync_types::{ObjectKind, Reason, Refusal, Timestamp};
 
     use super::*;
 
@@ -175,9 +130,9 @@ mod tests {
         )
     }
 
-    fn listed() -> LocalObject {
+    fn listed() -> Unsynced {
         let files = vec![ReleaseFile { name: "0000000100.00000.data".into(), inode: 42 }];
-        LocalObject { offer: offer(100), fragment: None, files }
+        Unsynced::new(offer(100), files)
     }
 
     fn outcomes() -> Vec<Outcome> {
@@ -199,7 +154,7 @@ mod tests {
 
     /// Plays a whole history and says whether the object was ever releasable.
     fn releasable(history: &[(usize, &(Offer, Outcome))], quorum: Quorum) -> bool {
-        let mut state = Unsynced::new(listed()).offered();
+        let mut state = listed().offered();
         for &(peer, (offer, outcome)) in history {
             match state.answer(PeerIndex::new(peer).unwrap(), offer, outcome, quorum) {
                 Step::Waiting(next) => state = next,
@@ -255,16 +210,6 @@ mod tests {
         assert!(!releasable(&[(0, &good), (0, &good), (0, &good)], all));
         assert!(!releasable(&[(0, &good), (1, &good)], all));
         assert!(releasable(&[(0, &good), (2, &good), (1, &good)], all));
-    }
-
-    #[test]
-    fn nobody_to_ask_means_no_quorum() {
-        assert_eq!(Quorum::of(0, None), None);
-        assert_eq!(Quorum::of(0, Some(1)), None);
-        assert_eq!(Quorum::of(PRIMARIES_MAX + 1, None), None);
-        assert_eq!(Quorum::of(2, Some(0)).unwrap().needed(), 2);
-        assert_eq!(Quorum::of(2, Some(5)).unwrap().needed(), 2);
-        assert_eq!(Quorum::of(3, Some(2)).unwrap().needed(), 2);
     }
 
     #[test]
