@@ -40,6 +40,8 @@ const WRITERS: u64 = 4;
 /// How long nothing may be written before it is judged, and how often that is looked at.
 const QUIET: Duration = Duration::from_millis(700);
 const QUIET_LOOKS_MAX: usize = 30;
+/// A process that gets no time is quiet too, and writes later; a stale hash or a lost file stays what it is.
+const JUDGED_MAX: usize = 3;
 /// Objects that our replicator carries in a pass.
 const PUSHED_AT_ONCE: usize = 10;
 /// Seldom enough that most writes meet no pass.
@@ -94,7 +96,7 @@ fn run(seconds: u64) -> Result<()> {
         for serving in [&mut ours, &mut stock, &mut sender] {
             serving.assert_running();
         }
-        together.judge().with_context(|| format!("after round {round}, seed {seed}"))
+        together.judge_at_rest().with_context(|| format!("after round {round}, seed {seed}"))
     });
     let (tried, acknowledged) = together.ledger.counts();
     eprintln!("{rounds} rounds, {tried} writes, {acknowledged} acknowledged, {:?}", together.seen);
@@ -234,6 +236,17 @@ impl Together<'_> {
         self.ledger.merge(passed.ledger);
         self.ledger.note_all(&pushed["tried"], false)?;
         self.ledger.note_all(&pushed["pushed"], true)
+    }
+
+    /// As [`judge`](Self::judge); what was found wrong is looked at again.
+    fn judge_at_rest(&self) -> Result<()> {
+        for judged in 1.. {
+            match self.judge() {
+                Err(error) if judged < JUDGED_MAX => eprintln!("judged again, after: {error:#}"),
+                last => return last,
+            }
+        }
+        Ok(())
     }
 
     /// Everybody rests: is it all there, and do all tell the same?
