@@ -13,14 +13,22 @@ use crate::{
     job::{Job, Kind},
     places::{Places, PolicyPlaces, Role, local_addresses},
     progress::Meter,
-    shuffle::Shuffle,
     source::{LocalDevice, LocalDevices},
 };
 
 /// How long a device may take to list its partitions. One that hangs is left out of the pass.
 const COLLECT_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// The jobs of a pass, in random order.
+/// Whether looking through a device also puts it in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upkeep {
+    /// What lies in a partition's place, and what is old in `tmp`, is removed.
+    Tidy,
+    /// Nothing is changed.
+    LookOnly,
+}
+
+/// The jobs of a pass, in the order in which they were found.
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
     pub(crate) handoffs: Vec<Job>,
@@ -34,6 +42,7 @@ pub(crate) async fn collect(
     devices: &LocalDevices,
     overrides: &Overrides,
     meter: &Meter,
+    upkeep: Upkeep,
 ) -> Collected {
     let mut looks = Vec::new();
     for policy in policies.into_iter().filter(|policy| overrides.policy(policy.policy)) {
@@ -49,16 +58,13 @@ pub(crate) async fn collect(
         let places = Arc::new(Places(policy));
         for device in local.into_iter().filter(|device| overrides.device(&device.device)) {
             let local = devices.get(&device.device);
-            let look = Look { local, device, places: Arc::clone(&places), overrides, meter };
+            let look = Look { local, device, places: Arc::clone(&places), overrides, meter, upkeep };
             looks.push(look.jobs());
         }
     }
     let jobs = join_all(looks).await.into_iter().flatten();
     let (handoffs, primaries) = jobs.partition(|job| matches!(job.kind, Kind::Handoff));
-    let mut collected = Collected { handoffs, primaries };
-    let mut shuffle = Shuffle::new();
-    shuffle.shuffle(&mut collected.handoffs);
-    shuffle.shuffle(&mut collected.primaries);
+    let collected = Collected { handoffs, primaries };
     let total = (collected.handoffs.len() + collected.primaries.len()) as u64;
     meter.count(|stats| stats.partitions = total);
     collected
@@ -84,6 +90,7 @@ struct Look<'a> {
     places: Arc<Places>,
     overrides: &'a Overrides,
     meter: &'a Meter,
+    upkeep: Upkeep,
 }
 
 impl Look<'_> {
@@ -98,7 +105,9 @@ impl Look<'_> {
         };
         let PartitionListing { partitions, files, unexpected } = listing;
         // What it does not get done in the time goes on by itself, or comes in a later pass.
-        if timeout(COLLECT_WAIT_MAX, self.tidy(files, unexpected)).await.is_err() {
+        if self.upkeep == Upkeep::Tidy
+            && timeout(COLLECT_WAIT_MAX, self.tidy(files, unexpected)).await.is_err()
+        {
             tracing::warn!(device = %self.device.device, policy = %self.policy(),
                 "was not tidied within {COLLECT_WAIT_MAX:?}; look at the disk");
         }
@@ -178,6 +187,7 @@ impl Look<'_> {
             targets,
             places: Arc::clone(&self.places),
             returns: 0,
+            limited: false,
         })
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     places::Places,
     progress::Meter,
     schedule::Scheduled,
+    shuffle::Shuffle,
     source::{LocalDevice, Source},
 };
 
@@ -37,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) drain: CancellationToken,
     /// Counts passes, from anywhere.
     pub(crate) cycle: u64,
+    /// The seed of the pass: it gives the order of partitions, and of the peers of each.
+    pub(crate) seed: u64,
 }
 
 impl Context {
@@ -78,6 +81,8 @@ pub(crate) struct Job {
     pub(crate) places: Arc<Places>,
     /// How often it was put back.
     pub(crate) returns: u32,
+    /// It is for some of its targets only, and nobody stands in for them.
+    pub(crate) limited: bool,
 }
 
 impl Scheduled for Job {
@@ -96,6 +101,22 @@ pub(crate) enum JobEnd {
 }
 
 impl Job {
+    /// The same job for one of its targets; `None` when that is not among them. Who asks one primary alone lets go of
+    /// nothing (rule S2): a handoff becomes one that compares and pushes.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for a push on demand"))]
+    pub(crate) fn limited_to(self, is_wanted: impl Fn(&Target) -> bool) -> Option<Self> {
+        let targets: Vec<Target> = self.targets.iter().filter(|target| is_wanted(target)).cloned().collect();
+        (!targets.is_empty()).then(|| Self { kind: Kind::primary(), targets, limited: true, ..self })
+    }
+
+    /// Where the job stands in the order of a pass: another place for each seed, the same on each device that has the
+    /// partition only by chance.
+    pub(crate) fn order_key(&self, seed: u64) -> u64 {
+        let words = [u64::from(self.policy.get()), u64::from(self.partition.get())];
+        let device = self.device.as_str().bytes().map(u64::from);
+        words.into_iter().chain(device).fold(seed, |key, word| Shuffle::seeded(key ^ word).next())
+    }
+
     /// Does the job, as far as it can be done now.
     pub(crate) async fn run(&mut self, context: &Context) -> JobEnd {
         let span = tracing::info_span!(

@@ -13,6 +13,7 @@ mod grpc;
 mod job;
 mod ledger;
 mod listing;
+mod pass;
 #[cfg(test)]
 mod passes;
 mod peer;
@@ -23,6 +24,7 @@ mod remedy;
 mod replicator;
 mod schedule;
 mod shuffle;
+mod single;
 mod source;
 mod ssync;
 mod stats;

@@ -3,3 +3,4 @@
 mod handoffs;
 mod hanging;
 mod primaries;
+mod single;

@@ -12,6 +12,11 @@ impl Shuffle {
         Self(RandomState::new().hash_one(std::process::id()))
     }
 
+    /// The same order each time.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// The next random number.
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -41,5 +46,16 @@ mod tests {
         items.sort_unstable();
         assert_eq!(items, (0..100).collect::<Vec<_>>());
         Shuffle::new().shuffle::<u32>(&mut []);
+    }
+
+    #[test]
+    fn a_seed_gives_one_order() {
+        let order = |seed| {
+            let mut items: Vec<u32> = (0..100).collect();
+            Shuffle::seeded(seed).shuffle(&mut items);
+            items
+        };
+        assert_eq!(order(7), order(7));
+        assert_ne!(order(7), order(8));
     }
 }

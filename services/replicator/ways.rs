@@ -4,13 +4,13 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use ssync_store::{PEERS_MAX, PeerBook, PeerKind, RemoteSettings, RemoteStore, Store, StoreAddress};
 use ssync_types::{DeviceName, Refusal};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     config::ReplicatorConfig,

@@ -39,7 +39,7 @@ async fn a_device_that_hangs_is_left_out_and_the_others_are_not_kept() {
     names.iter().for_each(|name| devices.hang(name));
     let (meter, overrides) = (Meter::new(), Overrides::default());
     let begin = tokio::time::Instant::now();
-    let looking = collect(&config, vec![policy], &devices, &overrides, &meter);
+    let looking = collect(&config, vec![policy], &devices, &overrides, &meter, Upkeep::Tidy);
     let collected = timeout(10 * COLLECT_WAIT_MAX, looking).await.expect("comes to an end");
     assert!(begin.elapsed() < 2 * COLLECT_WAIT_MAX, "both are waited for at the same time");
     let found: Vec<_> = collected.primaries.iter().map(|job| job.device.to_string()).collect();
@@ -63,7 +63,10 @@ async fn what_lies_in_the_way_is_tidied_and_what_is_unknown_is_left() {
     std::thread::sleep(RECLAIM_AGE + Duration::from_millis(100));
     fs::write(&new, b"").unwrap();
     let (meter, overrides) = (Meter::new(), Overrides::default());
-    let collected = collect(&config, vec![policy], &devices, &overrides, &meter).await;
+    let look = collect(&config, vec![policy.clone()], &devices, &overrides, &meter, Upkeep::LookOnly).await;
+    assert_eq!(look.primaries.len(), 3);
+    assert_eq!([&file, &unknown, &old, &new].map(|path| path.exists()), [true; 4], "a look changes nothing");
+    let collected = collect(&config, vec![policy], &devices, &overrides, &meter, Upkeep::Tidy).await;
     assert_eq!(collected.primaries.len(), 3, "partition 1 of each device");
     assert_eq!([&file, &unknown, &old, &new].map(|path| path.exists()), [false, true, false, true]);
 }

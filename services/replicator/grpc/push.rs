@@ -7,7 +7,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::{StreamExt as _, stream};
@@ -15,7 +15,7 @@ use ssync_store::{CHECK_QUEUE_MAX, SessionError};
 use ssync_types::{ObjectHash, Offer, Outcome, Reason, Refusal, SessionEvent, UpdateResult, Want};
 use tokio::{
     sync::{Semaphore, mpsc},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 

@@ -4,14 +4,14 @@
 use std::{
     collections::BTreeSet,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::future::join_all;
 use ssync_protocol::removal::{End, PeerIndex, Quorum};
 use ssync_store::{Release, StoreResult};
 use ssync_types::{Job as Purpose, Reason, Refusal, ReleaseItem, ReleaseResult};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument as _;
 
 use super::{Context, Job, JobEnd};

@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ssync_protocol::removal::PeerIndex;
 use ssync_types::{Job as Purpose, Refusal, Rehash, Suffix, SuffixHashes};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument as _;
 
 use super::{Context, Job, JobEnd, Kind};
@@ -51,7 +51,7 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
     if !round.begun {
         round.begun = true;
         let mut targets = job.targets.clone();
-        Shuffle::new().shuffle(&mut targets);
+        Shuffle::seeded(job.order_key(context.seed)).shuffle(&mut targets);
         round.queue = targets.into();
         context.meter.count(|stats| stats.attempted += 1);
     }
@@ -164,7 +164,7 @@ fn note(job: &Job, context: &Context, round: &mut Round, target: Target, end: No
         Remedy::NextDevice => {
             tracing::error!("{target} responded as unmounted: {refusal}");
             round.nodes.failed(&target);
-            if wants_substitute(context.handoff_delete, round) {
+            if !job.limited && wants_substitute(context.handoff_delete, round) {
                 round.substitutes += 1;
             }
         }

@@ -1,0 +1,199 @@
+//! One pass: the jobs of this node's devices, several at a time, until all are done with or there is a reason to stop.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use ssync_types::{DeviceName, PartitionRef};
+use tokio::{
+    task::{AbortHandle, Id, JoinError, JoinSet},
+    time::{Instant, sleep},
+};
+use tracing::Instrument as _;
+
+use crate::{
+    collect::Collected,
+    job::{Context, Job, JobEnd},
+    places::Rings,
+    schedule::{Next, Schedule},
+    source::Pulse,
+    stats::Abort,
+};
+
+/// A wait without a reason of its own.
+const LONG: Duration = Duration::from_secs(3600);
+/// A job that has not got on for so many times `http_timeout` hangs: longer than any wait for a peer. While the daemon
+/// drains, one time is enough.
+const STUCK_FACTOR: u32 = 15;
+
+type Ended = Result<(Id, (Job, JobEnd, Duration)), JoinError>;
+
+/// A job under way, and how to do without it.
+struct Running {
+    at: PartitionRef,
+    pulse: Pulse,
+    task: AbortHandle,
+}
+
+/// A pass under way.
+pub(crate) struct Pass<'a> {
+    rings: &'a Arc<dyn Rings>,
+    context: Arc<Context>,
+    /// The jobs under way, by their tasks.
+    running: HashMap<Id, Running>,
+    /// The devices that the pass does without.
+    left_out: BTreeSet<DeviceName>,
+    /// When to look at the rings again.
+    next_look: Instant,
+}
+
+impl<'a> Pass<'a> {
+    pub(crate) fn new(context: Arc<Context>, rings: &'a Arc<dyn Rings>) -> Self {
+        let next_look = Instant::now() + context.config.ring_check_interval;
+        Self { rings, context, running: HashMap::new(), left_out: BTreeSet::new(), next_look }
+    }
+
+    /// Does the jobs; answers with why it ended early, if it did.
+    pub(crate) async fn run(&mut self, collected: Collected) -> Option<Abort> {
+        let Collected { handoffs, primaries } = collected;
+        if !self.context.config.handoffs_first {
+            return self.run_jobs(handoffs.into_iter().chain(primaries).collect()).await;
+        }
+        let aborted = self.run_jobs(handoffs).await;
+        if aborted.is_some() {
+            return aborted;
+        }
+        if self.context.meter.snapshot().handoffs_remaining > 0 {
+            tracing::warn!(
+                "Handoffs first mode still has handoffs remaining.  Aborting current replication pass."
+            );
+            return Some(Abort::HandoffsRemain);
+        }
+        self.run_jobs(primaries).await
+    }
+
+    async fn run_jobs(&mut self, mut jobs: Vec<Job>) -> Option<Abort> {
+        let concurrency = self.context.config.concurrency.max(1);
+        jobs.retain(|job| !self.left_out.contains(&job.device));
+        jobs.sort_by_cached_key(|job| job.order_key(self.context.seed));
+        let mut schedule = Schedule::new(jobs, concurrency);
+        let mut tasks: JoinSet<(Job, JobEnd, Duration)> = JoinSet::new();
+        let mut aborted = None;
+        loop {
+            if aborted.is_none() {
+                aborted = self.reason_to_stop().await;
+            }
+            let mut wait = None;
+            while aborted.is_none() && self.running.len() < concurrency {
+                match schedule.next(Instant::now()) {
+                    Next::Job(job) => self.start(job, &mut tasks),
+                    Next::Wait(time) => {
+                        wait = time;
+                        break;
+                    }
+                    Next::Done if self.running.is_empty() => return None,
+                    // Jobs of a device that gets no more of them.
+                    Next::Done => break,
+                }
+            }
+            if self.running.is_empty() && aborted.is_some() {
+                return aborted;
+            }
+            // Who is stuck is looked for in time: no job has to end for it.
+            let look = self.next_look.saturating_duration_since(Instant::now()).min(self.stuck_in());
+            let drain = self.context.drain.clone();
+            tokio::select! {
+                Some(ended) = tasks.join_next_with_id() => self.ended(ended, &mut schedule),
+                () = sleep(wait.unwrap_or(LONG).min(look)) => self.leave_out_stuck(&mut schedule),
+                () = drain.cancelled(), if aborted.is_none() => {}
+            }
+        }
+    }
+
+    fn start(&mut self, job: Job, tasks: &mut JoinSet<(Job, JobEnd, Duration)>) {
+        let (at, pulse) = (job.at(&job.device), job.local.pulse().clone());
+        pulse.beat();
+        let task = tasks.spawn(run_job(job, Arc::clone(&self.context)).in_current_span());
+        self.running.insert(task.id(), Running { at, pulse, task });
+    }
+
+    /// When the first of the jobs under way would be stuck.
+    fn stuck_in(&self) -> Duration {
+        let silence = self.running.values().map(|job| job.pulse.silence()).max().unwrap_or_default();
+        self.context.stuck_after().saturating_sub(silence)
+    }
+
+    /// Goes on without jobs that hang, and without their devices. Their tasks are told to stop, and are not waited for; a
+    /// thread that hangs in a disk cannot be stopped.
+    fn leave_out_stuck(&mut self, schedule: &mut Schedule<Job>) {
+        let after = self.context.stuck_after();
+        for (_, job) in self.running.extract_if(|_, job| job.pulse.silence() >= after) {
+            job.task.abort();
+            let left = schedule.leave_out(&job.at.device);
+            tracing::error!(
+                device = %job.at.device, partition = %job.at.partition, policy = %job.at.policy,
+                "nothing has happened in this partition for {after:?}; it is not in sync. The device and {left} more of \
+                 its partitions are left out of this pass: look at the disk"
+            );
+            self.left_out.insert(job.at.device.clone());
+            self.context.meter.count(|stats| {
+                stats.failure += 1;
+                stats.device_failed(&job.at.device);
+            });
+            self.context.meter.job_done();
+        }
+    }
+
+    async fn reason_to_stop(&mut self) -> Option<Abort> {
+        if self.context.drain.is_cancelled() {
+            return Some(Abort::Draining);
+        }
+        if Instant::now() < self.next_look {
+            return None;
+        }
+        self.next_look = Instant::now() + self.context.config.ring_check_interval;
+        let rings = Arc::clone(self.rings);
+        let changed = tokio::task::spawn_blocking(move || rings.changed()).await.unwrap_or(false);
+        changed.then(|| {
+            tracing::info!("Ring change detected. Aborting current replication pass.");
+            Abort::RingChanged
+        })
+    }
+
+    fn ended(&mut self, ended: Ended, schedule: &mut Schedule<Job>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        // One that was left out has been counted.
+        let Some(Running { at, .. }) = self.running.remove(&id) else { return };
+        let meter = &self.context.meter;
+        match ended {
+            Ok((_, (job, JobEnd::ComeBack(delay), _))) => schedule.put_back(job, delay, Instant::now()),
+            Ok((_, (job, JobEnd::Done, took))) => {
+                tracing::debug!(partition = %job.partition, device = %job.device, ?took, "a partition is done with");
+                schedule.ended(&job.device);
+                meter.job_done();
+            }
+            Err(error) => {
+                tracing::error!(%error, "the job of {at} broke off: a fault of this program; it is not in sync");
+                schedule.ended(&at.device);
+                meter.count(|stats| stats.failure += 1);
+                meter.job_done();
+            }
+        }
+    }
+}
+
+impl Context {
+    /// After how long without any sign a job counts as stuck.
+    pub(crate) fn stuck_after(&self) -> Duration {
+        let times = if self.drain.is_cancelled() { 1 } else { STUCK_FACTOR };
+        self.config.http_timeout.saturating_mul(times)
+    }
+}
+
+async fn run_job(mut job: Job, context: Arc<Context>) -> (Job, JobEnd, Duration) {
+    let begin = Instant::now();
+    let end = job.run(&context).await;
+    (job, end, begin.elapsed())
+}

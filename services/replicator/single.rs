@@ -1,0 +1,101 @@
+//! Jobs outside of a pass: what there would be to do, and one of them done now and watched.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Replicator,
+    collect::{Collected, Upkeep, collect},
+    config::Overrides,
+    job::{Context, Job, JobEnd},
+    progress::{Meter, Progress},
+    stats::{Abort, PassStats},
+};
+
+impl Replicator {
+    /// The jobs that a pass with these overrides would have. Nothing is changed, on disk or in this node's counters.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for plans and a push on demand"))]
+    pub(crate) async fn jobs(&self, overrides: &Overrides) -> Collected {
+        let policies = self.policies().await;
+        collect(&self.config, policies, &self.devices, overrides, &Meter::new(), Upkeep::LookOnly).await
+    }
+
+    /// Prepares to do one job now, beside any pass, until `drain`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for a push on demand"))]
+    pub(crate) async fn single(&self, job: Job, drain: CancellationToken) -> Single {
+        let policies = self.policies().await;
+        let meter = Meter::new();
+        meter.begin();
+        meter.count(|stats| stats.partitions = 1);
+        let context = self.context(meter, self.handoff_delete(&policies), drain);
+        Single { job, context: Arc::new(context) }
+    }
+}
+
+/// A job that is done by itself.
+pub(crate) struct Single {
+    job: Job,
+    context: Arc<Context>,
+}
+
+#[cfg_attr(not(test), expect(dead_code, reason = "for a push on demand"))]
+impl Single {
+    /// How far it is.
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.context.meter.watch()
+    }
+
+    /// Does it, and comes back to busy peers as a pass does. One that hangs is given up.
+    pub(crate) async fn run(self) -> PassStats {
+        let Self { mut job, context } = self;
+        let begin = Instant::now();
+        loop {
+            let pulse = job.local.pulse().clone();
+            pulse.beat();
+            let end = tokio::select! {
+                end = job.run(&context) => end,
+                () = stuck(&context, || pulse.silence()) => {
+                    tracing::error!("nothing has happened in {} for long; it is given up", job.at(&job.device));
+                    context.meter.count(|stats| {
+                        stats.failure += 1;
+                        stats.device_failed(&job.device);
+                    });
+                    JobEnd::Done
+                }
+            };
+            match end {
+                JobEnd::ComeBack(delay) if !context.drain.is_cancelled() => {
+                    context.drain.run_until_cancelled(sleep(delay)).await;
+                }
+                JobEnd::ComeBack(_) | JobEnd::Done => break,
+            }
+        }
+        context.meter.job_done();
+        let drained = context.drain.is_cancelled();
+        context.meter.count(|stats| {
+            stats.aborted = drained.then_some(Abort::Draining);
+            stats.elapsed = begin.elapsed();
+        });
+        context.meter.end()
+    }
+}
+
+/// Ends when nothing has been heard for too long.
+async fn stuck(context: &Context, silence: impl Fn() -> std::time::Duration) {
+    loop {
+        let left = context.stuck_after().saturating_sub(silence());
+        if left.is_zero() {
+            return;
+        }
+        tokio::select! {
+            () = sleep(left) => {}
+            // From now on, less is enough.
+            () = context.drain.cancelled(), if !context.drain.is_cancelled() => {}
+        }
+    }
+}
