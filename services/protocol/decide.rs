@@ -56,9 +56,11 @@ impl LocalVersion {
 
 /// What to ask of the sender for one offer; `None` when nothing is lacking.
 ///
-/// Swift: ssync_receiver.py `_check_local` and `encode_wanted`, with two differences. A fragment that lacks only its
+/// Swift: ssync_receiver.py `_check_local` and `encode_wanted`, with three differences. A fragment that lacks only its
 /// durable mark is asked for as such, where Swift marks it at once: a check writes nothing. And where the sender says
-/// that it has a tombstone, a body of the same time does not stand against it (diskfile.py `_process_ondisk_files`).
+/// that it has a tombstone, a body of the same time does not stand against it (diskfile.py `_process_ondisk_files`). And beside
+/// an older tombstone the metadata are asked for with the body: Swift takes the body alone, and its own handoff lets go of
+/// both then.
 #[must_use]
 pub fn want(local: &LocalState, offer: &Offer) -> Option<Want> {
     let has_undurable = local.undurable.contains(&offer.data)
@@ -69,12 +71,10 @@ pub fn want(local: &LocalState, offer: &Offer) -> Option<Want> {
     let Some(version) = local.newest else {
         return Some(Want { hash: offer.hash, data: true, metadata: true, durable_mark: false });
     };
-    some(Want {
-        hash: offer.hash,
-        data: lacks_data(version, offer),
-        metadata: lacks_metadata(version, offer),
-        durable_mark: false,
-    })
+    let data = lacks_data(version, offer);
+    let revives = data && matches!(version, LocalVersion::Tombstone(_)) && offer.metadata > offer.data;
+    let metadata = revives || lacks_metadata(version, offer);
+    some(Want { hash: offer.hash, data, metadata, durable_mark: false })
 }
 
 /// The offered fragment is here, without its mark.

@@ -57,6 +57,17 @@ pub(crate) const RULES: &[Rule] = &[
             _ => false,
         },
     },
+    Rule {
+        why: "beside an older tombstone we ask for later metadata with the body; stock's own handoff loses them",
+        covers: |stock, ours| match (last(stock), last(ours)) {
+            (Some(bare), Some(whole)) => {
+                let without = String::from_utf8_lossy(&whole.body).replace(" dm\r\n", " d\r\n");
+                let asked = String::from_utf8_lossy(&bare.body).contains(" d\r\n");
+                asked && without.as_bytes() == bare.body && stock.1 == ours.1
+            }
+            _ => false,
+        },
+    },
 ];
 
 /// What an answer to SSYNC holds up to the words of its error line. Those of a time limit depend on which process noticed first.

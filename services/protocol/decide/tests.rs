@@ -62,10 +62,11 @@ fn wants_what_is_newer() {
         (data(5, 9, 7), offer(5, 7, 7), ""),
         // The content type of the offered body itself is no reason.
         (data(5, 9, 5), offer(6, 7, 6), "d"),
-        // A tombstone here: never metadata.
+        // A tombstone here: metadata only with their body.
         (tombstone(5), offer(5, 5, 5), ""),
         (tombstone(5), offer(4, 9, 9), ""),
-        (tombstone(5), offer(6, 9, 6), "d"),
+        (tombstone(5), offer(6, 6, 6), "d"),
+        (tombstone(5), offer(6, 9, 6), "dm"),
     ];
     for (local, offer, wanted) in table {
         assert_eq!(text(want(&local, &offer)), wanted, "{local:?} {offer:?}");
