@@ -1,6 +1,6 @@
 //! Processor time, as `/proc` tells it.
 
-use std::fs;
+use std::{fs, ops::Range};
 
 use anyhow::{Context as _, Result};
 
@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result};
 const TICKS_PER_SECOND: f64 = 100.0;
 /// proc(5), /proc/PID/stat, counted from what follows the name: pgrp, and utime to cstime.
 const GROUP_FIELD: usize = 2;
-const TIME_FIELDS: std::ops::Range<usize> = 11..15;
+const TIME_FIELDS: Range<usize> = 11..15;
+/// Of these, cutime and cstime.
+const CHILDREN_TIME_FIELDS: Range<usize> = 13..15;
 
 /// Seconds used by all processes of these process groups, with the children that they have waited for.
 pub(crate) fn seconds_of_groups(groups: &[u32]) -> Result<f64> {
@@ -24,6 +26,13 @@ pub(crate) fn seconds_of_groups(groups: &[u32]) -> Result<f64> {
     Ok(ticks as f64 / TICKS_PER_SECOND)
 }
 
+/// Seconds used by children of this process that have ended, and by theirs.
+pub(crate) fn seconds_of_children() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let used = fields(&stat).and_then(|fields| ticks(&fields, CHILDREN_TIME_FIELDS));
+    Ok(used.context("/proc/self/stat has another form")? as f64 / TICKS_PER_SECOND)
+}
+
 /// Seconds used by this process.
 pub(crate) fn own_seconds() -> Result<f64> {
     let stat = fs::read_to_string("/proc/self/stat")?;
@@ -32,11 +41,17 @@ pub(crate) fn own_seconds() -> Result<f64> {
 }
 
 fn group_and_ticks(stat: &str) -> Option<(u32, u64)> {
-    // The name may hold anything, blanks and brackets too.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks =
-        fields.get(TIME_FIELDS)?.iter().map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;
-    Some((fields.get(GROUP_FIELD)?.parse().ok()?, ticks))
+    let fields = fields(stat)?;
+    Some((fields.get(GROUP_FIELD)?.parse().ok()?, ticks(&fields, TIME_FIELDS)?))
+}
+
+/// What follows the name, which may hold anything, blanks and brackets too.
+fn fields(stat: &str) -> Option<Vec<&str>> {
+    Some(stat.rsplit_once(')')?.1.split_whitespace().collect())
+}
+
+fn ticks(fields: &[&str], which: Range<usize>) -> Option<u64> {
+    fields.get(which)?.iter().map(|field| field.parse::<u64>().ok()).sum()
 }
 
 #[cfg(test)]

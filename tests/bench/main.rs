@@ -1,117 +1,28 @@
-//! Requests per second of one object server, ssync beside stock Swift; `tests/bench/run` calls it.
+//! ssync beside stock Swift, on one machine, in alternation; `tests/bench/run` calls it.
 
-mod contest;
 mod cpu;
-mod load;
-mod server;
-#[cfg(test)]
-mod smoke;
-mod table;
+mod placement;
+mod records;
+mod replication;
+mod requests;
+mod spread;
 
-use std::{fs::File, io::Write as _, path::PathBuf, time::Duration};
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Parser;
 
-use crate::{
-    contest::{Contest, Record},
-    server::Contestant,
-};
-
-/// Longest window that one load may have.
-const SECONDS_MAX: f64 = 600.0;
-const CONNECTIONS_MAX: u16 = 1024;
-const SIZE_MAX: usize = 1 << 30;
-
-/// PUT and GET over HTTP, straight to one object server, as a proxy would send them.
-///
-/// In each round every server has its turn with every size: an empty device, a start, PUTs of new objects, GETs of
-/// those, a stop. The servers take turns in another order each round. Objects are read from the page cache. Every
-/// server writes its access log to a file. The client is one thread, on the same cores as the server.
+/// Measures ssync beside stock Swift.
 #[derive(Debug, Parser)]
 #[command(name = "tests/bench/run")]
-pub(crate) struct Options {
-    /// Where the devices are made: a folder on the file system to measure on.
-    #[arg(long)]
-    dir: PathBuf,
-    /// Who is measured: `stock-N` (stock Swift with N workers), `node-D` (`ssync node`), `two-D` (`ssync receiver` and
-    /// `ssync sidecar` over a Unix socket); D is ssync's durability: object, batch or none. Stock Swift flushes each
-    /// object, as `object` does; `batch` gives the same promise, and shares flushes.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_values = ["stock-1", "stock-2", "node-object", "node-batch", "two-batch"]
-    )]
-    servers: Vec<Contestant>,
-    /// Bytes of an object.
-    #[arg(long, value_delimiter = ',', default_values_t = [4096, 1_048_576])]
-    sizes: Vec<usize>,
-    /// How often everything is measured.
-    #[arg(long, default_value_t = 3)]
-    rounds: u32,
-    /// Seconds that each load is measured for, after its warm-up.
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// Seconds of warm-up before each load.
-    #[arg(long, default_value_t = 0.4)]
-    warm_up: f64,
-    /// Connections, each with one request at a time.
-    #[arg(long, default_value_t = 16)]
-    connections: u16,
-    /// A connection for each request, as Swift's proxy has it, in place of connections that are kept.
-    #[arg(long)]
-    new_connections: bool,
-    /// PUTs send `Expect: 100-continue` and wait, as Swift's proxy does.
-    #[arg(long)]
-    expect: bool,
-    /// A file for each measurement by itself, one JSON object a line; it is appended to.
-    #[arg(long)]
-    out: Option<PathBuf>,
-}
-
-impl Options {
-    /// The contest that is asked for, if it is a sensible one.
-    pub(crate) fn contest(&self) -> Result<Contest> {
-        let in_range = |seconds: f64| (0.0..=SECONDS_MAX).contains(&seconds);
-        ensure!(
-            in_range(self.seconds) && self.seconds > 0.0,
-            "--seconds: more than 0, at most {SECONDS_MAX}"
-        );
-        ensure!(in_range(self.warm_up), "--warm-up: 0 to {SECONDS_MAX}");
-        ensure!((1..=CONNECTIONS_MAX).contains(&self.connections), "--connections: 1 to {CONNECTIONS_MAX}");
-        ensure!(self.sizes.iter().all(|&size| size <= SIZE_MAX), "--sizes: at most {SIZE_MAX} bytes");
-        ensure!(self.rounds > 0, "--rounds: at least 1");
-        Ok(Contest {
-            folder: self.dir.clone(),
-            servers: self.servers.clone(),
-            sizes: self.sizes.clone(),
-            rounds: self.rounds,
-            habits: load::Habits {
-                connections: self.connections,
-                window: Duration::from_secs_f64(self.seconds),
-                warm_up: Duration::from_secs_f64(self.warm_up),
-                new_connections: self.new_connections,
-                expect: self.expect,
-            },
-        })
-    }
+enum Bench {
+    /// PUT and GET over HTTP, straight to one object server, as a proxy would send them
+    Requests(requests::Options),
+    /// A wiped device is filled again, and a handoff is drained: until all is where it belongs
+    Replication(replication::Options),
 }
 
 fn main() -> Result<()> {
-    let options = Options::parse();
-    let mut out = match &options.out {
-        Some(path) => Some(File::options().create(true).append(true).open(path)?),
-        None => None,
-    };
-    let records = options.contest()?.run(|record: &Record| {
-        eprintln!("{record}");
-        if let Some(file) = &mut out {
-            writeln!(file, "{}", serde_json::to_string(record)?)?;
-        }
-        Ok(())
-    })?;
-    print!("{}", table::markdown(&records));
-    let errors: u64 = records.iter().map(|record| record.errors).sum();
-    ensure!(errors == 0, "{errors} requests failed: what the table says of them is no measure");
-    Ok(())
+    match Bench::parse() {
+        Bench::Requests(options) => requests::run(&options),
+        Bench::Replication(options) => replication::run(&options),
+    }
 }

@@ -15,10 +15,11 @@ use anyhow::{Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 use ssync_tests::{Cluster, Shape, as_own_group, exchange, repository, ssync_binary, venv_program};
 
-use crate::{cpu, load::partition};
+use crate::{
+    cpu,
+    placement::{PART_POWER, partition},
+};
 
-/// 256 partitions.
-pub(crate) const PART_POWER: u8 = 8;
 /// Asked for until it is answered that there is none.
 const NOTHING: &str = "/AUTH_bench/c/nothing";
 /// Longest that a server may take until it answers.

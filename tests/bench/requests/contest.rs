@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::{
+use super::{
     load::{Habits, Load, Method, Stored},
     server::Contestant,
 };

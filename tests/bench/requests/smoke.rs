@@ -4,14 +4,20 @@ use std::env;
 
 use clap::Parser as _;
 
-use crate::{Options, load::Method, server::Contestant, table};
+use super::{Options, load::Method, server::Contestant, table};
+
+#[derive(Debug, clap::Parser)]
+struct Alone {
+    #[command(flatten)]
+    options: Options,
+}
 
 fn options(more: &[&str]) -> Options {
     let dir = env::var_os("SSYNC_TEST_DISK").map_or_else(env::temp_dir, Into::into);
     let dir = dir.to_str().unwrap();
     let quick =
         ["bench", "--dir", dir, "--rounds", "1", "--seconds", "0.1", "--warm-up", "0", "--connections", "3"];
-    Options::try_parse_from(quick.iter().chain(more)).unwrap()
+    Alone::try_parse_from(quick.iter().chain(more)).unwrap().options
 }
 
 #[test]
@@ -35,13 +41,13 @@ fn what_the_server_refuses_is_counted() {
     let contest = options(&["--servers", "node-object", "--sizes", "10"]).contest().unwrap();
     let running = contest.servers[0].start(&contest.folder).unwrap();
     std::fs::remove_dir_all(running.device()).unwrap();
-    let load = crate::load::Load {
+    let load = super::load::Load {
         address: running.address(),
         method: Method::Put,
         size: 10,
         habits: contest.habits,
     };
-    let measured = load.run(&mut crate::load::Stored::default(), &running).unwrap();
+    let measured = load.run(&mut super::load::Stored::default(), &running).unwrap();
     assert!(measured.errors > 0 && measured.latencies.is_empty(), "{measured:?}");
 }
 
@@ -56,6 +62,6 @@ fn names_are_read_as_they_are_written() {
     for wrong in [["--seconds", "0"], ["--connections", "0"], ["--rounds", "0"], ["--warm-up", "1e9"]] {
         let mut all = vec!["bench", "--dir", "."];
         all.extend(wrong);
-        assert!(Options::try_parse_from(all).unwrap().contest().is_err(), "{wrong:?}");
+        assert!(Alone::try_parse_from(all).unwrap().options.contest().is_err(), "{wrong:?}");
     }
 }

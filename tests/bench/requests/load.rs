@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use md5::{Digest as _, Md5};
 use serde::Serialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -17,10 +16,8 @@ use tokio::{
     time::{sleep_until, timeout},
 };
 
-use crate::{
-    cpu,
-    server::{PART_POWER, Running},
-};
+use super::server::Running;
+use crate::{cpu, placement::partition};
 
 /// How much is read at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -30,9 +27,6 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const REQUEST_MAX: Duration = Duration::from_secs(60);
 /// Errors of one connection after which it gives up.
 const ERRORS_MAX: u64 = 100;
-/// What the harness's swift.conf says of paths.
-const HASH_PREFIX: &[u8] = b"changeme";
-const HASH_SUFFIX: &[u8] = b"changeme";
 /// One body in so many is compared byte for byte; of the others length and status are checked.
 const COMPARED_EVERY: u64 = 64;
 /// A stride that visits stored objects in no order that the disk knows.
@@ -311,12 +305,6 @@ async fn read_some(stream: &mut TcpStream, input: &mut [u8]) -> io::Result<usize
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         count => Ok(count),
     }
-}
-
-/// Where the ring has an object (Swift: common/ring/ring.py get_part).
-pub(crate) fn partition(path: &str) -> u32 {
-    let hash = Md5::new().chain_update(HASH_PREFIX).chain_update(path).chain_update(HASH_SUFFIX).finalize();
-    u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) >> (u32::BITS - u32::from(PART_POWER))
 }
 
 /// Head and body in as few writes as the socket takes.
