@@ -34,13 +34,14 @@ fn parse(names: Vec<String>, field: &str) -> Result<Vec<Suffix>, Invalid> {
 /// A partition's hashes as a message.
 #[must_use]
 pub fn to_suffix_hashes(hashes: SuffixHashes) -> v1::GetSuffixHashesResponse {
-    v1::GetSuffixHashesResponse { suffixes: hashes.into_iter().map(Into::into).collect() }
+    let hashed_suffixes = hashes.hashed;
+    v1::GetSuffixHashesResponse { suffixes: hashes.into_iter().map(Into::into).collect(), hashed_suffixes }
 }
 
 /// A partition's hashes from a message.
 pub fn suffix_hashes(response: v1::GetSuffixHashesResponse) -> Result<SuffixHashes, Invalid> {
     at_most(response.suffixes.len(), SUFFIXES_MAX, "suffixes")?;
-    let mut hashes = SuffixHashes::new();
+    let mut hashes = SuffixHashes::new().hashed(response.hashed_suffixes);
     for suffix in response.suffixes {
         let (suffix, hash) = suffix_hash(suffix).map_err(|invalid| invalid.within("suffixes"))?;
         if hashes.insert(suffix, hash).is_some() {

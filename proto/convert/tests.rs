@@ -455,7 +455,7 @@ fn hashes_are_refused_by_field() {
     let part = |index, hash: &str| v1::FragmentHash { fragment_index: index, hash: hash.into() };
     let refused = |suffix: &str, hashes| {
         let suffix = v1::SuffixHash { suffix: suffix.into(), hashes, by_fragment: false };
-        field(suffix_hashes(v1::GetSuffixHashesResponse { suffixes: vec![suffix] }))
+        field(suffix_hashes(v1::GetSuffixHashesResponse { suffixes: vec![suffix], hashed_suffixes: 0 }))
     };
     assert_eq!(refused("FFF", vec![part(None, HASH)]), "suffixes.suffix");
     assert_eq!(refused("fff", vec![part(None, "abc")]), "suffixes.hashes.hash");
@@ -464,7 +464,7 @@ fn hashes_are_refused_by_field() {
     assert_eq!(refused("fff", vec![part(Some(1), HASH)]), "suffixes.hashes");
     let good = v1::SuffixHash { suffix: "fff".into(), hashes: vec![part(None, HASH)], by_fragment: false };
     assert_eq!(
-        field(suffix_hashes(v1::GetSuffixHashesResponse { suffixes: vec![good; 2] })),
+        field(suffix_hashes(v1::GetSuffixHashesResponse { suffixes: vec![good; 2], hashed_suffixes: 0 })),
         "suffixes.suffix"
     );
     assert_eq!(field(stale_suffixes(vec!["..".into()])), "suffixes");

@@ -22,6 +22,15 @@ const ATTEMPTS_MAX: usize = 16;
 /// One MD5 for each fragment index, and under `None` the one for all the rest.
 type Digests = BTreeMap<Option<FragmentIndex>, Md5>;
 
+/// What one calculation came to.
+struct Once {
+    hashes: Hashes,
+    /// Suffixes that were hashed.
+    hashed: u64,
+    /// Nobody has written others meanwhile.
+    settled: bool,
+}
+
 impl Device {
     /// The hashes of a partition's suffixes. Stale ones, and those of `rehash`, are calculated anew; `list_suffixes` finds also
     /// suffixes that nobody reported. A suffix with something in it that cannot be read has an unknown one. A partition that
@@ -37,28 +46,30 @@ impl Device {
         self.check_mounted()?;
         let partition = layout::partition(policy, number);
         let mut latest = Hashes::unknown();
+        let mut hashed = 0;
         for _ in 0..ATTEMPTS_MAX {
-            let (hashes, settled) = self.hash_once(policy, &partition, rehash, list_suffixes)?;
-            latest = hashes;
-            if settled {
+            let once = self.hash_once(policy, &partition, rehash, list_suffixes)?;
+            (latest, hashed) = (once.hashes, once.hashed);
+            if once.settled {
                 break;
             }
         }
         let known = |hash: Option<SuffixHash>| hash.unwrap_or(SuffixHash::Unknown);
-        Ok(latest.suffixes.into_iter().map(|(suffix, hash)| (suffix, known(hash))).collect())
+        let hashes = latest.suffixes.into_iter().map(|(suffix, hash)| (suffix, known(hash)));
+        Ok(hashes.collect::<SuffixHashes>().hashed(hashed))
     }
 
-    /// Calculates without a lock, and keeps the result if nobody has written another meanwhile. Says whether it is settled.
+    /// Calculates without a lock, and keeps the result if nobody has written another meanwhile.
     fn hash_once(
         &self,
         policy: PolicyIndex,
         partition: &Path,
         rehash: &[Suffix],
         list: bool,
-    ) -> Result<(Hashes, bool), DiskError> {
+    ) -> Result<Once, DiskError> {
         let before = match self.consolidate(partition) {
             Ok(Some(hashes)) if hashes.valid => hashes,
-            Ok(None) => return Ok((Hashes::unknown(), true)),
+            Ok(None) => return Ok(Once { hashes: Hashes::unknown(), hashed: 0, settled: true }),
             Ok(Some(_)) => self.read_hashes(partition),
             Err(error) => {
                 tracing::warn!(%error, "the notes on stale hashes could not be taken over: all are calculated anew");
@@ -78,11 +89,12 @@ impl Device {
         let stale: Vec<_> =
             hashes.suffixes.iter().filter(|(_, hash)| hash.is_none()).map(|(suffix, _)| *suffix).collect();
         modified |= !stale.is_empty();
+        let hashed = stale.len() as u64;
         for suffix in stale {
             self.hash_into(&mut hashes, policy, partition, suffix);
         }
         let settled = !modified || self.keep_hashes(partition, &before, &mut hashes)?;
-        Ok((hashes, settled))
+        Ok(Once { hashes, hashed, settled })
     }
 
     fn hash_into(&self, hashes: &mut Hashes, policy: PolicyIndex, partition: &Path, suffix: Suffix) {

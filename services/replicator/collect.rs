@@ -14,6 +14,7 @@ use crate::{
     places::{Places, PolicyPlaces, Role, local_addresses},
     progress::Meter,
     source::{LocalDevice, LocalDevices},
+    tally::Tally,
 };
 
 /// How long a device may take to list its partitions. One that hangs is left out of the pass.
@@ -95,6 +96,8 @@ struct Look<'a> {
 
 impl Look<'_> {
     async fn jobs(self) -> Vec<Job> {
+        // A device without partitions has figures too.
+        self.tally().count(|_| {});
         let listing = match self.list().await {
             Ok(listing) => listing,
             Err(refusal) => {
@@ -115,6 +118,10 @@ impl Look<'_> {
         wanted.filter_map(|partition| self.job(partition)).collect()
     }
 
+    fn tally(&self) -> Tally {
+        self.meter.of(&self.device.device)
+    }
+
     fn policy(&self) -> PolicyIndex {
         self.places.0.policy
     }
@@ -132,7 +139,7 @@ impl Look<'_> {
 
     /// As Swift does: every device of the ring counts as a failure, since this one tells none of them anything.
     fn failed(&self) {
-        self.meter.count(|stats| {
+        self.tally().count(|stats| {
             stats.device_failed(&self.device.device);
             for device in self.places.0.ring.devices() {
                 stats.fail(&device.replication_ip, &device.device);
@@ -173,7 +180,7 @@ impl Look<'_> {
                     device = %device.device, %policy,
                     "partition {partition} has no place in the ring; it is left alone. Compare the ring file with those of other nodes"
                 );
-                self.meter.count(|stats| stats.partitions_outside += 1);
+                self.tally().count(|stats| stats.partitions_outside += 1);
                 return None;
             }
         };

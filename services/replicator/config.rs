@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
 
+use ssync_statsd::Statsd;
 use ssync_types::{DeviceName, Partition, PolicyIndex};
 
 /// Settings of the replicator.
@@ -34,6 +35,8 @@ pub struct ReplicatorConfig {
     pub ring_check_interval: Duration,
     /// The folder of `object.recon`; `None` writes none.
     pub recon_cache_path: Option<PathBuf>,
+    /// Leave the figures of each device there too, as Swift does with `replicator_workers`.
+    pub recon_per_disk: bool,
     /// Handoffs before anything else; the pass ends when some remain.
     pub handoffs_first: bool,
     /// So many primaries suffice to let go of a handoff's object; `None` (Swift's `auto`): all of them.
@@ -42,6 +45,8 @@ pub struct ReplicatorConfig {
     pub network_chunk_size: usize,
     /// Who this is, for peers' logs.
     pub agent: String,
+    /// Where its metrics go, by Swift's names.
+    pub statsd: Statsd,
 }
 
 impl Default for ReplicatorConfig {
@@ -59,10 +64,12 @@ impl Default for ReplicatorConfig {
             http_timeout: Duration::from_secs(60),
             ring_check_interval: Duration::from_secs(15),
             recon_cache_path: Some(PathBuf::from("/var/cache/swift")),
+            recon_per_disk: false,
             handoffs_first: false,
             handoff_delete: None,
             network_chunk_size: 65_536,
             agent: concat!("ssync/", env!("CARGO_PKG_VERSION")).to_owned(),
+            statsd: Statsd::disabled(),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     schedule::Scheduled,
     shuffle::Shuffle,
     source::{LocalDevice, Source},
+    tally::Tally,
 };
 
 /// How often a job comes back to busy peers before it counts as failed.
@@ -33,8 +34,9 @@ pub(crate) struct Context {
     pub(crate) config: ReplicatorConfig,
     pub(crate) local: Arc<dyn Store>,
     pub(crate) peers: Arc<dyn Peers>,
-    pub(crate) meter: Meter,
     pub(crate) handoff_delete: Option<usize>,
+    /// Where the jobs count.
+    pub(crate) meter: Meter,
     pub(crate) drain: CancellationToken,
     /// Counts passes, from anywhere.
     pub(crate) cycle: u64,
@@ -132,9 +134,14 @@ impl Job {
         };
         if let JobEnd::ComeBack(_) = end {
             self.returns += 1;
-            context.meter.count(|stats| stats.put_back += 1);
+            self.tally(context).count(|stats| stats.put_back += 1);
         }
         end
+    }
+
+    /// Where it counts.
+    fn tally(&self, context: &Context) -> Tally {
+        context.meter.of(&self.device)
     }
 
     /// When to come back to a busy peer: not before it said, later each time, and not for ever.

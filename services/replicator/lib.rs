@@ -12,7 +12,9 @@ mod config;
 mod grpc;
 mod job;
 mod ledger;
+mod lifetime;
 mod listing;
+mod metrics;
 mod pass;
 #[cfg(test)]
 mod passes;
@@ -28,6 +30,7 @@ mod single;
 mod source;
 mod ssync;
 mod stats;
+mod tally;
 #[cfg(test)]
 mod testing;
 mod ways;

@@ -138,7 +138,7 @@ impl<'a> Pass<'a> {
                  its partitions are left out of this pass: look at the disk"
             );
             self.left_out.insert(job.at.device.clone());
-            self.context.meter.count(|stats| {
+            self.context.meter.of(&job.at.device).count(|stats| {
                 stats.failure += 1;
                 stats.device_failed(&job.at.device);
             });
@@ -177,7 +177,7 @@ impl<'a> Pass<'a> {
             Err(error) => {
                 tracing::error!(%error, "the job of {at} broke off: a fault of this program; it is not in sync");
                 schedule.ended(&at.device);
-                meter.count(|stats| stats.failure += 1);
+                meter.of(&at.device).count(|stats| stats.failure += 1);
                 meter.job_done();
             }
         }

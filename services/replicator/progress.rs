@@ -1,10 +1,16 @@
 //! How far the pass is, for bars and reports: one place that the jobs write to and anybody may watch.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use ssync_statsd::Statsd;
+use ssync_types::DeviceName;
 use tokio::sync::watch;
 
-use crate::{peer::Pushed, stats::PassStats};
+use crate::{lifetime::Lifetime, stats::PassStats, tally::Tally};
 
 /// How far a pass is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,22 +36,45 @@ pub struct Progress {
 /// The counters of the pass under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Meter {
-    stats: Arc<Mutex<PassStats>>,
+    counts: Arc<Mutex<Counts>>,
     progress: watch::Sender<Progress>,
+    pub(crate) statsd: Statsd,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Of the whole pass.
+    total: PassStats,
+    /// The same by local device. As many as the rings have of this node.
+    devices: BTreeMap<DeviceName, PassStats>,
+    /// What the passes before this one did.
+    before: BTreeMap<DeviceName, Lifetime>,
+    /// Partitions at the last report.
+    reported: u64,
 }
 
 impl Meter {
-    pub(crate) fn new() -> Self {
-        Self { stats: Arc::default(), progress: watch::Sender::new(Progress::default()) }
+    pub(crate) fn new(statsd: Statsd) -> Self {
+        Self { counts: Arc::default(), progress: watch::Sender::new(Progress::default()), statsd }
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
+    /// The counters of one local device; what is counted there counts for the pass as well.
+    pub(crate) fn of(&self, device: &DeviceName) -> Tally {
+        Tally::new(self.clone(), device.clone())
+    }
+
     /// Forgets the pass before and begins one.
     pub(crate) fn begin(&self) {
-        *self.lock() = PassStats::default();
+        let mut counts = self.lock();
+        for (device, stats) in std::mem::take(&mut counts.devices) {
+            counts.before.entry(device).or_default().add(&stats);
+        }
+        (counts.total, counts.reported) = (PassStats::default(), 0);
+        drop(counts);
         self.progress.send_modify(|progress| {
             *progress = Progress { pass: progress.pass + 1, running: true, ..Progress::default() };
         });
@@ -58,15 +87,50 @@ impl Meter {
     }
 
     pub(crate) fn snapshot(&self) -> PassStats {
-        self.lock().clone()
+        self.lock().total.clone()
     }
 
-    /// Changes the counters, and tells who watches.
+    /// The counters of the pass by local device.
+    pub(crate) fn by_device(&self) -> BTreeMap<DeviceName, PassStats> {
+        self.lock().devices.clone()
+    }
+
+    /// What each device has seen done since the daemon started.
+    pub(crate) fn lifetimes(&self) -> BTreeMap<DeviceName, Lifetime> {
+        let counts = self.lock();
+        let mut lifetimes = counts.before.clone();
+        for (device, stats) in &counts.devices {
+            lifetimes.entry(device.clone()).or_default().add(stats);
+        }
+        lifetimes
+    }
+
+    /// The lines of a report, since the last one (Swift: replicator.py stats_line).
+    pub(crate) fn report(&self, elapsed: Duration) -> Vec<String> {
+        let mut counts = self.lock();
+        let lines = counts.total.lines(counts.reported, elapsed);
+        counts.reported = counts.total.attempted;
+        lines
+    }
+
+    /// Changes the counters of the pass, and tells who watches.
     pub(crate) fn count(&self, change: impl FnOnce(&mut PassStats)) {
-        let mut stats = self.lock();
-        change(&mut stats);
-        let now = stats.clone_counts();
-        drop(stats);
+        let mut counts = self.lock();
+        change(&mut counts.total);
+        self.tell(counts);
+    }
+
+    /// Changes the counters of a device, and of the pass.
+    pub(crate) fn count_of(&self, device: &DeviceName, change: impl Fn(&mut PassStats)) {
+        let mut counts = self.lock();
+        change(&mut counts.total);
+        change(counts.devices.entry(device.clone()).or_default());
+        self.tell(counts);
+    }
+
+    fn tell(&self, counts: MutexGuard<'_, Counts>) {
+        let now = counts.total.clone_counts();
+        drop(counts);
         self.progress.send_modify(|progress| {
             *progress = Progress {
                 pass: progress.pass,
@@ -77,22 +141,14 @@ impl Meter {
         });
     }
 
-    /// A push ended.
-    pub(crate) fn pushed(&self, pushed: &Pushed) {
-        self.count(|stats| {
-            stats.objects += pushed.objects;
-            stats.bytes += pushed.bytes;
-        });
-    }
-
     /// A job is done with.
     pub(crate) fn job_done(&self) {
         self.progress.send_modify(|progress| progress.partitions_done += 1);
     }
 
     // A job that panicked has left counts behind, not a broken invariant.
-    fn lock(&self) -> MutexGuard<'_, PassStats> {
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,15 +168,17 @@ impl PassStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::Pushed;
 
     #[test]
     fn what_is_counted_is_seen() {
-        let meter = Meter::new();
+        let meter = Meter::new(Statsd::disabled());
+        let device: DeviceName = "d1".parse().unwrap();
         let watch = meter.watch();
         meter.begin();
         meter.count(|stats| stats.partitions = 3);
         meter.job_done();
-        meter.pushed(&Pushed { objects: 5, bytes: 50, ..Pushed::default() });
+        meter.of(&device).pushed(&Pushed { objects: 5, bytes: 50, ..Pushed::default() });
         let seen = *watch.borrow();
         assert_eq!((seen.partitions_done, seen.partitions_total, seen.objects, seen.bytes), (1, 3, 5, 50));
         assert!(seen.running && seen.pass == 1);
@@ -128,5 +186,21 @@ mod tests {
         meter.begin();
         assert_eq!(meter.snapshot(), PassStats::default());
         assert_eq!(*watch.borrow(), Progress { pass: 2, running: true, ..Progress::default() });
+        meter.of(&device).pushed(&Pushed { objects: 2, ..Pushed::default() });
+        assert_eq!(meter.by_device()[&device].objects, 2);
+        assert_eq!(meter.lifetimes()[&device].objects, 7, "both passes");
+    }
+
+    #[test]
+    fn a_report_tells_of_what_came_since_the_last_one() {
+        let meter = Meter::new(Statsd::disabled());
+        meter.begin();
+        meter.count(|stats| (stats.partitions, stats.attempted) = (2, 1));
+        let second = Duration::from_secs(1);
+        assert!(meter.report(second)[0].starts_with("1/2 (50.00%) partitions replicated"));
+        assert_eq!(meter.report(second), ["Nothing replicated for 1 seconds."]);
+        meter.begin();
+        meter.count(|stats| (stats.partitions, stats.attempted) = (1, 1));
+        assert!(meter.report(second)[0].starts_with("1/1"), "a pass begins anew");
     }
 }

@@ -1,6 +1,7 @@
 //! The cache file by which swift-recon learns of the last pass (Swift: common/recon.py dump_recon_cache).
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
@@ -13,10 +14,12 @@ use rustix::{
     io::Errno,
 };
 use serde_json::{Map, Value, json};
+use ssync_types::DeviceName;
 
 use crate::stats::PassStats;
 
 const FILE_NAME: &str = "object.recon";
+const PER_DISK: &str = "object_replication_per_disk";
 /// How long Swift waits for the file's lock.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(10);
@@ -31,9 +34,24 @@ pub(crate) struct ReconError {
     source: io::Error,
 }
 
-/// The keys of a pass.
-pub(crate) fn entries(stats: &PassStats, end: SystemTime) -> Map<String, Value> {
-    let minutes = stats.elapsed.as_secs_f64() / 60.0;
+/// The keys of a pass. With `devices`, the same of each of them too, as Swift's replicator_workers leave it.
+pub(crate) fn entries(
+    stats: &PassStats,
+    devices: Option<&BTreeMap<DeviceName, PassStats>>,
+    end: SystemTime,
+) -> Map<String, Value> {
+    let mut entries = of_one(stats, stats.elapsed, end);
+    if let Some(devices) = devices {
+        let device = |(name, of_device): (&DeviceName, &PassStats)| {
+            (name.to_string(), Value::Object(of_one(of_device, stats.elapsed, end)))
+        };
+        entries.insert(PER_DISK.into(), Value::Object(devices.iter().map(device).collect()));
+    }
+    entries
+}
+
+fn of_one(stats: &PassStats, elapsed: Duration, end: SystemTime) -> Map<String, Value> {
+    let minutes = elapsed.as_secs_f64() / 60.0;
     let last = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let replication_stats = json!({
         "attempted": stats.attempted,
@@ -76,6 +94,7 @@ fn replace(folder: &Path, path: &Path, entries: Map<String, Value>) -> io::Resul
     (&mut cache).take(FILE_BYTES_MAX).read_to_string(&mut text)?;
     // As Swift: a cache that is no JSON is begun anew.
     let mut merged = serde_json::from_str::<Map<String, Value>>(&text).unwrap_or_default();
+    forget_devices(&mut merged, &entries);
     merge(&mut merged, entries);
     let temporary = folder.join(format!(".{FILE_NAME}.{}.tmp", std::process::id()));
     let written = write_new(&temporary, &merged).and_then(|()| fs::rename(&temporary, path));
@@ -83,6 +102,14 @@ fn replace(folder: &Path, path: &Path, entries: Map<String, Value>) -> io::Resul
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// Devices that are this node's no more (Swift: replicator.py aggregate_recon_update).
+fn forget_devices(cache: &mut Map<String, Value>, entries: &Map<String, Value>) {
+    let now = entries.get(PER_DISK).and_then(Value::as_object);
+    if let (Some(now), Some(known)) = (now, cache.get_mut(PER_DISK).and_then(Value::as_object_mut)) {
+        known.retain(|device, _| now.contains_key(device));
+    }
 }
 
 /// The cache file, locked. Who waited for the lock may hold a file that was replaced meanwhile, so it looks again.
@@ -156,7 +183,7 @@ mod tests {
         fs::write(folder.path().join(FILE_NAME), old).unwrap();
         let mut stats = PassStats { attempted: 7, elapsed: Duration::from_secs(90), ..PassStats::default() };
         stats.fail("10.0.0.1", &"d1".parse().unwrap());
-        dump(folder.path(), entries(&stats, UNIX_EPOCH + Duration::from_secs(1000))).unwrap();
+        dump(folder.path(), entries(&stats, None, UNIX_EPOCH + Duration::from_secs(1000))).unwrap();
         let seen = read(folder.path());
         assert_eq!(seen["async_pending"], 3);
         assert_eq!(seen["replication_stats"]["attempted"], 7);
@@ -166,7 +193,7 @@ mod tests {
             (&json!(1.5), &json!(1000.0))
         );
         stats.failure_nodes.clear();
-        dump(folder.path(), entries(&stats, UNIX_EPOCH)).unwrap();
+        dump(folder.path(), entries(&stats, None, UNIX_EPOCH)).unwrap();
         let seen = read(folder.path());
         assert!(seen["replication_stats"].get("failure_nodes").is_none());
         assert_eq!(seen["replication_stats"]["old"], 2, "as Swift, which merges one level deep");
@@ -177,10 +204,31 @@ mod tests {
     fn begins_anew_after_rubbish_and_makes_no_folder() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(FILE_NAME), "{not json").unwrap();
-        dump(folder.path(), entries(&PassStats::default(), UNIX_EPOCH)).unwrap();
+        dump(folder.path(), entries(&PassStats::default(), None, UNIX_EPOCH)).unwrap();
         assert_eq!(read(folder.path())["replication_stats"]["attempted"], 0);
         let missing = folder.path().join("missing");
         dump(&missing, Map::new()).unwrap();
         assert!(!missing.exists());
+    }
+
+    #[test]
+    fn devices_come_and_go_with_the_ring() {
+        let folder = tempfile::tempdir().unwrap();
+        let stats = PassStats { elapsed: Duration::from_secs(60), ..PassStats::default() };
+        let pass = |names: &[&str]| {
+            let devices = names
+                .iter()
+                .map(|name| (name.parse().unwrap(), PassStats { attempted: 2, ..PassStats::default() }));
+            let devices: BTreeMap<DeviceName, PassStats> = devices.collect();
+            dump(folder.path(), entries(&stats, Some(&devices), UNIX_EPOCH)).unwrap();
+            read(folder.path())
+        };
+        let seen = pass(&["d1", "d2"]);
+        assert_eq!(seen["object_replication_per_disk"]["d2"]["replication_stats"]["attempted"], 2);
+        assert_eq!(seen["object_replication_per_disk"]["d2"]["object_replication_time"], 1.0);
+        assert_eq!(seen["replication_time"], 1.0);
+        let seen = pass(&["d2"]);
+        let devices: Vec<_> = seen["object_replication_per_disk"].as_object().unwrap().keys().collect();
+        assert_eq!(devices, ["d2"]);
     }
 }

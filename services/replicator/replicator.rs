@@ -76,6 +76,7 @@ impl Replicator {
         peers: Arc<dyn Peers>,
     ) -> Self {
         let seed = Shuffle::new().next();
+        let meter = Meter::new(config.statsd.clone());
         Self {
             config,
             rings,
@@ -84,7 +85,7 @@ impl Replicator {
             peers,
             cycle: AtomicU64::new(seed),
             seed,
-            meter: Meter::new(),
+            meter,
         }
     }
 
@@ -100,6 +101,11 @@ impl Replicator {
         self.meter.watch()
     }
 
+    /// The counters, for those who show them.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
     /// One pass (`--once`), limited by `overrides`. Ends early, at the next boundary of an object, when `drain` is cancelled.
     pub async fn run_once(&self, overrides: &Overrides, drain: CancellationToken) -> PassStats {
         tracing::info!("Running object replicator in script mode.");
@@ -108,6 +114,7 @@ impl Replicator {
             "Object replication complete (once). ({:.02} minutes)",
             stats.elapsed.as_secs_f64() / 60.0
         );
+        self.config.statsd.settle().await;
         stats
     }
 
@@ -137,7 +144,7 @@ impl Replicator {
             stats.elapsed = elapsed;
         });
         let stats = self.meter.end();
-        stats.lines(0, elapsed).iter().for_each(|line| tracing::info!("{line}"));
+        self.meter.report(elapsed).iter().for_each(|line| tracing::info!("{line}"));
         if !overrides.any() {
             self.write_recon(&stats).await;
         }
@@ -148,12 +155,9 @@ impl Replicator {
     async fn report(&self, begin: Instant) {
         let every = self.config.stats_interval.max(Duration::from_secs(1));
         let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
-        let mut before = 0;
         loop {
             ticks.tick().await;
-            let stats = self.meter.snapshot();
-            stats.lines(before, begin.elapsed()).iter().for_each(|line| tracing::info!("{line}"));
-            before = stats.attempted;
+            self.meter.report(begin.elapsed()).iter().for_each(|line| tracing::info!("{line}"));
         }
     }
 
@@ -218,7 +222,8 @@ impl Replicator {
 
     async fn write_recon(&self, stats: &PassStats) {
         let Some(folder) = self.config.recon_cache_path.clone() else { return };
-        let entries = recon::entries(stats, SystemTime::now());
+        let devices = self.config.recon_per_disk.then(|| self.meter.by_device());
+        let entries = recon::entries(stats, devices.as_ref(), SystemTime::now());
         match tokio::task::spawn_blocking(move || recon::dump(&folder, entries)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!("{error}"),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ssync_statsd::Statsd;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -22,14 +23,19 @@ impl Replicator {
     #[cfg_attr(not(test), expect(dead_code, reason = "for plans and a push on demand"))]
     pub(crate) async fn jobs(&self, overrides: &Overrides) -> Collected {
         let policies = self.policies().await;
-        collect(&self.config, policies, &self.devices, overrides, &Meter::new(), Upkeep::LookOnly).await
+        collect(&self.config, policies, &self.devices, overrides, &Self::aside(), Upkeep::LookOnly).await
+    }
+
+    /// Counters that are not the passes', and that nobody else is told of.
+    fn aside() -> Meter {
+        Meter::new(Statsd::disabled())
     }
 
     /// Prepares to do one job now, beside any pass, until `drain`.
     #[cfg_attr(not(test), expect(dead_code, reason = "for a push on demand"))]
     pub(crate) async fn single(&self, job: Job, drain: CancellationToken) -> Single {
         let policies = self.policies().await;
-        let meter = Meter::new();
+        let meter = Self::aside();
         meter.begin();
         meter.count(|stats| stats.partitions = 1);
         let context = self.context(meter, self.handoff_delete(&policies), drain);
@@ -61,7 +67,7 @@ impl Single {
                 end = job.run(&context) => end,
                 () = stuck(&context, || pulse.silence()) => {
                     tracing::error!("nothing has happened in {} for long; it is given up", job.at(&job.device));
-                    context.meter.count(|stats| {
+                    context.meter.of(&job.device).count(|stats| {
                         stats.failure += 1;
                         stats.device_failed(&job.device);
                     });

@@ -75,6 +75,11 @@ impl Statsd {
         self.send(metric, "1", "c", None);
     }
 
+    /// Counts so many events at once.
+    pub fn add(&self, metric: &str, events: u64) {
+        self.send(metric, events, "c", None);
+    }
+
     /// How long something took; `rate` is the metric's own sample rate.
     pub fn timing(&self, metric: impl fmt::Display, took: Duration, rate: Option<f64>) {
         self.send(metric, milliseconds(took.as_secs_f64() * 1000.0), "ms", rate);
@@ -85,6 +90,13 @@ impl Statsd {
         if bytes > 0 {
             let value = took.as_secs_f64() * 1000.0 / bytes as f64 * 1000.0;
             self.send(metric, milliseconds(value), "ms", None);
+        }
+    }
+
+    /// Returns when what was said so far has been sent, or after a second: for who is about to end.
+    pub async fn settle(&self) {
+        if let Some(client) = &self.0 {
+            client.lines.settle().await;
         }
     }
 
@@ -165,6 +177,7 @@ mod tests {
         statsd.transfer_rate("PUT.sdb1.timing", Duration::from_millis(2), 4096);
         statsd.transfer_rate("PUT.sdb1.timing", Duration::from_millis(2), 0);
         statsd.increment("quarantines");
+        statsd.add("suffix.syncs", 12);
         statsd.timing("PUT.sd~a:1|c\nx.timing", Duration::from_millis(3), None);
         for line in [
             "dc1.object-server.async_pendings:1|c",
@@ -172,6 +185,7 @@ mod tests {
             "dc1.object-server.GET.timing:3.0|ms",
             "dc1.object-server.PUT.sdb1.timing:0.4883|ms",
             "dc1.object-server.quarantines:1|c",
+            "dc1.object-server.suffix.syncs:12|c",
             "dc1.object-server.PUT.sd_a_1_c_x.timing:3.0|ms",
         ] {
             assert_eq!(next(&server).await.as_deref(), Some(line));

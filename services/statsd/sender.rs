@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     net::{UdpSocket, lookup_host},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::{Instant, timeout},
 };
 
@@ -26,19 +26,41 @@ const LOOKUP_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Least time between two complaints.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long one who is about to end waits for its lines to be sent.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
+
+/// What waits in the queue.
+#[derive(Debug)]
+enum Item {
+    Line(String),
+    /// All before it has been sent.
+    Mark(oneshot::Sender<()>),
+}
+
 /// Where lines go in.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    queue: mpsc::Sender<String>,
+    queue: mpsc::Sender<Item>,
     lost: Arc<AtomicU64>,
 }
 
 impl Lines {
     /// Sends a line some time, or loses it.
     pub(crate) fn push(&self, line: String) {
-        if self.queue.try_send(line).is_err() {
+        if self.queue.try_send(Item::Line(line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Waits until all lines are sent, within reason.
+    pub(crate) async fn settle(&self) {
+        let (mark, reached) = oneshot::channel();
+        let settled = async {
+            if self.queue.send(Item::Mark(mark)).await.is_ok() {
+                let _ = reached.await;
+            }
+        };
+        let _ = timeout(SETTLE_MAX, settled).await;
     }
 }
 
@@ -67,8 +89,16 @@ impl Sender {
         Self { host, port, lost, target: None, next_lookup: now, next_complaint: now }
     }
 
-    async fn run(mut self, mut waiting: mpsc::Receiver<String>) {
-        while let Some(line) = waiting.recv().await {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Item>) {
+        while let Some(item) = waiting.recv().await {
+            let line = match item {
+                Item::Line(line) => line,
+                // Nobody may be waiting any more.
+                Item::Mark(mark) => {
+                    let _ = mark.send(());
+                    continue;
+                }
+            };
             self.look_up().await;
             let sent = match &self.target {
                 // One datagram for each line, as Swift's.

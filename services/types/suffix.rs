@@ -1,6 +1,11 @@
 //! The directories between partition and object, and the hashes that nodes compare.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, btree_map},
+    fmt,
+    ops::{Deref, DerefMut},
+    str::FromStr,
+};
 
 use crate::{FragmentIndex, Invalid};
 
@@ -86,7 +91,70 @@ impl From<Vec<Suffix>> for Rehash {
 }
 
 /// The hashes of a partition. A suffix without files has none.
-pub type SuffixHashes = BTreeMap<Suffix, SuffixHash>;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SuffixHashes {
+    hashes: BTreeMap<Suffix, SuffixHash>,
+    /// How many suffixes were hashed for this answer, because theirs were stale or asked for: what it has cost.
+    pub hashed: u64,
+}
+
+impl SuffixHashes {
+    /// The hashes of a partition without suffixes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same, which took so many suffixes to be hashed.
+    #[must_use]
+    pub fn hashed(self, hashed: u64) -> Self {
+        Self { hashed, ..self }
+    }
+}
+
+impl Deref for SuffixHashes {
+    type Target = BTreeMap<Suffix, SuffixHash>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.hashes
+    }
+}
+
+impl DerefMut for SuffixHashes {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.hashes
+    }
+}
+
+impl FromIterator<(Suffix, SuffixHash)> for SuffixHashes {
+    fn from_iter<I: IntoIterator<Item = (Suffix, SuffixHash)>>(hashes: I) -> Self {
+        Self { hashes: hashes.into_iter().collect(), hashed: 0 }
+    }
+}
+
+impl<const N: usize> From<[(Suffix, SuffixHash); N]> for SuffixHashes {
+    fn from(hashes: [(Suffix, SuffixHash); N]) -> Self {
+        hashes.into_iter().collect()
+    }
+}
+
+impl IntoIterator for SuffixHashes {
+    type Item = (Suffix, SuffixHash);
+    type IntoIter = btree_map::IntoIter<Suffix, SuffixHash>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.hashes.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a SuffixHashes {
+    type Item = (&'a Suffix, &'a SuffixHash);
+    type IntoIter = btree_map::Iter<'a, Suffix, SuffixHash>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.hashes.iter()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs, sync::Arc};
 
 use ssync_diskfile::{Devices, DiskConfig, PolicyKind};
 use ssync_ring::{Ring, RingDevice};
+use ssync_statsd::Statsd;
 use ssync_types::{DeviceName, HashPathConfig, PolicyIndex};
 
 use super::*;
@@ -37,7 +38,7 @@ async fn a_device_that_hangs_is_left_out_and_the_others_are_not_kept() {
     let (config, policy, devices) = node(root.path());
     let names: Vec<DeviceName> = ["d0", "d1"].map(|name| name.parse().unwrap()).into();
     names.iter().for_each(|name| devices.hang(name));
-    let (meter, overrides) = (Meter::new(), Overrides::default());
+    let (meter, overrides) = (Meter::new(Statsd::disabled()), Overrides::default());
     let begin = tokio::time::Instant::now();
     let looking = collect(&config, vec![policy], &devices, &overrides, &meter, Upkeep::Tidy);
     let collected = timeout(10 * COLLECT_WAIT_MAX, looking).await.expect("comes to an end");
@@ -62,7 +63,7 @@ async fn what_lies_in_the_way_is_tidied_and_what_is_unknown_is_left() {
     fs::write(&old, b"").unwrap();
     std::thread::sleep(RECLAIM_AGE + Duration::from_millis(100));
     fs::write(&new, b"").unwrap();
-    let (meter, overrides) = (Meter::new(), Overrides::default());
+    let (meter, overrides) = (Meter::new(Statsd::disabled()), Overrides::default());
     let look = collect(&config, vec![policy.clone()], &devices, &overrides, &meter, Upkeep::LookOnly).await;
     assert_eq!(look.primaries.len(), 3);
     assert_eq!([&file, &unknown, &old, &new].map(|path| path.exists()), [true; 4], "a look changes nothing");

@@ -49,7 +49,7 @@ struct Outcome {
 pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
     let begin = Instant::now();
     if job.returns == 0 {
-        context.meter.count(|stats| stats.attempted += 1);
+        job.tally(context).revert_begins();
     }
     // The lock comes before the first offer and is held until after the last removal.
     let release = match context.local.release(job.at(&job.device)).await {
@@ -68,19 +68,19 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
     }
     let emptied = outcome.listed_all && outcome.released == outcome.offered;
     let gone = emptied && remove_partition(job).await;
-    context.meter.count(|stats| {
+    job.tally(context).count(|stats| {
         outcome.nodes.count(stats);
         stats.remove += u64::from(gone);
         stats.handoffs_remaining += u64::from(!gone);
-        stats.partition_took(begin.elapsed());
     });
+    job.tally(context).revert_ends(begin.elapsed());
     JobEnd::Done
 }
 
 fn not_locked(job: &Job, context: &Context, refusal: &Refusal) -> JobEnd {
     tracing::info!("Unable to lock handoff partition {}: {refusal}", job.at(&job.device));
-    context.meter.count(|stats| {
-        stats.lock_failures += 1;
+    job.tally(context).lock_failed();
+    job.tally(context).count(|stats| {
         stats.handoffs_remaining += 1;
         if !matches!(refusal.reason, Reason::PartitionLocked) {
             stats.failure += 1;
@@ -177,7 +177,7 @@ impl Outcome {
                 self.busy_targets.push(target.clone());
             }
             Remedy::NextDevice => {
-                tracing::error!("{target} responded as unmounted: {refusal}");
+                tracing::error!(%refusal, "{target} responded as unmounted");
                 self.nodes.failed(target);
             }
             Remedy::Failure => {
@@ -219,7 +219,7 @@ async fn offer_slice(
         pushes.push(async move { (visit.target, push.await) });
     }
     drop(verdicts);
-    context.meter.count(|stats| stats.rsync += pushes.len() as u64);
+    job.tally(context).count(|stats| stats.rsync += pushes.len() as u64);
     let note_offered = |batch: &[_]| {
         if confirming {
             ledger.lock().unwrap_or_else(PoisonError::into_inner).offered(batch);
@@ -238,10 +238,10 @@ async fn offer_slice(
         outcome.note_pushed(target, &pushed);
         if let Err(PushError::Here(refusal)) = &pushed {
             tracing::error!("{target} did not get all: device {} could not be read: {refusal}", job.device);
-            context.meter.count(|stats| stats.device_failed(&job.device));
+            job.tally(context).count(|stats| stats.device_failed(&job.device));
         }
         if let Ok(pushed) = pushed {
-            context.meter.pushed(&pushed);
+            job.tally(context).pushed(&pushed);
         }
     }
     released
@@ -310,7 +310,7 @@ async fn count_released(
                     tracing::info!(object = %kept.hash, outcome = ?kept.outcome, "an object was not let go");
                 }
                 released += gone;
-                context.meter.count(|stats| stats.released += gone);
+                job.tally(context).count(|stats| stats.released += gone);
             }
             Err(refusal) => {
                 tracing::error!("Error syncing handoff partition: {refusal}");

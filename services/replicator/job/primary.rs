@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,6 +24,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Round {
     begun: bool,
+    /// Its suffixes are in the figures of the pass.
+    counted: bool,
     /// Nodes to ask.
     queue: VecDeque<Target>,
     /// Nodes that were busy.
@@ -39,7 +42,10 @@ pub(crate) struct Round {
 enum NodeEnd {
     Equal,
     Pushed(Pushed),
+    /// It did not say what it has.
     Refused(Refusal),
+    /// It did not take what it lacks.
+    Broken(Refusal),
     /// The device here could not be read.
     NotRead(Refusal),
 }
@@ -53,7 +59,7 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
         let mut targets = job.targets.clone();
         Shuffle::seeded(job.order_key(context.seed)).shuffle(&mut targets);
         round.queue = targets.into();
-        context.meter.count(|stats| stats.attempted += 1);
+        job.tally(context).update_begins();
     }
     let delay = visit_all(job, context, &mut round).await;
     round.took += begin.elapsed();
@@ -67,10 +73,8 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
         tracing::error!("Error syncing with node: {target}: it stayed busy");
         round.nodes.failed(target);
     }
-    context.meter.count(|stats| {
-        round.nodes.count(stats);
-        stats.partition_took(round.took);
-    });
+    job.tally(context).count(|stats| round.nodes.count(stats));
+    job.tally(context).update_ends(round.took);
     JobEnd::Done
 }
 
@@ -86,7 +90,10 @@ async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Du
             return None;
         }
     };
-    context.meter.count(|stats| stats.suffix_count += local.len() as u64);
+    match std::mem::replace(&mut round.counted, true) {
+        false => job.tally(context).suffixes(local.len(), local.hashed),
+        true => job.tally(context).hashed_again(local.hashed),
+    }
     job.local.pulse().beat();
     let mut delay: Option<Duration> = None;
     while let Some(target) = next_target(job, round) {
@@ -129,7 +136,7 @@ fn next_target(job: &Job, round: &mut Round) -> Option<Target> {
 fn note(job: &Job, context: &Context, round: &mut Round, target: Target, end: NodeEnd) -> Option<Duration> {
     let refusal = match end {
         NodeEnd::Equal => {
-            context.meter.count(|stats| stats.hashmatch += 1);
+            job.tally(context).count(|stats| stats.hashmatch += 1);
             return None;
         }
         NodeEnd::Pushed(pushed) if pushed.complete() => {
@@ -139,37 +146,37 @@ fn note(job: &Job, context: &Context, round: &mut Round, target: Target, end: No
             return None;
         }
         NodeEnd::Pushed(pushed) => {
-            tracing::error!(
-                "Error syncing with node: {target}: {} objects failed, {} were skipped",
-                pushed.failed,
-                pushed.skipped
-            );
+            let Pushed { failed, skipped, .. } = pushed;
+            tracing::error!("{target}/{} {failed} objects failed, {skipped} were skipped", job.partition);
             round.nodes.failed(&target);
             return None;
         }
         NodeEnd::NotRead(refusal) => {
             tracing::error!("{target} did not get all: device {} could not be read: {refusal}", job.device);
             round.nodes.forget(&target);
-            context.meter.count(|stats| stats.device_failed(&job.device));
+            job.tally(context).count(|stats| stats.device_failed(&job.device));
             return None;
         }
-        NodeEnd::Refused(refusal) => refusal,
+        NodeEnd::Refused(ref refusal) | NodeEnd::Broken(ref refusal) => refusal,
     };
-    match Remedy::of(&refusal) {
+    match Remedy::of(refusal) {
         Remedy::ComeBack(asked) => {
             tracing::debug!(peer = %target, %refusal, "a busy peer");
             round.busy.push(target);
             return Some(asked);
         }
         Remedy::NextDevice => {
-            tracing::error!("{target} responded as unmounted: {refusal}");
+            tracing::error!(%refusal, "{target} responded as unmounted");
             round.nodes.failed(&target);
             if !job.limited && wants_substitute(context.handoff_delete, round) {
                 round.substitutes += 1;
             }
         }
         Remedy::Failure => {
-            tracing::error!("Error syncing with node: {target}: {refusal}");
+            match end {
+                NodeEnd::Broken(_) => tracing::error!("{target}/{} {refusal}", job.partition),
+                _ => tracing::error!("Error syncing with node: {target}: {refusal}"),
+            }
             round.nodes.failed(&target);
         }
     }
@@ -193,39 +200,51 @@ fn differing(local: &SuffixHashes, remote: &SuffixHashes) -> Vec<Suffix> {
 }
 
 async fn visit(job: &Job, context: &Context, target: &Target, local: &SuffixHashes) -> NodeEnd {
-    match compare_and_push(job, context, target, local).await {
-        Ok(None) => NodeEnd::Equal,
-        Ok(Some(pushed)) => NodeEnd::Pushed(pushed),
-        Err(PushError::Peer(refusal)) => NodeEnd::Refused(refusal),
+    let (peer, suffixes) = match compare(job, context, target, local).await {
+        Ok((_, suffixes)) if suffixes.is_empty() => return NodeEnd::Equal,
+        Ok(lacking) => lacking,
+        Err(PushError::Peer(refusal)) => return NodeEnd::Refused(refusal),
+        Err(PushError::Here(refusal)) => return NodeEnd::NotRead(refusal),
+    };
+    let count = suffixes.len() as u64;
+    let end = match push(job, context, target, peer.as_ref(), suffixes).await {
+        Ok(pushed) => NodeEnd::Pushed(pushed),
+        Err(PushError::Peer(refusal)) => NodeEnd::Broken(refusal),
         Err(PushError::Here(refusal)) => NodeEnd::NotRead(refusal),
+    };
+    // One that is to be repeated is counted then.
+    if !matches!(&end, NodeEnd::Broken(refusal) if matches!(Remedy::of(refusal), Remedy::ComeBack(_))) {
+        job.tally(context).push_ended(count);
     }
+    if let NodeEnd::Pushed(Pushed { offered, objects, .. }) = &end {
+        tracing::debug!(
+            "ssync completed ok: dev: {}, part: {}, policy: {}, num suffixes: {count}, available: {offered}, \
+             sent: {objects}",
+            job.device,
+            job.partition,
+            job.policy
+        );
+    }
+    end
 }
 
-async fn compare_and_push(
+/// The suffixes that a peer lacks or has otherwise, and a way to it.
+async fn compare(
     job: &Job,
     context: &Context,
     target: &Target,
     local: &SuffixHashes,
-) -> Result<Option<Pushed>, PushError> {
+) -> Result<(Arc<dyn Peer>, Vec<Suffix>), PushError> {
     let peer = context.peers.find(target).await?;
     let remote = peer.suffix_hashes(&job.at(&target.device)).await?;
     let stale = differing(local, &remote);
     if stale.is_empty() {
-        return Ok(None);
+        return Ok((peer, stale));
     }
-    context.meter.count(|stats| stats.suffix_hash += stale.len() as u64);
     let local =
         context.local.suffix_hashes(job.at(&job.device), stale.into()).await.map_err(PushError::Here)?;
-    let suffixes = differing(&local, &remote);
-    if suffixes.is_empty() {
-        return Ok(None);
-    }
-    let count = suffixes.len() as u64;
-    context.meter.count(|stats| {
-        stats.rsync += 1;
-        stats.suffix_sync += count;
-    });
-    push(job, context, target, peer.as_ref(), suffixes).await.map(Some)
+    job.tally(context).hashed_again(local.hashed);
+    Ok((peer, differing(&local, &remote)))
 }
 
 async fn push(
@@ -247,7 +266,7 @@ async fn push(
             session.push(PushMode::Update, offered, verdicts)
         );
         let pushed = pushed?;
-        context.meter.pushed(&pushed);
+        job.tally(context).pushed(&pushed);
         total.add(&pushed);
     }
     match listing.failure() {

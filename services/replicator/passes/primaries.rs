@@ -37,8 +37,8 @@ async fn an_empty_peer_gets_everything_and_a_second_pass_finds_nothing_to_do() {
     fill(&cluster);
     let stats = cluster.pass(0).await;
     assert!(stats.complete(), "{stats:?}");
-    // One device may not have all slots of the receiver, so a job may have to come back.
-    assert_eq!((stats.attempted, stats.success, stats.rsync), (4, 4, 4 + stats.put_back), "{stats:?}");
+    // One device may not have all slots of the receiver, so a job may have to come back; that is not counted.
+    assert_eq!((stats.attempted, stats.success, stats.rsync), (4, 4, 4), "{stats:?}");
     assert_eq!(stats.objects, 46);
     assert!(stats.bytes > 300_000);
     assert_eq!(cluster.node(1).files(), cluster.node(0).files());

@@ -171,7 +171,7 @@ options! {
         recon_cache_path: PathBuf = "/var/cache/swift",
         /// Least level that is logged.
         log_level: LogLevel = "INFO",
-        /// Host of a StatsD server that the object server's metrics go to; nothing is sent without one.
+        /// Host of a StatsD server that metrics go to; nothing is sent without one.
         log_statsd_host: String = "",
         /// Port of the StatsD server.
         log_statsd_port: u16 = "8125",
@@ -332,8 +332,8 @@ options! {
         handoff_delete: Option<u32> = "auto",
         /// How a stock replicator pushes. This one always uses gRPC or SSYNC.
         sync_method: SyncMethod = "rsync",
-        /// Name in logs and in StatsD metrics.
-        log_name: String = "object-replicator" unused "the replicator sends no StatsD packets, and its log lines have no name",
+        /// Name in StatsD metrics.
+        log_name: String = "object-replicator",
         /// Run in the background.
         daemonize: bool = "on" unused "the service manager does that",
         /// Old name of interval; counts where that is not set.

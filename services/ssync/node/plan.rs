@@ -70,14 +70,12 @@ impl Plan {
         drain.spawn(Arc::clone(&placement).follow(drain.token()));
         let replicator = if parts.replicator() {
             let rings = Arc::new(ReplicationRings::new(placement.clone(), &swift));
-            let options = settings::replicator(&config);
-            Some(Arc::new(Replicator::new(
-                options,
-                rings,
-                devices,
-                Arc::clone(&store),
-                settings::remote(&config),
-            )))
+            let options = settings::replicator(&config)?;
+            let remote = settings::remote(&config.replicator_node, &config);
+            let replicator = Replicator::new(options, rings, devices, Arc::clone(&store), remote);
+            let replicator = Arc::new(replicator);
+            replicator.observe(&metrics.meter());
+            Some(replicator)
         } else {
             None
         };

@@ -175,7 +175,11 @@ fn ratelimit(config: &Config) -> RatelimitConfig {
 
 /// Where the object server's metrics go. Receiver and sidecar each send what they know, also where they are two processes.
 pub(super) fn statsd(config: &Config) -> anyhow::Result<Statsd> {
-    let node = &config.node;
+    statsd_of(config, &config.node, &config.server.log_name)
+}
+
+/// The metrics of one daemon, by its own view of the file.
+fn statsd_of(config: &Config, node: &NodeOptions, name: &str) -> anyhow::Result<Statsd> {
     let mode = match node.statsd_label_mode {
         StatsdLabelMode::Disabled => None,
         StatsdLabelMode::Graphite => Some(LabelMode::Graphite),
@@ -194,7 +198,7 @@ pub(super) fn statsd(config: &Config) -> anyhow::Result<Statsd> {
         default_sample_rate: node.log_statsd_default_sample_rate,
         sample_rate_factor: node.log_statsd_sample_rate_factor,
         metric_prefix: node.log_statsd_metric_prefix.clone(),
-        name: config.server.log_name.clone(),
+        name: name.to_owned(),
         emit_legacy: node.statsd_emit_legacy,
         labels,
     }))
@@ -215,11 +219,11 @@ pub(super) fn sidecar_policies(swift: &SwiftConf) -> Policies {
 }
 
 /// The replicator.
-pub(super) fn replicator(config: &Config) -> ReplicatorConfig {
+pub(super) fn replicator(config: &Config) -> anyhow::Result<ReplicatorConfig> {
     let node = &config.replicator_node;
     let options = &config.replicator;
     let recon_is_set = config.rows.iter().any(|row| row.name == "recon_cache_path" && !is_default(row));
-    ReplicatorConfig {
+    Ok(ReplicatorConfig {
         bind_ip: node.bind_ip,
         bind_port: node.bind_port,
         ring_ip: node.ring_ip,
@@ -236,8 +240,10 @@ pub(super) fn replicator(config: &Config) -> ReplicatorConfig {
         handoffs_first: options.handoffs_first,
         handoff_delete: options.handoff_delete.map(|copies| copies as usize),
         network_chunk_size: node.network_chunk_size as usize,
+        recon_per_disk: options.replicator_workers > 0,
+        statsd: statsd_of(config, node, &options.log_name)?,
         ..ReplicatorConfig::default()
-    }
+    })
 }
 
 /// The gRPC server.
@@ -295,7 +301,7 @@ pub(super) fn remote_store(config: &Config, parts: Parts) -> anyhow::Result<Remo
         BindAddress::Tcp(address) => StoreAddress::Tcp(address.to_string()),
         BindAddress::Unix(path) => StoreAddress::Unix(path),
     };
-    RemoteStore::new(address, remote(config)).context("receiver_address cannot be used")
+    RemoteStore::new(address, remote(&config.node, config)).context("receiver_address cannot be used")
 }
 
 fn own_address(config: &Config) -> StoreAddress {
@@ -308,10 +314,10 @@ fn own_address(config: &Config) -> StoreAddress {
     StoreAddress::of_node(&ip.to_string(), node.bind_port)
 }
 
-/// How other nodes are called.
-pub(super) fn remote(config: &Config) -> RemoteSettings {
+/// How other nodes are called by a daemon that sees the file so.
+pub(super) fn remote(node: &NodeOptions, config: &Config) -> RemoteSettings {
     RemoteSettings {
-        connect_timeout: config.node.conn_timeout,
+        connect_timeout: node.conn_timeout,
         heartbeat_interval: config.ssync.heartbeat_interval,
         ..RemoteSettings::default()
     }

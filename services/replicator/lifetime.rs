@@ -1,0 +1,41 @@
+//! What has been done for a device since the daemon started.
+
+use crate::stats::PassStats;
+
+/// Sums over passes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    /// Partitions begun.
+    pub(crate) partitions: u64,
+    /// Objects that peers stored.
+    pub(crate) objects: u64,
+    /// Bytes of bodies that peers stored.
+    pub(crate) bytes: u64,
+    /// Objects of handoffs that were let go.
+    pub(crate) released: u64,
+    /// Nodes that failed.
+    pub(crate) failures: u64,
+    /// Times that a busy peer made a job come back.
+    pub(crate) put_back: u64,
+}
+
+impl Lifetime {
+    /// The sums, each with its name.
+    pub(crate) const NAMES: [&str; 6] =
+        ["partitions", "objects", "bytes", "released", "failures", "put_back"];
+
+    /// Adds what a pass did.
+    pub(crate) fn add(&mut self, stats: &PassStats) {
+        self.partitions += stats.attempted;
+        self.objects += stats.objects;
+        self.bytes += stats.bytes;
+        self.released += stats.released;
+        self.failures += stats.failure;
+        self.put_back += stats.put_back;
+    }
+
+    /// The sums, in the order of their names.
+    pub(crate) fn values(&self) -> [u64; 6] {
+        [self.partitions, self.objects, self.bytes, self.released, self.failures, self.put_back]
+    }
+}

@@ -1,0 +1,52 @@
+//! The replicator's instruments.
+
+use std::sync::{Arc, Weak};
+
+use opentelemetry::{KeyValue, metrics::Meter};
+
+use crate::{Replicator, lifetime::Lifetime};
+
+impl Replicator {
+    /// Shows what has been done for each device since the start, and how far the pass is, in a set of instruments. They
+    /// fall silent when the replicator is gone.
+    pub fn observe(self: &Arc<Self>, meter: &Meter) {
+        for (place, name) in Lifetime::NAMES.into_iter().enumerate() {
+            let replicator = Arc::downgrade(self);
+            meter
+                .u64_observable_counter(format!("ssync_replicator_{name}"))
+                .with_callback(move |instrument| {
+                    for (device, value) in values(&replicator, place) {
+                        instrument.observe(value, &[KeyValue::new("device", device)]);
+                    }
+                })
+                .build();
+        }
+        self.observe_pass(meter);
+    }
+
+    fn observe_pass(self: &Arc<Self>, meter: &Meter) {
+        let replicator = Arc::downgrade(self);
+        meter
+            .u64_observable_gauge("ssync_replicator_pass_partitions")
+            .with_description("Partitions of the pass under way, or of the last one")
+            .with_callback(move |instrument| {
+                let Some(replicator) = replicator.upgrade() else { return };
+                let progress = *replicator.progress().borrow();
+                for (state, value) in [("done", progress.partitions_done), ("all", progress.partitions_total)]
+                {
+                    instrument.observe(value, &[KeyValue::new("state", state)]);
+                }
+            })
+            .build();
+    }
+}
+
+fn values(replicator: &Weak<Replicator>, place: usize) -> Vec<(String, u64)> {
+    let lifetimes = replicator.upgrade().map(|replicator| replicator.meter().lifetimes());
+    let value = |lifetime: &Lifetime| lifetime.values().get(place).copied();
+    lifetimes
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|(device, lifetime)| Some((device.to_string(), value(lifetime)?)))
+        .collect()
+}
