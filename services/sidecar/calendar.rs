@@ -1,4 +1,6 @@
-//! The Gregorian calendar, in UTC.
+//! The Gregorian calendar, in UTC: names, clock times, and the way back from a date.
+
+pub(crate) use ssync_types::civil;
 
 /// Seconds of a day.
 pub(crate) const SECONDS_PER_DAY: u64 = 86_400;
@@ -49,21 +51,6 @@ fn named(names: &[&'static str], at: u64) -> &'static str {
 /// Hour, minute and second of the day.
 pub(crate) fn clock(seconds: u64) -> (u64, u64, u64) {
     (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
-}
-
-/// Year, month and day of the Gregorian calendar, `days` after 1 January 1970. Counts in eras of 400 years that begin
-/// with March, so that the leap day is the last of its year.
-pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
-    const DAYS_PER_ERA: u64 = 146_097;
-    const DAYS_BEFORE_EPOCH: u64 = 719_468;
-    let days = days + DAYS_BEFORE_EPOCH;
-    let (era, day_of_era) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 /// Days from 1 January 1970 to a date: what [`civil`] undoes. `None` before 1970, and for a day that no month has.

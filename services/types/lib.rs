@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod calendar;
 mod error;
 mod hash;
 mod metadata;
@@ -21,6 +22,7 @@ mod survey;
 mod timestamp;
 mod update;
 
+pub use calendar::civil;
 pub use error::Invalid;
 pub use hash::{HashPathConfig, ObjectHash};
 pub use metadata::{HeaderName, Metadata, is_sendable_value};

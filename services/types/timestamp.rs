@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::{Invalid, python_integer};
+use crate::{Invalid, civil, python_integer};
 
 const TICKS_PER_SECOND: u64 = 100_000;
 /// Swift knows no time of 10^10 seconds or more.
@@ -123,6 +123,17 @@ impl Timestamp {
         }
     }
 
+    /// For people: date and time in UTC, with the fraction down to a tick. The offset is left out.
+    #[must_use]
+    pub fn utc(self) -> String {
+        const SECONDS_PER_DAY: u64 = 86_400;
+        let seconds = self.seconds();
+        let (year, month, day) = civil(seconds / SECONDS_PER_DAY);
+        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        let fraction = self.ticks % TICKS_PER_SECOND;
+        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{fraction:05}")
+    }
+
     /// Reads any form that Swift reads, from bytes that came over a wire or out of a file.
     pub fn parse(text: &[u8]) -> Result<Self, Invalid> {
         std::str::from_utf8(text).ok().and_then(parse).ok_or_else(|| {
@@ -233,5 +244,13 @@ mod tests {
     fn rounds_last_modified_up() {
         assert_eq!(at("10.00001").seconds_ceiling(), 11);
         assert_eq!(at("10").seconds_ceiling(), 10);
+    }
+
+    #[test]
+    fn is_told_to_people_in_utc() {
+        let utc = |text: &str| text.parse::<Timestamp>().unwrap().utc();
+        assert_eq!(utc("0"), "1970-01-01 00:00:00.00000");
+        assert_eq!(utc("1709164799.00001"), "2024-02-28 23:59:59.00001");
+        assert_eq!(utc("1709164800.5_00000000000000ff"), "2024-02-29 00:00:00.50000");
     }
 }
