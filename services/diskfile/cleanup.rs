@@ -78,7 +78,7 @@ impl Device {
             .map_err(|error| self.quarantine_unlistable(policy, directory, error))
     }
 
-    fn is_reclaimable(&self, timestamp: Timestamp) -> bool {
+    pub(crate) fn is_reclaimable(&self, timestamp: Timestamp) -> bool {
         timestamp.age_at(self.now()) > self.settings.config.reclaim_age
     }
 

@@ -24,6 +24,7 @@ mod invalidate;
 mod layout;
 mod listing;
 mod lock;
+mod look;
 mod merge;
 mod mount;
 mod name;
@@ -52,6 +53,7 @@ pub use device::Device;
 pub use devices::Devices;
 pub use error::{DiskError, LockKind};
 pub use lock::{DeviceLock, PartitionLock};
+pub use look::SuffixLook;
 pub use object::{
     Committed, Confirmation, DataFile, Found, LocalObject, Location, MetaFile, MetaView, OpenObject,
     OpenOptions, PartitionListing,

@@ -71,7 +71,7 @@ pub(crate) async fn collect(
     collected
 }
 
-async fn local_devices(config: &ReplicatorConfig, policy: &PolicyPlaces) -> Vec<RingDevice> {
+pub(crate) async fn local_devices(config: &ReplicatorConfig, policy: &PolicyPlaces) -> Vec<RingDevice> {
     let (config, ring) = (config.clone(), Arc::clone(&policy.ring));
     // Host names in the ring are looked up.
     let look = move || match local_addresses(&config) {

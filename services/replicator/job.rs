@@ -10,7 +10,10 @@ use ssync_types::{DeviceName, Partition, PartitionRef, PolicyIndex, Sender};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+pub(crate) use primary::differing;
+
 use crate::{
+    claims::Claims,
     config::ReplicatorConfig,
     peer::{Errand, Peers, Target},
     places::Places,
@@ -26,6 +29,9 @@ const COME_BACK_MAX: u32 = 100;
 /// The shortest wait grows to this while peers stay busy.
 const DELAY_MAX: Duration = Duration::from_secs(5);
 
+/// When to come back to a partition that another job works on.
+const CLAIMED_RETRY: Duration = Duration::from_millis(500);
+
 /// A partition is listed in one of so many passes.
 const LISTING_PASSES: u64 = 10;
 
@@ -40,6 +46,8 @@ pub(crate) struct Context {
     pub(crate) drain: CancellationToken,
     /// Counts passes, from anywhere.
     pub(crate) cycle: u64,
+    /// The partitions that are worked on: one job each.
+    pub(crate) claims: Claims,
     /// The seed of the pass: it gives the order of partitions, and of the peers of each.
     pub(crate) seed: u64,
 }
@@ -103,12 +111,10 @@ pub(crate) enum JobEnd {
 }
 
 impl Job {
-    /// The same job for one of its targets; `None` when that is not among them. Who asks one primary alone lets go of
-    /// nothing (rule S2): a handoff becomes one that compares and pushes.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for a push on demand"))]
-    pub(crate) fn limited_to(self, is_wanted: impl Fn(&Target) -> bool) -> Option<Self> {
-        let targets: Vec<Target> = self.targets.iter().filter(|target| is_wanted(target)).cloned().collect();
-        (!targets.is_empty()).then(|| Self { kind: Kind::primary(), targets, limited: true, ..self })
+    /// The same job for these targets alone. Who asks one primary alone lets go of nothing (rule S2): a handoff becomes one
+    /// that compares and pushes.
+    pub(crate) fn limited_to(self, targets: Vec<Target>) -> Self {
+        Self { kind: Kind::primary(), targets, limited: true, ..self }
     }
 
     /// Where the job stands in the order of a pass: another place for each seed, the same on each device that has the
@@ -121,6 +127,10 @@ impl Job {
 
     /// Does the job, as far as it can be done now.
     pub(crate) async fn run(&mut self, context: &Context) -> JobEnd {
+        let Some(_claim) = context.claims.claim(&self.at(&self.device)) else {
+            self.local.pulse().beat();
+            return JobEnd::ComeBack(CLAIMED_RETRY);
+        };
         let span = tracing::info_span!(
             "replicate",
             device = %self.device,
@@ -150,7 +160,7 @@ impl Job {
         (self.returns < COME_BACK_MAX).then(|| asked.max(own).min(asked.max(DELAY_MAX)))
     }
 
-    fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> Source {
         Source::new(self.local.clone(), self.policy, self.partition)
     }
 

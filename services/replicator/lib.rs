@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod claims;
 mod collect;
 mod config;
 mod grpc;
@@ -15,11 +16,13 @@ mod ledger;
 mod lifetime;
 mod listing;
 mod metrics;
+mod order;
 mod pass;
 #[cfg(test)]
 mod passes;
 mod peer;
 mod places;
+mod plan;
 mod progress;
 mod recon;
 mod remedy;
@@ -39,6 +42,8 @@ pub use config::{Overrides, ReplicatorConfig};
 pub use peer::{
     Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts,
 };
+pub use order::{PushOrder, PushUnderWay};
+pub use plan::{PlanTotal, Planned, PlannedPush, PlannedRemoval};
 pub use places::{PolicyPlaces, Rings};
 pub use progress::Progress;
 pub use replicator::Replicator;

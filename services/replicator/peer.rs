@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use ssync_diskfile::LocalObject;
 use ssync_protocol::removal::PeerIndex;
-use ssync_types::{DeviceName, Offer, Outcome, PartitionRef, Refusal, Sender, SuffixHashes};
+use ssync_types::{DeviceName, Offer, Outcome, PartitionRef, Refusal, Sender, SuffixHashes, Want};
 use tokio::sync::mpsc;
 
 use crate::source::Source;
@@ -162,6 +162,9 @@ pub enum PushError {
 pub trait Peer: Send + Sync {
     /// The hashes of a partition's suffixes there.
     async fn suffix_hashes(&self, partition: &PartitionRef) -> Result<SuffixHashes, Refusal>;
+
+    /// What the peer lacks of these objects, one answer at the end. A question only: it stores nothing there.
+    async fn lacking(&self, partition: &PartitionRef, objects: OfferBatch) -> Result<Vec<Want>, Refusal>;
 
     /// Opens a session. Tried once: a busy peer is a refusal that says when to come back.
     async fn open(&self, errand: Errand) -> Result<Box<dyn PushSession>, Refusal>;

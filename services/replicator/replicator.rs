@@ -17,6 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    claims::Claims,
     collect::{Upkeep, collect},
     config::{Overrides, ReplicatorConfig},
     job::Context,
@@ -43,6 +44,7 @@ pub struct Replicator {
     /// Where all that is random here comes from.
     seed: u64,
     meter: Meter,
+    pub(crate) claims: Claims,
 }
 
 impl std::fmt::Debug for Replicator {
@@ -86,6 +88,7 @@ impl Replicator {
             cycle: AtomicU64::new(seed),
             seed,
             meter,
+            claims: Claims::default(),
         }
     }
 
@@ -199,6 +202,7 @@ impl Replicator {
             handoff_delete,
             drain,
             cycle,
+            claims: self.claims.clone(),
             seed: Shuffle::seeded(self.seed ^ cycle).next(),
         }
     }

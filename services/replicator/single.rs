@@ -20,7 +20,6 @@ use crate::{
 
 impl Replicator {
     /// The jobs that a pass with these overrides would have. Nothing is changed, on disk or in this node's counters.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for plans and a push on demand"))]
     pub(crate) async fn jobs(&self, overrides: &Overrides) -> Collected {
         let policies = self.policies().await;
         collect(&self.config, policies, &self.devices, overrides, &Self::aside(), Upkeep::LookOnly).await
@@ -32,7 +31,6 @@ impl Replicator {
     }
 
     /// Prepares to do one job now, beside any pass, until `drain`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for a push on demand"))]
     pub(crate) async fn single(&self, job: Job, drain: CancellationToken) -> Single {
         let policies = self.policies().await;
         let meter = Self::aside();
@@ -49,7 +47,6 @@ pub(crate) struct Single {
     context: Arc<Context>,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "for a push on demand"))]
 impl Single {
     /// How far it is.
     pub(crate) fn progress(&self) -> watch::Receiver<Progress> {

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use ssync_diskfile::{Device, Devices, DiskError, Found, LocalObject, Location, OpenObject, OpenOptions};
+use ssync_diskfile::{
+    Device, Devices, DiskError, Found, LocalObject, Location, OpenObject, OpenOptions, SuffixLook,
+};
 use ssync_types::{
     DeviceName, ObjectHash, ObjectKind, ObjectPath, Partition, PolicyIndex, Reason, Refusal, ReleaseFile,
     Suffix, Timestamp, Want,
@@ -158,6 +160,11 @@ impl Source {
     /// The objects of a suffix.
     pub(crate) async fn list(&self, suffix: Suffix) -> Result<Vec<LocalObject>, Refusal> {
         self.run(move |source| source.device.list_suffix(source.policy, source.partition, suffix)).await
+    }
+
+    /// The same with their sizes, and without putting anything in order.
+    pub(crate) async fn look(&self, suffix: Suffix) -> Result<SuffixLook, Refusal> {
+        self.run(move |source| source.device.look_at_suffix(source.policy, source.partition, suffix)).await
     }
 
     /// Runs disk work for this partition.

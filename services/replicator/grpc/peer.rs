@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use ssync_store::{Session, Store};
+use ssync_store::{CHECK_QUEUE_MAX, Session, Store};
 use ssync_types::{
-    Accepted, PartitionRef, Reason, Refusal, Rehash, SessionEvent, SessionOpen, SessionProtocol, SuffixHashes,
+    Accepted, Offer, PartitionRef, Reason, Refusal, Rehash, SessionEvent, SessionOpen, SessionProtocol,
+    SuffixHashes, Want,
 };
 use tokio::{sync::mpsc, time::timeout};
 
@@ -30,6 +31,40 @@ impl Peer for GrpcPeer {
     async fn suffix_hashes(&self, partition: &PartitionRef) -> Result<SuffixHashes, Refusal> {
         let hashes = self.store.suffix_hashes(partition.clone(), Rehash::default());
         timeout(self.silence_max, hashes).await.map_err(|_| silent(self.silence_max))?
+    }
+
+    async fn lacking(&self, partition: &PartitionRef, objects: OfferBatch) -> Result<Vec<Want>, Refusal> {
+        let (questions, asked) = mpsc::channel(CHECK_QUEUE_MAX);
+        let ask = async {
+            for part in objects.chunks(Offer::BATCH_MAX) {
+                let question = part.iter().map(|object| object.offer.clone()).collect();
+                // Why the check has ended is for its answers to say.
+                if questions.send(question).await.is_err() {
+                    break;
+                }
+            }
+            drop(questions);
+            Ok(())
+        };
+        let take = async {
+            let late = |_| silent(self.silence_max);
+            let check = self.store.missing_check(partition.clone(), asked);
+            let mut answers = timeout(self.silence_max, check).await.map_err(late)??;
+            let (mut wants, mut answered) = (Vec::new(), 0);
+            while let Some(answer) = timeout(self.silence_max, answers.recv()).await.map_err(late)? {
+                let answer = answer?;
+                wants.extend(answer.wants);
+                answered = answer.answered_offers;
+            }
+            match answered == objects.len() as u64 && wants.len() <= objects.len() {
+                true => Ok(wants),
+                false => {
+                    Err(Refusal::new(Reason::ProtocolOrder, "the peer's check did not answer all offers"))
+                }
+            }
+        };
+        let ((), wants) = tokio::try_join!(ask, take)?;
+        Ok(wants)
     }
 
     async fn open(&self, errand: Errand) -> Result<Box<dyn PushSession>, Refusal> {

@@ -191,7 +191,7 @@ fn wants_substitute(handoff_delete: Option<usize>, round: &Round) -> bool {
 }
 
 /// Local suffixes that the peer lacks or has otherwise. Nothing is ever pulled.
-fn differing(local: &SuffixHashes, remote: &SuffixHashes) -> Vec<Suffix> {
+pub(crate) fn differing(local: &SuffixHashes, remote: &SuffixHashes) -> Vec<Suffix> {
     local
         .iter()
         .filter(|(suffix, hash)| !remote.get(suffix).is_some_and(|theirs| hash.agrees(theirs)))

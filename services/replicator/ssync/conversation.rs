@@ -115,11 +115,21 @@ impl Conversation {
             };
             tokio::try_join!(reading, self.send_pieces(source, handed_over, &mut sent))?;
         }
+        self.end_updates().await?;
+        Ok(sent)
+    }
+
+    /// Sends nothing, and waits for the peer's word that the conversation went well.
+    pub(super) async fn no_updates(&mut self) -> Result<(), Refusal> {
+        self.connection.send(Marker::UpdatesStart.line()).await?;
+        self.end_updates().await
+    }
+
+    async fn end_updates(&mut self) -> Result<(), Refusal> {
         self.connection.send(Marker::UpdatesEnd.line()).await?;
         self.connection.flush().await?;
         self.expect(Marker::UpdatesStart, "updates start wait").await?;
-        self.expect(Marker::UpdatesEnd, "updates line wait").await?;
-        Ok(sent)
+        self.expect(Marker::UpdatesEnd, "updates line wait").await
     }
 
     async fn send_pieces(

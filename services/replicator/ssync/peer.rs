@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use ssync_pickle::PICKLE_BYTES_MAX;
 use ssync_protocol::suffix_hashes_from_pickle;
-use ssync_types::{ObjectHash, Outcome, PartitionRef, Reason, Refusal, SuffixHashes};
+use ssync_types::{ObjectHash, Outcome, PartitionRef, Reason, Refusal, SuffixHashes, Want};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
@@ -49,6 +49,13 @@ impl SsyncPeer {
     pub(crate) fn new(target: Target, limits: Limits, agent: String, slot: Arc<Semaphore>) -> Self {
         Self { target, limits, agent, slot }
     }
+
+    fn take_slot(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.slot).try_acquire_owned().map_err(|_| {
+            Refusal::new(Reason::DeviceLocked, format!("another job is talking to {}", self.target))
+                .retry_after(TAKEN_RETRY)
+        })
+    }
 }
 
 #[async_trait]
@@ -71,11 +78,13 @@ impl Peer for SsyncPeer {
         suffix_hashes_from_pickle(&body).map_err(Refusal::from)
     }
 
+    async fn lacking(&self, partition: &PartitionRef, objects: OfferBatch) -> Result<Vec<Want>, Refusal> {
+        let _slot = self.take_slot()?;
+        ask(&self.target.address(), partition, self.limits, &[objects]).await
+    }
+
     async fn open(&self, errand: Errand) -> Result<Box<dyn PushSession>, Refusal> {
-        let slot = Arc::clone(&self.slot).try_acquire_owned().map_err(|_| {
-            Refusal::new(Reason::DeviceLocked, format!("another job is talking to {}", self.target))
-                .retry_after(TAKEN_RETRY)
-        })?;
+        let slot = self.take_slot()?;
         let conversation = Conversation::open(&self.target.address(), &errand.partition, self.limits).await?;
         let (address, limits) = (self.target.address(), self.limits);
         Ok(Box::new(SsyncSession { address, limits, errand, conversation, _slot: slot }))
@@ -111,7 +120,7 @@ impl PushSession for SsyncSession {
         let wants = conversation.wants(count).await?;
         if !mode.updates() {
             let lacking = wants.keys().copied().collect();
-            conversation.updates(&errand.source, Vec::new()).await?;
+            conversation.no_updates().await?;
             conversation.close().await;
             return Ok(
                 judge(&offered, &lacking, &verdicts, Pushed { offered: count, ..Pushed::default() }).await
@@ -123,29 +132,30 @@ impl PushSession for SsyncSession {
         if !mode.confirms() {
             return Ok(pushed);
         }
-        let mut lacking = ask_again(&address, &errand, limits, &offered, count).await?;
+        // What a conversation that only asks does not want, after the updating one ended well, the peer has (rule S2).
+        let wants = ask(&address, &errand.partition, limits, &offered).await?;
+        let mut lacking: HashSet<ObjectHash> = wants.into_iter().map(|want| want.hash).collect();
         lacking.extend(sent.doubtful);
         Ok(judge(&offered, &lacking, &verdicts, pushed).await)
     }
 }
 
-/// A conversation that only asks, after the updating one ended well: what it does not want, the peer has (rule S2).
-async fn ask_again(
+/// A conversation that only asks: what the peer wants of these objects.
+async fn ask(
     address: &str,
-    errand: &Errand,
+    partition: &PartitionRef,
     limits: Limits,
     offered: &[OfferBatch],
-    count: u64,
-) -> Result<HashSet<ObjectHash>, PushError> {
-    let mut conversation = Conversation::open(address, &errand.partition, limits).await?;
+) -> Result<Vec<Want>, Refusal> {
+    let mut conversation = Conversation::open(address, partition, limits).await?;
     conversation.begin_offers().await?;
     for batch in offered {
         conversation.offer(batch).await?;
     }
-    let wants = conversation.wants(count).await?;
-    conversation.updates(&errand.source, Vec::new()).await?;
+    let wants = conversation.wants(offered.iter().map(|batch| batch.len() as u64).sum()).await?;
+    conversation.no_updates().await?;
     conversation.close().await;
-    Ok(wants.into_keys().collect())
+    Ok(wants.into_values().collect())
 }
 
 /// What is not lacking is confirmed.

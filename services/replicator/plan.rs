@@ -1,0 +1,266 @@
+//! What a pass would push and remove, found out without doing it.
+//!
+//! Suffix hashes are compared as a pass does, and of suffixes that differ each peer is asked object by object what it lacks. No
+//! object is sent, no file is removed, no handoff is locked.
+
+mod count;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures_util::{StreamExt as _, stream};
+use ssync_protocol::removal::Quorum;
+use ssync_statsd::Statsd;
+use ssync_types::{DeviceName, Partition, PolicyIndex, Refusal, Rehash, SuffixHashes};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Replicator,
+    collect::Collected,
+    config::Overrides,
+    job::{Context, Job, Kind, differing},
+    peer::Target,
+    progress::Meter,
+};
+use count::{Count, count_all, count_lacking};
+
+/// A piece of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Planned {
+    /// A peer would get objects, or could not be asked.
+    Push(PlannedPush),
+    /// A handoff's partition would be let go.
+    Removal(PlannedRemoval),
+    /// A partition could not be looked at.
+    Nothing {
+        /// The device here.
+        device: DeviceName,
+        /// The partition.
+        partition: Partition,
+        /// Its policy.
+        policy: PolicyIndex,
+        /// Why.
+        problem: String,
+    },
+    /// The last piece.
+    Total(PlanTotal),
+}
+
+/// What one peer would get of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedPush {
+    /// The device here.
+    pub device: DeviceName,
+    /// The partition.
+    pub partition: Partition,
+    /// Its policy.
+    pub policy: PolicyIndex,
+    /// Whether the device here is a handoff for it.
+    pub from_handoff: bool,
+    /// The peer.
+    pub peer: Target,
+    /// Objects that the peer lacks.
+    pub objects: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// Whether it may be less: the peer could not be asked object by object.
+    pub at_most: bool,
+    /// Why the peer could not be asked at all.
+    pub problem: Option<String>,
+}
+
+/// What would be removed of a handoff's partition, once the peers have what they lack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedRemoval {
+    /// The device here.
+    pub device: DeviceName,
+    /// The partition.
+    pub partition: Partition,
+    /// Its policy.
+    pub policy: PolicyIndex,
+    /// Objects that would go.
+    pub objects: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// Objects that would stay, since too few peers answered, or since they cannot be read.
+    pub kept: u64,
+}
+
+/// The sums.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PlanTotal {
+    /// Partitions that were looked at.
+    pub partitions: u64,
+    /// Peers that are equal.
+    pub equal_peers: u64,
+    /// Peers that would get something.
+    pub pushes: u64,
+    /// Objects that would be pushed, one for each peer that gets it.
+    pub push_objects: u64,
+    /// Bytes of their bodies.
+    pub push_bytes: u64,
+    /// Whether the two may be less.
+    pub at_most: bool,
+    /// Objects that would be removed.
+    pub remove_objects: u64,
+    /// Bytes of their bodies.
+    pub remove_bytes: u64,
+    /// Peers and partitions that could not be looked at.
+    pub problems: u64,
+}
+
+/// What is planned for one partition.
+#[derive(Debug, Default)]
+struct Part {
+    pieces: Vec<Planned>,
+    equal_peers: u64,
+}
+
+impl Replicator {
+    /// Finds out what a pass with these overrides would do, partition by partition, several at a time; `pieces` gets what is
+    /// found, and the total at the end. Stops when nobody listens, or when `drain` is cancelled.
+    pub async fn plan(&self, overrides: &Overrides, drain: CancellationToken, pieces: mpsc::Sender<Planned>) {
+        let Collected { handoffs, primaries } = self.jobs(overrides).await;
+        let handoff_delete = self.handoff_delete(&self.policies().await);
+        let context = Arc::new(self.context(Meter::new(Statsd::disabled()), handoff_delete, drain));
+        let concurrency = self.config.concurrency.max(1);
+        let parts = handoffs.into_iter().chain(primaries).map(|job| {
+            let context = Arc::clone(&context);
+            async move { plan_job(&job, &context).await }
+        });
+        let mut parts = stream::iter(parts).buffer_unordered(concurrency);
+        let mut total = PlanTotal::default();
+        while let Some(part) = parts.next().await {
+            if context.drain.is_cancelled() {
+                return;
+            }
+            total.add(&part);
+            for piece in part.pieces {
+                if pieces.send(piece).await.is_err() {
+                    return;
+                }
+            }
+        }
+        // Who does not listen any more does not miss it.
+        let _ = pieces.send(Planned::Total(total)).await;
+    }
+}
+
+impl PlanTotal {
+    fn add(&mut self, part: &Part) {
+        self.partitions += 1;
+        self.equal_peers += part.equal_peers;
+        for piece in &part.pieces {
+            match piece {
+                Planned::Push(push) => {
+                    self.pushes += u64::from(push.problem.is_none());
+                    self.push_objects += push.objects;
+                    self.push_bytes += push.bytes;
+                    self.at_most |= push.at_most;
+                    self.problems += u64::from(push.problem.is_some());
+                }
+                Planned::Removal(removal) => {
+                    self.remove_objects += removal.objects;
+                    self.remove_bytes += removal.bytes;
+                }
+                Planned::Nothing { .. } => self.problems += 1,
+                Planned::Total(_) => {}
+            }
+        }
+    }
+}
+
+/// A partition that other jobs may be working on all the while: what is told is how it was when it was looked at.
+async fn plan_job(job: &Job, context: &Context) -> Part {
+    let local = match context.local.suffix_hashes(job.at(&job.device), Rehash::default()).await {
+        Ok(local) => local,
+        Err(refusal) => return Part { pieces: vec![nothing(job, &refusal)], equal_peers: 0 },
+    };
+    let is_handoff = matches!(job.kind, Kind::Handoff);
+    let (mut part, mut answered, mut synced_regions) = (Part::default(), 0, BTreeSet::new());
+    for target in &job.targets {
+        // One copy to a remote region; the others get theirs from that one (Swift: replicator.py update).
+        if !is_handoff && target.region != job.region && synced_regions.contains(&target.region) {
+            continue;
+        }
+        match plan_peer(job, context, target, &local).await {
+            Ok(None) => {
+                part.equal_peers += 1;
+                answered += 1;
+            }
+            Ok(Some(count)) => {
+                part.pieces.push(push(job, target, count, None));
+                answered += 1;
+                if target.region != job.region {
+                    synced_regions.insert(target.region);
+                }
+            }
+            Err(refusal) => part.pieces.push(push(job, target, Count::default(), Some(refusal.to_string()))),
+        }
+    }
+    if is_handoff {
+        let suffixes: Vec<_> = local.keys().copied().collect();
+        part.pieces.push(match count_all(job, &suffixes).await {
+            Ok(all) => removal(job, context, answered, all),
+            Err(refusal) => nothing(job, &refusal),
+        });
+    }
+    part
+}
+
+/// What a peer would get; `None` when it is equal.
+async fn plan_peer(
+    job: &Job,
+    context: &Context,
+    target: &Target,
+    local: &SuffixHashes,
+) -> Result<Option<Count>, Refusal> {
+    let peer = context.peers.find(target).await?;
+    let remote = peer.suffix_hashes(&job.at(&target.device)).await?;
+    let suffixes = differing(local, &remote);
+    if suffixes.is_empty() {
+        return Ok(None);
+    }
+    let count = count_lacking(job, &context.drain, target, peer.as_ref(), &suffixes, &remote).await?;
+    // Where hashes differ and no object does, it is the peer that has more.
+    Ok((count.objects > 0).then_some(count))
+}
+
+fn push(job: &Job, target: &Target, count: Count, problem: Option<String>) -> Planned {
+    Planned::Push(PlannedPush {
+        device: job.device.clone(),
+        partition: job.partition,
+        policy: job.policy,
+        from_handoff: matches!(job.kind, Kind::Handoff),
+        peer: target.clone(),
+        objects: count.objects,
+        bytes: count.bytes,
+        at_most: count.at_most,
+        problem,
+    })
+}
+
+fn removal(job: &Job, context: &Context, answered: usize, all: Count) -> Planned {
+    let needed = Quorum::of(job.targets.len(), context.handoff_delete).map(|quorum| quorum.needed());
+    let enough = needed.is_some_and(|needed| answered >= needed);
+    Planned::Removal(PlannedRemoval {
+        device: job.device.clone(),
+        partition: job.partition,
+        policy: job.policy,
+        objects: if enough { all.objects } else { 0 },
+        bytes: if enough { all.bytes } else { 0 },
+        kept: if enough { all.unread } else { all.objects + all.unread },
+    })
+}
+
+fn nothing(job: &Job, refusal: &Refusal) -> Planned {
+    Planned::Nothing {
+        device: job.device.clone(),
+        partition: job.partition,
+        policy: job.policy,
+        problem: refusal.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Plans of real disks: what is told is what a pass does afterwards, and nothing changes before.
+
+use ssync_types::{Reason, Refusal};
+
+use super::*;
+use crate::{
+    PassStats,
+    testing::{Cluster, policy, policy_of_regions},
+};
+
+async fn planned(cluster: &Cluster, id: u32) -> (Vec<Planned>, PlanTotal) {
+    let (pieces, mut told) = mpsc::channel(1000);
+    cluster.replicator(id).plan(&Overrides::default(), CancellationToken::new(), pieces).await;
+    let mut all = Vec::new();
+    while let Some(piece) = told.recv().await {
+        all.push(piece);
+    }
+    let Some(Planned::Total(total)) = all.pop() else { panic!("the total comes last: {all:?}") };
+    (all, total)
+}
+
+async fn pass(cluster: &Cluster, id: u32) -> PassStats {
+    cluster.replicator(id).run_once(&Overrides::default(), CancellationToken::new()).await
+}
+
+#[tokio::test]
+async fn a_primary_tells_what_its_pass_pushes() {
+    let cluster = Cluster::new(policy(3, &[&[0, 0], &[1, 1], &[2, 2]]));
+    for number in 0..30 {
+        cluster.put(0, &format!("o-{number}"), number, b"four");
+        if number % 3 == 0 {
+            cluster.put(1, &format!("o-{number}"), number, b"four");
+        }
+    }
+    let before: Vec<_> = cluster.nodes.iter().map(|node| node.files()).collect();
+    let (pieces, total) = planned(&cluster, 0).await;
+    assert_eq!((total.push_objects, total.push_bytes, total.at_most), (50, 200, false), "{pieces:?}");
+    assert_eq!((total.partitions, total.remove_objects, total.problems), (2, 0, 0));
+    assert_eq!(before, cluster.nodes.iter().map(|node| node.files()).collect::<Vec<_>>());
+    let stats = pass(&cluster, 0).await;
+    assert_eq!((stats.objects, stats.bytes), (50, 200));
+    let (pieces, total) = planned(&cluster, 0).await;
+    assert!(pieces.is_empty(), "{pieces:?}");
+    assert_eq!((total.equal_peers, total.pushes), (4, 0));
+}
+
+#[tokio::test]
+async fn a_handoff_tells_what_it_lets_go() {
+    let cluster = Cluster::new(policy(3, &[&[0, 0], &[1, 1]]));
+    for number in 0..20 {
+        cluster.put(2, &format!("o-{number}"), number, b"body!");
+    }
+    let (pieces, total) = planned(&cluster, 2).await;
+    assert_eq!((total.push_objects, total.push_bytes), (40, 200), "{pieces:?}");
+    assert_eq!((total.remove_objects, total.remove_bytes), (20, 100));
+    let stats = pass(&cluster, 2).await;
+    assert_eq!((stats.objects, stats.released), (40, 20));
+}
+
+#[tokio::test]
+async fn a_handoff_keeps_what_a_primary_does_not_answer_for() {
+    let cluster = Cluster::new(policy(3, &[&[0, 0], &[1, 1]]));
+    cluster.put(2, "o", 1, b"body!");
+    let down = Refusal::new(Reason::Unreachable, "it is down");
+    cluster.node(1).store.fault.lock().unwrap().hashes = Some(down);
+    let (pieces, total) = planned(&cluster, 2).await;
+    assert_eq!((total.remove_objects, total.problems, total.push_objects), (0, 1, 1), "{pieces:?}");
+    let kept = pieces.iter().any(|piece| matches!(piece, Planned::Removal(removal) if removal.kept == 1));
+    let told = pieces.iter().any(|piece| {
+        matches!(piece, Planned::Push(push) if push.problem.as_ref().is_some_and(|why| why.contains("it is down")))
+    });
+    assert!(kept && told, "{pieces:?}");
+}
+
+#[tokio::test]
+async fn a_remote_region_gets_one_copy() {
+    let cluster = Cluster::new(policy_of_regions(3, 1, &[&[0], &[1], &[2]]));
+    cluster.put(0, "o", 1, b"x");
+    let (pieces, total) = planned(&cluster, 0).await;
+    assert_eq!((total.pushes, total.push_objects), (1, 1), "{pieces:?}");
+}
