@@ -16,3 +16,6 @@ mod state;
 
 pub use quorum::{PRIMARIES_MAX, PeerIndex, PeerSet, Quorum};
 pub use state::{End, Offered, Releasable, Step, Unsynced};
+
+#[cfg(test)]
+mod model;

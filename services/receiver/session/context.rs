@@ -82,12 +82,12 @@ impl Context {
         self.is_primary() || self.open.protocol == SessionProtocol::Ssync
     }
 
-    /// The outcome of an update, of which what was found here already licenses only what it may. What was stored only now is
-    /// new to whatever this node removes, so it stays an answer.
+    /// The outcome of an update, of which it licenses only what it may. What was stored only now is new to whatever this program
+    /// removes here, but not to a stock replicator on the same device: with rsync it asks nobody and heeds no lock of the
+    /// sender's, so it may bring the object back to the sender, who has it, and remove it here.
     pub(crate) fn license(&self, outcome: Outcome) -> Outcome {
-        let found = matches!(outcome, Outcome::Confirmed | Outcome::Superseded(_));
         let may_remove = matches!(self.open.sender.job, Job::Revert | Job::Unknown);
-        if found && may_remove && !self.may_license() { Outcome::NotPrimary } else { outcome }
+        if outcome.is_safe() && may_remove && !self.may_license() { Outcome::NotPrimary } else { outcome }
     }
 
     /// Counts an outcome.
