@@ -15,6 +15,7 @@ pub(crate) use primary::differing;
 use crate::{
     claims::Claims,
     config::ReplicatorConfig,
+    gates::{Blocked, Gates, Stage},
     peer::{Errand, Peers, Target},
     places::Places,
     progress::Meter,
@@ -40,6 +41,7 @@ pub(crate) struct Context {
     pub(crate) config: ReplicatorConfig,
     pub(crate) local: Arc<dyn Store>,
     pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) gates: Arc<Gates>,
     pub(crate) handoff_delete: Option<usize>,
     /// Where the jobs count.
     pub(crate) meter: Meter,
@@ -123,6 +125,49 @@ impl Job {
         let words = [u64::from(self.policy.get()), u64::from(self.partition.get())];
         let device = self.device.as_str().bytes().map(u64::from);
         words.into_iter().chain(device).fold(seed, |key, word| Shuffle::seeded(key ^ word).next())
+    }
+
+    /// Whether it would only wait for peers if it were begun now. A primary can begin with any of those that are left; a
+    /// handoff needs the answers of all. Nobody waits for a peer that was given up.
+    pub(crate) fn blocked(&self, gates: &Gates) -> Option<Blocked> {
+        match &self.kind {
+            Kind::Handoff => self.targets.iter().find_map(|target| gates.blocks(target, Stage::Session)),
+            Kind::Primary(round) => {
+                let mut first = None;
+                for target in round.left(&self.targets) {
+                    let blocked = gates.blocks(target, self.stage())?;
+                    first.get_or_insert(blocked);
+                }
+                first
+            }
+        }
+    }
+
+    /// What it needs of a peer: who was put back has found something to send.
+    fn stage(&self) -> Stage {
+        if self.returns > 0 { Stage::Session } else { Stage::Hashes }
+    }
+
+    /// It is about to be begun: the peers that it visits first keep a place for it.
+    pub(crate) fn announce(&mut self, gates: &Gates) {
+        let stage = self.stage();
+        match &mut self.kind {
+            Kind::Handoff => self.targets.iter().for_each(|target| gates.expect(target)),
+            Kind::Primary(round) => round.announce(&mut self.targets, |target| {
+                let open = gates.blocks(target, stage).is_none();
+                if open {
+                    gates.expect(target);
+                }
+                open
+            }),
+        }
+    }
+
+    /// Peers are visited in an order that the seed gives, so that not all nodes begin with the same.
+    pub(crate) fn shuffle_targets(&mut self, seed: u64) {
+        if let Kind::Primary(_) = self.kind {
+            Shuffle::seeded(self.order_key(seed)).shuffle(&mut self.targets);
+        }
     }
 
     /// Does the job, as far as it can be done now.

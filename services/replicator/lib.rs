@@ -10,6 +10,7 @@
 mod claims;
 mod collect;
 mod config;
+mod gates;
 mod grpc;
 mod job;
 mod ledger;

@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 
 use crate::{
     collect::Collected,
+    gates::Limits,
     job::{Context, Job, JobEnd},
     places::Rings,
     schedule::{Next, Schedule},
@@ -78,6 +79,8 @@ impl<'a> Pass<'a> {
         let concurrency = self.context.config.concurrency.max(1);
         jobs.retain(|job| !self.left_out.contains(&job.device));
         jobs.sort_by_cached_key(|job| job.order_key(self.context.seed));
+        jobs.iter_mut().for_each(|job| job.shuffle_targets(self.context.seed));
+        self.context.gates.limit(Limits::of(concurrency, jobs.iter().flat_map(|job| &job.targets)));
         let mut schedule = Schedule::new(jobs, concurrency);
         let mut tasks: JoinSet<(Job, JobEnd, Duration)> = JoinSet::new();
         let mut aborted = None;
@@ -87,7 +90,7 @@ impl<'a> Pass<'a> {
             }
             let mut wait = None;
             while aborted.is_none() && self.running.len() < concurrency {
-                match schedule.next(Instant::now()) {
+                match schedule.next(Instant::now(), |job| job.blocked(&self.context.gates)) {
                     Next::Job(job) => self.start(job, &mut tasks),
                     Next::Wait(time) => {
                         wait = time;
@@ -103,18 +106,20 @@ impl<'a> Pass<'a> {
             }
             // Who is stuck is looked for in time: no job has to end for it.
             let look = self.next_look.saturating_duration_since(Instant::now()).min(self.stuck_in());
-            let drain = self.context.drain.clone();
+            let context = Arc::clone(&self.context);
             tokio::select! {
                 Some(ended) = tasks.join_next_with_id() => self.ended(ended, &mut schedule),
                 () = sleep(wait.unwrap_or(LONG).min(look)) => self.leave_out_stuck(&mut schedule),
-                () = drain.cancelled(), if aborted.is_none() => {}
+                () = context.gates.changed(), if aborted.is_none() => {}
+                () = context.drain.cancelled(), if aborted.is_none() => {}
             }
         }
     }
 
-    fn start(&mut self, job: Job, tasks: &mut JoinSet<(Job, JobEnd, Duration)>) {
+    fn start(&mut self, mut job: Job, tasks: &mut JoinSet<(Job, JobEnd, Duration)>) {
         let (at, pulse) = (job.at(&job.device), job.local.pulse().clone());
         pulse.beat();
+        job.announce(&self.context.gates);
         let task = tasks.spawn(run_job(job, Arc::clone(&self.context)).in_current_span());
         self.running.insert(task.id(), Running { at, pulse, task });
     }

@@ -2,5 +2,6 @@
 
 mod handoffs;
 mod hanging;
+mod peers;
 mod primaries;
 mod single;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use ssync_types::{Reason, Refusal};
 
+use crate::gates::RETRY_MAX;
+
 /// When to come back to a peer that did not say when.
 const RETRY_DEFAULT: Duration = Duration::from_millis(500);
-/// The longest wait that a peer may ask for.
-const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// The way on after a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use crate::{
     claims::Claims,
     collect::{Upkeep, collect},
     config::{Overrides, ReplicatorConfig},
+    gates::{GatedPeers, Gates},
     job::Context,
     pass::Pass,
     peer::Peers,
@@ -39,6 +40,7 @@ pub struct Replicator {
     pub(crate) devices: LocalDevices,
     local: Arc<dyn Store>,
     peers: Arc<dyn Peers>,
+    gates: Arc<Gates>,
     /// Counts passes, from a random number on, so that passes by hand list every partition in time.
     cycle: AtomicU64,
     /// Where all that is random here comes from.
@@ -85,6 +87,7 @@ impl Replicator {
             devices: LocalDevices::new(devices),
             local,
             peers,
+            gates: Gates::new(seed),
             cycle: AtomicU64::new(seed),
             seed,
             meter,
@@ -95,7 +98,7 @@ impl Replicator {
     /// The same, with everything that is random made from `seed`, so that a run can be repeated.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
-        Self { seed, cycle: AtomicU64::new(seed), ..self }
+        Self { seed, cycle: AtomicU64::new(seed), gates: Gates::new(seed), ..self }
     }
 
     /// How far it is, now and from now on.
@@ -170,7 +173,10 @@ impl Replicator {
         self.warn(handoff_delete);
         let upkeep = Upkeep::Tidy;
         let collected = collect(&self.config, policies, &self.devices, overrides, &self.meter, upkeep).await;
-        let context = Arc::new(self.context(self.meter.clone(), handoff_delete, drain));
+        // Who asks by hand wants to know now; passes leave peers in peace.
+        let peers = Arc::new(GatedPeers::new(Arc::clone(&self.peers), Arc::clone(&self.gates)));
+        let context = Context { peers, ..self.context(self.meter.clone(), handoff_delete, drain) };
+        let context = Arc::new(context);
         Pass::new(context, &self.rings).run(collected).await
     }
 
@@ -198,6 +204,7 @@ impl Replicator {
             config: self.config.clone(),
             local: Arc::clone(&self.local),
             peers: Arc::clone(&self.peers),
+            gates: Arc::clone(&self.gates),
             meter,
             handoff_delete,
             drain,

@@ -1,4 +1,5 @@
-//! Which job is next: devices take turns, each has a share of the workers, and what was put back waits for its time.
+//! Which job is next: devices take turns, each has a share of the workers, and what was put back waits for its time or for
+//! its peer.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,6 +8,8 @@ use std::{
 
 use ssync_types::DeviceName;
 use tokio::time::Instant;
+
+use crate::gates::{Blocked, PeerKey};
 
 /// What is put in, by device.
 pub(crate) trait Scheduled {
@@ -19,7 +22,7 @@ pub(crate) trait Scheduled {
 pub(crate) enum Next<J> {
     /// This.
     Job(J),
-    /// Nothing before a job ends, or this much time has passed.
+    /// Nothing before a job ends, a peer opens, or this much time has passed.
     Wait(Option<Duration>),
     /// Nothing, ever.
     Done,
@@ -28,8 +31,69 @@ pub(crate) enum Next<J> {
 #[derive(Debug)]
 struct Queue<J> {
     ready: VecDeque<J>,
+    /// What comes again at a time.
     later: Vec<(Instant, J)>,
+    /// What waits for a peer. None of these is empty.
+    blocked: BTreeMap<PeerKey, VecDeque<J>>,
     running: usize,
+}
+
+impl<J> Queue<J> {
+    fn new() -> Self {
+        Self { ready: VecDeque::new(), later: Vec::new(), blocked: BTreeMap::new(), running: 0 }
+    }
+
+    fn len(&self) -> usize {
+        self.ready.len() + self.later.len() + self.blocked.values().map(VecDeque::len).sum::<usize>()
+    }
+
+    fn wake(&mut self, now: Instant) {
+        while let Some(place) = self.later.iter().position(|(due, _)| *due <= now) {
+            self.ready.push_back(self.later.swap_remove(place).1);
+        }
+    }
+
+    /// One whose peer has opened goes before those that were not begun; `due` becomes the earliest time that another's
+    /// does.
+    fn take(&mut self, blocks: &impl Fn(&J) -> Option<Blocked>, due: &mut Option<Instant>) -> Option<J> {
+        let peers: Vec<PeerKey> = self.blocked.keys().cloned().collect();
+        for peer in peers {
+            while let Some(front) = self.blocked.get(&peer).and_then(VecDeque::front) {
+                match blocks(front) {
+                    Some(Blocked { peer: still, until }) if still == peer => {
+                        *due = [*due, until].into_iter().flatten().min();
+                        break;
+                    }
+                    other => {
+                        let job = self.take_blocked(&peer)?;
+                        let Some(other) = other else { return Some(job) };
+                        self.block(job, other, due);
+                    }
+                }
+            }
+        }
+        while let Some(job) = self.ready.pop_front() {
+            match blocks(&job) {
+                None => return Some(job),
+                Some(other) => self.block(job, other, due),
+            }
+        }
+        None
+    }
+
+    fn take_blocked(&mut self, peer: &PeerKey) -> Option<J> {
+        let waiting = self.blocked.get_mut(peer)?;
+        let job = waiting.pop_front();
+        if waiting.is_empty() {
+            self.blocked.remove(peer);
+        }
+        job
+    }
+
+    fn block(&mut self, job: J, by: Blocked, due: &mut Option<Instant>) {
+        *due = [*due, by.until].into_iter().flatten().min();
+        self.blocked.entry(by.peer).or_default().push_back(job);
+    }
 }
 
 /// The jobs of a pass. Their number is bounded by the partitions of the node.
@@ -46,43 +110,41 @@ impl<J: Scheduled> Schedule<J> {
     pub(crate) fn new(jobs: Vec<J>, concurrency: usize) -> Self {
         let mut queues: BTreeMap<DeviceName, Queue<J>> = BTreeMap::new();
         for job in jobs {
-            let empty = || Queue { ready: VecDeque::new(), later: Vec::new(), running: 0 };
-            queues.entry(job.device().clone()).or_insert_with(empty).ready.push_back(job);
+            queues.entry(job.device().clone()).or_insert_with(Queue::new).ready.push_back(job);
         }
         let device_jobs_max = if queues.len() > 1 { concurrency.div_ceil(2) } else { concurrency }.max(1);
         Self { queues, device_jobs_max, last: None }
     }
 
-    /// The next job; counts as running until [`ended`](Self::ended) or [`put_back`](Self::put_back).
-    pub(crate) fn next(&mut self, now: Instant) -> Next<J> {
-        for queue in self.queues.values_mut() {
-            while let Some(place) = queue.later.iter().position(|(due, _)| *due <= now) {
-                queue.ready.push_back(queue.later.swap_remove(place).1);
-            }
-        }
+    /// The next job that nothing `blocks`; counts as running until [`ended`](Self::ended) or
+    /// [`put_back`](Self::put_back).
+    pub(crate) fn next(&mut self, now: Instant, blocks: impl Fn(&J) -> Option<Blocked>) -> Next<J> {
         let after_last = |name: &&DeviceName| self.last.as_ref().is_none_or(|last| *name > last);
         let (after, before): (Vec<_>, Vec<_>) = self.queues.keys().partition(|name| after_last(name));
         let turn: Vec<DeviceName> = after.into_iter().chain(before).cloned().collect();
+        let mut due = None;
         for name in turn {
             let Some(queue) = self.queues.get_mut(&name) else { continue };
+            queue.wake(now);
             if queue.running < self.device_jobs_max
-                && let Some(job) = queue.ready.pop_front()
+                && let Some(job) = queue.take(&blocks, &mut due)
             {
                 queue.running += 1;
                 self.last = Some(name);
                 return Next::Job(job);
             }
         }
-        self.idle(now)
+        self.idle(now, due)
     }
 
-    fn idle(&self, now: Instant) -> Next<J> {
-        let due = self.queues.values().flat_map(|queue| &queue.later).map(|(due, _)| *due).min();
-        let busy = self.queues.values().any(|queue| queue.running > 0);
-        match due {
-            Some(due) => Next::Wait(Some(due.saturating_duration_since(now))),
-            None if busy => Next::Wait(None),
-            None => Next::Done,
+    fn idle(&self, now: Instant, due: Option<Instant>) -> Next<J> {
+        let later = self.queues.values().flat_map(|queue| &queue.later).map(|(due, _)| *due).min();
+        if let Some(due) = [due, later].into_iter().flatten().min() {
+            return Next::Wait(Some(due.saturating_duration_since(now)));
+        }
+        match self.queues.values().any(|queue| queue.running > 0 || queue.len() > 0) {
+            true => Next::Wait(None),
+            false => Next::Done,
         }
     }
 
@@ -95,8 +157,7 @@ impl<J: Scheduled> Schedule<J> {
 
     /// A device gets nothing more of this pass. Answers with the number of jobs that it would have had.
     pub(crate) fn leave_out(&mut self, device: &DeviceName) -> usize {
-        let left = self.queues.remove(device);
-        left.map_or(0, |queue| queue.ready.len() + queue.later.len())
+        self.queues.remove(device).map_or(0, |queue| queue.len())
     }
 
     /// A job comes again after `delay`, others first.
@@ -121,6 +182,10 @@ mod tests {
         }
     }
 
+    fn free(_: &Job) -> Option<Blocked> {
+        None
+    }
+
     fn job(device: &str, number: u32) -> Job {
         Job(device.parse().unwrap(), number)
     }
@@ -130,28 +195,28 @@ mod tests {
         let now = Instant::now();
         let jobs = vec![job("d1", 1), job("d1", 2), job("d1", 3), job("d2", 4)];
         let mut schedule = Schedule::new(jobs, 4);
-        assert_eq!(schedule.next(now), Next::Job(job("d1", 1)));
-        assert_eq!(schedule.next(now), Next::Job(job("d2", 4)));
-        assert_eq!(schedule.next(now), Next::Job(job("d1", 2)));
-        assert_eq!(schedule.next(now), Next::Wait(None), "two of four workers are d1's share");
+        assert_eq!(schedule.next(now, free), Next::Job(job("d1", 1)));
+        assert_eq!(schedule.next(now, free), Next::Job(job("d2", 4)));
+        assert_eq!(schedule.next(now, free), Next::Job(job("d1", 2)));
+        assert_eq!(schedule.next(now, free), Next::Wait(None), "two of four workers are d1's share");
         schedule.ended(&"d1".parse().unwrap());
-        assert_eq!(schedule.next(now), Next::Job(job("d1", 3)));
+        assert_eq!(schedule.next(now, free), Next::Job(job("d1", 3)));
         for device in ["d1", "d1", "d2"] {
             schedule.ended(&device.parse().unwrap());
         }
-        assert_eq!(schedule.next(now), Next::Done);
+        assert_eq!(schedule.next(now, free), Next::Done);
     }
 
     #[test]
     fn what_was_put_back_lets_others_go_first_and_waits_for_its_time() {
         let now = Instant::now();
         let mut schedule = Schedule::new(vec![job("d1", 1), job("d1", 2)], 1);
-        let Next::Job(first) = schedule.next(now) else { panic!("a job") };
+        let Next::Job(first) = schedule.next(now, free) else { panic!("a job") };
         schedule.put_back(first, Duration::from_secs(5), now);
-        assert_eq!(schedule.next(now), Next::Job(job("d1", 2)));
+        assert_eq!(schedule.next(now, free), Next::Job(job("d1", 2)));
         schedule.ended(&"d1".parse().unwrap());
-        assert_eq!(schedule.next(now), Next::Wait(Some(Duration::from_secs(5))));
-        assert_eq!(schedule.next(now + Duration::from_secs(5)), Next::Job(job("d1", 1)));
+        assert_eq!(schedule.next(now, free), Next::Wait(Some(Duration::from_secs(5))));
+        assert_eq!(schedule.next(now + Duration::from_secs(5), free), Next::Job(job("d1", 1)));
     }
 
     #[test]
@@ -159,19 +224,61 @@ mod tests {
         let now = Instant::now();
         let device = "d1".parse().unwrap();
         let mut schedule = Schedule::new(vec![job("d1", 1), job("d1", 2), job("d1", 3), job("d2", 4)], 2);
-        let Next::Job(first) = schedule.next(now) else { panic!("a job") };
+        let Next::Job(first) = schedule.next(now, free) else { panic!("a job") };
         schedule.put_back(first, Duration::from_secs(5), now);
-        assert_eq!(schedule.next(now), Next::Job(job("d2", 4)));
-        assert_eq!(schedule.next(now), Next::Job(job("d1", 2)));
+        assert_eq!(schedule.next(now, free), Next::Job(job("d2", 4)));
+        assert_eq!(schedule.next(now, free), Next::Job(job("d1", 2)));
         assert_eq!(schedule.leave_out(&device), 2, "one that waits for its time, and one that was not begun");
         schedule.ended(&"d2".parse().unwrap());
-        assert_eq!(schedule.next(now), Next::Done);
+        assert_eq!(schedule.next(now, free), Next::Done);
         schedule.put_back(job("d1", 2), Duration::ZERO, now);
-        assert_eq!(schedule.next(now), Next::Done, "what comes back late is left out too");
+        assert_eq!(schedule.next(now, free), Next::Done, "what comes back late is left out too");
     }
 
     #[test]
     fn nothing_to_do_is_done_at_once() {
-        assert_eq!(Schedule::<Job>::new(Vec::new(), 4).next(Instant::now()), Next::Done);
+        assert_eq!(Schedule::<Job>::new(Vec::new(), 4).next(Instant::now(), free), Next::Done);
+    }
+
+    fn peer(name: &str) -> PeerKey {
+        (name.to_owned(), "sdb1".parse().unwrap())
+    }
+
+    /// Jobs below ten are for peer `slow`, the others for `quick`.
+    fn blocked_by(name: &'static str, until: Option<Instant>) -> impl Fn(&Job) -> Option<Blocked> {
+        move |job| {
+            let of = if job.1 < 10 { "slow" } else { "quick" };
+            (of == name).then(|| Blocked { peer: peer(of), until })
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_peer_lets_the_others_go_first() {
+        let now = Instant::now();
+        let until = now + Duration::from_secs(7);
+        let jobs = [1, 2, 10, 3, 11].map(|number| job("d1", number)).into();
+        let mut schedule = Schedule::new(jobs, 9);
+        let slow = || blocked_by("slow", Some(until));
+        assert_eq!(schedule.next(now, slow()), Next::Job(job("d1", 10)));
+        assert_eq!(schedule.next(now, slow()), Next::Job(job("d1", 11)));
+        assert_eq!(schedule.next(now, slow()), Next::Wait(Some(Duration::from_secs(7))));
+        for number in 1..=3 {
+            assert_eq!(schedule.next(until, free), Next::Job(job("d1", number)), "in their order");
+        }
+        assert_eq!(schedule.next(until, free), Next::Wait(None));
+        (0..5).for_each(|_| schedule.ended(&"d1".parse().unwrap()));
+        assert_eq!(schedule.next(until, free), Next::Done);
+    }
+
+    #[test]
+    fn who_waits_for_one_peer_may_have_to_wait_for_another_and_is_never_lost() {
+        let now = Instant::now();
+        let mut schedule = Schedule::new([1, 2].map(|number| job("d1", number)).into(), 9);
+        for name in ["slow", "quick", "slow", "other"] {
+            let next = schedule.next(now, |_| Some(Blocked { peer: peer(name), until: None }));
+            assert_eq!(next, Next::Wait(None), "it waits, though nothing runs and no time is known");
+        }
+        assert_eq!(schedule.next(now, free), Next::Job(job("d1", 1)));
+        assert_eq!(schedule.leave_out(&"d1".parse().unwrap()), 1);
     }
 }

@@ -16,7 +16,6 @@ use crate::{
     listing::Listing,
     peer::{OFFER_QUEUE_MAX, Peer, PushError, PushMode, Pushed, Target, Verdicts},
     remedy::Remedy,
-    shuffle::Shuffle,
     stats::Nodes,
 };
 
@@ -26,6 +25,8 @@ pub(crate) struct Round {
     begun: bool,
     /// Its suffixes are in the figures of the pass.
     counted: bool,
+    /// The first of the nodes to ask keeps a place for this job.
+    announced: bool,
     /// Nodes to ask.
     queue: VecDeque<Target>,
     /// Nodes that were busy.
@@ -36,6 +37,24 @@ pub(crate) struct Round {
     synced_regions: BTreeSet<u32>,
     nodes: Nodes,
     took: Duration,
+}
+
+impl Round {
+    /// Nodes that are to be asked.
+    pub(super) fn left<'a>(&'a self, all: &'a [Target]) -> impl Iterator<Item = &'a Target> {
+        let all = if self.begun { &[] } else { all };
+        all.iter().chain(&self.queue)
+    }
+
+    /// The first that is free goes first, and has been told.
+    pub(super) fn announce(&mut self, all: &mut [Target], mut is_free: impl FnMut(&Target) -> bool) {
+        let left = if self.begun { self.queue.make_contiguous() } else { all };
+        let free = left.iter().position(&mut is_free);
+        if let Some(place) = free {
+            left[..=place].rotate_right(1);
+        }
+        self.announced = free.is_some();
+    }
 }
 
 /// What became of one node.
@@ -56,9 +75,7 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
     let begin = Instant::now();
     if !round.begun {
         round.begun = true;
-        let mut targets = job.targets.clone();
-        Shuffle::seeded(job.order_key(context.seed)).shuffle(&mut targets);
-        round.queue = targets.into();
+        round.queue = job.targets.iter().cloned().collect();
         job.tally(context).update_begins();
     }
     let delay = visit_all(job, context, &mut round).await;
@@ -96,7 +113,7 @@ async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Du
     }
     job.local.pulse().beat();
     let mut delay: Option<Duration> = None;
-    while let Some(target) = next_target(job, round) {
+    while let Some(target) = next_target(job, context, round) {
         if context.drain.is_cancelled() {
             break;
         }
@@ -114,8 +131,12 @@ async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Du
     delay
 }
 
-fn next_target(job: &Job, round: &mut Round) -> Option<Target> {
-    if let Some(target) = round.queue.pop_front() {
+/// One that does not have to be waited for, if there is any.
+fn next_target(job: &Job, context: &Context, round: &mut Round) -> Option<Target> {
+    let open = |target: &Target| context.gates.blocks(target, job.stage()).is_none();
+    let announced = std::mem::take(&mut round.announced);
+    let place = if announced { 0 } else { round.queue.iter().position(open).unwrap_or(0) };
+    if let Some(target) = round.queue.remove(place) {
         return Some(target);
     }
     round.substitutes = round.substitutes.checked_sub(1)?;
@@ -174,6 +195,10 @@ fn note(job: &Job, context: &Context, round: &mut Round, target: Target, end: No
         }
         Remedy::Failure => {
             match end {
+                // That a peer was given up is told once, by its gate.
+                NodeEnd::Refused(_) if refusal.retry_after.is_some() => {
+                    tracing::debug!("Error syncing with node: {target}: {refusal}");
+                }
                 NodeEnd::Broken(_) => tracing::error!("{target}/{} {refusal}", job.partition),
                 _ => tracing::error!("Error syncing with node: {target}: {refusal}"),
             }

@@ -12,7 +12,7 @@ use ssync_types::{
     Outcome, Partition, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash, SessionEvent,
     SessionOpen, Suffix, SuffixHashes, UpdateMessage, UpdateOp,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 /// What goes wrong.
 #[derive(Default)]
@@ -25,6 +25,8 @@ pub(crate) struct Fault {
     pub(crate) hashes: Option<Refusal>,
     /// Hashes of this partition never come.
     pub(crate) hashes_hang: Option<Partition>,
+    /// No hashes ever come.
+    pub(crate) all_hashes_hang: bool,
     /// Every verdict becomes this one.
     pub(crate) verdict: Option<Outcome>,
     /// Runs once, when the first offers arrive.
@@ -41,6 +43,10 @@ pub(crate) struct Fault {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Asked {
     pub(crate) sessions: usize,
+    /// When each of them was admitted or refused by the store itself.
+    pub(crate) sessions_at: Vec<Instant>,
+    /// Requests for hashes.
+    pub(crate) hashes: usize,
     pub(crate) offers: Vec<Offer>,
     /// `put`, `post`, `delete`, `confirm`, `chunk`, `abort`, in order.
     pub(crate) operations: Vec<&'static str>,
@@ -120,7 +126,11 @@ impl Store for Faulty {
                 std::mem::take(&mut fault.drains_once),
             )
         };
-        self.asked.lock().unwrap().sessions += 1;
+        {
+            let mut asked = self.asked.lock().unwrap();
+            asked.sessions += 1;
+            asked.sessions_at.push(Instant::now());
+        }
         let mut session = self.inner.updates(open).await?;
         let (messages, mut sent) = mpsc::channel(1);
         let (results, events) = mpsc::channel(1);
@@ -160,7 +170,11 @@ impl Store for Faulty {
     }
 
     async fn suffix_hashes(&self, partition: PartitionRef, rehash: Rehash) -> StoreResult<SuffixHashes> {
-        let hangs = self.fault.lock().unwrap().hashes_hang == Some(partition.partition);
+        self.asked.lock().unwrap().hashes += 1;
+        let hangs = {
+            let fault = self.fault.lock().unwrap();
+            fault.all_hashes_hang || fault.hashes_hang == Some(partition.partition)
+        };
         if hangs {
             std::future::pending::<()>().await;
         }

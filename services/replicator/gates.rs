@@ -1,0 +1,331 @@
+//! The peers as this node has found them, shared by all jobs and all passes: a slow one does not hold all workers, and
+//! one that is busy or gone is not asked again by each partition.
+
+mod gate;
+mod peers;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ssync_types::{DeviceName, Reason, Refusal};
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::Instant,
+};
+
+use crate::{peer::Target, shuffle::Shuffle};
+
+pub(crate) use gate::Stage;
+use gate::{Access, Gate};
+pub(crate) use peers::GatedPeers;
+
+/// The longest wait that a peer may ask for.
+pub(crate) const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Peers in trouble that are remembered.
+const TROUBLES_MAX: usize = 10_000;
+/// When to come back to a peer that has all visits of ours that it may have.
+const FULL_RETRY: Duration = Duration::from_millis(50);
+
+/// A peer's device: what jobs wait for.
+pub(crate) type PeerKey = (String, DeviceName);
+
+/// How many visits of this node there may be at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// With one node.
+    pub(crate) node_max: usize,
+    /// With one device of it.
+    pub(crate) device_max: usize,
+}
+
+impl Limits {
+    /// Where there is another peer to go on with, none has all of the workers.
+    pub(crate) fn of<'a>(workers: usize, targets: impl Iterator<Item = &'a Target>) -> Self {
+        let mut nodes: HashMap<String, Vec<&DeviceName>> = HashMap::new();
+        for target in targets {
+            let devices = nodes.entry(target.address()).or_default();
+            if !devices.contains(&&target.device) {
+                devices.push(&target.device);
+            }
+        }
+        let share = |all: usize, alone: bool| if alone { all } else { all - (all / 4).max(1).min(all - 1) };
+        let node_max = share(workers.max(1), nodes.len() < 2);
+        let device_max = share(node_max, nodes.values().all(|devices| devices.len() < 2));
+        Self { node_max, device_max }
+    }
+}
+
+/// Why a job is not begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Blocked {
+    /// Whom it waits for.
+    pub(crate) peer: PeerKey,
+    /// Until when, if it is a matter of time.
+    pub(crate) until: Option<Instant>,
+}
+
+/// The gates of all peers.
+#[derive(Debug)]
+pub(crate) struct Gates {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    nodes: HashMap<String, Gate>,
+    devices: HashMap<PeerKey, Gate>,
+    limits: Limits,
+    random: Shuffle,
+}
+
+impl Gates {
+    pub(crate) fn new(seed: u64) -> Arc<Self> {
+        let state = State {
+            nodes: HashMap::new(),
+            devices: HashMap::new(),
+            limits: Limits { node_max: 1, device_max: 1 },
+            random: Shuffle::seeded(seed),
+        };
+        Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
+    }
+
+    /// From now on.
+    pub(crate) fn limit(&self, limits: Limits) {
+        self.state().limits = limits;
+    }
+
+    /// Ends when a peer that was not to be asked may be.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Whether a visit that goes as far as `stage` would have to wait.
+    pub(crate) fn blocks(&self, target: &Target, stage: Stage) -> Option<Blocked> {
+        let (state, key) = (self.state(), key(target));
+        match state.access(&key, stage, Instant::now()) {
+            Access::Open | Access::Try | Access::GivenUp(_) => None,
+            Access::Wait(until) => Some(Blocked { peer: key, until }),
+        }
+    }
+
+    /// A job is begun that will visit this peer.
+    pub(crate) fn expect(&self, target: &Target) {
+        let (mut state, now) = (self.state(), Instant::now());
+        state.make_room();
+        state.both(&key(target)).into_iter().for_each(|gate| gate.expect(now));
+    }
+
+    /// Goes in, or is told when to come back.
+    fn enter(self: &Arc<Self>, target: &Target) -> Result<Visit, Refusal> {
+        let (mut state, key) = (self.state(), key(target));
+        let now = Instant::now();
+        state.make_room();
+        state.both(&key).into_iter().for_each(Gate::arrived);
+        let access = state.access(&key, Stage::Hashes, now);
+        let tries = admitted(access, target).inspect_err(|_| state.forget_idle(&key))?;
+        // One that may only want hashes finds out all the same, if it gets so far.
+        let tries = tries || state.blocked(&key, Stage::Session, now) == Access::Try;
+        for gate in state.both(&key) {
+            gate.enter();
+            if tries {
+                gate.trying(true);
+            }
+        }
+        drop(state);
+        Ok(Visit { gates: Arc::clone(self), key, tries: Mutex::new(tries) })
+    }
+
+    // Nothing panics while it holds this.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(target: &Target) -> PeerKey {
+    (target.address(), target.device.clone())
+}
+
+/// Whether the visit is there to try; or why there is none.
+fn admitted(access: Access, target: &Target) -> Result<bool, Refusal> {
+    let now = Instant::now();
+    match access {
+        Access::Open => Ok(false),
+        Access::Try => Ok(true),
+        Access::Wait(until) => {
+            let wait = until.map_or(FULL_RETRY, |until| until.saturating_duration_since(now));
+            let message =
+                format!("other partitions go first: {target} has as many visits as it may, or is busy");
+            Err(Refusal::new(Reason::ReceiverBusy, message).retry_after(wait))
+        }
+        Access::GivenUp(cause) => {
+            let left = cause.retry_after.unwrap_or_default();
+            let message = format!("it is asked again in {:.1} s; last time: {cause}", left.as_secs_f64());
+            Err(Refusal::new(Reason::Unreachable, message).retry_after(left))
+        }
+    }
+}
+
+impl State {
+    fn access(&self, key: &PeerKey, stage: Stage, now: Instant) -> Access {
+        let node = self.nodes.get(&key.0).map(|gate| gate.access(stage, self.limits.node_max, now));
+        let device = self.devices.get(key).map(|gate| gate.access(stage, self.limits.device_max, now));
+        stricter(node.unwrap_or(Access::Open), device.unwrap_or(Access::Open))
+    }
+
+    fn blocked(&self, key: &PeerKey, stage: Stage, now: Instant) -> Access {
+        let node = self.nodes.get(&key.0).map(|gate| gate.blocked(stage, now));
+        let device = self.devices.get(key).map(|gate| gate.blocked(stage, now));
+        stricter(node.unwrap_or(Access::Open), device.unwrap_or(Access::Open))
+    }
+
+    fn both(&mut self, key: &PeerKey) -> [&mut Gate; 2] {
+        let node = self.nodes.entry(key.0.clone()).or_default();
+        let device = self.devices.entry(key.clone()).or_default();
+        [node, device]
+    }
+
+    /// Troubles of peers that nobody visits are forgotten when there are too many.
+    fn make_room(&mut self) {
+        if self.devices.len() >= TROUBLES_MAX {
+            self.devices.retain(|_, gate| !gate.is_empty());
+        }
+        if self.nodes.len() >= TROUBLES_MAX {
+            self.nodes.retain(|_, gate| !gate.is_empty());
+        }
+    }
+
+    fn forget_idle(&mut self, key: &PeerKey) {
+        if self.nodes.get(&key.0).is_some_and(Gate::is_idle) {
+            self.nodes.remove(&key.0);
+        }
+        if self.devices.get(key).is_some_and(Gate::is_idle) {
+            self.devices.remove(key);
+        }
+    }
+}
+
+fn stricter(one: Access, other: Access) -> Access {
+    match (one, other) {
+        (Access::GivenUp(cause), _) | (_, Access::GivenUp(cause)) => Access::GivenUp(cause),
+        (Access::Wait(one), Access::Wait(other)) => {
+            Access::Wait(one.zip(other).map(|(one, other)| one.max(other)))
+        }
+        (Access::Wait(until), _) | (_, Access::Wait(until)) => Access::Wait(until),
+        (Access::Try, _) | (_, Access::Try) => Access::Try,
+        (Access::Open, Access::Open) => Access::Open,
+    }
+}
+
+/// A job is with a peer; as long as this lives.
+#[derive(Debug)]
+struct Visit {
+    gates: Arc<Gates>,
+    key: PeerKey,
+    /// It finds out whether the peer's trouble is over.
+    tries: Mutex<bool>,
+}
+
+impl Visit {
+    /// Whether it may go on to `stage`.
+    fn goes_on(&self, target: &Target, stage: Stage) -> Result<(), Refusal> {
+        if self.tries() {
+            return Ok(());
+        }
+        let mut state = self.gates.state();
+        let tries = admitted(state.blocked(&self.key, stage, Instant::now()), target)?;
+        if tries {
+            for gate in state.both(&self.key) {
+                gate.trying(true);
+            }
+            drop(state);
+            self.set_tries(true);
+        }
+        Ok(())
+    }
+
+    /// What the peer did at `stage`.
+    fn found(&self, stage: Stage, refusal: Option<&Refusal>) {
+        let now = Instant::now();
+        let mut state = self.gates.state();
+        let State { nodes, devices, random, .. } = &mut *state;
+        let (node, device) = (nodes.get_mut(&self.key.0), devices.get_mut(&self.key));
+        let (Some(node), Some(device)) = (node, device) else { return };
+        let (mut given_up, mut back) = (None, false);
+        match refusal {
+            None => back = node.worked(stage, now) | device.worked(stage, now),
+            Some(refusal) => match Scope::of(refusal.reason) {
+                Scope::Node => given_up = node.failed(stage, refusal, now, random),
+                Scope::Device => given_up = device.failed(stage, refusal, now, random),
+                // It answers.
+                Scope::Partition => back = node.worked(Stage::Hashes, now),
+            },
+        }
+        let tried = node.is_tried() || device.is_tried();
+        drop(state);
+        if !tried {
+            self.set_tries(false);
+        }
+        let (address, name) = &self.key;
+        if let (Some(left), Some(refusal)) = (given_up, refusal) {
+            tracing::error!(
+                "{address}/{name} does not do its part ({refusal}): its partitions are not in sync and do not wait for it. \
+                 It is asked again in {:.1} s; look at that node",
+                left.as_secs_f64()
+            );
+        }
+        if back {
+            tracing::info!("{address}/{name} is back");
+        }
+        self.gates.changed.notify_one();
+    }
+
+    fn tries(&self) -> bool {
+        *self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_tries(&self, tries: bool) {
+        *self.tries.lock().unwrap_or_else(PoisonError::into_inner) = tries;
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let tries = self.tries();
+        let mut state = self.gates.state();
+        for gate in state.both(&self.key) {
+            gate.leave();
+            if tries {
+                gate.trying(false);
+            }
+        }
+        state.forget_idle(&self.key);
+        drop(state);
+        self.gates.changed.notify_one();
+    }
+}
+
+/// Whose trouble a refusal tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Node,
+    Device,
+    Partition,
+}
+
+impl Scope {
+    fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::ReceiverBusy | Reason::Draining | Reason::Unreachable => Self::Node,
+            // One disk that hangs there says nothing of the others.
+            Reason::DeviceLocked | Reason::IdleTimeout => Self::Device,
+            _ => Self::Partition,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! One peer as this node has found it: how many visits are under way, and whether to ask it now. Free of I/O.
+
+use std::{collections::VecDeque, time::Duration};
+
+use ssync_types::{Reason, Refusal};
+use tokio::time::Instant;
+
+use crate::shuffle::Shuffle;
+
+/// So many failures in a row, and the partitions of a peer that does not answer wait for it no longer.
+pub(crate) const GIVEN_UP_AFTER: u32 = 3;
+/// A peer that has admitted nothing for this long is not waited for, however politely it refuses.
+pub(crate) const BUSY_FOR_MAX: Duration = Duration::from_secs(300);
+/// How soon to look again at a peer that another job is trying.
+const TRIED_WAIT: Duration = Duration::from_millis(100);
+
+/// How long a place is kept for a job that was begun: it may hash its own partition first.
+const EXPECTED_FOR: Duration = Duration::from_secs(5);
+
+/// How the wait grows from one refusal to the next.
+#[derive(Debug, Clone, Copy)]
+struct BackOff {
+    first: Duration,
+    factor: u32,
+    max: Duration,
+}
+
+/// A peer that says that it is busy.
+const BUSY: BackOff = BackOff { first: Duration::from_millis(50), factor: 2, max: Duration::from_secs(5) };
+/// A peer that does not answer.
+const SILENT: BackOff =
+    BackOff { first: Duration::from_millis(300), factor: 2, max: Duration::from_secs(30) };
+
+impl BackOff {
+    /// The wait after so many refusals, and up to half of it more, so that those who were refused together come apart.
+    fn wait(self, times: u32, random: &mut Shuffle) -> Duration {
+        let factor = self.factor.saturating_pow(times.saturating_sub(1).min(16));
+        let wait = self.first.saturating_mul(factor).min(self.max);
+        let half = u64::try_from(wait.as_micros() / 2).unwrap_or(u64::MAX).max(1);
+        wait + Duration::from_micros(random.next() % half)
+    }
+}
+
+/// What is asked of a peer. What works out at one stage says nothing of those after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// To find it and compare hashes.
+    Hashes,
+    /// To admit a session.
+    Session,
+    /// To get on with one.
+    Push,
+}
+
+/// What is wrong with a peer.
+#[derive(Debug, Clone)]
+struct Trouble {
+    stage: Stage,
+    cause: Refusal,
+    busy: bool,
+    /// In a row.
+    times: u32,
+    since: Instant,
+    /// The peer's own word on when to come back.
+    asked: Instant,
+    until: Instant,
+    /// One job is finding out whether it is over.
+    tried: bool,
+    /// That it was given up has been told.
+    told: bool,
+}
+
+impl Trouble {
+    fn is_given_up(&self, now: Instant) -> bool {
+        match self.busy {
+            true => now.duration_since(self.since) >= BUSY_FOR_MAX,
+            false => self.times >= GIVEN_UP_AFTER,
+        }
+    }
+}
+
+/// Whether to go in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Yes.
+    Open,
+    /// Yes, alone: to see whether it is over.
+    Try,
+    /// Not before then, if it is known.
+    Wait(Option<Instant>),
+    /// No, and it is not to be waited for.
+    GivenUp(Refusal),
+}
+
+/// A node, or a device of one.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    visits: usize,
+    /// Until when jobs that were begun for this peer are expected: a place is kept for each.
+    expected: VecDeque<Instant>,
+    trouble: Option<Trouble>,
+}
+
+impl Gate {
+    /// Whether a visitor that goes as far as `stage` may go in, besides those that are in there.
+    pub(super) fn access(&self, stage: Stage, visits_max: usize, now: Instant) -> Access {
+        let expected = self.expected.iter().filter(|until| **until > now).count();
+        match self.blocked(stage, now) {
+            Access::Open | Access::Try if self.visits + expected >= visits_max => Access::Wait(None),
+            Access::Try if expected > 0 => Access::Wait(Some(now + TRIED_WAIT)),
+            access => access,
+        }
+    }
+
+    /// A job that was begun for this peer will come.
+    pub(super) fn expect(&mut self, now: Instant) {
+        self.expected.retain(|until| *until > now);
+        self.expected.push_back(now + EXPECTED_FOR);
+    }
+
+    /// One of them is there.
+    pub(super) fn arrived(&mut self) {
+        self.expected.pop_front();
+    }
+
+    /// The same for one that is in already.
+    pub(super) fn blocked(&self, stage: Stage, now: Instant) -> Access {
+        let Some(trouble) =
+            self.trouble.as_ref().filter(|trouble| trouble.stage.min(Stage::Session) <= stage)
+        else {
+            return Access::Open;
+        };
+        let due = match trouble.tried {
+            true => now + TRIED_WAIT,
+            false => trouble.until,
+        };
+        match due.checked_duration_since(now).filter(|left| !left.is_zero()) {
+            None => Access::Try,
+            Some(left) if trouble.is_given_up(now) => {
+                Access::GivenUp(Refusal { retry_after: Some(left), ..trouble.cause.clone() })
+            }
+            Some(_) => Access::Wait(Some(due)),
+        }
+    }
+
+    pub(super) fn enter(&mut self) {
+        self.visits += 1;
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.visits = self.visits.saturating_sub(1);
+    }
+
+    /// Somebody tries, or has stopped to try without finding out.
+    pub(super) fn trying(&mut self, tried: bool) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.tried = tried;
+        }
+    }
+
+    /// It worked out, as far as `stage`. Says whether a peer that was given up is back.
+    pub(super) fn worked(&mut self, stage: Stage, now: Instant) -> bool {
+        let Some(trouble) = self.trouble.take_if(|trouble| trouble.stage <= stage) else { return false };
+        let back = trouble.told;
+        if trouble.asked > now {
+            // A slot may be free here, but it has said when to come.
+            self.trouble = Some(Trouble {
+                times: 0,
+                since: now,
+                until: trouble.asked,
+                tried: false,
+                told: false,
+                ..trouble
+            });
+        }
+        back
+    }
+
+    /// It did not. Says for how long the peer is not asked, when it has just been given up.
+    pub(super) fn failed(
+        &mut self,
+        stage: Stage,
+        cause: &Refusal,
+        now: Instant,
+        random: &mut Shuffle,
+    ) -> Option<Duration> {
+        let busy = is_busy(cause.reason);
+        // What has been over for long tells nothing of now.
+        let before = self.trouble.take().filter(|before| now < before.until + super::RETRY_MAX);
+        // Those who were in when it began say what is known already.
+        let again = before.as_ref().is_none_or(|before| before.tried || before.until <= now);
+        let told = before.as_ref().is_some_and(|before| before.told);
+        let (times, since) = before.as_ref().map_or((0, now), |before| (before.times, before.since));
+        let times = times + u32::from(again);
+        let wait = if busy { BUSY } else { SILENT }.wait(times, random);
+        let asked = now + cause.retry_after.unwrap_or_default().min(super::RETRY_MAX);
+        let until = match before.as_ref() {
+            Some(before) if !again => before.until,
+            _ => now + wait,
+        };
+        let mut trouble = Trouble {
+            stage,
+            cause: cause.clone(),
+            busy,
+            times,
+            since,
+            asked,
+            until: until.max(asked),
+            tried: false,
+            told,
+        };
+        let given_up = trouble.is_given_up(now) && !told;
+        trouble.told |= given_up;
+        let left = trouble.until.saturating_duration_since(now);
+        self.trouble = Some(trouble);
+        given_up.then_some(left)
+    }
+
+    /// Whether somebody is finding out.
+    pub(super) fn is_tried(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.tried)
+    }
+
+    /// Nothing is known that another peer's gate would not say.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_empty() && self.trouble.is_none()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.visits == 0 && self.expected.is_empty()
+    }
+}
+
+fn is_busy(reason: Reason) -> bool {
+    matches!(reason, Reason::ReceiverBusy | Reason::Draining | Reason::DeviceLocked)
+}
+
+#[cfg(test)]
+mod tests;

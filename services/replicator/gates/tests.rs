@@ -1,0 +1,149 @@
+//! Peers as jobs meet them.
+
+use async_trait::async_trait;
+use ssync_types::{PartitionRef, SuffixHashes};
+
+use super::*;
+use crate::peer::{Errand, Peer, Peers, PushSession};
+
+/// Peers that answer as they are told, and count who asks.
+#[derive(Default)]
+struct Told {
+    refusal: Mutex<Option<Refusal>>,
+    asked: Mutex<Vec<String>>,
+}
+
+struct Mute;
+
+#[async_trait]
+impl Peer for Mute {
+    async fn suffix_hashes(&self, _: &PartitionRef) -> Result<SuffixHashes, Refusal> {
+        Ok(SuffixHashes::default())
+    }
+
+    async fn lacking(
+        &self,
+        _: &PartitionRef,
+        _: crate::OfferBatch,
+    ) -> Result<Vec<ssync_types::Want>, Refusal> {
+        Ok(Vec::new())
+    }
+
+    async fn open(&self, _: Errand) -> Result<Box<dyn PushSession>, Refusal> {
+        Err(Refusal::new(Reason::ReceiverBusy, "full"))
+    }
+}
+
+#[async_trait]
+impl Peers for Told {
+    async fn find(&self, target: &Target) -> Result<Arc<dyn Peer>, Refusal> {
+        self.asked.lock().unwrap().push(target.to_string());
+        match self.refusal.lock().unwrap().clone() {
+            Some(refusal) => Err(refusal),
+            None => Ok(Arc::new(Mute)),
+        }
+    }
+}
+
+fn target(node: u8, device: &str) -> Target {
+    Target {
+        ip: format!("10.0.0.{node}"),
+        port: 6200,
+        device: device.parse().unwrap(),
+        region: 1,
+        meta: String::new(),
+    }
+}
+
+fn gated(refusal: Option<Refusal>, limits: Limits) -> (GatedPeers, Arc<Told>, Arc<Gates>) {
+    let told = Arc::new(Told { refusal: Mutex::new(refusal), ..Told::default() });
+    let gates = Gates::new(1);
+    gates.limit(limits);
+    (GatedPeers::new(Arc::clone(&told) as Arc<dyn Peers>, Arc::clone(&gates)), told, gates)
+}
+
+const MANY: Limits = Limits { node_max: 9, device_max: 9 };
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_node_is_asked_once_a_step_whatever_its_devices_and_the_partitions() {
+    let dead = Refusal::new(Reason::Unreachable, "no route");
+    let (peers, told, gates) = gated(Some(dead), MANY);
+    let begin = Instant::now();
+    let mut failed = 0;
+    for partition in 0..2_000_u32 {
+        let device = format!("d{}", partition % 4);
+        match peers.find(&target(1, &device)).await.err().unwrap().reason {
+            Reason::Unreachable => failed += 1,
+            reason => assert_eq!(reason, Reason::ReceiverBusy, "others go first"),
+        }
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
+    let asked = told.asked.lock().unwrap().len();
+    // 200 s in steps that grow from 0.3 s to 30 s and more.
+    assert!((7..=15).contains(&asked), "{asked} times in {:?}", begin.elapsed());
+    assert!(failed > 1_900, "most do not wait for it");
+    assert!(peers.find(&target(2, "d0")).await.is_err(), "another node is asked at once");
+    assert_eq!(told.asked.lock().unwrap().len(), asked + 1);
+    *told.refusal.lock().unwrap() = None;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    peers.find(&target(1, "d0")).await.unwrap().suffix_hashes(&partition()).await.unwrap();
+    assert!(gates.blocks(&target(1, "d3"), Stage::Session).is_none(), "one answer opens it");
+}
+
+fn partition() -> PartitionRef {
+    PartitionRef {
+        device: "d0".parse().unwrap(),
+        partition: ssync_types::Partition::new(1),
+        policy: ssync_types::PolicyIndex::new(0),
+        fragment: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_hangs_is_no_trouble_of_its_node() {
+    let (peers, told, _) = gated(Some(Refusal::new(Reason::IdleTimeout, "silent")), MANY);
+    assert!(peers.find(&target(1, "d0")).await.is_err());
+    *told.refusal.lock().unwrap() = None;
+    assert!(peers.find(&target(1, "d0")).await.is_err());
+    assert!(peers.find(&target(1, "d1")).await.is_ok());
+    assert_eq!(*told.asked.lock().unwrap(), ["10.0.0.1:6200/d0", "10.0.0.1:6200/d1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_has_so_many_visits_and_no_more() {
+    let (peers, _, gates) = gated(None, Limits { node_max: 2, device_max: 1 });
+    let first = peers.find(&target(1, "d0")).await.unwrap();
+    let full = peers.find(&target(1, "d0")).await.err().unwrap();
+    assert_eq!(full.reason, Reason::ReceiverBusy, "its device has one");
+    let _second = peers.find(&target(1, "d1")).await.unwrap();
+    assert!(peers.find(&target(1, "d2")).await.is_err(), "its node has two");
+    assert!(peers.find(&target(2, "d0")).await.is_ok(), "another is free");
+    assert!(gates.blocks(&target(1, "d0"), Stage::Hashes).is_some());
+    drop(first);
+    tokio::time::timeout(Duration::from_secs(1), gates.changed()).await.expect("who waits is told");
+    assert!(gates.blocks(&target(1, "d0"), Stage::Hashes).is_none());
+    assert!(peers.find(&target(1, "d2")).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_idle_is_not_kept() {
+    let (peers, _, gates) = gated(None, MANY);
+    for node in 0..200 {
+        peers.find(&target(node, "d0")).await.unwrap();
+    }
+    assert!(gates.state().nodes.is_empty() && gates.state().devices.is_empty());
+}
+
+#[test]
+fn no_peer_has_all_workers_where_there_is_another() {
+    let of = |workers, targets: &[Target]| {
+        let Limits { node_max, device_max } = Limits::of(workers, targets.iter());
+        (node_max, device_max)
+    };
+    assert_eq!(of(4, &[target(1, "d0")]), (4, 4));
+    assert_eq!(of(4, &[target(1, "d0"), target(2, "d0")]), (3, 3));
+    assert_eq!(of(4, &[target(1, "d0"), target(1, "d1")]), (4, 3));
+    assert_eq!(of(16, &[target(1, "d0"), target(1, "d1"), target(2, "d0")]), (12, 9));
+    assert_eq!(of(1, &[target(1, "d0"), target(2, "d1")]), (1, 1));
+    assert_eq!(of(0, &[]), (1, 1));
+}
