@@ -9,13 +9,13 @@ use std::{
 
 use async_trait::async_trait;
 use ssync_store::{PEERS_MAX, PeerBook, PeerKind, RemoteSettings, RemoteStore, Store, StoreAddress};
-use ssync_types::{DeviceName, Refusal};
+use ssync_types::{DeviceName, PartitionRef, Reason, Refusal, SuffixHashes, Want};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     config::ReplicatorConfig,
     grpc::GrpcPeer,
-    peer::{Peer, Peers, Target},
+    peer::{Errand, OfferBatch, Peer, Peers, PushSession, Target},
     ssync::{Limits, SsyncPeer},
 };
 
@@ -28,13 +28,27 @@ pub struct Nodes {
     limits: Limits,
     settings: RemoteSettings,
     book: PeerBook,
-    known: Mutex<Known>,
+    known: Arc<Mutex<Known>>,
 }
 
 #[derive(Default)]
 struct Known {
-    grpc: HashMap<String, (Instant, Arc<dyn Store>)>,
+    grpc: HashMap<String, Way>,
     slots: HashMap<(String, DeviceName), Arc<Semaphore>>,
+}
+
+/// A node that speaks gRPC.
+struct Way {
+    asked: Instant,
+    /// It could not be reached since it was asked what it speaks.
+    doubted: bool,
+    store: Arc<dyn Store>,
+}
+
+impl Way {
+    fn is_recent(&self) -> bool {
+        self.asked.elapsed() < REMEMBERED_FOR
+    }
 }
 
 impl fmt::Debug for Nodes {
@@ -58,37 +72,40 @@ impl Nodes {
             limits,
             settings,
             book: PeerBook::default(),
-            known: Mutex::default(),
+            known: Arc::default(),
         }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        known(&self.known)
     }
 
     fn remembered(&self, address: &str) -> Option<Arc<dyn Store>> {
         let known = self.known();
-        known
-            .grpc
-            .get(address)
-            .filter(|(since, _)| since.elapsed() < REMEMBERED_FOR)
-            .map(|(_, store)| Arc::clone(store))
+        let way = known.grpc.get(address).filter(|way| way.is_recent() && !way.doubted)?;
+        Some(Arc::clone(&way.store))
     }
 
-    /// The store at an address; one that was there before keeps its connections.
+    /// The store at an address that has just been asked; one that was there before keeps its connections.
     fn store(&self, address: &str, target: &Target) -> Result<Arc<dyn Store>, Refusal> {
         let mut known = self.known();
-        if let Some((since, store)) = known.grpc.get_mut(address) {
-            *since = Instant::now();
-            return Ok(Arc::clone(store));
+        if let Some(way) = known.grpc.get_mut(address) {
+            (way.asked, way.doubted) = (Instant::now(), false);
+            return Ok(Arc::clone(&way.store));
         }
         if known.grpc.len() >= PEERS_MAX {
-            known.grpc.retain(|_, (since, _)| since.elapsed() < REMEMBERED_FOR);
+            known.grpc.retain(|_, way| way.is_recent());
         }
         let at = StoreAddress::of_node(&target.ip, target.port);
         let store: Arc<dyn Store> = Arc::new(RemoteStore::new(at, self.settings)?);
-        known.grpc.insert(address.to_owned(), (Instant::now(), Arc::clone(&store)));
+        let way = Way { asked: Instant::now(), doubted: false, store: Arc::clone(&store) };
+        known.grpc.insert(address.to_owned(), way);
         Ok(store)
+    }
+
+    fn grpc(&self, store: Arc<dyn Store>, address: String) -> Arc<dyn Peer> {
+        let peer = GrpcPeer::new(store, self.limits.http);
+        Arc::new(Doubtful { peer, address, known: Arc::clone(&self.known) })
     }
 
     /// The one conversation that a device of a stock node admits at a time.
@@ -107,10 +124,10 @@ impl Peers for Nodes {
     async fn find(&self, target: &Target) -> Result<Arc<dyn Peer>, Refusal> {
         let address = target.address();
         if let Some(store) = self.remembered(&address) {
-            return Ok(Arc::new(GrpcPeer::new(store, self.limits.http)));
+            return Ok(self.grpc(store, address));
         }
         match self.book.kind(&address).await? {
-            PeerKind::Grpc => Ok(Arc::new(GrpcPeer::new(self.store(&address, target)?, self.limits.http))),
+            PeerKind::Grpc => Ok(self.grpc(self.store(&address, target)?, address)),
             PeerKind::StockSwift => {
                 self.known().grpc.remove(&address);
                 let slot = self.slot(address, target.device.clone());
@@ -119,3 +136,44 @@ impl Peers for Nodes {
         }
     }
 }
+
+fn known(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A gRPC peer that is asked again what it speaks when it could not be reached: it may have been put back to stock Swift,
+/// which breaks off what it takes for bad HTTP.
+struct Doubtful {
+    peer: GrpcPeer,
+    address: String,
+    known: Arc<Mutex<Known>>,
+}
+
+impl Doubtful {
+    fn heard<T>(&self, answer: Result<T, Refusal>) -> Result<T, Refusal> {
+        if answer.as_ref().is_err_and(|refusal| refusal.reason == Reason::Unreachable)
+            && let Some(way) = known(&self.known).grpc.get_mut(&self.address)
+        {
+            way.doubted = true;
+        }
+        answer
+    }
+}
+
+#[async_trait]
+impl Peer for Doubtful {
+    async fn suffix_hashes(&self, partition: &PartitionRef) -> Result<SuffixHashes, Refusal> {
+        self.heard(self.peer.suffix_hashes(partition).await)
+    }
+
+    async fn lacking(&self, partition: &PartitionRef, objects: OfferBatch) -> Result<Vec<Want>, Refusal> {
+        self.heard(self.peer.lacking(partition, objects).await)
+    }
+
+    async fn open(&self, errand: Errand) -> Result<Box<dyn PushSession>, Refusal> {
+        self.heard(self.peer.open(errand).await)
+    }
+}
+
+#[cfg(test)]
+mod tests;
