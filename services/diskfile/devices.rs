@@ -7,10 +7,12 @@ use std::{
 
 use ssync_types::{DeviceName, HashPathConfig, PolicyIndex};
 
+#[cfg(any(test, feature = "simulation"))]
+use crate::simulation::Machine;
 use crate::{
     Device, DiskConfig, DiskError, PolicyKind,
     device::{AtQuarantine, Settings},
-    disk::{Mount, RealDisk},
+    disk::{Disk, Mount, RealDisk},
     doubt::Doubts,
 };
 
@@ -18,8 +20,18 @@ use crate::{
 #[derive(Debug)]
 pub struct Devices {
     settings: Arc<Settings>,
+    found: Found,
     /// One slot for each device: a disk that hangs while it is opened holds up nobody but its own callers.
     slots: Mutex<BTreeMap<DeviceName, Arc<Slot>>>,
+}
+
+/// Where devices are found.
+#[derive(Debug)]
+enum Found {
+    /// Below the directory of the devices.
+    Below,
+    #[cfg(any(test, feature = "simulation"))]
+    On(Arc<Machine>),
 }
 
 type Slot = Mutex<Kept>;
@@ -56,8 +68,29 @@ impl Devices {
         hash: HashPathConfig,
         policies: BTreeMap<PolicyIndex, PolicyKind>,
     ) -> Self {
+        Self::found(Found::Below, config, hash, policies)
+    }
+
+    /// The devices of a simulated machine.
+    #[cfg(any(test, feature = "simulation"))]
+    #[must_use]
+    pub fn simulated(
+        machine: Arc<Machine>,
+        config: DiskConfig,
+        hash: HashPathConfig,
+        policies: BTreeMap<PolicyIndex, PolicyKind>,
+    ) -> Self {
+        Self::found(Found::On(machine), config, hash, policies)
+    }
+
+    fn found(
+        found: Found,
+        config: DiskConfig,
+        hash: HashPathConfig,
+        policies: BTreeMap<PolicyIndex, PolicyKind>,
+    ) -> Self {
         let settings = Settings { config, hash, policies, at_quarantine: AtQuarantine::default() };
-        Self { settings: Arc::new(settings), slots: Mutex::default() }
+        Self { settings: Arc::new(settings), found, slots: Mutex::default() }
     }
 
     /// Calls `told` for each object that a reader sends to quarantine (Swift: diskfile.py DiskFile._quarantine). Only the
@@ -107,14 +140,28 @@ impl Devices {
             return Ok(device);
         }
         let unmounted = |problem| DiskError::Unmounted { device: name.clone(), problem };
-        let config = &self.settings.config;
-        let disk =
-            RealDisk::open(&config.devices.join(name.as_str()), config.mount_check).map_err(unmounted)?;
-        let doubts = kept.doubts(disk.mount());
-        let device = Device::on(name.clone(), Arc::clone(&self.settings), Box::new(disk), doubts);
+        let (disk, mount) = self.disk(name).map_err(unmounted)?;
+        let doubts = kept.doubts(mount);
+        let device = Device::on(name.clone(), Arc::clone(&self.settings), disk, doubts);
         let device = Arc::new(device);
         kept.device = Arc::downgrade(&device);
         Ok(device)
+    }
+
+    fn disk(&self, name: &DeviceName) -> Result<(Box<dyn Disk>, Mount), String> {
+        match &self.found {
+            Found::Below => {
+                let config = &self.settings.config;
+                let disk = RealDisk::open(&config.devices.join(name.as_str()), config.mount_check)?;
+                let mount = disk.mount();
+                Ok((Box::new(disk), mount))
+            }
+            #[cfg(any(test, feature = "simulation"))]
+            Found::On(machine) => {
+                let (disk, number) = machine.mounted(name)?;
+                Ok((Box::new(disk), Mount::simulated(number)))
+            }
+        }
     }
 
     fn slots(&self) -> MutexGuard<'_, BTreeMap<DeviceName, Arc<Slot>>> {

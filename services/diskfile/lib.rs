@@ -38,6 +38,9 @@ mod publish;
 mod quarantine;
 mod queue;
 mod release;
+#[cfg(any(test, feature = "simulation"))]
+#[allow(clippy::unwrap_used, reason = "a model that is wrong ends the test")]
+pub mod simulation;
 mod suffix_hash;
 mod survey;
 mod sweep;

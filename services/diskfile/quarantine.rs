@@ -119,6 +119,9 @@ impl Device {
 
 /// 32 hex digits that nobody has used: those of a random UUID, as in Swift's names (RFC 9562, 5.4).
 pub(crate) fn random_name() -> String {
+    #[cfg(any(test, feature = "simulation"))]
+    let word = || crate::simulation::number().unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    #[cfg(not(any(test, feature = "simulation")))]
     let word = || RandomState::new().build_hasher().finish();
     let (version, variant) = (4 << 12, 0b10 << 62);
     format!("{:016x}{:016x}", word() & !(0xf << 12) | version, word() & !(0b11 << 62) | variant)

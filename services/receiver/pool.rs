@@ -2,6 +2,8 @@
 
 mod held;
 mod pulse;
+#[cfg(feature = "simulation")]
+mod single;
 
 use std::{
     collections::VecDeque,
@@ -13,13 +15,13 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ssync_types::{DeviceName, Reason, Refusal};
 use tokio::{
     sync::{Semaphore, oneshot},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 pub(crate) use held::Held;
@@ -326,6 +328,11 @@ impl Shared {
     /// Gives the work that nobody would ever take.
     fn start_thread(self: &Arc<Self>, state: &mut State) -> VecDeque<Job> {
         let mut lost = VecDeque::new();
+        #[cfg(feature = "simulation")]
+        if single::start(self) {
+            state.threads += 1;
+            return lost;
+        }
         let shared = Arc::clone(self);
         let started =
             thread::Builder::new().name(format!("disk-{}", self.device)).spawn(move || shared.serve());
@@ -346,13 +353,17 @@ impl Shared {
     fn serve(&self) {
         held::serves(self);
         while let Some((number, job)) = self.take() {
-            let ended = || self.lock().pulse.end(number, Instant::now());
-            if catch_unwind(AssertUnwindSafe(|| (job.work)(&ended))).is_err() {
-                tracing::error!(device = %self.device, "a disk operation panicked; its caller is told");
-            }
-            // Also one that panicked.
-            ended();
+            self.carry_out(number, job);
         }
+    }
+
+    fn carry_out(&self, number: u64, job: Job) {
+        let ended = || self.lock().pulse.end(number, Instant::now());
+        if catch_unwind(AssertUnwindSafe(|| (job.work)(&ended))).is_err() {
+            tracing::error!(device = %self.device, "a disk operation panicked; its caller is told");
+        }
+        // Also one that panicked.
+        ended();
     }
 
     /// The next job and its number; `None` when there was none for a while.

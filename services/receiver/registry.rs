@@ -6,10 +6,11 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ssync_types::{Job, PartitionRef, SessionOpen, SessionProtocol, Summary};
+use tokio::time::Instant;
 
 use crate::counters::Counter;
 

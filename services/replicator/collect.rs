@@ -9,6 +9,7 @@ use ssync_types::{Partition, PolicyIndex, Reason, Refusal};
 use tokio::time::timeout;
 
 use crate::{
+    blocking::blocking,
     config::{Overrides, ReplicatorConfig},
     job::{Job, Kind},
     places::{Places, PolicyPlaces, Role, local_addresses},
@@ -81,7 +82,7 @@ pub(crate) async fn local_devices(config: &ReplicatorConfig, policy: &PolicyPlac
             Vec::new()
         }
     };
-    tokio::task::spawn_blocking(look).await.unwrap_or_default()
+    blocking(look).await.unwrap_or_default()
 }
 
 /// A look at one device in one policy.

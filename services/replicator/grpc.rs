@@ -7,4 +7,4 @@ mod prepare;
 mod push;
 mod send;
 
-pub(crate) use peer::GrpcPeer;
+pub use peer::GrpcPeer;

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blocking;
 mod claims;
 mod collect;
 mod config;
@@ -40,6 +41,7 @@ mod testing;
 mod ways;
 
 pub use config::{Overrides, ReplicatorConfig};
+pub use grpc::GrpcPeer;
 pub use peer::{
     Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts,
 };

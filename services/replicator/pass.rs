@@ -14,6 +14,7 @@ use tokio::{
 use tracing::Instrument as _;
 
 use crate::{
+    blocking::blocking,
     collect::Collected,
     gates::Limits,
     job::{Context, Job, JobEnd},
@@ -108,6 +109,7 @@ impl<'a> Pass<'a> {
             let look = self.next_look.saturating_duration_since(Instant::now()).min(self.stuck_in());
             let context = Arc::clone(&self.context);
             tokio::select! {
+                biased;
                 Some(ended) = tasks.join_next_with_id() => self.ended(ended, &mut schedule),
                 () = sleep(wait.unwrap_or(LONG).min(look)) => self.leave_out_stuck(&mut schedule),
                 () = context.gates.changed(), if aborted.is_none() => {}
@@ -160,7 +162,7 @@ impl<'a> Pass<'a> {
         }
         self.next_look = Instant::now() + self.context.config.ring_check_interval;
         let rings = Arc::clone(self.rings);
-        let changed = tokio::task::spawn_blocking(move || rings.changed()).await.unwrap_or(false);
+        let changed = blocking(move || rings.changed()).await.unwrap_or(false);
         changed.then(|| {
             tracing::info!("Ring change detected. Aborting current replication pass.");
             Abort::RingChanged

@@ -17,6 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    blocking::blocking,
     claims::Claims,
     collect::{Upkeep, collect},
     config::{Overrides, ReplicatorConfig},
@@ -141,6 +142,7 @@ impl Replicator {
         let begin = Instant::now();
         self.meter.begin();
         let aborted = tokio::select! {
+            biased;
             aborted = self.work(overrides, drain) => aborted,
             () = self.report(begin) => None,
         };
@@ -183,7 +185,7 @@ impl Replicator {
     /// The rings as they are now.
     pub(crate) async fn policies(&self) -> Vec<PolicyPlaces> {
         let rings = Arc::clone(&self.rings);
-        tokio::task::spawn_blocking(move || rings.current()).await.unwrap_or_default()
+        blocking(move || rings.current()).await.unwrap_or_default()
     }
 
     pub(crate) fn handoff_delete(&self, policies: &[PolicyPlaces]) -> Option<usize> {
@@ -235,7 +237,7 @@ impl Replicator {
         let Some(folder) = self.config.recon_cache_path.clone() else { return };
         let devices = self.config.recon_per_disk.then(|| self.meter.by_device());
         let entries = recon::entries(stats, devices.as_ref(), SystemTime::now());
-        match tokio::task::spawn_blocking(move || recon::dump(&folder, entries)).await {
+        match blocking(move || recon::dump(&folder, entries)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!("{error}"),
             Err(error) => tracing::error!(%error, "writing the recon cache was stopped"),

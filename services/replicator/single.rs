@@ -61,6 +61,7 @@ impl Single {
             let pulse = job.local.pulse().clone();
             pulse.beat();
             let end = tokio::select! {
+                biased;
                 end = job.run(&context) => end,
                 () = stuck(&context, || pulse.silence()) => {
                     tracing::error!("nothing has happened in {} for long; it is given up", job.at(&job.device));
@@ -96,6 +97,7 @@ async fn stuck(context: &Context, silence: impl Fn() -> std::time::Duration) {
             return;
         }
         tokio::select! {
+            biased;
             () = sleep(left) => {}
             // From now on, less is enough.
             () = context.drain.cancelled(), if !context.drain.is_cancelled() => {}

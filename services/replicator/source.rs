@@ -15,6 +15,8 @@ use ssync_types::{
 };
 use tokio::{sync::Semaphore, time::Instant};
 
+use crate::blocking::blocking_on;
+
 /// Most threads that wait for one device at once, so that a dying disk holds up itself alone.
 pub(crate) const DEVICE_CALLS_MAX: usize = 8;
 
@@ -105,7 +107,7 @@ impl LocalDevice {
         let stopped = || Refusal::new(Reason::Internal, format!("work on device {} was stopped", self.name));
         let permit = Arc::clone(&self.calls).acquire_owned().await.map_err(|_| stopped())?;
         let (devices, name) = (Arc::clone(&self.devices), self.name.clone());
-        let task = tokio::task::spawn_blocking(move || {
+        let task = blocking_on(&self.name, move || {
             let _permit = permit;
             work(&devices.open(&name)?)
         });

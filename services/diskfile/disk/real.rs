@@ -57,6 +57,14 @@ pub(crate) struct Mount {
     id: Option<u64>,
 }
 
+#[cfg(any(test, feature = "simulation"))]
+impl Mount {
+    /// One of simulated disks, by its number.
+    pub(crate) fn simulated(number: u64) -> Self {
+        Self { identity: (0, 0), id: Some(number) }
+    }
+}
+
 /// STATX_MNT_ID_UNIQUE of statx(2).
 const UNIQUE_MOUNT: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 

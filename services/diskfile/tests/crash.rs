@@ -6,7 +6,7 @@
 //! as many cuts from other seeds; `SSYNC_CUTS` takes as many as it says.
 //!
 //! `weak` runs on a file system that promises no more than POSIX: PUT, POST, DELETE, hashes and confirmations are safe on it. All
-//! else takes the file system for one that keeps the order of changes to names, as XFS and ext4 do (`sim/journal.rs`), which is
+//! else takes the file system for one that keeps the order of changes to names, as XFS and ext4 do (`simulation/journal.rs`), which is
 //! what Swift demands too: removals and moves to quarantine are never flushed by themselves. On that order rest: that a kept hash
 //! knows of a quarantine and of a reclaimed tombstone; that the data which such a tombstone covered goes before it; that what a
 //! release left half done is a state that there was; that `hashes.invalid` has its name when another thread has just made it.
@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::sim::{Model, Random, SimDisk};
+use crate::simulation::{Model, Random, SimDisk};
 use check::{Expected, check};
 use history::Session;
 

@@ -15,6 +15,12 @@ pub(super) fn serves(pool: &Shared) {
     SERVES.set(pool);
 }
 
+/// The thread goes on with something else.
+#[cfg(feature = "simulation")]
+pub(super) fn serves_nobody() {
+    SERVES.set(ptr::null());
+}
+
 /// A value that is dropped by a thread of its device, wherever its owner goes: also by a future that is cancelled, or with
 /// work that is refused. It is queued for that without a place, so there must be a bound on how many there are: each belongs
 /// to one body.

@@ -1,9 +1,8 @@
 //! Whether a device hangs, told by the operations that begin and end on it.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::Instant;
 
 /// How many times as long work of minutes may take, and how far bytes to flush stretch the patience at most.
 pub(super) const LONG_FACTOR: u32 = 10;

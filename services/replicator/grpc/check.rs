@@ -40,6 +40,7 @@ async fn alive<T>(questions: &mpsc::Sender<Vec<Offer>>, waiting: impl Future<Out
     let mut waiting = std::pin::pin!(waiting);
     loop {
         tokio::select! {
+            biased;
             done = &mut waiting => return done,
             // With no room, there is something to say as it is.
             () = sleep(HEARTBEAT_EVERY) => drop(questions.try_send(Vec::new())),

@@ -1,6 +1,6 @@
 //! Hashes of such a peer, and how a session with it is opened.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use ssync_store::{CHECK_QUEUE_MAX, Session, Store};
@@ -14,14 +14,21 @@ use super::push::Push;
 use crate::peer::{Errand, OfferBatch, Peer, PushError, PushMode, PushSession, Pushed, Verdicts};
 
 /// A device behind a `Store`.
-pub(crate) struct GrpcPeer {
+pub struct GrpcPeer {
     store: Arc<dyn Store>,
     silence_max: Duration,
 }
 
+impl fmt::Debug for GrpcPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrpcPeer").field("silence_max", &self.silence_max).finish_non_exhaustive()
+    }
+}
+
 impl GrpcPeer {
     /// A peer that is given up after so much silence.
-    pub(crate) fn new(store: Arc<dyn Store>, silence_max: Duration) -> Self {
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, silence_max: Duration) -> Self {
         Self { store, silence_max }
     }
 }

@@ -76,6 +76,7 @@ impl<'a> Outgoing<'a> {
             let next = match left.take() {
                 Some(ready) => Some(ready),
                 None => tokio::select! {
+                    biased;
                     next = self.next(ready) => next?,
                     () = self.draining.cancelled() => return Ok(self.drained()),
                 },
@@ -208,12 +209,19 @@ impl<'a> Outgoing<'a> {
     async fn send_body(&self, object: Arc<OpenObject>) -> Result<(), PushError> {
         let (pieces, mut read) = mpsc::channel(READS_AHEAD_MAX);
         let stored = etag(&object);
-        let reading = async {
-            let read = self.push.source().run(move |_| {
-                read_pieces(&object, &pieces);
-                Ok(())
-            });
-            read.await.map_err(PushError::Here)
+        // Piece by piece: a peer that takes them slowly holds no thread of the device.
+        let reading = async move {
+            let (mut offset, length) = (0, object.info.content_length);
+            while offset < length {
+                let read = Arc::clone(&object);
+                let piece = self.push.source().run(move |_| Ok(read_piece(&read, offset)));
+                let piece = piece.await.map_err(PushError::Here)?;
+                offset += piece.as_ref().map_or(length, |piece| piece.len() as u64);
+                if pieces.send(piece).await.is_err() {
+                    break;
+                }
+            }
+            Ok::<(), PushError>(())
         };
         let sending = async {
             let mut failure = None;
@@ -280,21 +288,11 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// Blocks.
-fn read_pieces(object: &OpenObject, pieces: &mpsc::Sender<Result<Bytes, Refusal>>) {
-    let (mut offset, length) = (0, object.info.content_length);
-    while offset < length {
-        let wanted = usize::try_from(length - offset).unwrap_or(READ_BYTES).min(READ_BYTES);
-        let piece = match object.read_at(offset, wanted) {
-            Ok(piece) if piece.is_empty() => Err(short(object, offset)),
-            Ok(piece) => Ok(piece),
-            Err(error) => Err(error.into()),
-        };
-        offset += piece.as_ref().map_or(length, |piece| piece.len() as u64);
-        if pieces.blocking_send(piece).is_err() {
-            return;
-        }
-    }
+/// The next piece of a body. Blocks.
+fn read_piece(object: &OpenObject, offset: u64) -> Result<Bytes, Refusal> {
+    let left = object.info.content_length.saturating_sub(offset);
+    let piece = object.read_at(offset, usize::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES))?;
+    if piece.is_empty() { Err(short(object, offset)) } else { Ok(piece) }
 }
 
 #[cfg(test)]

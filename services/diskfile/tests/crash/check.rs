@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Device,
-    tests::sim::{Random, SimDisk},
+    simulation::{Random, SimDisk},
 };
 
 /// What must be so.

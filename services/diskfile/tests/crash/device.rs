@@ -18,11 +18,9 @@ use crate::{
     disk::write_all,
     name,
     publish::{Aftermath, Member, Publication},
+    simulation::SimDisk,
     temporary::Temporary,
-    tests::{
-        bed::{CODED, WHOLE},
-        sim::SimDisk,
-    },
+    tests::bed::{CODED, WHOLE},
 };
 
 /// Two partitions.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Device, DiskError,
-    tests::sim::{Call, Options, Random, SimDisk},
+    simulation::{Call, Options, Random, SimDisk},
 };
 
 /// An image of a moment.

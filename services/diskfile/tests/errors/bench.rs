@@ -16,10 +16,8 @@ use crate::{
     device::Settings,
     disk::{Disk as _, OpenMode, write_all},
     layout,
-    tests::{
-        bed::{CODED, WHOLE, path, settings},
-        sim::{Again, Faults, Options, SimDisk},
-    },
+    simulation::{Again, Faults, Options, SimDisk},
+    tests::bed::{CODED, WHOLE, path, settings},
 };
 
 /// Some time before the simulated clock begins.

@@ -9,7 +9,7 @@ use super::{
     bench::{Answer, Bench, Fault, Setup, State, unnoted, view},
     operations::{Lesser, Operation},
 };
-use crate::tests::sim::{Again, Model, SimDisk};
+use crate::simulation::{Again, Model, SimDisk};
 
 /// Errors that a disk, or the machine that it is in, may have.
 const ERRORS: [Errno; 12] = [

@@ -8,10 +8,8 @@ use ssync_types::{Durability, FragmentIndex, Reason, Refusal};
 use super::bench::{Bench, Setup, State, at, data_file, unnoted, view};
 use crate::{
     Confirmation, Found, OpenOptions, layout,
-    tests::{
-        bed::{WHOLE, path},
-        sim::{Again, Faults, Model, SimDisk},
-    },
+    simulation::{Again, Faults, Model, SimDisk},
+    tests::bed::{WHOLE, path},
 };
 
 fn bench(state: State) -> (SimDisk, Bench) {

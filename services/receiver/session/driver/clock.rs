@@ -86,7 +86,7 @@ impl Driver {
             return;
         }
         let limit = self.context.core.config.client_timeout;
-        let checked = Instant::from_std(self.context.registered.last_checked());
+        let checked = self.context.registered.last_checked();
         let silent = self.heard.max(checked).elapsed() >= limit;
         let stuck = self.progress.max(checked).elapsed() >= limit * HEARTBEAT_ONLY_FACTOR;
         if silent || stuck {

@@ -20,7 +20,7 @@ pub(super) type Names = BTreeMap<OsString, Id>;
 
 /// How names survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::tests) enum Model {
+pub enum Model {
     /// As a journalled file system.
     Ordered,
     /// As POSIX.

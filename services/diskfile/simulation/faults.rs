@@ -8,14 +8,16 @@ use super::random::Random;
 
 /// Whether what failed fails again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::tests) enum Again {
+pub enum Again {
+    /// It does not.
     Once,
+    /// It does.
     Always,
 }
 
 /// What is to go wrong. A call that fails has no effect; a flush of a file that fails loses what it was to write.
 #[derive(Debug, Clone, Default)]
-pub(in crate::tests) struct Faults {
+pub struct Faults {
     numbered: Vec<(u64, Errno, Again)>,
     named: Vec<(String, Errno, Again)>,
     chance: Option<(Random, usize, Vec<Errno>)>,
@@ -24,25 +26,25 @@ pub(in crate::tests) struct Faults {
 
 impl Faults {
     /// The call of this number fails, counted as in `Counts::calls`: the next one has the number that `calls` has now.
-    pub(in crate::tests) fn at(mut self, number: u64, error: Errno, again: Again) -> Self {
+    pub fn at(mut self, number: u64, error: Errno, again: Again) -> Self {
         self.numbered.push((number, error, again));
         self
     }
 
     /// Calls fail whose `<name> <path>` begins so.
-    pub(in crate::tests) fn named(mut self, beginning: &str, error: Errno, again: Again) -> Self {
+    pub fn named(mut self, beginning: &str, error: Errno, again: Again) -> Self {
         self.named.push((beginning.to_owned(), error, again));
         self
     }
 
     /// So many of a thousand calls fail, with one of some errors.
-    pub(in crate::tests) fn by_chance(mut self, seed: u64, per_mille: usize, errors: &[Errno]) -> Self {
+    pub fn by_chance(mut self, seed: u64, per_mille: usize, errors: &[Errno]) -> Self {
         self.chance = Some((Random::new(seed), per_mille, errors.to_vec()));
         self
     }
 
     /// The call of this number, if it reads or writes, does half of it.
-    pub(in crate::tests) fn short_at(mut self, number: u64) -> Self {
+    pub fn short_at(mut self, number: u64) -> Self {
         self.short = Some(number);
         self
     }

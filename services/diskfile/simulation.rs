@@ -1,4 +1,5 @@
-//! A disk in memory that can lose its power, its program, its mount, any call, and its patience, all from a seed.
+//! A disk in memory that can lose its power, its program, its mount, any call, and its patience, all from a seed; and machines
+//! that have such disks.
 //!
 //! It keeps what programs see and what is on the platter apart (the idea is redb's `CrashBackend`). What a power cut leaves of the
 //! difference is decided by a seed: `journal.rs` says how for names, `contents.rs` for bytes and attributes.
@@ -7,7 +8,9 @@ mod calls;
 mod contents;
 mod faults;
 mod journal;
+mod machine;
 mod random;
+mod single;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -20,10 +23,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-pub(in crate::tests) use calls::Call;
-pub(in crate::tests) use faults::{Again, Faults};
-pub(in crate::tests) use journal::Model;
-pub(in crate::tests) use random::Random;
+pub use calls::Call;
+pub use faults::{Again, Faults};
+pub use journal::Model;
+pub use machine::Machine;
+pub use random::Random;
+pub use rustix::io::Errno;
+pub use single::{Single, hang, hangs, is_single, number, work_takes};
 
 use tree::Tree;
 
@@ -36,20 +42,32 @@ const LOG_MAX: usize = 100_000;
 
 /// What sort of file system it is.
 #[derive(Debug, Clone)]
-pub(in crate::tests) struct Options {
+pub struct Options {
     /// Files without a name can be made; otherwise the call says OPNOTSUPP.
-    pub(in crate::tests) nameless: bool,
+    pub nameless: bool,
     /// It knows when a file was made.
-    pub(in crate::tests) born: bool,
+    pub born: bool,
     /// Bytes that are free, and bytes in all. What is more than is free is refused; nothing is counted.
-    pub(in crate::tests) space: (u64, u64),
+    pub space: (u64, u64),
     /// A write takes a part of what it is given, by this seed.
-    pub(in crate::tests) short_writes: Option<Random>,
+    pub short_writes: Option<Random>,
+    /// The machine's clock. Without one, time passes with the calls alone.
+    pub clock: Option<Clock>,
+}
+
+/// Says what time it is.
+#[derive(Clone)]
+pub struct Clock(pub Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&(self.0)()).finish()
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nameless: true, born: true, space: (1 << 40, 1 << 40), short_writes: None }
+        Self { nameless: true, born: true, space: (1 << 40, 1 << 40), short_writes: None, clock: None }
     }
 }
 
@@ -57,7 +75,7 @@ type Hook = Box<dyn FnMut(&SimDisk, &Call) + Send>;
 
 /// The disk. Clones are the same disk; [`snapshot`](Self::snapshot) gives another.
 #[derive(Clone)]
-pub(in crate::tests) struct SimDisk(Arc<Shared>);
+pub struct SimDisk(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -82,13 +100,15 @@ struct State {
     short: bool,
 }
 
+/// What was asked of it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::tests) struct Counts {
+pub struct Counts {
     /// Calls that can fail.
-    pub(in crate::tests) calls: u64,
+    pub calls: u64,
     /// Calls that change names or contents, or flush.
-    pub(in crate::tests) changes: u64,
-    pub(in crate::tests) flushes: u64,
+    pub changes: u64,
+    /// Calls that flush.
+    pub flushes: u64,
 }
 
 impl Default for State {
@@ -116,7 +136,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl SimDisk {
-    pub(in crate::tests) fn new(options: Options) -> Self {
+    /// An empty one.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
         Self::of(State { options, ..State::default() })
     }
 
@@ -131,20 +153,22 @@ impl SimDisk {
     // === What becomes of it ===
 
     /// A copy as it is now, without hook, log and faults. It holds nobody's handles, but the files of these are still there.
-    pub(in crate::tests) fn snapshot(&self) -> Self {
+    pub fn snapshot(&self) -> Self {
         Self::of(self.state().clone())
     }
 
     /// What is there after a power cut now.
-    pub(in crate::tests) fn crash(&self, model: Model, seed: u64) -> Self {
+    pub fn crash(&self, model: Model, seed: u64) -> Self {
         let state = self.state();
         let mut tree = state.tree.cut(model, &mut Random::new(seed));
-        tree.pass(DOWNTIME);
+        if state.options.clock.is_none() {
+            tree.pass(DOWNTIME);
+        }
         Self::restarted(&state, tree)
     }
 
     /// What is there after the program was killed now: what is not flushed is not lost yet.
-    pub(in crate::tests) fn kill(&self) -> Self {
+    pub fn kill(&self) -> Self {
         let state = self.state();
         let tree = state.tree.killed();
         Self::restarted(&state, tree)
@@ -155,18 +179,18 @@ impl SimDisk {
     }
 
     /// Unmounted though it was in use: it is seen to be gone, yet whoever has it open goes on writing to it.
-    pub(in crate::tests) fn unmount(&self) {
+    pub fn unmount(&self) {
         self.state().mounted = false;
     }
 
     /// Puts a file there that somebody else wrote and flushed.
-    pub(in crate::tests) fn plant(&self, path: &Path, bytes: &[u8], attributes: &[(&str, &[u8])]) {
+    pub fn plant(&self, path: &Path, bytes: &[u8], attributes: &[(&str, &[u8])]) {
         let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
         self.state().tree.plant(path, bytes.to_vec(), attributes.collect());
     }
 
     /// Spoils a file's first byte, on the platter too.
-    pub(in crate::tests) fn damage(&self, path: &Path) {
+    pub fn damage(&self, path: &Path) {
         let mut state = self.state();
         let id = state.tree.find(path).unwrap();
         state.tree.contents_mut(id).unwrap().damage();
@@ -174,60 +198,68 @@ impl SimDisk {
 
     // === What is set ===
 
-    /// Lets time pass.
-    pub(in crate::tests) fn advance(&self, time: Duration) {
-        self.state().tree.pass(time);
+    /// Lets time pass, where there is no clock.
+    pub fn advance(&self, time: Duration) {
+        let mut state = self.state();
+        if state.options.clock.is_none() {
+            state.tree.pass(time);
+        }
     }
 
-    pub(in crate::tests) fn set_space(&self, free: u64, total: u64) {
+    /// Bytes free, and bytes in all.
+    pub fn set_space(&self, free: u64, total: u64) {
         self.state().options.space = (free, total);
     }
 
     /// What is to go wrong from now on.
-    pub(in crate::tests) fn set_faults(&self, faults: Faults) {
+    pub fn set_faults(&self, faults: Faults) {
         *lock(&self.0.faults) = faults;
     }
 
     /// Runs something before and after each call that can fail. Not for the calls that it makes itself.
-    pub(in crate::tests) fn on_call(&self, hook: impl FnMut(&SimDisk, &Call) + Send + 'static) {
+    pub fn on_call(&self, hook: impl FnMut(&SimDisk, &Call) + Send + 'static) {
         *lock(&self.0.hook) = Some(Box::new(hook));
     }
 
-    pub(in crate::tests) fn without_hook(&self) {
+    /// Ends [`on_call`](Self::on_call).
+    pub fn without_hook(&self) {
         *lock(&self.0.hook) = None;
     }
 
     // === What is known ===
 
-    pub(in crate::tests) fn counts(&self) -> Counts {
+    /// What was asked of it so far.
+    pub fn counts(&self) -> Counts {
         *lock(&self.0.counts)
     }
 
-    pub(in crate::tests) fn open_handles(&self) -> usize {
+    /// Files that are open.
+    pub fn open_handles(&self) -> usize {
         self.state().handles.len()
     }
 
-    pub(in crate::tests) fn locks(&self) -> usize {
+    /// Locks that are held.
+    pub fn locks(&self) -> usize {
         self.state().locks.len()
     }
 
     /// All paths, directories with a slash at the end.
-    pub(in crate::tests) fn paths(&self) -> Vec<String> {
+    pub fn paths(&self) -> Vec<String> {
         self.state().tree.paths()
     }
 
     /// Whether a power cut would leave a file as it is, with its name.
-    pub(in crate::tests) fn is_flushed(&self, path: &Path) -> bool {
+    pub fn is_flushed(&self, path: &Path) -> bool {
         self.state().tree.is_flushed(path).unwrap_or(false)
     }
 
     /// From now on calls are noted.
-    pub(in crate::tests) fn start_log(&self) {
+    pub fn start_log(&self) {
         *lock(&self.0.log) = Some(Vec::new());
     }
 
     /// What was done since the last time.
-    pub(in crate::tests) fn take_log(&self) -> Vec<String> {
+    pub fn take_log(&self) -> Vec<String> {
         lock(&self.0.log).as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -238,6 +270,19 @@ impl SimDisk {
     }
 
     fn now(&self) -> SystemTime {
-        self.state().tree.now
+        let mut state = self.state();
+        state.tick(Duration::ZERO);
+        state.tree.now
+    }
+}
+
+impl State {
+    /// Time passes, and the clock is followed.
+    fn tick(&mut self, takes: Duration) {
+        self.tree.now += takes;
+        let Some(Clock(clock)) = &self.options.clock else { return };
+        if let Ok(passed) = clock().duration_since(self.tree.now) {
+            self.tree.pass(passed);
+        }
     }
 }

@@ -2,19 +2,24 @@
 
 /// A source of numbers.
 #[derive(Debug, Clone)]
-pub(in crate::tests) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(in crate::tests) fn new(seed: u64) -> Self {
+    /// The numbers of a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The source of one part of what a seed decides.
-    pub(in crate::tests) fn of(seed: u64, part: u64) -> Self {
+    #[must_use]
+    pub fn of(seed: u64, part: u64) -> Self {
         Self(Self(seed ^ part.wrapping_mul(0x9e37_79b9_7f4a_7c15)).next())
     }
 
-    pub(in crate::tests) fn next(&mut self) -> u64 {
+    /// The next number.
+    #[expect(clippy::should_implement_trait, reason = "it never ends")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,21 +28,22 @@ impl Random {
     }
 
     /// A number below `end`; 0 where that is 0.
-    pub(in crate::tests) fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         if end == 0 { 0 } else { (self.next() % end as u64) as usize }
     }
 
     /// True once in `times`.
-    pub(in crate::tests) fn once_in(&mut self, times: usize) -> bool {
+    pub fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
     /// True so often of a thousand times.
-    pub(in crate::tests) fn per_mille(&mut self, often: usize) -> bool {
+    pub fn per_mille(&mut self, often: usize) -> bool {
         self.below(1000) < often
     }
 
-    pub(in crate::tests) fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
+    /// One of these; there is one.
+    pub fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
         &among[self.below(among.len())]
     }
 }

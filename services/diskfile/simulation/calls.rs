@@ -20,17 +20,19 @@ const FLUSH: Duration = Duration::from_millis(1);
 
 /// A call, as a hook sees it.
 #[derive(Debug, Clone)]
-pub(in crate::tests) struct Call {
+pub struct Call {
     /// The first is 0.
-    pub(in crate::tests) number: u64,
+    pub number: u64,
     /// The method of the trait; a file's flush is `sync`, a directory's `sync_dir`.
-    pub(in crate::tests) name: &'static str,
+    pub name: &'static str,
     /// What it is about; for an open file the name it was opened by, or the directory it was made in.
-    pub(in crate::tests) path: PathBuf,
+    pub path: PathBuf,
     /// It has been done; otherwise it is just to be done.
-    pub(in crate::tests) done: bool,
-    pub(in crate::tests) changes: bool,
-    pub(in crate::tests) flush: bool,
+    pub done: bool,
+    /// It changes names or contents.
+    pub changes: bool,
+    /// It flushes.
+    pub flush: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +62,7 @@ impl SimDisk {
             Some(error) => Err(error.into()),
             None => {
                 let mut state = self.state();
-                state.tree.now += if effect == Flushes { FLUSH } else { CALL };
+                state.tick(if effect == Flushes { FLUSH } else { CALL });
                 state.short = short;
                 act(&mut state)
             }
