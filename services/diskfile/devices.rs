@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -14,6 +15,7 @@ use crate::{
     device::{AtQuarantine, Settings},
     disk::{Disk, Mount, RealDisk},
     doubt::Doubts,
+    layout,
 };
 
 /// All devices of this node.
@@ -112,6 +114,12 @@ impl Devices {
         &self.settings.config
     }
 
+    /// Where a device's objects of a policy are, by the names that people see.
+    #[must_use]
+    pub fn objects_path(&self, device: &DeviceName, policy: PolicyIndex) -> PathBuf {
+        self.config().devices.join(device.as_str()).join(layout::objects(policy))
+    }
+
     /// How a policy stores objects; `None` for one that swift.conf does not have.
     #[must_use]
     pub fn policy(&self, policy: PolicyIndex) -> Option<PolicyKind> {
@@ -143,6 +151,9 @@ impl Devices {
         let (disk, mount) = self.disk(name).map_err(unmounted)?;
         let doubts = kept.doubts(mount);
         let device = Device::on(name.clone(), Arc::clone(&self.settings), disk, doubts);
+        if let Err(error) = device.judge_absence() {
+            tracing::warn!(device = %name, %error, "whether it was away cannot be told");
+        }
         let device = Arc::new(device);
         kept.device = Arc::downgrade(&device);
         Ok(device)

@@ -34,6 +34,7 @@ mod pending;
 mod pipeline;
 mod post;
 mod power;
+mod presence;
 mod publish;
 mod quarantine;
 mod queue;

@@ -7,12 +7,17 @@ const MARKER: &str = ".ismount";
 
 /// Which file system and directory a device is, or why it is not usable.
 pub(crate) fn identify(path: &Path, mount_check: bool) -> Result<(u64, u64), String> {
-    let reached = fs::metadata(path).map_err(|error| problem(path, &error))?;
+    // Swift's words, which operators look for.
+    let lacking = if mount_check { "not mounted" } else { "not a directory" };
+    let reached = fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => format!("{} is {lacking}", path.display()),
+        _ => problem(path, &error),
+    })?;
     if !reached.is_dir() {
         return Err(format!("{} is not a directory", path.display()));
     }
     if mount_check && !is_mount(path).map_err(|error| problem(path, &error))? {
-        return Err(format!("{} is not a mount point", path.display()));
+        return Err(format!("{} is not mounted", path.display()));
     }
     Ok((reached.dev(), reached.ino()))
 }

@@ -44,6 +44,17 @@ impl Device {
         age.is_ok_and(|age| age > self.settings.config.reclaim_age)
     }
 
+    /// Makes the directory of a policy's partitions, as Swift's replicator does on a new device.
+    pub fn make_objects_directory(&self, policy: PolicyIndex) -> Result<(), DiskError> {
+        self.kind(policy)?;
+        self.check_mounted()?;
+        let path = layout::objects(policy);
+        match self.disk.make_dir(&path) {
+            Err(error) if !is(&error, Errno::EXIST) => Err(self.io("make", &path, error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Removes a file that stands where a partition's directory should be: nothing can be stored there before. A directory, or
     /// a link to one, stays.
     pub fn remove_partition_file(&self, policy: PolicyIndex, partition: Partition) -> Result<(), DiskError> {

@@ -1,6 +1,9 @@
 //! Finds the partitions of this node and what is to be done with each (Swift: replicator.py collect_jobs).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::future::join_all;
 use ssync_diskfile::PartitionListing;
@@ -15,6 +18,7 @@ use crate::{
     places::{Places, PolicyPlaces, Role, local_addresses},
     progress::Meter,
     source::{LocalDevice, LocalDevices},
+    stats::PassStats,
     tally::Tally,
 };
 
@@ -47,20 +51,20 @@ pub(crate) async fn collect(
     upkeep: Upkeep,
 ) -> Collected {
     let mut looks = Vec::new();
-    for policy in policies.into_iter().filter(|policy| overrides.policy(policy.policy)) {
+    for policy in policies {
         if policy.ring.next_part_power().is_some() {
             tracing::warn!("next_part_power set in policy '{}'. Skipping", policy.name);
             continue;
         }
-        let local = local_devices(config, &policy).await;
-        if local.is_empty() {
-            tracing::error!("Can't find itself in policy with index {}, not replicating", policy.policy);
+        if !overrides.policy(policy.policy) {
             continue;
         }
+        let local = local_devices(config, &policy, overrides).await;
         let places = Arc::new(Places(policy));
-        for device in local.into_iter().filter(|device| overrides.device(&device.device)) {
+        for device in local {
             let local = devices.get(&device.device);
-            let look = Look { local, device, places: Arc::clone(&places), overrides, meter, upkeep };
+            let (places, push_returned_devices) = (Arc::clone(&places), config.push_returned_devices);
+            let look = Look { local, device, places, overrides, meter, upkeep, push_returned_devices };
             looks.push(look.jobs());
         }
     }
@@ -72,17 +76,35 @@ pub(crate) async fn collect(
     collected
 }
 
-pub(crate) async fn local_devices(config: &ReplicatorConfig, policy: &PolicyPlaces) -> Vec<RingDevice> {
+/// The devices of this node that are wanted.
+pub(crate) async fn local_devices(
+    config: &ReplicatorConfig,
+    policy: &PolicyPlaces,
+    overrides: &Overrides,
+) -> Vec<RingDevice> {
     let (config, ring) = (config.clone(), Arc::clone(&policy.ring));
     // Host names in the ring are looked up.
-    let look = move || match local_addresses(&config) {
-        Ok(addresses) => ring.local_devices(&addresses).cloned().collect(),
-        Err(error) => {
-            tracing::error!(%error, "the addresses of this machine are not to be had; set ring_ip");
-            Vec::new()
-        }
+    let look = move || {
+        let addresses = local_addresses(&config)?;
+        let devices: Vec<RingDevice> = ring.local_devices(&addresses).cloned().collect();
+        Ok::<_, std::io::Error>((devices, addresses.to_string()))
     };
-    blocking(look).await.unwrap_or_default()
+    let (mut devices, addresses) = match blocking(look).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the addresses of this machine are not to be had; set ring_ip");
+            return Vec::new();
+        }
+        Err(_) => return Vec::new(),
+    };
+    devices.retain(|device| overrides.device(&device.device));
+    if devices.is_empty() {
+        tracing::error!(
+            "Can't find itself in policy with index {} with {addresses} in ring file, not replicating",
+            policy.policy
+        );
+    }
+    devices
 }
 
 /// A look at one device in one policy.
@@ -93,6 +115,7 @@ struct Look<'a> {
     overrides: &'a Overrides,
     meter: &'a Meter,
     upkeep: Upkeep,
+    push_returned_devices: bool,
 }
 
 impl Look<'_> {
@@ -107,6 +130,11 @@ impl Look<'_> {
                 return Vec::new();
             }
         };
+        if self.is_held_back().await {
+            self.failed();
+            self.tally().count(|stats| stats.devices_away += 1);
+            return Vec::new();
+        }
         let PartitionListing { partitions, files, unexpected } = listing;
         // What it does not get done in the time goes on by itself, or comes in a later pass.
         if self.upkeep == Upkeep::Tidy
@@ -138,14 +166,54 @@ impl Look<'_> {
         timeout(COLLECT_WAIT_MAX, listing).await.unwrap_or_else(late)
     }
 
+    /// Whether nothing may be pushed from the device: it was away for so long that what it has may have been deleted elsewhere,
+    /// and forgotten (rule S5). One that is in service is noted as such.
+    async fn is_held_back(&self) -> bool {
+        let (name, tidy) = (&self.device.device, self.upkeep == Upkeep::Tidy);
+        let allowed = self.push_returned_devices;
+        let absence = self.local.run(move |device| {
+            let absence = device.absence()?;
+            match absence {
+                None if tidy => device.note_service()?,
+                Some(_) if tidy && allowed => device.end_absence()?,
+                None | Some(_) => {}
+            }
+            Ok(absence)
+        });
+        let absence = match timeout(COLLECT_WAIT_MAX, absence).await {
+            Ok(Ok(absence)) => absence,
+            Ok(Err(refusal)) => {
+                tracing::warn!(device = %name, %refusal, "its time of service cannot be noted");
+                None
+            }
+            Err(_) => None,
+        };
+        let Some(since) = absence else { return false };
+        let days = SystemTime::now().duration_since(since).unwrap_or_default().as_secs() / 86_400;
+        if allowed {
+            tracing::warn!(device = %name,
+                "the device was away for {days} days, longer than reclaim_age, and is pushed from all the same \
+                 (push_returned_devices): what was deleted meanwhile may come back");
+            return false;
+        }
+        tracing::error!(device = %name, policy = %self.policy(),
+            "the device was away for {days} days, longer than reclaim_age: objects on it may have been deleted elsewhere, so \
+             nothing is pushed from it. Wipe it, and its peers fill it again; or set push_returned_devices for one pass");
+        true
+    }
+
     /// As Swift does: every device of the ring counts as a failure, since this one tells none of them anything.
     fn failed(&self) {
         self.tally().count(|stats| {
             stats.device_failed(&self.device.device);
-            for device in self.places.0.ring.devices() {
-                stats.fail(&device.replication_ip, &device.device);
-            }
+            self.fail_all(stats);
         });
+    }
+
+    fn fail_all(&self, stats: &mut PassStats) {
+        for device in self.places.0.ring.devices() {
+            stats.fail(&device.replication_ip, &device.device);
+        }
     }
 
     /// What is no partition, and what crashes left in `tmp` when it is old enough.
@@ -153,14 +221,20 @@ impl Look<'_> {
         let (name, policy) = (&self.device.device, self.policy());
         for entry in unexpected {
             tracing::warn!(device = %name, %policy, "{entry:?} is no partition; it is left alone");
+            // As Swift counts it.
+            self.tally().count(|stats| self.fail_all(stats));
         }
         for partition in files.into_iter().filter(|&partition| self.overrides.partition(partition)) {
             match self.local.run(move |device| device.remove_partition_file(policy, partition)).await {
                 Ok(()) => {
-                    tracing::warn!(device = %name, %policy, "Removing partition directory which was a file: {partition}");
+                    tracing::warn!(device = %name, %policy, "Removing partition directory which was a file: {}",
+                        self.local.partition_path(policy, partition).display());
                 }
                 Err(refusal) => tracing::warn!(device = %name, %policy, "{refusal}"),
             }
+        }
+        if let Err(refusal) = self.local.run(move |device| device.make_objects_directory(policy)).await {
+            tracing::error!("ERROR creating {}: {refusal}", self.local.objects_path(policy).display());
         }
         match self.local.run(move |device| device.sweep_temporaries(policy)).await {
             Ok(0) => {}

@@ -39,6 +39,8 @@ pub struct ReplicatorConfig {
     pub recon_per_disk: bool,
     /// Handoffs before anything else; the pass ends when some remain.
     pub handoffs_first: bool,
+    /// Push also from a device that was away for longer than tombstones are kept.
+    pub push_returned_devices: bool,
     /// So many primaries suffice to let go of a handoff's object; `None` (Swift's `auto`): all of them.
     pub handoff_delete: Option<usize>,
     /// The longest line taken from a peer that speaks SSYNC.
@@ -66,6 +68,7 @@ impl Default for ReplicatorConfig {
             recon_cache_path: Some(PathBuf::from("/var/cache/swift")),
             recon_per_disk: false,
             handoffs_first: false,
+            push_returned_devices: false,
             handoff_delete: None,
             network_chunk_size: 65_536,
             agent: concat!("ssync/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -85,6 +88,28 @@ impl ReplicatorConfig {
     pub(crate) fn effective_handoff_delete(&self, replica_counts: &[usize]) -> Option<usize> {
         let most = replica_counts.iter().copied().max().unwrap_or(0);
         self.handoff_delete.filter(|&count| count > 0 && count < most)
+    }
+}
+
+impl ReplicatorConfig {
+    /// What an operator should not forget to take back (Swift: replicator.py `ObjectReplicator.__init__`), where
+    /// `handoff_delete` has come to `effective`.
+    pub(crate) fn warnings(&self, effective: Option<usize>) -> Vec<String> {
+        let asked = self.handoff_delete.filter(|&count| count > 0);
+        let mut warnings = Vec::new();
+        if self.handoffs_first || asked.is_some() {
+            warnings.push(
+                "Handoff only mode is not intended for normal operation, please disable handoffs_first and \
+                 handoff_delete before the next normal rebalance"
+                    .to_owned(),
+            );
+        }
+        if let (Some(asked), None) = (asked, effective) {
+            warnings.push(format!(
+                "No storage policies found for which handoff_delete={asked} would have an effect. Disabling."
+            ));
+        }
+        warnings
     }
 }
 
@@ -131,6 +156,19 @@ mod tests {
         assert_eq!(with(3).effective_handoff_delete(&[3, 4]), Some(3));
         assert_eq!(with(0).effective_handoff_delete(&[3]), None);
         assert_eq!(with(1).effective_handoff_delete(&[]), None);
+    }
+
+    #[test]
+    fn emergency_modes_are_not_forgotten() {
+        let warnings = |handoffs_first, handoff_delete, effective| {
+            ReplicatorConfig { handoffs_first, handoff_delete, ..ReplicatorConfig::default() }
+                .warnings(effective)
+                .len()
+        };
+        assert_eq!(warnings(false, None, None), 0);
+        assert_eq!(warnings(false, Some(0), None), 0);
+        assert_eq!((warnings(true, None, None), warnings(false, Some(2), Some(2))), (1, 1));
+        assert_eq!(warnings(false, Some(3), None), 2);
     }
 
     #[test]

@@ -22,6 +22,24 @@ impl Replicator {
                 .build();
         }
         self.observe_pass(meter);
+        self.observe_absence(meter);
+    }
+
+    fn observe_absence(self: &Arc<Self>, meter: &Meter) {
+        let replicator = Arc::downgrade(self);
+        meter
+            .u64_observable_gauge("ssync_replicator_device_away")
+            .with_description(
+                "1 for a device that nothing is pushed from, because it was away for longer than reclaim_age",
+            )
+            .with_callback(move |instrument| {
+                let devices = replicator.upgrade().map(|replicator| replicator.meter().by_device());
+                for (device, stats) in devices.unwrap_or_default() {
+                    let away = u64::from(stats.devices_away > 0);
+                    instrument.observe(away, &[KeyValue::new("device", device.to_string())]);
+                }
+            })
+            .build();
     }
 
     fn observe_pass(self: &Arc<Self>, meter: &Meter) {

@@ -93,7 +93,7 @@ impl Replicator {
             );
             return Err(Refusal::new(Reason::RingMismatch, message));
         }
-        let own = local_devices(&self.config, places).await;
+        let own = local_devices(&self.config, places, &Overrides::default()).await;
         let Some(found) = own.iter().find(|own| own.device == *device) else {
             let names: Vec<&str> = own.iter().map(|own| own.device.as_str()).collect();
             return Err(invalid(format!(

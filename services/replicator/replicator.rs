@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -48,6 +48,7 @@ pub struct Replicator {
     seed: u64,
     meter: Meter,
     pub(crate) claims: Claims,
+    warned: Once,
 }
 
 impl std::fmt::Debug for Replicator {
@@ -93,6 +94,7 @@ impl Replicator {
             seed,
             meter,
             claims: Claims::default(),
+            warned: Once::new(),
         }
     }
 
@@ -216,21 +218,10 @@ impl Replicator {
         }
     }
 
+    /// Warns of what the configuration asks for, once.
     fn warn(&self, handoff_delete: Option<usize>) {
-        if self.config.handoffs_first {
-            tracing::warn!("handoffs_first is set: primaries wait until no handoff is left");
-        }
-        match (self.config.handoff_delete.filter(|&count| count > 0), handoff_delete) {
-            (Some(asked), None) => {
-                tracing::warn!("handoff_delete={asked} is no fewer than all replicas, so it is ignored");
-            }
-            (Some(_), Some(count)) => {
-                tracing::warn!(
-                    "handoff_delete={count}: a handoff lets go before all primaries have answered"
-                );
-            }
-            (None, _) => {}
-        }
+        let warnings = self.config.warnings(handoff_delete);
+        self.warned.call_once(|| warnings.iter().for_each(|warning| tracing::warn!("{warning}")));
     }
 
     async fn write_recon(&self, stats: &PassStats) {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -91,6 +92,16 @@ impl LocalDevice {
     /// The same device and threads for a job, with a pulse of its own.
     pub(crate) fn for_job(&self) -> Self {
         Self { pulse: Pulse::new(), ..self.clone() }
+    }
+
+    /// Where a policy's partitions are, for the log.
+    pub(crate) fn objects_path(&self, policy: PolicyIndex) -> PathBuf {
+        self.devices.objects_path(&self.name, policy)
+    }
+
+    /// Where a partition is, for the log.
+    pub(crate) fn partition_path(&self, policy: PolicyIndex, partition: Partition) -> PathBuf {
+        self.objects_path(policy).join(partition.to_string())
     }
 
     /// The pulse of the job that this is for. It beats with each piece of disk work that ends, and with what peers take

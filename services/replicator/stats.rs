@@ -64,6 +64,9 @@ pub struct PassStats {
     pub put_back: u64,
     /// Local devices that could not be used.
     pub devices_failed: u64,
+    /// Local devices that nothing is pushed from, because they were away for longer than `reclaim_age` (rule S5), once for
+    /// each policy. They count as devices that could not be used as well.
+    pub devices_away: u64,
     /// Why it ended early.
     pub aborted: Option<Abort>,
     /// How long it took.
@@ -128,8 +131,8 @@ impl PassStats {
                 percent(self.suffix_hash),
                 percent(self.suffix_sync)
             ));
+            lines.extend(self.times_line());
         }
-        lines.extend(self.times_line());
         lines
     }
 

@@ -1,8 +1,8 @@
 //! Which of the ring's devices are this node's.
 
 use std::{
-    collections::HashSet,
-    fs, io,
+    collections::{BTreeSet, HashSet},
+    fmt, fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs as _},
     path::Path,
 };
@@ -17,6 +17,16 @@ const IPV6_TABLE: &str = "/proc/net/if_inet6";
 pub struct LocalAddresses {
     ips: HashSet<IpAddr>,
     port: Option<u16>,
+}
+
+/// As Swift's replicator names them.
+impl fmt::Display for LocalAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ips: BTreeSet<String> = self.ips.iter().map(ToString::to_string).collect();
+        let ips: Vec<String> = ips.into_iter().collect();
+        let port = self.port.map_or_else(|| "None".to_owned(), |port| port.to_string());
+        write!(f, "ips {} and with port {port}", ips.join(", "))
+    }
 }
 
 impl LocalAddresses {

@@ -125,6 +125,7 @@ impl Config {
         else {
             return Err(ConfigError::Mistakes(mistakes));
         };
+        warnings.extend(replicator.warnings(&rows));
         Ok(Self {
             node,
             server: server.with_old_names(&mut rows),
@@ -219,6 +220,30 @@ impl ServerOptions {
 }
 
 impl ReplicatorOptions {
+    /// What Swift's replicator would do otherwise, or warns of itself.
+    fn warnings(&self, rows: &[Row]) -> Vec<String> {
+        let set = |name: &str| {
+            let is = |row: &&Row| row.section == Scope::Replicator.section() && row.name == name;
+            rows.iter().find(is).map(|row| &row.origin).filter(|origin| **origin != Origin::Default)
+        };
+        let mut warnings = Vec::new();
+        if let (SyncMethod::Rsync, Some(origin)) = (self.sync_method, set("sync_method")) {
+            warnings.push(format!(
+                "{origin}: [object-replicator] sync_method = rsync: this replicator never pushes by rsync; it pushes by gRPC, \
+                 and by SSYNC to nodes that are stock Swift"
+            ));
+        }
+        match (set("run_pause"), set("interval")) {
+            (Some(origin), Some(_)) => warnings.push(format!(
+                "{origin}: [object-replicator] run_pause changes nothing: interval is set, which takes its place"
+            )),
+            (Some(origin), None) => warnings
+                .push(format!("{origin}: [object-replicator] run_pause is deprecated; name it interval")),
+            (None, _) => {}
+        }
+        warnings
+    }
+
     fn with_old_names(self, rows: &mut [Row]) -> Self {
         match self.run_pause {
             Some(interval)

@@ -67,13 +67,13 @@ pub(crate) struct ReplicatorArgs {
     #[arg(long, requires = "once")]
     pub json: bool,
     /// With --once: only these devices
-    #[arg(long, short, value_delimiter = ',', requires = "once")]
+    #[arg(long, short, value_delimiter = ',')]
     pub devices: Vec<String>,
     /// With --once: only these partitions
-    #[arg(long, short, value_delimiter = ',', requires = "once")]
+    #[arg(long, short, value_delimiter = ',')]
     pub partitions: Vec<u32>,
     /// With --once: only these policies
-    #[arg(long, short = 'i', value_delimiter = ',', requires = "once")]
+    #[arg(long, short = 'i', value_delimiter = ',')]
     pub policies: Vec<u32>,
 }
 

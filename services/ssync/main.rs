@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     // clean_up_daemon_hygiene).
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     let cli = Cli::parse_from(swift_names::translate(std::env::args_os().collect()));
-    if let Err(error) = give_up_root(&cli.command) {
+    if let Err(error) = become_daemon(&cli.command) {
         return fail(&error);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -47,13 +47,16 @@ fn run_to_its_end<T>(runtime: Runtime, command: impl Future<Output = T>) -> T {
     end
 }
 
-/// Daemons serve as the configured user. The configuration is read again by the one who serves.
-fn give_up_root(command: &Command) -> anyhow::Result<()> {
-    match command.daemon() {
-        Some((args, is_replicator)) if rustix::process::geteuid().is_root() => {
-            user::give_up_root(&commands::daemon::config(args)?, is_replicator)
-        }
-        _ => Ok(()),
+/// Daemons serve with the configured niceness, as the configured user. The configuration is read again by the one who
+/// serves.
+fn become_daemon(command: &Command) -> anyhow::Result<()> {
+    let Some((args, is_replicator)) = command.daemon() else { return Ok(()) };
+    let config = commands::daemon::config(args)?;
+    // Root may take what others may only give away, so this comes first.
+    user::set_niceness(&config, is_replicator);
+    match rustix::process::geteuid().is_root() {
+        true => user::give_up_root(&config, is_replicator),
+        false => Ok(()),
     }
 }
 

@@ -71,3 +71,56 @@ async fn what_lies_in_the_way_is_tidied_and_what_is_unknown_is_left() {
     assert_eq!(collected.primaries.len(), 3, "partition 1 of each device");
     assert_eq!([&file, &unknown, &old, &new].map(|path| path.exists()), [false, true, false, true]);
 }
+
+#[tokio::test]
+async fn what_is_no_partition_counts_against_the_whole_ring_as_in_swift() {
+    let root = tempfile::tempdir().unwrap();
+    let (config, policy, devices) = node(root.path());
+    fs::create_dir(root.path().join("d0/objects/notes")).unwrap();
+    fs::write(root.path().join("d0/objects/auditor_status_ALL.json"), "{}").unwrap();
+    let (meter, overrides) = (Meter::new(Statsd::disabled()), Overrides::default());
+    collect(&config, vec![policy], &devices, &overrides, &meter, Upkeep::Tidy).await;
+    let stats = meter.snapshot();
+    assert_eq!((stats.failure, stats.devices_failed), (3, 0), "one for each device of the ring");
+    let by_device = meter.by_device();
+    let failures: Vec<u64> = by_device.values().map(|stats| stats.failure).collect();
+    assert_eq!(failures, [3, 0, 0], "by the device that it lies on");
+}
+
+/// A device that was last served so long ago.
+fn was_served(root: &std::path::Path, device: &str, ago: Duration) {
+    let sign = fs::File::create(root.join(device).join(".ssync-served")).unwrap();
+    sign.set_modified(SystemTime::now() - ago).unwrap();
+    let hashes = fs::File::create(root.join(device).join("objects/1/hashes.pkl")).unwrap();
+    hashes.set_modified(SystemTime::now() - ago).unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_pushed_from_a_device_that_was_away_for_long_unless_the_operator_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut config, policy, devices) = node(root.path());
+    let overrides = Overrides::default();
+    was_served(root.path(), "d1", Duration::from_secs(7200));
+    was_served(root.path(), "d2", Duration::from_secs(1800));
+    let looked = |collected: Collected| {
+        let mut found: Vec<_> = collected.primaries.iter().map(|job| job.device.to_string()).collect();
+        found.sort();
+        found
+    };
+    for upkeep in [Upkeep::LookOnly, Upkeep::Tidy, Upkeep::Tidy] {
+        let meter = Meter::new(Statsd::disabled());
+        let collected = collect(&config, vec![policy.clone()], &devices, &overrides, &meter, upkeep).await;
+        assert_eq!(looked(collected), ["d0", "d2"]);
+        let stats = meter.snapshot();
+        assert_eq!((stats.devices_away, stats.devices_failed, stats.failure), (1, 1, 3));
+        assert!(!stats.complete());
+    }
+    config.push_returned_devices = true;
+    for _ in 0..2 {
+        let meter = Meter::new(Statsd::disabled());
+        let collected =
+            collect(&config, vec![policy.clone()], &devices, &overrides, &meter, Upkeep::Tidy).await;
+        assert_eq!(looked(collected), ["d0", "d1", "d2"]);
+        config.push_returned_devices = false;
+    }
+}

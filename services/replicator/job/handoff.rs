@@ -70,7 +70,7 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
     let gone = emptied && remove_partition(job).await;
     job.tally(context).count(|stats| {
         outcome.nodes.count(stats);
-        stats.remove += u64::from(gone);
+        stats.remove += u64::from(emptied && outcome.offered > 0);
         stats.handoffs_remaining += u64::from(!gone);
     });
     job.tally(context).revert_ends(begin.elapsed());
@@ -78,7 +78,8 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
 }
 
 fn not_locked(job: &Job, context: &Context, refusal: &Refusal) -> JobEnd {
-    tracing::info!("Unable to lock handoff partition {}: {refusal}", job.at(&job.device));
+    let Job { partition, device, policy, .. } = job;
+    tracing::info!(%refusal, "Unable to lock handoff partition {partition} for replication on device {device} policy {policy}");
     job.tally(context).lock_failed();
     job.tally(context).count(|stats| {
         stats.handoffs_remaining += 1;
@@ -100,7 +101,7 @@ async fn bring_home(job: &Job, context: &Context, release: Release) -> Outcome {
     let (mut outcome, released) = tokio::join!(work, count_released(job, context, results));
     outcome.released = released;
     if released > 0 {
-        tracing::info!("Removing {released} objects");
+        tracing::info!(partition = %job.at(&job.device), "Removing {released} objects");
     }
     outcome
 }
@@ -334,7 +335,8 @@ async fn remove_partition(job: &Job) -> bool {
     match removed {
         Ok(gone) => {
             if gone {
-                tracing::info!("Removing partition: {}", job.at(&job.device));
+                let path = job.local.partition_path(policy, partition);
+                tracing::info!("Removing partition: {}", path.display());
             }
             gone
         }

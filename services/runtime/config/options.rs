@@ -194,8 +194,8 @@ options! {
         log_facility: String = "LOG_LOCAL0" unused "logs go to standard error, for the service manager to collect",
         /// Syslog socket.
         log_address: String = "/dev/log" unused "logs go to standard error, for the service manager to collect",
-        /// Niceness of the processes.
-        nice_priority: String = "" unused "set it in the service manager (Nice=)",
+        /// Niceness of the process, from -20 to 19.
+        nice_priority: Option<i32> = "",
         /// I/O scheduling class of the processes.
         ionice_class: String = "" unused "set it in the service manager (IOSchedulingClass=)",
         /// I/O scheduling priority of the processes.
@@ -330,12 +330,14 @@ options! {
         handoffs_first: bool = "false",
         /// Confirmed copies after which a handoff lets go; auto for all. For emergencies.
         handoff_delete: Option<u32> = "auto",
-        /// How a stock replicator pushes. This one always uses gRPC or SSYNC.
+        /// How a stock replicator pushes. This one always uses gRPC, or SSYNC to stock nodes, and warns where the file says
+        /// rsync.
         sync_method: SyncMethod = "rsync",
         /// Name in StatsD metrics.
         log_name: String = "object-replicator",
-        /// Run in the background.
-        daemonize: bool = "on" unused "the service manager does that",
+        /// Go on for ever; turned off, one pass is made, as with --once. Nothing is put into the background: the service
+        /// manager does that.
+        daemonize: bool = "on",
         /// Old name of interval; counts where that is not set.
         run_pause: Option<Duration> = "",
         /// Seconds without progress after which workers are killed.
@@ -374,6 +376,10 @@ options! {
         /// asked of the device is refused as if it were not mounted, and its sessions give their slots of
         /// replication_concurrency to others. They keep their locks. 0: no device is ever taken to hang.
         device_timeout: Duration = "60",
+        /// Push also from a device that was away for longer than reclaim_age. What was deleted elsewhere meanwhile may come back;
+        /// without this nothing is pushed from such a device, and its objects stay where they are. It is for one pass: a device
+        /// that was pushed from is in service again.
+        push_returned_devices: bool = "false",
         /// Bytes up to which a body travels in the message that announces it.
         inline_bytes_max: u32 = "65536",
         /// Updates after which a session ends and is opened again; 0 for no limit.

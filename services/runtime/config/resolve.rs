@@ -144,9 +144,12 @@ impl<'a> Reader<'a> {
 
     /// The value of an option. What is wrong with it is kept in `mistakes`, and there is no value then.
     pub(super) fn value<T: OptionValue>(&mut self, spec: &'static OptionSpec) -> Option<T> {
-        let (text, origin) = self.setting(spec);
+        let (text, origin) = match self.setting(spec) {
+            // Whoever set it to nothing has not set it (Swift: `conf.get(x) or default`).
+            (text, _) if text.is_empty() && T::EMPTY_IS_DEFAULT => (spec.default.to_owned(), Origin::Default),
+            setting => setting,
+        };
         let origin_is_default = origin == Origin::Default;
-        let text = if text.is_empty() && T::EMPTY_IS_DEFAULT { spec.default.to_owned() } else { text };
         let section = self.view.scope.section();
         if let Some(doubt) = T::doubt(&text) {
             self.warnings.push(format!("{origin}: [{section}] {}: {doubt}", spec.name));

@@ -174,6 +174,8 @@ fn old_names_count_where_the_new_ones_are_not_set() {
     assert_eq!(seen("object-replicator", "interval"), ("7".to_owned(), "x.conf:2".to_owned()));
     let per_device = seen("app:object-server", "replication_concurrency_per_device");
     assert_eq!(per_device, ("0".to_owned(), "x.conf:4".to_owned()));
+    let config = file("[object-replicator]\nrun_pause = 7\ninterval =");
+    assert_eq!(config.replicator.interval, Duration::from_secs(7), "set to nothing is not set");
     let config = file("[object-replicator]\nrun_pause = 7\ninterval = 9");
     assert_eq!(config.replicator.interval, Duration::from_secs(9));
 }
@@ -227,4 +229,23 @@ fn the_sample_shows_every_option_with_its_default() {
         assert!(shown.contains(&(spec.scope.section(), line.trim_end())), "{} is missing", spec.name);
     }
     assert!(commented.lines().all(|line| line.len() <= 79 || line.contains(" = ")), "a line is too long");
+}
+
+#[test]
+fn what_swifts_replicator_would_do_otherwise_is_warned_of() {
+    let warned = |text: &str| {
+        let warnings = file(&format!("[object-replicator]\n{text}")).warnings;
+        let told: Vec<String> =
+            warnings.into_iter().filter(|line| line.contains("[object-replicator]")).collect();
+        told
+    };
+    assert_eq!(warned("concurrency = 2"), Vec::<String>::new());
+    assert_eq!(warned("sync_method = ssync"), Vec::<String>::new());
+    assert_eq!(warned("sync_method ="), Vec::<String>::new());
+    let [rsync] = &warned("sync_method = rsync")[..] else { panic!("one warning") };
+    assert!(rsync.contains("never pushes by rsync"), "{rsync}");
+    let [old] = &warned("run_pause = 3")[..] else { panic!("one warning") };
+    assert!(old.contains("deprecated"), "{old}");
+    let [both] = &warned("run_pause = 3\ninterval = 4")[..] else { panic!("one warning") };
+    assert!(both.contains("changes nothing"), "{both}");
 }

@@ -16,11 +16,19 @@ use crate::{
 
 /// Runs one pass, or passes until a signal comes.
 pub(crate) async fn run(args: &ReplicatorArgs) -> anyhow::Result<ExitCode> {
-    if args.once { once(args).await } else { daemon::run(&args.daemon, Parts::Replicator).await }
+    let config = daemon::config(&args.daemon)?;
+    if args.once || !config.replicator.daemonize {
+        return once(args, config).await;
+    }
+    if overrides(args)?.any() {
+        // Swift's own passes over them without a word.
+        anyhow::ensure!(args.daemon.as_swift, "--devices, --partitions and --policies need --once");
+        eprintln!("ssync: --devices, --partitions and --policies change nothing without --once");
+    }
+    daemon::run(&args.daemon, Parts::Replicator).await
 }
 
-async fn once(args: &ReplicatorArgs) -> anyhow::Result<ExitCode> {
-    let mut config: Config = daemon::config(&args.daemon)?;
+async fn once(args: &ReplicatorArgs, mut config: Config) -> anyhow::Result<ExitCode> {
     // A pass by hand may run beside the daemon, which has the address.
     config.ssync.replicator_admin_bind = None;
     let telemetry = daemon::telemetry(&config)?;
@@ -64,6 +72,7 @@ fn report(stats: &PassStats, as_json: bool) {
         "failures": stats.failure + stats.devices_failed,
         "handoffs_remaining": stats.handoffs_remaining,
         "partitions_outside": stats.partitions_outside,
+        "devices_away": stats.devices_away,
         "seconds": stats.elapsed.as_secs_f64(),
     });
     if as_json {

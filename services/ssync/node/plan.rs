@@ -71,6 +71,10 @@ impl Plan {
         let replicator = if parts.replicator() {
             let rings = Arc::new(ReplicationRings::new(placement.clone(), &swift));
             let options = settings::replicator(&config)?;
+            if receiver.is_none() {
+                let statsd = options.statsd.clone();
+                devices.at_quarantine(move || statsd.increment("quarantines"));
+            }
             let remote = settings::remote(&config.replicator_node, &config);
             let replicator = Replicator::new(options, rings, devices, Arc::clone(&store), remote);
             let replicator = Arc::new(replicator);

@@ -238,6 +238,7 @@ pub(super) fn replicator(config: &Config) -> anyhow::Result<ReplicatorConfig> {
         recon_cache_path: (recon_is_set || node.recon_cache_path.is_dir())
             .then(|| node.recon_cache_path.clone()),
         handoffs_first: options.handoffs_first,
+        push_returned_devices: config.ssync.push_returned_devices,
         handoff_delete: options.handoff_delete.map(|copies| copies as usize),
         network_chunk_size: node.network_chunk_size as usize,
         recon_per_disk: options.replicator_workers > 0,
