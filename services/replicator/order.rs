@@ -112,6 +112,13 @@ impl Replicator {
                 "device {device} has no partition {partition} of policy {policy}: nothing to push"
             )));
         }
+        let absence = self.devices.get(device).run(|device| device.absence()).await?;
+        if absence.is_some() && !self.config.push_returned_devices {
+            return Err(invalid(format!(
+                "device {device} was away for longer than reclaim_age, and what it has may have been deleted elsewhere; \
+                 wipe it, or set push_returned_devices"
+            )));
+        }
         Ok(found.clone())
     }
 
