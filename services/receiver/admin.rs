@@ -9,16 +9,12 @@ use ssync_api::{
         ListSessionsResponse, Session,
         admin_service_server::{AdminService, AdminServiceServer},
     },
-    status::to_status,
     v1,
 };
 use ssync_types::SessionProtocol;
 use tonic::{Request, Response, Status};
 
-use crate::{
-    IsLocal, Receiver, SessionInfo,
-    caller::{is_local, not_local},
-};
+use crate::{IsLocal, Receiver, SessionInfo, caller::only_local};
 
 /// Packages of the contract that a receiver serves.
 const PACKAGES: [&str; 2] = ["ssync.v1", "ssync.admin.v1"];
@@ -87,9 +83,7 @@ impl AdminService for AdminGrpc {
     }
 
     async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
-        if !is_local(&request, self.is_local) {
-            return Err(to_status(&not_local(&request, "only an operator on this node may drain it")));
-        }
+        only_local(&request, self.is_local, "only an operator on this node may drain it")?;
         let sessions = u32::try_from(self.receiver.drain()).unwrap_or(u32::MAX);
         Ok(Response::new(DrainResponse { sessions }))
     }

@@ -1,7 +1,8 @@
 //! Who calls: some requests are answered to callers on this node only.
 
+use ssync_api::status::to_status;
 use ssync_types::{Reason, Refusal};
-use tonic::{Extensions, Request, metadata::KeyRef};
+use tonic::{Extensions, Request, Status, metadata::KeyRef};
 
 /// Whether the caller of a request runs on this node, by the extensions of its connection.
 pub type IsLocal = fn(&Extensions) -> bool;
@@ -24,6 +25,14 @@ fn was_passed_on<T>(request: &Request<T>) -> bool {
         };
         PASSED_ON.contains(&name) || PASSED_ON_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     })
+}
+
+/// Refuses who is not on this node; `what` may be done by whom.
+pub fn only_local<T>(request: &Request<T>, connection_is_local: IsLocal, what: &str) -> Result<(), Status> {
+    match is_local(request, connection_is_local) {
+        true => Ok(()),
+        false => Err(to_status(&not_local(request, what))),
+    }
 }
 
 /// For a caller that is not; `what` may be done by whom.

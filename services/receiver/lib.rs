@@ -34,7 +34,7 @@ mod waiting;
 
 pub use crate::core::LimitStatus;
 pub use admin::AdminGrpc;
-pub use caller::IsLocal;
+pub use caller::{IsLocal, only_local};
 pub use config::ReceiverConfig;
 pub use counters::CountersSnapshot;
 pub use devices::DeviceStatus;

@@ -1,5 +1,7 @@
 //! A push on demand: one partition of one device, to all whom a pass would push to, or to one node.
 
+use std::collections::BTreeMap;
+
 use ssync_ring::RingDevice;
 use ssync_types::{DeviceName, Partition, PartitionRef, PolicyIndex, Reason, Refusal};
 use tokio::sync::watch;
@@ -61,6 +63,12 @@ impl Replicator {
         self.claims.list()
     }
 
+    /// The counters of the pass under way, or of the last one, by local device.
+    #[must_use]
+    pub fn by_device(&self) -> BTreeMap<DeviceName, PassStats> {
+        self.meter.by_device()
+    }
+
     /// Lets a push in, or says why it cannot be. It ends at the next boundary of an object when `drain` is cancelled.
     pub async fn order(&self, order: &PushOrder, drain: CancellationToken) -> Result<PushUnderWay, Refusal> {
         let places = self.policies().await.into_iter().find(|places| places.policy == order.policy);
@@ -77,7 +85,7 @@ impl Replicator {
                 let primaries = job.targets.clone();
                 let is_own = Target::from(&own);
                 let handoffs = job.places.handoffs(order.partition).filter(|target| *target != is_own);
-                let targets = choose(to, &primaries, handoffs.collect(), order)?;
+                let targets = choose(to, &primaries, &handoffs.collect::<Vec<_>>(), order)?;
                 job.limited_to(targets)
             }
         };
@@ -148,7 +156,7 @@ fn matches(to: &str, target: &Target) -> bool {
 fn choose(
     to: &str,
     primaries: &[Target],
-    handoffs: Vec<Target>,
+    handoffs: &[Target],
     order: &PushOrder,
 ) -> Result<Vec<Target>, Refusal> {
     let is_wanted = |target: &&Target| matches(to, target);
@@ -198,7 +206,7 @@ mod tests {
     #[test]
     fn a_node_is_named_in_three_ways() {
         let (primaries, handoffs) = ([target(0), target(1)], vec![target(2), target(3)]);
-        let chosen = |to: &str| choose(to, &primaries, handoffs.clone(), &order("d9", 0, None));
+        let chosen = |to: &str| choose(to, &primaries, &handoffs, &order("d9", 0, None));
         for to in ["d1", "10.0.0.1:6200", "10.0.0.1:6200/d1"] {
             assert_eq!(chosen(to).unwrap(), [target(1)], "{to}");
         }
@@ -214,7 +222,7 @@ mod tests {
     fn a_name_that_several_nodes_have_has_to_be_told_apart() {
         let mut other = target(2);
         other.device = "d1".parse().unwrap();
-        let chosen = |to: &str| choose(to, &[target(1)], vec![other.clone()], &order("d9", 0, None));
+        let chosen = |to: &str| choose(to, &[target(1)], &[other.clone()], &order("d9", 0, None));
         assert!(chosen("d1").unwrap_err().message.contains("10.0.0.1:6200/d1, 10.0.0.2:6200/d1"));
         assert_eq!(chosen("10.0.0.2:6200").unwrap(), [other.clone()]);
     }

@@ -241,7 +241,7 @@ fn push(job: &Job, target: &Target, count: Count, problem: Option<String>) -> Pl
 }
 
 fn removal(job: &Job, context: &Context, answered: usize, all: Count) -> Planned {
-    let needed = Quorum::of(job.targets.len(), context.handoff_delete).map(|quorum| quorum.needed());
+    let needed = Quorum::of(job.targets.len(), context.handoff_delete).map(Quorum::needed);
     let enough = needed.is_some_and(|needed| answered >= needed);
     Planned::Removal(PlannedRemoval {
         device: job.device.clone(),

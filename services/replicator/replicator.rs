@@ -46,7 +46,7 @@ pub struct Replicator {
     cycle: AtomicU64,
     /// Where all that is random here comes from.
     seed: u64,
-    meter: Meter,
+    pub(crate) meter: Meter,
     pub(crate) claims: Claims,
     warned: Once,
 }

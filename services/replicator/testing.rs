@@ -9,7 +9,7 @@ use ssync_ring::{Ring, RingDevice};
 use ssync_types::PolicyIndex;
 
 pub(crate) use faulty::Faulty;
-pub(crate) use nodes::{Cluster, at};
+pub(crate) use nodes::{Cluster, Node, at};
 
 use crate::places::{PolicyPlaces, Rings};
 

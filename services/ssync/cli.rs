@@ -1,8 +1,9 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ssync_runtime::BindAddress;
 
 /// OpenStack Swift's object replication as a gRPC service.
 #[derive(Debug, Parser)]
@@ -22,6 +23,14 @@ pub(crate) enum Command {
     Replicator(ReplicatorArgs),
     /// Receiver, sidecar and replicator in one process
     Node(NodeArgs),
+    /// Push one partition now, and watch
+    Push(PushArgs),
+    /// What a pass would push and remove: changes nothing
+    Plan(PlanArgs),
+    /// What a running replicator does
+    Status(StatusArgs),
+    /// Where an object is, and what is wrong with it; exit 0 when nothing is, 1 when something is
+    Object(ObjectArgs),
     /// Start three nodes on loopback, with a ring and devices of their own, until interrupted
     Dev(DevArgs),
     /// Store, damage, replicate and compare on three nodes of its own; exit 0 when all is equal
@@ -77,6 +86,105 @@ pub(crate) struct ReplicatorArgs {
     pub policies: Vec<u32>,
 }
 
+/// How a running replicator is found.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunningArgs {
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
+    /// Admin address of the replicator to ask, IP:PORT or unix:/PATH; else those of the configuration are tried
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Option<BindAddress>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PushArgs {
+    #[command(flatten)]
+    pub running: RunningArgs,
+    /// A device of this node, by its name in the ring
+    #[arg(long, short)]
+    pub device: String,
+    /// A partition on it
+    #[arg(long, short)]
+    pub partition: u32,
+    /// Its storage policy, by its index in swift.conf
+    #[arg(long, short = 'i', default_value_t = 0)]
+    pub policy: u32,
+    /// To this node alone: IP:PORT/DEVICE, IP:PORT or DEVICE of a primary or handoff of the partition; a handoff then
+    /// lets go of nothing
+    #[arg(long, value_name = "NODE")]
+    pub to: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub running: RunningArgs,
+    /// Only these devices
+    #[arg(long, short, value_delimiter = ',')]
+    pub devices: Vec<String>,
+    /// Only these partitions
+    #[arg(long, short, value_delimiter = ',')]
+    pub partitions: Vec<u32>,
+    /// Only these policies
+    #[arg(long, short = 'i', value_delimiter = ',')]
+    pub policies: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub running: RunningArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ObjectArgs {
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
+    /// /account/container/object, or the hash of one that a device of this node holds
+    #[arg(value_name = "PATH")]
+    pub object: OsString,
+    /// Its storage policy, by name or index; else all are looked into
+    #[arg(long, short = 'i')]
+    pub policy: Option<String>,
+    /// How many handoffs to ask: a number, or "all"; as many as there are primaries otherwise
+    #[arg(long, value_name = "COUNT")]
+    pub handoffs: Option<HandoffCount>,
+    /// The folder of swift.conf and the rings, where there is no object-server.conf
+    #[arg(long, value_name = "DIR")]
+    pub swift_dir: Option<PathBuf>,
+    /// Seconds that each device has to answer
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+    /// One JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How many handoffs are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HandoffCount {
+    /// So many.
+    Some(usize),
+    /// Every device of the ring.
+    All,
+}
+
+impl FromStr for HandoffCount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            _ => {
+                text.parse().map(Self::Some).map_err(|_| format!("{text:?} is neither a number nor \"all\""))
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DevArgs {
     /// Where rings, confs and devices go; kept between runs
@@ -110,7 +218,13 @@ impl Command {
             Self::Receiver(args) | Self::Sidecar(args) => Some((args, false)),
             Self::Node(args) => Some((&args.daemon, false)),
             Self::Replicator(args) => Some((&args.daemon, true)),
-            Self::Dev(_) | Self::Demo(_) | Self::Config(_) => None,
+            Self::Dev(_)
+            | Self::Demo(_)
+            | Self::Config(_)
+            | Self::Push(_)
+            | Self::Plan(_)
+            | Self::Status(_)
+            | Self::Object(_) => None,
         }
     }
 }

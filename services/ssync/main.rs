@@ -7,6 +7,8 @@ mod commands;
 mod demo;
 mod embedded;
 mod node;
+mod object;
+mod on_demand;
 mod signals;
 mod stdio;
 mod swift_names;
@@ -68,6 +70,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Node(args) => commands::node::run(&args).await,
         Command::Dev(args) => commands::dev::run(&args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Push(args) => commands::push::run(&args).await,
+        Command::Plan(args) => commands::plan::run(&args).await,
+        Command::Status(args) => commands::status::run(&args).await,
+        Command::Object(args) => Ok(commands::object::run(&args).await),
         Command::Config(args) => commands::config::run(&args.command),
     }
 }

@@ -7,7 +7,9 @@ mod settings;
 
 use std::{sync::Arc, time::Duration};
 
+use ssync_diskfile::Devices;
 use ssync_replicator::Replicator;
+use ssync_ring::SwiftConf;
 use ssync_runtime::{BindAddress, Config, Drain, Drained, Health, Metrics, Shutdown};
 
 use plan::Plan;
@@ -18,6 +20,11 @@ const SERVICES: [&str; 3] =
 
 /// Time that questions to the admin service get to end, after everything else has.
 const ADMIN_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// This node's disks, for who reads beside a receiver that runs elsewhere.
+pub(crate) fn local_devices(config: &Config, swift: &SwiftConf) -> Devices {
+    plan::devices(settings::disk(&config.node, config), swift)
+}
 
 /// Which parts of a node run in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

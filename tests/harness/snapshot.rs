@@ -44,6 +44,17 @@ impl Snapshot {
         self
     }
 
+    /// Without what looking at hashes leaves: the cache of hashes, and the files that locks are held on.
+    #[must_use]
+    pub fn without_bookkeeping(mut self) -> Self {
+        let counts = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            !(name.starts_with(".lock") || name.starts_with("hashes."))
+        };
+        self.files.retain(|path, _| counts(path));
+        self
+    }
+
     /// Their paths, relative to the folder.
     #[must_use]
     pub fn paths(&self) -> Vec<&Path> {

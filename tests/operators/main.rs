@@ -3,7 +3,12 @@
 //!
 //! Each story is told to `swift-object-server`, then to ours in both shapes, on the same address and the same device.
 
+mod document;
 mod filters;
+mod fragments;
+mod objects;
+mod on_demand;
 mod recon;
 mod requests;
+mod ssync;
 mod told;

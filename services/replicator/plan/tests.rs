@@ -5,7 +5,7 @@ use ssync_types::{Reason, Refusal};
 use super::*;
 use crate::{
     PassStats,
-    testing::{Cluster, policy, policy_of_regions},
+    testing::{Cluster, Node, policy, policy_of_regions},
 };
 
 async fn planned(cluster: &Cluster, id: u32) -> (Vec<Planned>, PlanTotal) {
@@ -32,11 +32,11 @@ async fn a_primary_tells_what_its_pass_pushes() {
             cluster.put(1, &format!("o-{number}"), number, b"four");
         }
     }
-    let before: Vec<_> = cluster.nodes.iter().map(|node| node.files()).collect();
+    let before: Vec<_> = cluster.nodes.iter().map(Node::files).collect();
     let (pieces, total) = planned(&cluster, 0).await;
     assert_eq!((total.push_objects, total.push_bytes, total.at_most), (50, 200, false), "{pieces:?}");
     assert_eq!((total.partitions, total.remove_objects, total.problems), (2, 0, 0));
-    assert_eq!(before, cluster.nodes.iter().map(|node| node.files()).collect::<Vec<_>>());
+    assert_eq!(before, cluster.nodes.iter().map(Node::files).collect::<Vec<_>>());
     let stats = pass(&cluster, 0).await;
     assert_eq!((stats.objects, stats.bytes), (50, 200));
     let (pieces, total) = planned(&cluster, 0).await;

@@ -52,7 +52,9 @@ impl Here {
     fn find(args: &ObjectArgs) -> anyhow::Result<Self> {
         let config = match &args.swift_dir {
             Some(_) => None,
-            None => Some(daemon::config(&args.daemon).context("without an object-server.conf, give --swift-dir")?),
+            None => Some(
+                daemon::config(&args.daemon).context("without an object-server.conf, give --swift-dir")?,
+            ),
         };
         let swift_dir = match (&args.swift_dir, &config) {
             (Some(dir), _) => dir.clone(),
@@ -67,12 +69,17 @@ impl Here {
     /// The policies to look into: the one that was named, else all that have a ring.
     fn policies(&self, named: Option<&str>) -> anyhow::Result<Vec<(&Policy, Ring)>> {
         let load = |policy: &Policy| {
-            Ring::load(&policy.ring_path(&self.swift_dir)).with_context(|| format!("the ring of policy {}", policy.name))
+            Ring::load(&policy.ring_path(&self.swift_dir))
+                .with_context(|| format!("the ring of policy {}", policy.name))
         };
         let Some(named) = named else {
             let all = self.swift.policies().iter();
             let found: Vec<_> = all.filter_map(|policy| Some((policy, load(policy).ok()?))).collect();
-            return if found.is_empty() { bail!("no ring can be read in {}", self.swift_dir.display()) } else { Ok(found) };
+            return if found.is_empty() {
+                bail!("no ring can be read in {}", self.swift_dir.display())
+            } else {
+                Ok(found)
+            };
         };
         let policies = self.swift.policies();
         let policy = policies
@@ -85,7 +92,8 @@ impl Here {
 
     /// The name of an object of which the hash is known, from a device of this node.
     fn name_of(&self, hash: ObjectHash, policies: &[(&Policy, Ring)]) -> anyhow::Result<ObjectPath> {
-        let config = self.config.as_ref().context("a hash is looked up on this node's devices: give --conf")?;
+        let config =
+            self.config.as_ref().context("a hash is looked up on this node's devices: give --conf")?;
         let devices = node::local_devices(config, &self.swift);
         for (policy, ring) in policies {
             let at = Location { policy: policy.index, partition: hash.partition(ring.part_power()), hash };
@@ -95,7 +103,9 @@ impl Here {
                 }
             }
         }
-        bail!("no device of this node holds {hash}, so its name is not known here: ask on a node that holds it, or by its name")
+        bail!(
+            "no device of this node holds {hash}, so its name is not known here: ask on a node that holds it, or by its name"
+        )
     }
 }
 
@@ -110,7 +120,7 @@ fn name_on(devices: &Devices, name: &str, at: &Location) -> Option<ObjectPath> {
     let options =
         OpenOptions { open_expired: true, fragment_preferences: Some(Vec::new()), ..OpenOptions::default() };
     match device.open_object(at, &options).ok()? {
-        Found::Object(object) | Found::Expired(object) => Some(object.path().clone()),
+        Found::Object(object) | Found::Expired(object) => Some(object.name.clone()),
         Found::Tombstone(_) => Some(device.deleted_object(at).ok()??.0),
         Found::Nothing => None,
     }
@@ -147,8 +157,12 @@ async fn look_in(args: &ObjectArgs, here: &Here, policy: &Policy, ring: &Ring, p
         Some(HandoffCount::Some(count)) => HandoffChoice::Some(count),
         Some(HandoffCount::All) => HandoffChoice::All,
     };
-    let question =
-        Question { path: path.clone(), policy: policy.index, partition, limit: Duration::from_secs(args.timeout) };
+    let question = Question {
+        path: path.clone(),
+        policy: policy.index,
+        partition,
+        limit: Duration::from_secs(args.timeout),
+    };
     let seen = ask_all(&question, sites(ring, partition, handoffs)).await;
     let place =
         Place { policy: policy.index, kind: policy.kind.clone(), partition, reclaim_age: here.reclaim_age };
@@ -168,6 +182,9 @@ fn report(all: &[Shown], as_json: bool) {
         print(shown);
     }
     if all.len() > 1 {
-        println!("\n* {} policies have an object of this name; clients see the one of the container's policy", all.len());
+        println!(
+            "\n* {} policies have an object of this name; clients see the one of the container's policy",
+            all.len()
+        );
     }
 }

@@ -16,6 +16,8 @@ use ssync_sidecar::Sidecar;
 use ssync_statsd::Statsd;
 use ssync_store::Store;
 
+use crate::on_demand::ReplicatorGrpc;
+
 use super::{Parts, SERVICES, readiness::Readiness, rings::ReplicationRings, settings};
 
 /// Time to go on trying to listen on an admin address that nobody has chosen, while it is in use.
@@ -222,6 +224,13 @@ impl Plan {
         if let Some(receiver) = &self.receiver {
             server = server.add_service(AdminGrpc::server(Arc::clone(receiver), is_local));
         }
+        if let Some(replicator) = &self.replicator {
+            server = server.add_service(ReplicatorGrpc::server(
+                Arc::clone(replicator),
+                is_local,
+                self.drain.token(),
+            ));
+        }
         let metrics = self.config.ssync.metrics.then(|| self.metrics.clone());
         let admin = Admin { health: self.health.clone(), metrics, config: self.config.rows.clone().into() };
         Ok(admin.routes_on(server))
@@ -304,7 +313,7 @@ fn sidecar(
     Ok(sidecar)
 }
 
-fn devices(config: DiskConfig, swift: &SwiftConf) -> Devices {
+pub(super) fn devices(config: DiskConfig, swift: &SwiftConf) -> Devices {
     Devices::new(config, swift.hash_path().clone(), settings::disk_policies(swift))
 }
 

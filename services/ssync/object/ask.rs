@@ -85,7 +85,9 @@ fn answer(head: &Head) -> Answer {
     match head.status {
         200..=299 => {
             let Some(newest) = time("x-backend-timestamp") else {
-                return Answer::Failed("is no object server: its answer has no X-Backend-Timestamp".to_owned());
+                return Answer::Failed(
+                    "is no object server: its answer has no X-Backend-Timestamp".to_owned(),
+                );
             };
             let data = time("x-backend-data-timestamp").unwrap_or(newest);
             let whole = head.get("x-object-sysmeta-ec-etag");
@@ -113,9 +115,10 @@ fn answer(head: &Head) -> Answer {
 fn fragments(text: &str) -> Vec<FragmentSet> {
     let Ok(serde_json::Value::Object(sets)) = serde_json::from_str(text) else { return Vec::new() };
     let set = |(time, indexes): (String, serde_json::Value)| {
-        let indexes = indexes.as_array()?.iter().filter_map(|index| {
-            Some(FragmentIndex::new(u16::try_from(index.as_u64()?).ok()?))
-        });
+        let indexes = indexes
+            .as_array()?
+            .iter()
+            .filter_map(|index| Some(FragmentIndex::new(u16::try_from(index.as_u64()?).ok()?)));
         Some(FragmentSet { timestamp: time.parse().ok()?, indexes: indexes.collect(), durable: false })
     };
     sets.into_iter().filter_map(set).collect()

@@ -66,7 +66,9 @@ pub(super) fn stored(seen: &[Seen], data: usize, parity: usize) -> Diagnosis {
         );
     }
     if newest > at {
-        diagnosis.notes.push(format!("fragments of {} are there that no node has marked durable", newest.utc()));
+        diagnosis
+            .notes
+            .push(format!("fragments of {} are there that no node has marked durable", newest.utc()));
     }
     mixed_etags(&mut diagnosis, seen, at);
     diagnosis
@@ -78,13 +80,18 @@ const RECONSTRUCT: &str = "swift-object-reconstructor on the primaries' nodes me
 /// get_backend_index).
 fn at_primaries(diagnosis: &mut Diagnosis, seen: &[Seen], held: &Held<'_>, all: usize) {
     for Seen { site, answer } in seen {
-        let indexes = held.iter().find(|(holder, _)| holder.role == site.role).map(|(_, indexes)| indexes.as_slice());
+        let indexes =
+            held.iter().find(|(holder, _)| holder.role == site.role).map(|(_, indexes)| indexes.as_slice());
         let indexes = indexes.unwrap_or_default();
         let Role::Primary(number) = site.role else {
             if !indexes.is_empty() {
                 let named: Vec<String> = indexes.iter().map(ToString::to_string).collect();
                 diagnosis.problem(
-                    format!("{site} ({}) holds fragment {}, which belongs to a primary", site.role, named.join(" and ")),
+                    format!(
+                        "{site} ({}) holds fragment {}, which belongs to a primary",
+                        site.role,
+                        named.join(" and ")
+                    ),
                     "swift-object-reconstructor on its node brings it home",
                 );
             }
@@ -115,8 +122,11 @@ mod tests {
 
     #[test]
     fn all_fragments_in_their_places_are_well() {
-        let (diagnosis, problems) =
-            told(&[primary(0, fragment(10, 0, true)), primary(1, fragment(10, 1, true)), primary(2, fragment(10, 2, true))]);
+        let (diagnosis, problems) = told(&[
+            primary(0, fragment(10, 0, true)),
+            primary(1, fragment(10, 1, true)),
+            primary(2, fragment(10, 2, true)),
+        ]);
         assert!(problems.is_empty() && diagnosis.summary.starts_with("3 of 3 fragments"), "{diagnosis:?}");
     }
 
@@ -138,7 +148,8 @@ mod tests {
 
     #[test]
     fn too_few_and_not_durable_are_told() {
-        let (_, problems) = told(&[primary(0, fragment(10, 0, false)), primary(1, failed()), primary(2, failed())]);
+        let (_, problems) =
+            told(&[primary(0, fragment(10, 0, false)), primary(1, failed()), primary(2, failed())]);
         assert!(problems[0].contains("no node has the durable mark"), "{problems:?}");
         assert!(problems[1].starts_with("1 fragments do not make up"), "{problems:?}");
         assert_eq!(problems.len(), 2, "who did not answer lacks nothing that is known: {problems:?}");

@@ -131,8 +131,10 @@ fn deleted(place: &Place, seen: &[Seen], at: Timestamp, now: Timestamp) -> Diagn
     let primaries = || seen.iter().filter(|seen| seen.site.is_primary());
     let holds = |seen: &&Seen| seen.answer == Answer::Tombstone(at);
     let (have, all) = (primaries().filter(holds).count(), primaries().count());
-    let mut diagnosis =
-        Diagnosis::new(format!("deleted at {} ({at}); the tombstone is on {have} of {all} primaries", at.utc()));
+    let mut diagnosis = Diagnosis::new(format!(
+        "deleted at {} ({at}); the tombstone is on {have} of {all} primaries",
+        at.utc()
+    ));
     let old = at.age_at(now) >= place.reclaim_age;
     let source = primaries().find(holds).or_else(|| seen.iter().find(holds));
     for Seen { site, answer } in seen {
@@ -142,7 +144,11 @@ fn deleted(place: &Place, seen: &[Seen], at: Timestamp, now: Timestamp) -> Diagn
                     "{site} ({}) still has the data of {}{}",
                     site.role,
                     copy.data.utc(),
-                    if old { ", and the tombstone is old enough to be reclaimed: the object can come back" } else { "" }
+                    if old {
+                        ", and the tombstone is old enough to be reclaimed: the object can come back"
+                    } else {
+                        ""
+                    }
                 ),
                 push_remedy(place, source, Some(site)),
             ),
@@ -155,7 +161,9 @@ fn deleted(place: &Place, seen: &[Seen], at: Timestamp, now: Timestamp) -> Diagn
                 format!("{site} ({}) lacks the tombstone", site.role),
                 push_remedy(place, source, Some(site)),
             ),
-            Answer::Tombstone(_) if !site.is_primary() => left_at_handoff(&mut diagnosis, place, site, "the tombstone"),
+            Answer::Tombstone(_) if !site.is_primary() => {
+                left_at_handoff(&mut diagnosis, place, site, "the tombstone");
+            }
             _ => {}
         }
     }
@@ -254,7 +262,10 @@ mod tests {
         assert!(summary.contains("deleted at ") && summary.contains("on 1 of 3"), "{summary}");
         assert_eq!(found.len(), 4, "{found:?}");
         assert!(found[0].contains("d1 of 10.0.0.1:6200 (primary 1) lacks the tombstone"), "{found:?}");
-        assert!(found[1].contains("d2") && found[1].contains("still has the data"), "of one time the tombstone wins");
+        assert!(
+            found[1].contains("d2") && found[1].contains("still has the data"),
+            "of one time the tombstone wins"
+        );
         assert!(found[2].contains("has not brought home"), "{found:?}");
     }
 

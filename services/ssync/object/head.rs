@@ -96,7 +96,9 @@ mod tests {
 
     #[test]
     fn reads_what_tenants_have_put_into_headers() {
-        let head = Head::parse(b"HTTP/1.1 200 OK\r\nX-Object-Meta-\xff: \xfe\r\nETag: \"x\"\r\nno header\r\n").unwrap();
+        let head =
+            Head::parse(b"HTTP/1.1 200 OK\r\nX-Object-Meta-\xff: \xfe\r\nETag: \"x\"\r\nno header\r\n")
+                .unwrap();
         assert_eq!((head.status, head.get("etag")), (200, Some("\"x\"")));
         assert_eq!(head.get("x-object-meta-a"), None);
         for bad in [&b""[..], b"HTTP/1.1", b"HTTP/1.1 abc", b"SSH-2.0-x 200"] {

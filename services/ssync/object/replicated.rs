@@ -20,8 +20,11 @@ pub(super) fn stored(place: &Place, seen: &[Seen], at: Timestamp) -> Diagnosis {
         at.utc()
     ));
     if have == 0 {
-        let handoffs: Vec<String> =
-            seen.iter().filter(|seen| metadata_of(seen, at).is_some()).map(|seen| seen.site.to_string()).collect();
+        let handoffs: Vec<String> = seen
+            .iter()
+            .filter(|seen| metadata_of(seen, at).is_some())
+            .map(|seen| seen.site.to_string())
+            .collect();
         diagnosis.problem(
             format!("only {} holds the newest version, and no primary does", handoffs.join(" and ")),
             push_remedy(place, source, None),
@@ -43,7 +46,10 @@ pub(super) fn stored(place: &Place, seen: &[Seen], at: Timestamp) -> Diagnosis {
         };
         match (site.is_primary(), answer) {
             (true, _) => {
-                diagnosis.problem(format!("{site} ({}) {lack}", site.role), push_remedy(place, source, Some(site)));
+                diagnosis.problem(
+                    format!("{site} ({}) {lack}", site.role),
+                    push_remedy(place, source, Some(site)),
+                );
             }
             // A handoff has nothing to hold.
             (false, Answer::Nothing) => {}
@@ -76,7 +82,8 @@ mod tests {
 
     #[test]
     fn three_equal_copies_are_well() {
-        let seen = [primary(0, data(10)), primary(1, data(10)), primary(2, data(10)), handoff(0, Answer::Nothing)];
+        let seen =
+            [primary(0, data(10)), primary(1, data(10)), primary(2, data(10)), handoff(0, Answer::Nothing)];
         let diagnosis = told(&seen);
         assert!(diagnosis.is_healthy(), "{diagnosis:?}");
         assert!(diagnosis.summary.starts_with("3 of 3 primaries have it, stored at "), "{diagnosis:?}");
@@ -88,7 +95,10 @@ mod tests {
         let diagnosis = told(&seen);
         assert!(diagnosis.summary.starts_with("1 of 3"), "{diagnosis:?}");
         assert_eq!(diagnosis.problems.len(), 2, "{diagnosis:?}");
-        assert!(diagnosis.problems[0].what.contains("d1 of 10.0.0.1:6200 (primary 1) lacks it"), "{diagnosis:?}");
+        assert!(
+            diagnosis.problems[0].what.contains("d1 of 10.0.0.1:6200 (primary 1) lacks it"),
+            "{diagnosis:?}"
+        );
         assert_eq!(
             diagnosis.problems[0].remedy,
             "on the node of d0 of 10.0.0.0:6200: ssync push --device d0 --partition 7 --policy 0 --to 10.0.0.1:6200/d1"
@@ -97,10 +107,14 @@ mod tests {
 
     #[test]
     fn older_versions_and_older_metadata_differ() {
-        let seen = [primary(0, posted(10, 20)), primary(1, data(10)), primary(2, data(5)), primary(3, tombstone(7))];
+        let seen =
+            [primary(0, posted(10, 20)), primary(1, data(10)), primary(2, data(5)), primary(3, tombstone(7))];
         let problems: Vec<String> = told(&seen).problems.into_iter().map(|problem| problem.what).collect();
         assert_eq!(problems.len(), 3, "{problems:?}");
-        assert!(problems[0].contains("d1") && problems[0].contains("lacks the metadata of the POST"), "{problems:?}");
+        assert!(
+            problems[0].contains("d1") && problems[0].contains("lacks the metadata of the POST"),
+            "{problems:?}"
+        );
         assert!(problems[1].contains("d2") && problems[1].contains("has an older version"), "{problems:?}");
         assert!(problems[2].contains("d3") && problems[2].contains("older tombstone"), "{problems:?}");
     }
@@ -108,7 +122,10 @@ mod tests {
     #[test]
     fn a_handoff_may_be_the_only_one_that_has_it() {
         let diagnosis = told(&[primary(0, data(5)), handoff(0, data(10))]);
-        assert!(diagnosis.problems[0].what.starts_with("only h0 of 10.0.1.0:6200 holds the newest version"), "{diagnosis:?}");
+        assert!(
+            diagnosis.problems[0].what.starts_with("only h0 of 10.0.1.0:6200 holds the newest version"),
+            "{diagnosis:?}"
+        );
         assert!(diagnosis.problems.iter().any(|problem| problem.what.contains("has an older version")));
         let diagnosis = told(&[primary(0, data(10)), handoff(0, data(10)), handoff(1, data(5))]);
         assert_eq!(diagnosis.problems.len(), 2, "{diagnosis:?}");
@@ -119,6 +136,9 @@ mod tests {
     fn two_bodies_of_one_time_are_told() {
         let diagnosis = told(&[primary(0, data(10)), primary(1, with_etag(10, "other"))]);
         let what = &diagnosis.problems[0].what;
-        assert!(what.starts_with("mixed etags at the same timestamp: ") && what.contains("other (5 bytes) on d1"), "{what}");
+        assert!(
+            what.starts_with("mixed etags at the same timestamp: ") && what.contains("other (5 bytes) on d1"),
+            "{what}"
+        );
     }
 }

@@ -62,7 +62,11 @@ impl fmt::Display for Site {
 }
 
 fn address(ip: &str, port: u16) -> String {
-    if ip.contains(':') { format!("[{}]:{port}", ip.trim_matches(['[', ']'])) } else { format!("{ip}:{port}") }
+    if ip.contains(':') {
+        format!("[{}]:{port}", ip.trim_matches(['[', ']']))
+    } else {
+        format!("{ip}:{port}")
+    }
 }
 
 /// How many handoffs are asked.
@@ -99,7 +103,9 @@ mod tests {
 
     #[test]
     fn asks_primaries_first_and_as_many_handoffs_as_wanted() {
-        let device = |id: u8| Some(RingDevice::local(id.into(), 1, ([10, 0, 0, id], 6200).into(), &format!("d{id}")).unwrap());
+        let device = |id: u8| {
+            Some(RingDevice::local(id.into(), 1, ([10, 0, 0, id], 6200).into(), &format!("d{id}")).unwrap())
+        };
         let ring = Ring::new((0..5).map(device).collect(), 1, vec![vec![0, 1], vec![1, 2]]).unwrap();
         let named = |choice| -> Vec<String> {
             let asked = sites(&ring, Partition::new(0), choice);

@@ -20,16 +20,16 @@ pub(super) fn place() -> Place {
     }
 }
 
-fn site(role: Role, ip: String, device: String) -> Site {
+fn site(role: Role, ip: String, device: &str) -> Site {
     Site { role, address: format!("{ip}:6200"), replication: (ip, 6200), device: device.parse().unwrap() }
 }
 
 pub(super) fn primary(number: usize, answer: Answer) -> Seen {
-    Seen { site: site(Role::Primary(number), format!("10.0.0.{number}"), format!("d{number}")), answer }
+    Seen { site: site(Role::Primary(number), format!("10.0.0.{number}"), &format!("d{number}")), answer }
 }
 
 pub(super) fn handoff(number: usize, answer: Answer) -> Seen {
-    Seen { site: site(Role::Handoff(number), format!("10.0.1.{number}"), format!("h{number}")), answer }
+    Seen { site: site(Role::Handoff(number), format!("10.0.1.{number}"), &format!("h{number}")), answer }
 }
 
 pub(super) fn data(seconds: u64) -> Answer {

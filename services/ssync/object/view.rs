@@ -19,7 +19,8 @@ pub(crate) struct Shown {
 
 /// Prints the table and the sentences. Control characters of names do not reach the terminal.
 pub(crate) fn print(shown: &Shown) {
-    let path: String = shown.path.to_string().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let path: String =
+        shown.path.to_string().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     println!(
         "{path}\n{}, partition {} of policy {} ({})\n",
         shown.hash, shown.place.partition, shown.place.policy, shown.policy_name
@@ -123,7 +124,8 @@ pub(crate) fn to_json(shown: &Shown) -> Value {
 
 fn device(seen: &Seen) -> Value {
     let site = &seen.site;
-    let mut device = json!({"role": site.role.to_string(), "node": site.address, "device": site.device.to_string()});
+    let mut device =
+        json!({"role": site.role.to_string(), "node": site.address, "device": site.device.to_string()});
     let of_answer = match &seen.answer {
         Answer::Data(copy) => json!({
             "state": "data",
@@ -157,7 +159,12 @@ mod tests {
 
     #[test]
     fn shows_times_in_both_forms_and_no_idle_handoffs() {
-        let seen = [primary(0, posted(10, 20)), primary(1, tombstone(5)), primary(2, failed()), handoff(0, Answer::Nothing)];
+        let seen = [
+            primary(0, posted(10, 20)),
+            primary(1, tombstone(5)),
+            primary(2, failed()),
+            handoff(0, Answer::Nothing),
+        ];
         let text = table(&seen).to_string();
         for part in [
             "data  1970-01-01 00:00:10.00000  0000000010.00000",

@@ -1,0 +1,126 @@
+//! Who is asked: a running replicator of this node, or one that is started for the question.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use futures_util::stream::BoxStream;
+use ssync_api::{
+    admin::{GetReplicatorStatusRequest, replicator_service_client::ReplicatorServiceClient},
+    status::from_status,
+};
+use ssync_replicator::Replicator;
+use ssync_runtime::{BindAddress, Config, LogLevel, Telemetry};
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    cli::RunningArgs,
+    commands::daemon,
+    node::{Node, Parts},
+};
+
+/// How long a replicator may take to be found.
+const FIND_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// A running replicator.
+pub(crate) struct Running {
+    pub(crate) client: ReplicatorServiceClient<Channel>,
+    pub(crate) address: BindAddress,
+}
+
+/// Answers of either.
+pub(crate) type Answers<T> = BoxStream<'static, anyhow::Result<T>>;
+
+/// What a refusal says.
+pub(crate) fn refused(status: &Status) -> anyhow::Error {
+    anyhow::anyhow!("{}", from_status(status))
+}
+
+impl Running {
+    /// The one at the address that was given, or at those of the configuration; `None` when none of those has one.
+    pub(crate) async fn find(args: &RunningArgs) -> anyhow::Result<Option<Self>> {
+        if let Some(address) = &args.admin {
+            let found =
+                Self::at(address.clone()).await.with_context(|| format!("{address} cannot be reached"))?;
+            return found
+                .with_context(|| format!("no replicator runs in the process at {address}"))
+                .map(Some);
+        }
+        for address in addresses(&daemon::config(&args.daemon)?) {
+            if let Ok(Some(found)) = Self::at(address).await {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same; that there is none is an error.
+    pub(crate) async fn need(args: &RunningArgs) -> anyhow::Result<Self> {
+        if let Some(found) = Self::find(args).await? {
+            return Ok(found);
+        }
+        let tried: Vec<String> =
+            addresses(&daemon::config(&args.daemon)?).iter().map(ToString::to_string).collect();
+        bail!("no replicator answers at {}; start one, or give --admin", tried.join(" or "))
+    }
+
+    /// `None` where the service is not served.
+    async fn at(address: BindAddress) -> anyhow::Result<Option<Self>> {
+        let uri = match &address {
+            BindAddress::Tcp(at) => format!("http://{at}"),
+            BindAddress::Unix(path) => format!("unix://{}", path.display()),
+        };
+        let channel = Endpoint::from_shared(uri)?.connect_timeout(FIND_WAIT_MAX).connect().await?;
+        let mut client = ReplicatorServiceClient::new(channel);
+        let look = client.get_replicator_status(GetReplicatorStatusRequest {});
+        match tokio::time::timeout(FIND_WAIT_MAX, look).await.context("it does not answer")? {
+            Ok(_) => Ok(Some(Self { client, address })),
+            Err(status) if status.code() == Code::Unimplemented => Ok(None),
+            Err(status) => Err(refused(&status)),
+        }
+    }
+}
+
+/// Where a replicator of this node may be asked. What listens everywhere is reached by loopback.
+fn addresses(config: &Config) -> Vec<BindAddress> {
+    let options = &config.ssync;
+    let reachable = |address: &BindAddress| match address {
+        BindAddress::Tcp(at) if at.ip().is_unspecified() => {
+            let ip = if at.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+            BindAddress::Tcp(std::net::SocketAddr::new(ip, at.port()))
+        }
+        other => other.clone(),
+    };
+    [&options.admin_bind, &options.replicator_admin_bind].into_iter().flatten().map(reachable).collect()
+}
+
+/// A replicator in this process, which makes no passes.
+pub(crate) struct Alone {
+    pub(crate) node: Node,
+    telemetry: Telemetry,
+}
+
+impl Alone {
+    /// Starts it, as `ssync replicator --once` does. The log tells what goes wrong, and the rest with `--verbose`.
+    pub(crate) async fn start(args: &RunningArgs) -> anyhow::Result<Self> {
+        let mut config = daemon::config(&args.daemon)?;
+        config.ssync.replicator_admin_bind = None;
+        if !args.daemon.verbose {
+            config.node.log_level = LogLevel::Warning;
+        }
+        let telemetry = daemon::telemetry(&config)?;
+        let node = Node::start(config, Parts::Replicator, telemetry.metrics()).await?;
+        Ok(Self { node, telemetry })
+    }
+
+    pub(crate) fn replicator(&self) -> anyhow::Result<&Arc<Replicator>> {
+        self.node.replicator().context("this process has no replicator")
+    }
+
+    pub(crate) async fn stop(self) {
+        self.node.stop().await;
+        self.telemetry.shutdown().await;
+    }
+}

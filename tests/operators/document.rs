@@ -1,0 +1,50 @@
+//! The commands of docs/operators.md can be given as they stand there.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use ssync_tests::{Cluster, Server, Shape, repository};
+
+use crate::ssync::ssync;
+
+/// The node that the document speaks of.
+const PEER: &str = "10.0.0.2:6200";
+
+/// Lines between fences that call the binary.
+fn commands(document: &str) -> Vec<Vec<String>> {
+    let mut fenced = false;
+    let mut found = Vec::new();
+    for line in document.lines() {
+        if line.starts_with("```") {
+            fenced = !fenced;
+        } else if let Some(rest) = line.strip_prefix("ssync ").filter(|_| fenced) {
+            found.push(rest.split_whitespace().map(str::to_owned).collect());
+        }
+    }
+    found
+}
+
+#[test]
+fn commands_do_what_they_say() -> Result<()> {
+    let document = fs::read_to_string(repository().join("docs/operators.md"))?;
+    let cluster = Cluster::of(2).part_power(4).build()?;
+    let ours = Server::Ssync(Shape::OneProcess);
+    let _serving = [cluster.node(1).serve(ours)?, cluster.node(2).serve(ours)?];
+    cluster.node(1).write_tree(200)?;
+    assert!(cluster.node(1).device().join("objects/7").exists(), "the document speaks of partition 7");
+    let peer = cluster.node(2).ring_address().to_string();
+    let mut names = Vec::new();
+    for command in commands(&document) {
+        let words: Vec<String> = command.iter().map(|word| word.replace(PEER, &peer)).collect();
+        let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
+        let name = *arguments.first().context("a command")?;
+        let said = ssync(cluster.node(1), &arguments)?;
+        // Nobody has stored the document's object; and no replicator runs here.
+        let expected = if ["object", "status"].contains(&name) { 1 } else { 0 };
+        assert_eq!(said.code, Some(expected), "ssync {}: {said:?}", words.join(" "));
+        names.push(name.to_owned());
+    }
+    names.dedup();
+    assert_eq!(names, ["object", "plan", "push", "status"], "each command has its place in the document");
+    Ok(())
+}
