@@ -58,6 +58,17 @@ impl Limits {
     }
 }
 
+/// A peer that is left alone for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftAlone {
+    /// `ip:port`, or `ip:port/device` where only a device of it is meant.
+    pub peer: String,
+    /// Why.
+    pub cause: Refusal,
+    /// For how much longer.
+    pub left: Duration,
+}
+
 /// Why a job is not begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Blocked {
@@ -96,6 +107,23 @@ impl Gates {
     /// From now on.
     pub(crate) fn limit(&self, limits: Limits) {
         self.state().limits = limits;
+    }
+
+    /// Who is left alone for a while, by name: a node, or one device of it.
+    pub(crate) fn left_alone(&self) -> Vec<LeftAlone> {
+        let (state, now) = (self.state(), Instant::now());
+        let nodes = state.nodes.iter().map(|(address, gate)| (address.clone(), gate));
+        let devices =
+            state.devices.iter().map(|((address, device), gate)| (format!("{address}/{device}"), gate));
+        let mut found: Vec<LeftAlone> = nodes
+            .chain(devices)
+            .filter_map(|(peer, gate)| {
+                let (cause, left) = gate.left_alone(now)?;
+                Some(LeftAlone { peer, cause, left })
+            })
+            .collect();
+        found.sort_unstable_by(|one, other| one.peer.cmp(&other.peer));
+        found
     }
 
     /// Ends when a peer that was not to be asked may be.

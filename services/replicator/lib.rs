@@ -42,6 +42,7 @@ mod ways;
 
 pub use config::{Overrides, ReplicatorConfig};
 pub use grpc::GrpcPeer;
+pub use gates::LeftAlone;
 pub use peer::{
     Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts,
 };

@@ -11,6 +11,7 @@ use crate::{
     PassStats, Progress, Replicator,
     collect::{Collected, local_devices},
     config::Overrides,
+    gates::LeftAlone,
     job::Job,
     peer::Target,
     places::PolicyPlaces,
@@ -61,6 +62,12 @@ impl Replicator {
     #[must_use]
     pub fn jobs_under_way(&self) -> Vec<PartitionRef> {
         self.claims.list()
+    }
+
+    /// The peers that are left alone for a while, and why.
+    #[must_use]
+    pub fn left_alone(&self) -> Vec<LeftAlone> {
+        self.gates.left_alone()
     }
 
     /// The counters of the pass under way, or of the last one, by local device.

@@ -5,13 +5,16 @@
 
 mod count;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use ssync_protocol::removal::Quorum;
 use ssync_statsd::Statsd;
 use ssync_types::{DeviceName, Partition, PolicyIndex, Refusal, Rehash, SuffixHashes};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -21,8 +24,12 @@ use crate::{
     job::{Context, Job, Kind, differing},
     peer::Target,
     progress::Meter,
+    remedy::Remedy,
 };
 use count::{Count, count_all, count_lacking};
+
+/// How long a busy peer is waited for.
+const BUSY_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A piece of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +190,7 @@ async fn plan_job(job: &Job, context: &Context) -> Part {
         if !is_handoff && target.region != job.region && synced_regions.contains(&target.region) {
             continue;
         }
-        match plan_peer(job, context, target, &local).await {
+        match plan_patiently(job, context, target, &local).await {
             Ok(None) => {
                 part.equal_peers += 1;
                 answered += 1;
@@ -206,6 +213,28 @@ async fn plan_job(job: &Job, context: &Context) -> Part {
         });
     }
     part
+}
+
+/// Comes back to a busy peer, as a pass does, but not for as long.
+async fn plan_patiently(
+    job: &Job,
+    context: &Context,
+    target: &Target,
+    local: &SuffixHashes,
+) -> Result<Option<Count>, Refusal> {
+    let until = Instant::now() + BUSY_WAIT_MAX;
+    loop {
+        let refusal = match plan_peer(job, context, target, local).await {
+            Ok(planned) => return Ok(planned),
+            Err(refusal) => refusal,
+        };
+        match Remedy::of(&refusal) {
+            Remedy::ComeBack(wait) if Instant::now() + wait < until && !context.drain.is_cancelled() => {
+                context.drain.run_until_cancelled(sleep(wait)).await;
+            }
+            _ => return Err(refusal),
+        }
+    }
 }
 
 /// What a peer would get; `None` when it is equal.

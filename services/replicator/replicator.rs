@@ -41,7 +41,7 @@ pub struct Replicator {
     pub(crate) devices: LocalDevices,
     local: Arc<dyn Store>,
     peers: Arc<dyn Peers>,
-    gates: Arc<Gates>,
+    pub(crate) gates: Arc<Gates>,
     /// Counts passes, from a random number on, so that passes by hand list every partition in time.
     cycle: AtomicU64,
     /// Where all that is random here comes from.

@@ -102,6 +102,13 @@ pub(super) struct Gate {
 }
 
 impl Gate {
+    /// What is wrong with it, and for how long it is left alone; `None` when it may be asked.
+    pub(super) fn left_alone(&self, now: Instant) -> Option<(Refusal, Duration)> {
+        let trouble = self.trouble.as_ref()?;
+        let left = trouble.until.max(trouble.asked).saturating_duration_since(now);
+        (!left.is_zero()).then(|| (trouble.cause.clone(), left))
+    }
+
     /// Whether a visitor that goes as far as `stage` may go in, besides those that are in there.
     pub(super) fn access(&self, stage: Stage, visits_max: usize, now: Instant) -> Access {
         let expected = self.expected.iter().filter(|until| **until > now).count();

@@ -1,7 +1,7 @@
 //! What a replicator does now, as the contract tells of it.
 
 use ssync_api::{
-    admin::{DeviceStatus, GetReplicatorStatusResponse},
+    admin::{DeviceStatus, GetReplicatorStatusResponse, PeerBackoff},
     v1,
 };
 use ssync_replicator::{Progress, Replicator};
@@ -32,7 +32,15 @@ pub(super) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
                 failures: stats.failure,
             })
             .collect(),
-        peers: Vec::new(),
+        peers: replicator
+            .left_alone()
+            .into_iter()
+            .map(|peer| PeerBackoff {
+                peer: peer.peer,
+                cause: peer.cause.to_string(),
+                remaining_milliseconds: u64::try_from(peer.left.as_millis()).unwrap_or(u64::MAX),
+            })
+            .collect(),
         parked: Vec::new(),
     }
 }
