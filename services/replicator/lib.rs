@@ -41,14 +41,14 @@ mod testing;
 mod ways;
 
 pub use config::{Overrides, ReplicatorConfig};
-pub use grpc::GrpcPeer;
 pub use gates::LeftAlone;
+pub use grpc::GrpcPeer;
+pub use order::{PushOrder, PushUnderWay};
 pub use peer::{
     Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts,
 };
-pub use order::{PushOrder, PushUnderWay};
-pub use plan::{PlanTotal, Planned, PlannedPush, PlannedRemoval};
 pub use places::{PolicyPlaces, Rings};
+pub use plan::{PlanTotal, Planned, PlannedPush, PlannedRemoval};
 pub use progress::Progress;
 pub use replicator::Replicator;
 pub use source::Source;
