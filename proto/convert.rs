@@ -36,6 +36,8 @@ pub const RESULTS_MAX: usize = 1000;
 pub const RELEASE_ITEMS_MAX: usize = ssync_types::ReleaseItem::BATCH_MAX;
 /// Most files of one object to release.
 pub const RELEASE_FILES_MAX: usize = 256;
+/// Most primaries of a partition.
+pub const PRIMARIES_MAX: usize = ssync_types::ReleaseOpen::PRIMARIES_MAX;
 /// Most suffixes in one message: all there are.
 pub const SUFFIXES_MAX: usize = ssync_types::Suffix::COUNT;
 /// Most hashes of one suffix: erasure coding has one for each fragment index.

@@ -1,10 +1,16 @@
 //! What a handoff lets go of.
 
+use std::collections::BTreeSet;
+
 use ssync_types::{
-    Invalid, PartitionRef, Reason, Refusal, ReleaseFile, ReleaseItem, ReleaseOutcome, ReleaseResult,
+    Assurance, Confirmed, Invalid, Primary, Reason, Refusal, ReleaseFile, ReleaseItem, ReleaseOpen,
+    ReleaseOutcome, ReleaseResult,
 };
 
-use super::{RELEASE_FILES_MAX, RELEASE_ITEMS_MAX, RESULTS_MAX, at_most, required, verdict::unknown_outcome};
+use super::{
+    PRIMARIES_MAX, RELEASE_FILES_MAX, RELEASE_ITEMS_MAX, RESULTS_MAX, RING_DIGEST_BYTES_MAX, at_most,
+    required, text, timestamp::required_time, verdict::unknown_outcome,
+};
 use crate::{
     status::{from_rpc_status, to_rpc_status},
     v1::{self, release_request::Message},
@@ -13,21 +19,65 @@ use crate::{
 /// Longest name of a file on the file systems that Swift runs on.
 const FILE_NAME_BYTES_MAX: usize = 255;
 
-impl From<PartitionRef> for v1::ReleaseRequest {
-    fn from(partition: PartitionRef) -> Self {
-        Self { message: Some(Message::Open(v1::ReleaseOpen { partition: Some(partition.into()) })) }
+impl From<ReleaseOpen> for v1::ReleaseRequest {
+    fn from(open: ReleaseOpen) -> Self {
+        Self { message: Some(Message::Open(open.into())) }
     }
 }
 
 /// The first message of a release.
-impl TryFrom<v1::ReleaseRequest> for PartitionRef {
+impl TryFrom<v1::ReleaseRequest> for ReleaseOpen {
     type Error = Refusal;
 
     fn try_from(request: v1::ReleaseRequest) -> Result<Self, Refusal> {
         match required(request.message, "message")? {
-            Message::Open(open) => Ok(super::partition(open.partition).map_err(|i| i.within("open"))?),
+            Message::Open(open) => Ok(Self::try_from(open).map_err(|invalid| invalid.within("open"))?),
             _ => Err(Refusal::new(Reason::ProtocolOrder, "the first message must be `open`")),
         }
+    }
+}
+
+impl From<ReleaseOpen> for v1::ReleaseOpen {
+    fn from(open: ReleaseOpen) -> Self {
+        Self {
+            partition: Some(open.partition.into()),
+            ring_digest: open.ring_digest.map(Into::into),
+            primaries: open.primaries.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::ReleaseOpen> for ReleaseOpen {
+    type Error = Invalid;
+
+    fn try_from(open: v1::ReleaseOpen) -> Result<Self, Invalid> {
+        at_most(open.ring_digest.as_deref().unwrap_or_default().len(), RING_DIGEST_BYTES_MAX, "ring_digest")?;
+        at_most(open.primaries.len(), PRIMARIES_MAX, "primaries")?;
+        if open.primaries.is_empty() {
+            return Err(Invalid::new("primaries", "is empty"));
+        }
+        let primaries = open.primaries.into_iter();
+        Ok(Self {
+            partition: super::partition(open.partition)?,
+            ring_digest: open.ring_digest.map(Into::into),
+            primaries: primaries
+                .map(|primary| primary.try_into().map_err(|i: Invalid| i.within("primaries")))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<Primary> for v1::Primary {
+    fn from(primary: Primary) -> Self {
+        Self { address: primary.address, device: primary.device }
+    }
+}
+
+impl TryFrom<v1::Primary> for Primary {
+    type Error = Invalid;
+
+    fn try_from(primary: v1::Primary) -> Result<Self, Invalid> {
+        Ok(Self { address: text(primary.address, "address")?, device: text(primary.device, "device")? })
     }
 }
 
@@ -59,8 +109,9 @@ impl From<ReleaseItem> for v1::ReleaseItem {
     fn from(item: ReleaseItem) -> Self {
         let files = item.files.into_iter();
         Self {
-            object_hash: item.hash.to_string(),
+            offer: Some(item.offer.into()),
             files: files.map(|file| v1::ReleaseFile { name: file.name, inode: file.inode }).collect(),
+            confirmations: item.confirmed_by.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -74,9 +125,56 @@ impl TryFrom<v1::ReleaseItem> for ReleaseItem {
             return Err(Invalid::new("files", "is empty"));
         }
         Ok(Self {
-            hash: item.object_hash.parse()?,
+            offer: required(item.offer, "offer")?.try_into().map_err(|i: Invalid| i.within("offer"))?,
             files: item.files.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            confirmed_by: confirmations(item.confirmations)?,
         })
+    }
+}
+
+fn confirmations(confirmations: Vec<v1::Confirmation>) -> Result<Vec<Confirmed>, Invalid> {
+    at_most(confirmations.len(), PRIMARIES_MAX, "confirmations")?;
+    if confirmations.is_empty() {
+        return Err(Invalid::new("confirmations", "is empty: nobody has answered for the object"));
+    }
+    let confirmed = confirmations
+        .into_iter()
+        .map(|confirmation| confirmation.try_into().map_err(|i: Invalid| i.within("confirmations")))
+        .collect::<Result<Vec<Confirmed>, _>>()?;
+    let places: BTreeSet<_> = confirmed.iter().map(|confirmed| confirmed.primary).collect();
+    if places.len() < confirmed.len() {
+        return Err(Invalid::new("confirmations.primary", "is there twice"));
+    }
+    Ok(confirmed)
+}
+
+impl From<Confirmed> for v1::Confirmation {
+    fn from(confirmed: Confirmed) -> Self {
+        let (outcome, winning) = match confirmed.assurance {
+            Assurance::Applied => (v1::UpdateOutcome::Applied, None),
+            Assurance::Confirmed => (v1::UpdateOutcome::Confirmed, None),
+            Assurance::Superseded(time) => (v1::UpdateOutcome::Superseded, Some(time.into())),
+        };
+        let primary = u32::try_from(confirmed.primary).unwrap_or(u32::MAX);
+        Self { primary, outcome: outcome.into(), winning_timestamp: winning }
+    }
+}
+
+impl TryFrom<v1::Confirmation> for Confirmed {
+    type Error = Invalid;
+
+    fn try_from(confirmation: v1::Confirmation) -> Result<Self, Invalid> {
+        let primary = usize::try_from(confirmation.primary).ok().filter(|&place| place < PRIMARIES_MAX);
+        let primary = primary.ok_or_else(|| Invalid::new("primary", "is beyond the primaries"))?;
+        let assurance = match v1::UpdateOutcome::try_from(confirmation.outcome) {
+            Ok(v1::UpdateOutcome::Applied) => Assurance::Applied,
+            Ok(v1::UpdateOutcome::Confirmed) => Assurance::Confirmed,
+            Ok(v1::UpdateOutcome::Superseded) => {
+                Assurance::Superseded(required_time(confirmation.winning_timestamp, "winning_timestamp")?)
+            }
+            _ => return Err(Invalid::new("outcome", "does not say that the version is safe")),
+        };
+        Ok(Self { primary, assurance })
     }
 }
 

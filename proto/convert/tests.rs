@@ -159,11 +159,24 @@ fn events_survive() {
     }
 }
 
+fn released() -> Offer {
+    Offer { metadata: time(2), ..Offer::of_one_time(hash(), time(1), Some(ObjectKind::Data)) }
+}
+
 #[test]
 fn releases_survive() {
-    assert_eq!(PartitionRef::try_from(wire::<v1::ReleaseRequest>(partition())).unwrap(), partition());
+    let primary = |address: &str| Primary { address: address.into(), device: "sdb1".into() };
+    let open = ReleaseOpen {
+        partition: partition(),
+        ring_digest: Some(vec![7; 32]),
+        primaries: vec![primary("10.0.0.7:6200"), primary("[fd00::7]:6200")],
+    };
+    assert_eq!(ReleaseOpen::try_from(wire::<v1::ReleaseRequest>(open.clone())).unwrap(), open);
     let file = ReleaseFile { name: "1380144470.00000.data".into(), inode: u64::MAX };
-    let items = vec![ReleaseItem { hash: hash(), files: vec![file] }];
+    let assurances = [Assurance::Applied, Assurance::Confirmed, Assurance::Superseded(time(3))];
+    let confirmed = |(primary, assurance)| Confirmed { primary, assurance };
+    let confirmed_by = assurances.into_iter().enumerate().map(confirmed).collect();
+    let items = vec![ReleaseItem { offer: released(), files: vec![file], confirmed_by }];
     assert_eq!(release_items(wire::<v1::ReleaseRequest>(items.clone())).unwrap(), items);
     let outcomes = [
         ReleaseOutcome::Released,
@@ -435,9 +448,37 @@ fn verdicts_of_a_later_version_license_nothing() {
 
 #[test]
 fn releases_are_refused_by_field() {
+    let confirmation = |primary, outcome: v1::UpdateOutcome| v1::Confirmation {
+        primary,
+        outcome: outcome.into(),
+        winning_timestamp: None,
+    };
+    let good = v1::ReleaseItem {
+        offer: Some(released().into()),
+        files: vec![v1::ReleaseFile { name: "x".into(), inode: 1 }],
+        confirmations: vec![confirmation(0, v1::UpdateOutcome::Applied)],
+    };
+    assert!(ReleaseItem::try_from(good.clone()).is_ok());
+    let by = |confirmations: Vec<v1::Confirmation>| {
+        field(ReleaseItem::try_from(v1::ReleaseItem { confirmations, ..good.clone() }))
+    };
+    assert_eq!(by(vec![]), "confirmations");
+    assert_eq!(by(vec![confirmation(1, v1::UpdateOutcome::Confirmed); 2]), "confirmations.primary");
+    assert_eq!(by(vec![confirmation(64, v1::UpdateOutcome::Confirmed)]), "confirmations.primary");
+    for unsafe_answer in [
+        v1::UpdateOutcome::Unspecified,
+        v1::UpdateOutcome::AppliedUnflushed,
+        v1::UpdateOutcome::NotFound,
+        v1::UpdateOutcome::NotPrimary,
+        v1::UpdateOutcome::Failed,
+    ] {
+        assert_eq!(by(vec![confirmation(0, unsafe_answer)]), "confirmations.outcome");
+    }
+    assert_eq!(by(vec![confirmation(0, v1::UpdateOutcome::Superseded)]), "confirmations.winning_timestamp");
+    assert_eq!(field(ReleaseItem::try_from(v1::ReleaseItem { offer: None, ..good.clone() })), "offer");
     let item = |names: &[&str]| {
         let files = names.iter().map(|&name| v1::ReleaseFile { name: name.into(), inode: 1 }).collect();
-        field(ReleaseItem::try_from(v1::ReleaseItem { object_hash: HASH.into(), files }))
+        field(ReleaseItem::try_from(v1::ReleaseItem { files, ..good.clone() }))
     };
     for bad in ["", ".", "..", "../x.data", "a\0", &"x".repeat(256)] {
         assert_eq!(item(&[bad]), "files.name");
@@ -448,6 +489,21 @@ fn releases_are_refused_by_field() {
     let batch = v1::release_request::Message::Batch(v1::ReleaseBatch { items });
     let refusal = release_items(v1::ReleaseRequest { message: Some(batch) }).unwrap_err();
     assert_eq!(refusal.field.as_deref(), Some("batch.items"));
+
+    let opened = |open: v1::ReleaseOpen| field(ReleaseOpen::try_from(open));
+    let primary = v1::Primary { address: "10.0.0.7:6200".into(), device: "sdb1".into() };
+    let good = v1::ReleaseOpen {
+        partition: Some(partition().into()),
+        ring_digest: None,
+        primaries: vec![primary.clone()],
+    };
+    assert!(ReleaseOpen::try_from(good.clone()).is_ok());
+    assert_eq!(opened(v1::ReleaseOpen { primaries: vec![], ..good.clone() }), "primaries");
+    let many = vec![primary.clone(); PRIMARIES_MAX + 1];
+    assert_eq!(opened(v1::ReleaseOpen { primaries: many, ..good.clone() }), "primaries");
+    let broken = v1::Primary { address: "a\nb".into(), ..primary };
+    assert_eq!(opened(v1::ReleaseOpen { primaries: vec![broken], ..good.clone() }), "primaries.address");
+    assert_eq!(opened(v1::ReleaseOpen { ring_digest: Some(vec![0; 65].into()), ..good }), "ring_digest");
 }
 
 #[test]

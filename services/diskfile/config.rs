@@ -52,6 +52,10 @@ pub struct DiskConfig {
     pub keep_cache_slo_manifest: bool,
     /// How long a session waits for its locks.
     pub replication_lock_timeout: Duration,
+    /// How long it is remembered what handoffs have let go of; zero: not at all.
+    pub removal_log_age: Duration,
+    /// Bytes that this may take on a device.
+    pub removal_log_bytes_max: u64,
     /// When a write counts as done.
     pub durability: Durability,
 }
@@ -71,6 +75,8 @@ impl Default for DiskConfig {
             keep_cache_private: false,
             keep_cache_slo_manifest: false,
             replication_lock_timeout: Duration::from_secs(15),
+            removal_log_age: Duration::from_secs(2_592_000),
+            removal_log_bytes_max: 256 << 20,
             durability: Durability::Batch,
         }
     }

@@ -64,6 +64,8 @@ pub struct Device {
     pub(crate) named_temporaries: AtomicBool,
     /// Directories whose names are known to be flushed: their inode and when it was made.
     pub(crate) settled: Mutex<HashMap<PathBuf, (u64, Option<SystemTime>)>>,
+    /// The time of the last batch in the log of removals. Who appends to the log holds it.
+    pub(crate) removal_log: Mutex<Timestamp>,
     /// What a failed flush has left in doubt.
     pub(crate) doubts: Arc<Doubts>,
 }
@@ -111,6 +113,7 @@ impl Device {
             partitions: Queue::default(),
             named_temporaries: AtomicBool::new(false),
             settled: Mutex::default(),
+            removal_log: Mutex::default(),
             doubts,
         }
     }

@@ -11,6 +11,8 @@ pub(crate) const INVALIDATIONS: &str = "hashes.invalid";
 /// Locks a partition's hashes, and with numbers after it a device.
 pub(crate) const LOCK: &str = ".lock";
 pub(crate) const REPLICATION_LOCK: &str = ".lock-replication";
+/// The log of removals. Swift's daemons know the directories of a device by name, and pass over this one.
+pub(crate) const REMOVALS: &str = "removal-log";
 pub(crate) const QUARANTINE: &str = "quarantined";
 
 /// `base`, and for every policy but the first its index.

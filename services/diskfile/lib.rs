@@ -39,6 +39,7 @@ mod publish;
 mod quarantine;
 mod queue;
 mod release;
+mod removal_log;
 #[cfg(any(test, feature = "simulation"))]
 #[allow(clippy::unwrap_used, reason = "a model that is wrong ends the test")]
 pub mod simulation;
@@ -62,4 +63,5 @@ pub use object::{
     Committed, Confirmation, DataFile, Found, LocalObject, Location, MetaFile, MetaView, OpenObject,
     OpenOptions, PartitionListing,
 };
+pub use release::ReleasedBatch;
 pub use writer::Writer;

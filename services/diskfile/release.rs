@@ -7,7 +7,10 @@ use std::{
 };
 
 use rustix::io::Errno;
-use ssync_types::{Invalid, ObjectHash, ReleaseFile, ReleaseOutcome, Suffix, may_unlink};
+use ssync_types::{
+    Invalid, ObjectHash, ReleaseFile, ReleaseItem, ReleaseOpen, ReleaseOutcome, ReleaseResult, Suffix,
+    may_unlink,
+};
 
 use crate::{
     Device, DiskError, Location, PartitionLock,
@@ -17,12 +20,45 @@ use crate::{
     quarantine::random_name,
 };
 
+/// What became of a batch of objects to let go of.
+#[derive(Debug)]
+pub struct ReleasedBatch {
+    /// Of each, in their order.
+    pub results: Vec<ReleaseResult>,
+    /// Why there is no record of those that went, if there should be one. They went all the same: a full disk is drained.
+    pub unrecorded: Option<DiskError>,
+}
+
 impl Device {
+    /// Removes each object of which the directory holds exactly what was confirmed, after it was written down who has it (see
+    /// `removal_log`).
+    pub fn release_batch(
+        &self,
+        lock: &PartitionLock,
+        open: &ReleaseOpen,
+        items: &[ReleaseItem],
+    ) -> Result<ReleasedBatch, DiskError> {
+        self.check_lock(lock)?;
+        self.check_mounted()?;
+        let recorded = self.record_removals(open, items);
+        let released = items.iter().map(|item| {
+            let outcome = self.release(lock, &item.offer.hash, &item.files);
+            let outcome = outcome.unwrap_or_else(|error| ReleaseOutcome::Failed(error.into()));
+            ReleaseResult { hash: item.offer.hash, outcome }
+        });
+        let results: Vec<_> = released.collect();
+        let ended = recorded.and_then(|recorded| match recorded {
+            Some(recorded) => self.record_end(recorded, &results),
+            None => Ok(()),
+        });
+        Ok(ReleasedBatch { results, unrecorded: ended.err() })
+    }
+
     /// Removes exactly `files`, if the object's directory holds exactly these. Nothing else of this program publishes in
     /// between. A Swift daemon on the same device may: what it added before the directories were flushed is seen, and the
     /// object is put back. A POST that it publishes later, having found the body before, is lost, as it is between any two
     /// of Swift's own daemons.
-    pub fn release(
+    pub(crate) fn release(
         &self,
         lock: &PartitionLock,
         hash: &ObjectHash,

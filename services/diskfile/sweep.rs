@@ -13,13 +13,14 @@ use crate::{
 };
 
 impl Device {
-    /// Removes the files in a policy's `tmp`, and those held there, that are older than `reclaim_age`: a crash left them. Says
-    /// how many there were.
+    /// Removes the files in a policy's `tmp`, and those held there, that are older than `reclaim_age`: a crash left them; and
+    /// what is too old in the log of removals. Says how many there were.
     /// One that somebody gave another name lately is young, whatever its contents: an object that is being let go of.
     pub fn sweep_temporaries(&self, policy: PolicyIndex) -> Result<usize, DiskError> {
         self.kind(policy)?;
         self.check_mounted()?;
-        Ok(self.sweep(&layout::temporary(policy))? + self.sweep(&layout::held(policy))?)
+        let temporaries = self.sweep(&layout::temporary(policy))? + self.sweep(&layout::held(policy))?;
+        Ok(temporaries + self.sweep_removals()?)
     }
 
     fn sweep(&self, place: &Path) -> Result<usize, DiskError> {

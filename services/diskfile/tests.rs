@@ -15,7 +15,7 @@ mod pending;
 mod reading;
 mod reclaiming;
 mod releasing;
-
+mod removals;
 mod space;
 mod sweeping;
 mod watch;

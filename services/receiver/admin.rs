@@ -1,12 +1,14 @@
 //! What an operator asks a running receiver: the admin service of the contract.
 
+mod removals;
+
 use std::sync::Arc;
 
 use ssync_api::{
     admin::{
-        self, Device, DrainRequest, DrainResponse, GetLimitsRequest, GetLimitsResponse, GetServerInfoRequest,
-        GetServerInfoResponse, Limit, ListDevicesRequest, ListDevicesResponse, ListSessionsRequest,
-        ListSessionsResponse, Session,
+        self, Device, DrainRequest, DrainResponse, FindRemovalsRequest, FindRemovalsResponse,
+        GetLimitsRequest, GetLimitsResponse, GetServerInfoRequest, GetServerInfoResponse, Limit,
+        ListDevicesRequest, ListDevicesResponse, ListSessionsRequest, ListSessionsResponse, Session,
         admin_service_server::{AdminService, AdminServiceServer},
     },
     v1,
@@ -80,6 +82,14 @@ impl AdminService for AdminGrpc {
             problem: status.space.err().unwrap_or_default(),
         });
         Ok(Response::new(ListDevicesResponse { devices: devices.collect() }))
+    }
+
+    async fn find_removals(
+        &self,
+        request: Request<FindRemovalsRequest>,
+    ) -> Result<Response<FindRemovalsResponse>, Status> {
+        let found = removals::find(&self.receiver, request.into_inner()).await;
+        found.map(Response::new).map_err(|refusal| to_status(&refusal))
     }
 
     async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {

@@ -52,6 +52,8 @@ counters! {
     replicated_bytes,
     /// Objects released.
     objects_released,
+    /// Objects released of which the log of removals does not say so.
+    removals_unrecorded,
     /// Single requests answered.
     requests,
     /// Updates of listings kept for Swift's object updater.

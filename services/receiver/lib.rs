@@ -25,6 +25,7 @@ mod read;
 mod receiver;
 mod registry;
 mod release;
+mod removals;
 mod ring_placement;
 mod session;
 mod slot;
@@ -42,6 +43,7 @@ pub use grpc::{DeviceGrpc, GrpcSettings, ObjectGrpc, ReplicationGrpc, services};
 pub use placement::Placement;
 pub use receiver::Receiver;
 pub use registry::SessionInfo;
+pub use removals::Removals;
 pub use ring_placement::RingPlacement;
 
 #[cfg(test)]

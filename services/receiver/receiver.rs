@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use ssync_diskfile::Devices;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
 use ssync_types::{
-    ByteRange, Deleted, DeviceName, DeviceSurvey, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
-    Offer, PartitionRef, PendingUpdate, Posted, ReadOptions, Rehash, SessionOpen, Suffix, SuffixHashes,
+    ByteRange, Deleted, DeviceName, DeviceSurvey, ObjectDelete, ObjectHash, ObjectInfo, ObjectPath,
+    ObjectPost, ObjectPut, ObjectRef, Offer, PartitionRef, PendingUpdate, Posted, ReadOptions, Rehash,
+    ReleaseOpen, SessionOpen, Suffix, SuffixHashes,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,9 @@ use crate::{
     pool::Lane,
     read,
     registry::SessionInfo,
-    release, session, survey, upload,
+    release,
+    removals::{self, Removals},
+    session, survey, upload,
 };
 
 /// A storage node.
@@ -65,6 +68,17 @@ impl Receiver {
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    /// What this node's devices have let go of an object, as handoffs.
+    pub async fn removals(&self, hash: ObjectHash) -> Removals {
+        removals::find(&self.core, hash).await
+    }
+
+    /// The hash of a name in this cluster.
+    #[must_use]
+    pub fn hash_of(&self, path: &ObjectPath) -> ObjectHash {
+        removals::hash(&self.core, path)
     }
 
     /// How devices are, in the order asked. A device that hangs says so after a few seconds.
@@ -116,8 +130,8 @@ impl Store for Receiver {
         session::open(&self.core, open).await
     }
 
-    async fn release(&self, partition: PartitionRef) -> StoreResult<Release> {
-        release::open(&self.core, partition).await
+    async fn release(&self, open: ReleaseOpen) -> StoreResult<Release> {
+        release::open(&self.core, open).await
     }
 
     async fn suffix_hashes(&self, partition: PartitionRef, rehash: Rehash) -> StoreResult<SuffixHashes> {

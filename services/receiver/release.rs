@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use ssync_diskfile::PartitionLock;
 use ssync_store::{Release, StoreResult};
-use ssync_types::{PartitionRef, Reason, Refusal, ReleaseItem, ReleaseOutcome, ReleaseResult};
+use ssync_types::{
+    Invalid, PartitionRef, Reason, Refusal, ReleaseItem, ReleaseOpen, ReleaseOutcome, ReleaseResult,
+};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
@@ -21,15 +23,16 @@ const ITEMS_MAX: usize = 1000;
 const SILENCE_MAX: Duration = Duration::from_secs(1800);
 
 /// Takes the partition's lock, for as long as the answer is held.
-pub(crate) async fn open(core: &Arc<Core>, partition: PartitionRef) -> StoreResult<Release> {
+pub(crate) async fn open(core: &Arc<Core>, open: ReleaseOpen) -> StoreResult<Release> {
+    let partition = &open.partition;
     refuse_when_draining(core)?;
-    core.check_partition(&partition)?;
-    check_handoff(core, &partition)?;
+    core.check_partition(partition)?;
+    check_handoff(core, partition)?;
     let handle = core.devices.open(&partition.device).await?;
-    let lock = lock_partition(&handle, &partition, LOCK_WAIT, Instant::now() + LOCK_WAIT).await?;
+    let lock = lock_partition(&handle, partition, LOCK_WAIT, Instant::now() + LOCK_WAIT).await?;
     let (items, batches) = mpsc::channel(BATCHES_MAX);
     let (results, outgoing) = mpsc::channel(BATCHES_MAX);
-    let releasing = Releasing { core: Arc::clone(core), handle, partition, lock: Arc::new(lock) };
+    let releasing = Releasing { core: Arc::clone(core), handle, open: Arc::new(open), lock: Arc::new(lock) };
     tokio::spawn(async move { releasing.run(batches, results).await });
     Ok(Release { items, results: outgoing })
 }
@@ -47,7 +50,7 @@ fn check_handoff(core: &Core, at: &PartitionRef) -> Result<(), Refusal> {
 struct Releasing {
     core: Arc<Core>,
     handle: DeviceHandle,
-    partition: PartitionRef,
+    open: Arc<ReleaseOpen>,
     lock: Arc<PartitionLock>,
 }
 
@@ -89,23 +92,44 @@ impl Releasing {
             });
         }
         // The ring may have been replaced since: what is a primary by now keeps everything.
-        check_handoff(&self.core, &self.partition)?;
-        let (lock, core, partition) =
-            (Arc::clone(&self.lock), Arc::clone(&self.core), self.partition.clone());
-        let released = self.handle.run_long(move |device| {
-            let release = |item: ReleaseItem| {
-                let outcome = core
-                    .check_hash(&partition, &item.hash)
-                    .and_then(|()| Ok(device.release(&lock, &item.hash, &item.files)?))
-                    .unwrap_or_else(ReleaseOutcome::Failed);
-                ReleaseResult { hash: item.hash, outcome }
-            };
-            Ok(items.into_iter().map(release).collect::<Vec<_>>())
-        });
-        let released = released.await?;
-        let gone = released.iter().filter(|result| result.outcome == ReleaseOutcome::Released).count();
+        check_handoff(&self.core, &self.open.partition)?;
+        let problems: Vec<_> = items.iter().map(|item| self.problem(item).err()).collect();
+        let sound = items.iter().zip(&problems).filter(|(_, problem)| problem.is_none());
+        let sound: Vec<_> = sound.map(|(item, _)| item.clone()).collect();
+        let (lock, open) = (Arc::clone(&self.lock), Arc::clone(&self.open));
+        let released = self.handle.run_long(move |device| device.release_batch(&lock, &open, &sound)).await?;
+        let gone =
+            released.results.iter().filter(|result| result.outcome == ReleaseOutcome::Released).count();
         self.core.counters.objects_released.add(gone as u64);
-        Ok(released)
+        if let Some(error) = released.unrecorded {
+            self.core.counters.removals_unrecorded.add(gone as u64);
+            tracing::error!(partition = %self.open.partition, objects = gone, %error,
+                "objects were let go of, and the log of removals on the device does not say so");
+        }
+        let mut released = released.results.into_iter();
+        let results = items.into_iter().zip(problems).filter_map(|(item, problem)| match problem {
+            None => released.next(),
+            Some(refusal) => {
+                Some(ReleaseResult { hash: item.offer.hash, outcome: ReleaseOutcome::Failed(refusal) })
+            }
+        });
+        Ok(results.collect())
+    }
+
+    /// What is wrong with an item, whatever the disk says.
+    fn problem(&self, item: &ReleaseItem) -> Result<(), Refusal> {
+        self.core.check_hash(&self.open.partition, &item.offer.hash)?;
+        if item.confirmed_by.is_empty() {
+            return Err(
+                Invalid::new("items.confirmations", "is empty: nobody has answered for the object").into()
+            );
+        }
+        if item.confirmed_by.iter().any(|by| by.primary >= self.open.primaries.len()) {
+            return Err(
+                Invalid::new("items.confirmations.primary", "is none of those named when it began").into()
+            );
+        }
+        Ok(())
     }
 
     /// An orderly end: a partition without objects goes as well.
@@ -114,9 +138,9 @@ impl Releasing {
         let gone =
             self.handle.run(Lane::Replication, move |device| device.remove_empty_partition(lock)).await;
         match gone {
-            Ok(gone) => tracing::debug!(partition = %self.partition, gone, "release ended"),
+            Ok(gone) => tracing::debug!(partition = %self.open.partition, gone, "release ended"),
             Err(refusal) => {
-                tracing::warn!(partition = %self.partition, %refusal, "the partition's directory stays");
+                tracing::warn!(partition = %self.open.partition, %refusal, "the partition's directory stays");
             }
         }
     }

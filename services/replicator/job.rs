@@ -6,7 +6,7 @@ mod primary;
 use std::{sync::Arc, time::Duration};
 
 use ssync_store::Store;
-use ssync_types::{DeviceName, Partition, PartitionRef, PolicyIndex, Sender};
+use ssync_types::{DeviceName, Partition, PartitionRef, PolicyIndex, Primary, ReleaseOpen, Sender};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -216,6 +216,17 @@ impl Job {
             partition: self.partition,
             policy: self.policy,
             fragment: None,
+        }
+    }
+
+    /// Locks this handoff's partition, to let go of what its primaries answer for. Their places are those of the targets.
+    fn release(&self) -> ReleaseOpen {
+        let primary =
+            |target: &Target| Primary { address: target.address(), device: target.device.to_string() };
+        ReleaseOpen {
+            partition: self.at(&self.device),
+            ring_digest: Some(self.places.digest()),
+            primaries: self.targets.iter().take(ReleaseOpen::PRIMARIES_MAX).map(primary).collect(),
         }
     }
 

@@ -78,7 +78,7 @@ mod tests {
         ledger.offered(&[object(1), object(2)]);
         assert!(ledger.answered(one, &[safe(1), safe(2), safe(9)]).is_empty());
         let gone = ledger.answered(two, &[safe(2)]);
-        assert_eq!(gone.iter().map(|item| item.hash).collect::<Vec<_>>(), [object(2).offer.hash]);
+        assert_eq!(gone.iter().map(|item| item.offer.hash).collect::<Vec<_>>(), [object(2).offer.hash]);
         assert_eq!(ledger.waiting(), 1);
         let refused = Verdict { outcome: Outcome::NotPrimary, ..safe(1) };
         assert!(ledger.answered(two, &[refused]).is_empty());

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use ssync_api::{convert, v1};
 use ssync_types::{
     ByteRange, Deleted, DeviceSurvey, Invalid, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
-    Offer, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash, SessionOpen, Suffix,
-    SuffixHashes,
+    Offer, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash, ReleaseOpen, SessionOpen,
+    Suffix, SuffixHashes,
 };
 use tokio::{sync::mpsc, time::timeout};
 use tonic::{Request, Response, Status};
@@ -121,8 +121,8 @@ impl Store for RemoteStore {
         session::updates(&self.inner, open).await
     }
 
-    async fn release(&self, partition: PartitionRef) -> StoreResult<Release> {
-        release::release(&self.inner, partition).await
+    async fn release(&self, open: ReleaseOpen) -> StoreResult<Release> {
+        release::release(&self.inner, open).await
     }
 
     async fn suffix_hashes(&self, partition: PartitionRef, rehash: Rehash) -> StoreResult<SuffixHashes> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use ssync_types::{
     BodyEvent, ByteRange, Deleted, DeviceSurvey, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
     Offer, PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions, Refusal, Rehash, ReleaseItem,
-    ReleaseResult, SessionEvent, SessionOpen, Suffix, SuffixHashes, UpdateMessage, Want,
+    ReleaseOpen, ReleaseResult, SessionEvent, SessionOpen, Suffix, SuffixHashes, UpdateMessage, Want,
 };
 use tokio::sync::mpsc;
 
@@ -87,7 +87,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Locks a handoff partition of this node for its own replicator. Returns when the lock is held, or is not to be
     /// had.
-    async fn release(&self, partition: PartitionRef) -> StoreResult<Release>;
+    async fn release(&self, open: ReleaseOpen) -> StoreResult<Release>;
 
     /// The hashes of a partition's suffixes, those that are stale recalculated. `rehash` says what
     /// else. A partition that does not exist has none, and is not made.

@@ -16,6 +16,7 @@ mod pending_update;
 mod python;
 mod refusal;
 mod release;
+mod removal;
 mod session;
 mod suffix;
 mod survey;
@@ -36,7 +37,11 @@ pub use path::ObjectPath;
 pub use pending_update::{ContainerPath, ListingOp, PendingUpdate};
 pub use python::{config_true, python_integer};
 pub use refusal::{Reason, Refusal};
-pub use release::{ReleaseFile, ReleaseItem, ReleaseOutcome, ReleaseResult, may_unlink};
+pub use release::{
+    Assurance, Confirmed, Primary, ReleaseFile, ReleaseItem, ReleaseOpen, ReleaseOutcome, ReleaseResult,
+    may_unlink,
+};
+pub use removal::{Certainty, Removal};
 pub use session::{Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, SessionProtocol, Summary};
 pub use suffix::{Rehash, Suffix, SuffixHash, SuffixHashes};
 pub use survey::{DeviceSurvey, EntryState, MountPoint, Quarantined, SurveyedEntry, Usage};

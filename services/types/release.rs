@@ -2,15 +2,62 @@
 
 use std::collections::BTreeSet;
 
-use crate::{ObjectHash, Refusal};
+use crate::{ObjectHash, Offer, PartitionRef, Refusal, Timestamp};
+
+/// Locks a handoff's partition, and says on whose word it will be emptied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseOpen {
+    /// The partition, on this node.
+    pub partition: PartitionRef,
+    /// A digest of the ring by which it is a handoff, if there is one.
+    pub ring_digest: Option<Vec<u8>>,
+    /// Who is asked: the partition's primaries by that ring.
+    pub primaries: Vec<Primary>,
+}
+
+impl ReleaseOpen {
+    /// Most primaries of a partition. Rings have three or so.
+    pub const PRIMARIES_MAX: usize = 64;
+}
+
+/// A partition's primary. For records; not trusted for anything.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Primary {
+    /// Its node's replication address.
+    pub address: String,
+    /// Its device.
+    pub device: String,
+}
 
 /// One object that every required primary has answered for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseItem {
-    /// The object.
-    pub hash: ObjectHash,
+    /// The version that was confirmed.
+    pub offer: Offer,
     /// Exactly the files that were confirmed.
     pub files: Vec<ReleaseFile>,
+    /// Who answered for it, and how; each once, and at least one.
+    pub confirmed_by: Vec<Confirmed>,
+}
+
+/// A primary's word for one version of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Confirmed {
+    /// Its place among [`ReleaseOpen::primaries`].
+    pub primary: usize,
+    /// What it has.
+    pub assurance: Assurance,
+}
+
+/// How a version of an object is safe at a primary (rule S2): file, name and directory are on disk there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Assurance {
+    /// It was stored.
+    Applied,
+    /// It was there already.
+    Confirmed,
+    /// Something newer is there, of this time.
+    Superseded(Timestamp),
 }
 
 impl ReleaseItem {

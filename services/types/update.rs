@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Metadata, ObjectHash, ObjectPath, Offer, Refusal, Timestamp};
+use crate::{Assurance, Metadata, ObjectHash, ObjectPath, Offer, Refusal, Timestamp};
 
 /// One step of a sender in a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +135,17 @@ impl Outcome {
     /// let go (rule S2).
     #[must_use]
     pub fn is_safe(&self) -> bool {
-        matches!(self, Self::Applied | Self::Confirmed | Self::Superseded(_))
+        self.assurance().is_some()
+    }
+
+    /// How the version is safe there, if it is.
+    #[must_use]
+    pub fn assurance(&self) -> Option<Assurance> {
+        match self {
+            Self::Applied => Some(Assurance::Applied),
+            Self::Confirmed => Some(Assurance::Confirmed),
+            Self::Superseded(time) => Some(Assurance::Superseded(*time)),
+            Self::AppliedUnflushed | Self::NotFound | Self::NotPrimary | Self::Failed(_) => None,
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! A partition's primaries: each, some of them, and how many must answer.
 
+use ssync_types::ReleaseOpen;
+
 /// Most primaries of a partition: what fits into a [`PeerSet`]. Rings have three or so.
-pub const PRIMARIES_MAX: usize = 64;
+pub const PRIMARIES_MAX: usize = ReleaseOpen::PRIMARIES_MAX;
+const _: () = assert!(PRIMARIES_MAX <= u64::BITS as usize);
 
 /// A primary's place in its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,7 +100,7 @@ impl Quorum {
     }
 
     fn counting(self, peers: PeerSet) -> usize {
-        let all = u64::MAX >> (PRIMARIES_MAX - self.primaries);
+        let all = u64::MAX >> (u64::BITS as usize - self.primaries);
         PeerSet(peers.0 & all).len()
     }
 }

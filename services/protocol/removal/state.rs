@@ -1,6 +1,6 @@
 //! The states of an object that a handoff wants to be rid of.
 
-use ssync_types::{ObjectHash, Offer, Outcome, ReleaseFile, ReleaseItem, ReleaseOutcome};
+use ssync_types::{Confirmed, ObjectHash, Offer, Outcome, ReleaseFile, ReleaseItem, ReleaseOutcome};
 
 use super::quorum::{PeerIndex, PeerSet, Quorum};
 
@@ -21,7 +21,7 @@ impl Unsynced {
     /// It is being offered to the primaries.
     #[must_use]
     pub fn offered(self) -> Offered {
-        Offered { listed: self, confirmed_by: PeerSet::default(), refused_by: PeerSet::default() }
+        Offered { listed: self, confirmed_by: Vec::new(), refused_by: PeerSet::default() }
     }
 }
 
@@ -29,7 +29,8 @@ impl Unsynced {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Offered {
     listed: Unsynced,
-    confirmed_by: PeerSet,
+    /// In the order of the primaries, each once.
+    confirmed_by: Vec<Confirmed>,
     refused_by: PeerSet,
 }
 
@@ -48,20 +49,23 @@ impl Offered {
     /// The primaries that have a copy of this version, or a newer one, and have said nothing else.
     #[must_use]
     pub fn confirmed_by(&self) -> PeerSet {
-        self.confirmed_by
+        peers(&self.confirmed_by)
     }
 
     /// Takes the answer of a primary for `offer`. An answer for another version than the one that was listed counts as
     /// none, and so does every answer of a primary that has once answered otherwise.
     #[must_use]
     pub fn answer(mut self, peer: PeerIndex, offer: &Offer, outcome: &Outcome, quorum: Quorum) -> Step {
-        if outcome.is_safe() && *offer == self.listed.offer && !self.refused_by.has(peer) {
-            self.confirmed_by = self.confirmed_by.with(peer);
-        } else {
-            self.confirmed_by = self.confirmed_by.without(peer);
-            self.refused_by = self.refused_by.with(peer);
+        let primary = peer.place();
+        self.confirmed_by.retain(|confirmed| confirmed.primary != primary);
+        match outcome.assurance() {
+            Some(assurance) if *offer == self.listed.offer && !self.refused_by.has(peer) => {
+                self.confirmed_by.push(Confirmed { primary, assurance });
+                self.confirmed_by.sort_unstable_by_key(|confirmed| confirmed.primary);
+            }
+            _ => self.refused_by = self.refused_by.with(peer),
         }
-        if quorum.reached(self.confirmed_by) {
+        if quorum.reached(self.confirmed_by()) {
             return Step::Releasable(Releasable { listed: self.listed, confirmed_by: self.confirmed_by });
         }
         if !quorum.can_be_reached(self.refused_by) {
@@ -75,7 +79,7 @@ impl Offered {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Releasable {
     listed: Unsynced,
-    confirmed_by: PeerSet,
+    confirmed_by: Vec<Confirmed>,
 }
 
 impl Releasable {
@@ -88,14 +92,20 @@ impl Releasable {
     /// The primaries whose answers made it so.
     #[must_use]
     pub fn confirmed_by(&self) -> PeerSet {
-        self.confirmed_by
+        peers(&self.confirmed_by)
     }
 
-    /// What the receiver is to remove: exactly the files that were listed.
+    /// What the receiver is to remove: exactly the files that were listed; and on whose word.
     #[must_use]
     pub fn into_item(self) -> ReleaseItem {
-        ReleaseItem { hash: self.listed.offer.hash, files: self.listed.files }
+        let Unsynced { offer, files } = self.listed;
+        ReleaseItem { offer, files, confirmed_by: self.confirmed_by }
     }
+}
+
+fn peers(confirmed: &[Confirmed]) -> PeerSet {
+    let places = confirmed.iter().filter_map(|confirmed| PeerIndex::new(confirmed.primary));
+    places.fold(PeerSet::default(), PeerSet::with)
 }
 
 /// What the receiver made of an item.
@@ -160,7 +170,8 @@ mod tests {
                 Step::Waiting(next) => state = next,
                 Step::Releasable(releasable) => {
                     let item = releasable.into_item();
-                    assert_eq!((item.hash, item.files), (listed().offer.hash, listed().files));
+                    assert_eq!((item.offer, item.files), (listed().offer, listed().files));
+                    assert!(item.confirmed_by.len() >= quorum.needed());
                     return true;
                 }
                 Step::Kept => return false,
@@ -210,6 +221,27 @@ mod tests {
         assert!(!releasable(&[(0, &good), (0, &good), (0, &good)], all));
         assert!(!releasable(&[(0, &good), (1, &good)], all));
         assert!(releasable(&[(0, &good), (2, &good), (1, &good)], all));
+    }
+
+    #[test]
+    fn the_item_says_who_answered_last_and_how() {
+        let newer = Outcome::Superseded(Timestamp::from_seconds(101));
+        let quorum = Quorum::of(3, Some(2)).unwrap();
+        let mut state = listed().offered();
+        let history = [(2, Outcome::Applied), (0, Outcome::NotFound), (2, newer.clone())];
+        for (peer, outcome) in history {
+            let step = state.answer(PeerIndex::new(peer).unwrap(), &offer(100), &outcome, quorum);
+            let Step::Waiting(next) = step else { panic!("{step:?}") };
+            state = next;
+        }
+        let step = state.answer(PeerIndex::new(1).unwrap(), &offer(100), &Outcome::Confirmed, quorum);
+        let Step::Releasable(releasable) = step else { panic!("{step:?}") };
+        assert_eq!(releasable.hash(), offer(100).hash);
+        let said: Vec<_> = releasable.into_item().confirmed_by;
+        let expected = [(1, Outcome::Confirmed), (2, newer)];
+        let expected =
+            expected.map(|(primary, outcome)| Confirmed { primary, assurance: outcome.assurance().unwrap() });
+        assert_eq!(said, expected);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use ssync_api::{
 };
 use ssync_store::{CHECK_QUEUE_MAX, Store};
 use ssync_types::{
-    Offer, PartitionRef, Reason, Refusal, Rehash, ReleaseItem, SessionOpen, SessionProtocol, UpdateMessage,
+    Offer, PartitionRef, Reason, Refusal, Rehash, ReleaseItem, ReleaseOpen, SessionOpen, SessionProtocol,
+    UpdateMessage,
 };
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
@@ -72,8 +73,8 @@ impl ReplicationGrpc {
             return Err(not_local(&request, "only this node's own replicator may release its objects"));
         }
         let mut requests = Requests::new(request, &self.settings).ended_by(&self.settings.drain);
-        let partition = PartitionRef::try_from(requests.first("`open`").await?)?;
-        let release = self.store.release(partition).await?;
+        let open = ReleaseOpen::try_from(requests.first("`open`").await?)?;
+        let release = self.store.release(open).await?;
         let fault = requests.pump(None, release.items, items, |_| false);
         let locked = v1::release_response::Message::Locked(v1::ReleaseLocked {});
         let head = Some(v1::ReleaseResponse { message: Some(locked) });

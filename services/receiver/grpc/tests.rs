@@ -147,6 +147,20 @@ fn open() -> SessionOpen {
     }
 }
 
+fn release_open() -> ReleaseOpen {
+    let primary = Primary { address: "10.0.0.7:6200".into(), device: "sdb1".into() };
+    ReleaseOpen { partition: partition(), ring_digest: None, primaries: vec![primary] }
+}
+
+/// An item whose number the fake goes by.
+fn release_item(number: u64) -> ReleaseItem {
+    ReleaseItem {
+        offer: Offer::of_one_time(hash(number), time(1), Some(ObjectKind::Data)),
+        files: vec![ReleaseFile { name: "1.data".into(), inode: number }],
+        confirmed_by: vec![Confirmed { primary: 0, assurance: Assurance::Applied }],
+    }
+}
+
 fn put(id: u64, name: &str, content_length: u64, inline: Option<&'static [u8]>) -> UpdateMessage {
     let inline_body = inline.map(|data| InlineBody { data: data.into(), etag: None });
     let put = PutUpdate {

@@ -2,10 +2,24 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
+use ssync_api::{
+    admin::{
+        FindRemovalsRequest, Removal, RemovalCertainty, admin_service_client::AdminServiceClient,
+        find_removals_request::Object,
+    },
+    status::from_status,
+    v1::UpdateOutcome,
+};
 use ssync_store::Store as _;
-use ssync_types::{ObjectPath, Reason, ReleaseFile, ReleaseItem, ReleaseOutcome};
+use ssync_types::{
+    Assurance, Confirmed, ObjectKind, ObjectPath, Offer, Primary, Reason, ReleaseFile, ReleaseItem,
+    ReleaseOpen, ReleaseOutcome,
+};
 
-use super::support::{Node, at, delete, grpc, partition, post, put};
+use super::support::{Node, at, delete, grpc, post, put, release_open};
+use crate::AdminGrpc;
+
+const CONFIRMED: Confirmed = Confirmed { primary: 0, assurance: Assurance::Confirmed };
 
 fn item(node: &Node, path: &ObjectPath) -> ReleaseItem {
     let hash = node.hash_of(path);
@@ -14,7 +28,8 @@ fn item(node: &Node, path: &ObjectPath) -> ReleaseItem {
         let inode = directory.join(&name).metadata().unwrap().ino();
         ReleaseFile { name, inode }
     });
-    ReleaseItem { hash, files: files.collect() }
+    let offer = Offer::of_one_time(hash, at(1), Some(ObjectKind::Data));
+    ReleaseItem { offer, files: files.collect(), confirmed_by: vec![CONFIRMED] }
 }
 
 async fn filled(paths: &[ObjectPath], node: &Node) {
@@ -36,12 +51,12 @@ async fn lets_go_of_exactly_what_was_confirmed() {
     let mut talk = node.open(grpc(0)).await;
     talk.outcome(post(&paths[1], at(5))).await;
     talk.close().await;
-    let elsewhere = ReleaseItem { hash: node.hash_of(&node.objects(1).next().unwrap()), files: Vec::new() };
+    let elsewhere = item(&node, &node.objects(1).next().unwrap());
 
     node.ring.set(Some(false));
-    let mut release = node.receiver.release(partition(0)).await.unwrap();
-    release.items.send(vec![items[0].clone(), items[1].clone(), elsewhere]).await.unwrap();
-    let results = release.results.recv().await.unwrap().unwrap();
+    let mut held = node.receiver.release(release_open(0)).await.unwrap();
+    held.items.send(vec![items[0].clone(), items[1].clone(), elsewhere]).await.unwrap();
+    let results = held.results.recv().await.unwrap().unwrap();
     assert_eq!(results[0].outcome, ReleaseOutcome::Released);
     assert_eq!(results[1].outcome, ReleaseOutcome::Changed);
     assert!(
@@ -52,14 +67,14 @@ async fn lets_go_of_exactly_what_was_confirmed() {
 
     // While it is held, nobody else replicates into the partition.
     assert_eq!(node.refused(grpc(0)).await.reason, Reason::PartitionLocked);
-    assert_eq!(node.receiver.release(partition(0)).await.unwrap_err().reason, Reason::PartitionLocked);
+    assert_eq!(node.receiver.release(release_open(0)).await.unwrap_err().reason, Reason::PartitionLocked);
 
     // The last of a partition takes the directory with it.
-    release.items.send(vec![item(&node, &paths[1]), items[2].clone()]).await.unwrap();
-    let results = release.results.recv().await.unwrap().unwrap();
+    held.items.send(vec![item(&node, &paths[1]), items[2].clone()]).await.unwrap();
+    let results = held.results.recv().await.unwrap().unwrap();
     assert!(results.iter().all(|result| result.outcome == ReleaseOutcome::Released), "{results:?}");
-    drop(release.items);
-    assert!(release.results.recv().await.is_none());
+    drop(held.items);
+    assert!(held.results.recv().await.is_none());
     assert!(!node.device().join("objects/0").exists());
     assert_eq!(node.receiver.counters().objects_released, 3);
 }
@@ -69,17 +84,17 @@ async fn a_primary_keeps_what_it_has() {
     let node = Node::new();
     let path = node.object(0);
     filled(std::slice::from_ref(&path), &node).await;
-    assert_eq!(node.receiver.release(partition(0)).await.unwrap_err().reason, Reason::NotHandoff);
+    assert_eq!(node.receiver.release(release_open(0)).await.unwrap_err().reason, Reason::NotHandoff);
     node.ring.set(None);
-    assert_eq!(node.receiver.release(partition(0)).await.unwrap_err().reason, Reason::RingMismatch);
+    assert_eq!(node.receiver.release(release_open(0)).await.unwrap_err().reason, Reason::RingMismatch);
     node.ring.set(Some(false));
-    assert_eq!(node.receiver.release(partition(4)).await.unwrap_err().reason, Reason::RingMismatch);
+    assert_eq!(node.receiver.release(release_open(4)).await.unwrap_err().reason, Reason::RingMismatch);
 
     // The ring changes while the release is open.
-    let mut release = node.receiver.release(partition(0)).await.unwrap();
+    let mut held = node.receiver.release(release_open(0)).await.unwrap();
     node.ring.set(Some(true));
-    release.items.send(vec![item(&node, &path)]).await.unwrap();
-    assert_eq!(release.results.recv().await.unwrap().unwrap_err().reason, Reason::NotHandoff);
+    held.items.send(vec![item(&node, &path)]).await.unwrap();
+    assert_eq!(held.results.recv().await.unwrap().unwrap_err().reason, Reason::NotHandoff);
     assert_eq!(node.files(&path).len(), 2);
 }
 
@@ -93,9 +108,88 @@ async fn a_tombstone_that_came_meanwhile_stays() {
     talk.outcome(delete(&path, at(9))).await;
     talk.close().await;
     node.ring.set(Some(false));
-    let mut release = node.receiver.release(partition(0)).await.unwrap();
-    release.items.send(vec![stale]).await.unwrap();
-    let results = release.results.recv().await.unwrap().unwrap();
+    let mut held = node.receiver.release(release_open(0)).await.unwrap();
+    held.items.send(vec![stale]).await.unwrap();
+    let results = held.results.recv().await.unwrap().unwrap();
     assert_eq!(results[0].outcome, ReleaseOutcome::Changed);
     assert_eq!(node.files(&path), [format!("{}.ts", at(9))]);
+}
+
+/// Nothing goes without somebody's word for it.
+#[tokio::test]
+async fn an_item_says_who_has_answered_for_it() {
+    let node = Node::new();
+    let path = node.object(0);
+    filled(std::slice::from_ref(&path), &node).await;
+    node.ring.set(Some(false));
+    let mut held = node.receiver.release(release_open(0)).await.unwrap();
+    let nobody = ReleaseItem { confirmed_by: Vec::new(), ..item(&node, &path) };
+    let stranger = Confirmed { primary: 1, ..CONFIRMED };
+    let strange = ReleaseItem { confirmed_by: vec![CONFIRMED, stranger], ..item(&node, &path) };
+    held.items.send(vec![nobody, strange]).await.unwrap();
+    for result in held.results.recv().await.unwrap().unwrap() {
+        assert!(
+            matches!(&result.outcome, ReleaseOutcome::Failed(refusal) if refusal.reason == Reason::InvalidArgument),
+            "{result:?}"
+        );
+    }
+    assert_eq!(node.files(&path).len(), 2);
+    assert!(node.receiver.removals(node.hash_of(&path)).await.found.is_empty());
+}
+
+#[tokio::test]
+async fn tells_operators_where_an_object_went() {
+    let node = Node::new();
+    let path = node.object(0);
+    let mut admin = AdminServiceClient::new(AdminGrpc::server(node.receiver.clone(), |_| false));
+    for _ in 0..3 {
+        node.ring.set(Some(true));
+        filled(std::slice::from_ref(&path), &node).await;
+        node.ring.set(Some(false));
+        let mut held = node.receiver.release(release_open(0)).await.unwrap();
+        held.items.send(vec![item(&node, &path)]).await.unwrap();
+        let results = held.results.recv().await.unwrap().unwrap();
+        assert_eq!(results[0].outcome, ReleaseOutcome::Released);
+        drop(held.items);
+        assert!(held.results.recv().await.is_none());
+    }
+    let question = FindRemovalsRequest {
+        object: Some(Object::Path(path.to_bytes())),
+        policy_index: Some(0),
+        page_size: 2,
+        page_token: String::new(),
+    };
+    let first = admin.find_removals(question.clone()).await.unwrap().into_inner();
+    let rest = FindRemovalsRequest { page_token: first.next_page_token.clone(), ..question.clone() };
+    let rest = admin.find_removals(rest).await.unwrap().into_inner();
+    assert_eq!((first.removals.len(), rest.removals.len(), rest.next_page_token.as_str()), (2, 1, ""));
+    let found: Vec<_> = first.removals.into_iter().chain(rest.removals).collect();
+    let ticks = |removal: &Removal| removal.removed_at.map(|at| at.ticks);
+    assert!(found.windows(2).all(|pair| ticks(&pair[0]) > ticks(&pair[1])), "newest first");
+    let removal = &found[0];
+    assert_eq!(
+        (removal.device.as_str(), removal.partition, removal.certainty()),
+        ("d1", 0, RemovalCertainty::Removed)
+    );
+    assert_eq!(&removal.path[..], path.as_bytes());
+    assert_eq!(&removal.ring_digest[..], [7; 32]);
+    let by = &removal.confirmations[0];
+    assert_eq!(by.primary.as_ref().unwrap().address, "10.0.0.7:6200");
+    assert_eq!((removal.confirmations.len(), by.outcome()), (1, UpdateOutcome::Confirmed));
+
+    let by_hash = Object::ObjectHash(node.hash_of(&path).to_string());
+    let by_hash = FindRemovalsRequest { object: Some(by_hash), page_size: 0, ..question.clone() };
+    assert_eq!(admin.find_removals(by_hash).await.unwrap().into_inner().removals.len(), 3);
+    let elsewhere = FindRemovalsRequest { policy_index: Some(1), ..question.clone() };
+    assert!(admin.find_removals(elsewhere).await.unwrap().into_inner().removals.is_empty());
+    for bad in [
+        FindRemovalsRequest { object: None, ..question.clone() },
+        FindRemovalsRequest { object: Some(Object::ObjectHash("x".into())), ..question.clone() },
+        FindRemovalsRequest { object: Some(Object::Path("/a".into())), ..question.clone() },
+        FindRemovalsRequest { page_size: 1001, ..question.clone() },
+        FindRemovalsRequest { page_token: "x".into(), ..question },
+    ] {
+        let status = admin.find_removals(bad.clone()).await.unwrap_err();
+        assert_eq!(from_status(&status).reason, Reason::InvalidArgument, "{bad:?}");
+    }
 }

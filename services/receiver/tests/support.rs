@@ -17,8 +17,8 @@ use ssync_diskfile::{Devices, DiskConfig, PolicyKind, Reserve};
 use ssync_store::{Session, Store as _};
 use ssync_types::{
     BodyEnd, BodyEvent, HashPathConfig, InlineBody, Job, Metadata, ObjectPath, ObjectRef, Outcome, Partition,
-    PartitionRef, PolicyIndex, PutUpdate, Refusal, Sender, SessionEvent, SessionOpen, SessionProtocol,
-    Summary, Timestamp, Update, UpdateMessage, UpdateOp, UpdateResult,
+    PartitionRef, PolicyIndex, Primary, PutUpdate, Refusal, ReleaseOpen, Sender, SessionEvent, SessionOpen,
+    SessionProtocol, Summary, Timestamp, Update, UpdateMessage, UpdateOp, UpdateResult,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -191,6 +191,11 @@ fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
             found.push(path);
         }
     }
+}
+
+pub(super) fn release_open(number: u32) -> ReleaseOpen {
+    let primary = Primary { address: "10.0.0.7:6200".into(), device: "sdb1".into() };
+    ReleaseOpen { partition: partition(number), ring_digest: Some(vec![7; 32]), primaries: vec![primary] }
 }
 
 pub(super) fn partition(number: u32) -> PartitionRef {

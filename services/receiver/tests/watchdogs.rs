@@ -7,7 +7,7 @@ use ssync_types::{Offer, Outcome, Reason, SessionEvent, UpdateMessage, UpdateOp}
 use tokio::{sync::mpsc, time};
 
 use super::{
-    support::{Node, at, body, complete, grpc, head, lock, md5, partition, put},
+    support::{Node, at, body, complete, grpc, head, lock, md5, partition, put, release_open},
     upload,
 };
 
@@ -192,7 +192,7 @@ async fn a_draining_node_tells_its_sessions_and_takes_no_more() {
     let ended = talk.close().await;
     assert_eq!((ended.error, ended.summary.unwrap().applied), (None, 1));
     assert_eq!(node.receiver.updates(grpc(0)).await.unwrap_err().reason, Reason::Draining);
-    assert_eq!(node.receiver.release(partition(0)).await.unwrap_err().reason, Reason::Draining);
+    assert_eq!(node.receiver.release(release_open(0)).await.unwrap_err().reason, Reason::Draining);
 }
 
 #[tokio::test]

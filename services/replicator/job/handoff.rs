@@ -52,7 +52,7 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
         job.tally(context).revert_begins();
     }
     // The lock comes before the first offer and is held until after the last removal.
-    let release = match context.local.release(job.at(&job.device)).await {
+    let release = match context.local.release(job.release()).await {
         Ok(release) => release,
         Err(refusal) => return not_locked(job, context, &refusal),
     };

@@ -293,11 +293,10 @@ async fn an_object_that_is_gone_is_skipped_and_not_confirmed() {
     let node = scene.cluster.node(0);
     let path = ObjectPath::of("AUTH_cap", "c", "zero-2").unwrap();
     let hash = node.devices.hash_path().hash(&path);
-    let files = scene.offers.iter().find(|object| object.offer.hash == hash).unwrap().files.clone();
-    let device = node.devices.open(&node.name).unwrap();
-    let lock = device.lock_partition(POLICY, PARTITION, Duration::from_secs(1)).unwrap();
-    device.release(&lock, &hash, &files).unwrap();
-    drop(lock);
+    assert!(scene.offers.iter().any(|object| object.offer.hash == hash));
+    let partition =
+        node.devices.config().devices.join(node.name.as_str()).join(format!("objects/{PARTITION}"));
+    std::fs::remove_dir_all(partition.join(hash.suffix().to_string()).join(hash.to_string())).unwrap();
     let (address, _peer) = scripted(vec![DELTA_ANSWER.to_vec(), answer(&NO_WANTS)]).await;
     let (pushed, verdicts) = scene.push(address, PushMode::UpdateAndConfirm).await;
     let pushed = pushed.unwrap();

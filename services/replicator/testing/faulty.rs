@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
 use ssync_types::{
     ByteRange, Deleted, DeviceSurvey, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    Outcome, Partition, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash, SessionEvent,
-    SessionOpen, Suffix, SuffixHashes, UpdateMessage, UpdateOp,
+    Outcome, Partition, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash, ReleaseOpen,
+    SessionEvent, SessionOpen, Suffix, SuffixHashes, UpdateMessage, UpdateOp,
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -165,8 +165,8 @@ impl Store for Faulty {
         Ok(Session { messages, events })
     }
 
-    async fn release(&self, partition: PartitionRef) -> StoreResult<Release> {
-        self.inner.release(partition).await
+    async fn release(&self, open: ReleaseOpen) -> StoreResult<Release> {
+        self.inner.release(open).await
     }
 
     async fn suffix_hashes(&self, partition: PartitionRef, rehash: Rehash) -> StoreResult<SuffixHashes> {

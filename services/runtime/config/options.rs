@@ -380,6 +380,11 @@ options! {
         /// without this nothing is pushed from such a device, and its objects stay where they are. It is for one pass: a device
         /// that was pushed from is in service again.
         push_returned_devices: bool = "false",
+        /// Seconds for which each device remembers what it has let go of as a handoff: which version of which object, and
+        /// which primaries had answered for it. `ssync object` shows it. 0: nothing is written down.
+        removal_log_age: Duration = "2592000",
+        /// Mebibytes that this may take on a device; beyond them the oldest goes first.
+        removal_log_mb: u32 = "256",
         /// Bytes up to which a body travels in the message that announces it.
         inline_bytes_max: u32 = "65536",
         /// Updates after which a session ends and is opened again; 0 for no limit.

@@ -18,7 +18,7 @@ use ssync_types::{
     Accepted, BodyEnd, BodyEvent, ByteRange, CommitMode, Deleted, DeviceSurvey, Durability, FragmentSet,
     HashPathConfig, Metadata, ObjectDelete, ObjectHash, ObjectInfo, ObjectKind, ObjectPath, ObjectPost,
     ObjectPut, ObjectRef, Offer, Outcome, PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions, Reason,
-    Refusal, Rehash, ReleaseItem, SessionEvent, SessionOpen, Stored, Suffix, SuffixHash, SuffixHashes,
+    Refusal, Rehash, ReleaseOpen, SessionEvent, SessionOpen, Stored, Suffix, SuffixHash, SuffixHashes,
     Summary, Timestamp, UpdateMessage, UpdateOp, UpdateResult,
 };
 use tokio::sync::mpsc;
@@ -380,8 +380,7 @@ impl Store for FakeStore {
         Ok(Session { messages, events })
     }
 
-    async fn release(&self, _: PartitionRef) -> StoreResult<Release> {
-        let _: Option<ReleaseItem> = None;
+    async fn release(&self, _: ReleaseOpen) -> StoreResult<Release> {
         refuse(Reason::NotLocal)
     }
 

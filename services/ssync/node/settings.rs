@@ -42,6 +42,8 @@ pub(super) fn disk(node: &NodeOptions, config: &Config) -> DiskConfig {
         keep_cache_private: config.server.keep_cache_private,
         keep_cache_slo_manifest: config.server.keep_cache_slo_manifest,
         replication_lock_timeout: node.replication_lock_timeout,
+        removal_log_age: config.ssync.removal_log_age,
+        removal_log_bytes_max: u64::from(config.ssync.removal_log_mb) << 20,
         durability: config.ssync.durability.into(),
     }
 }

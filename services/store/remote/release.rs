@@ -6,7 +6,7 @@ use ssync_api::{
     convert::{self, RELEASE_ITEMS_MAX},
     v1::{self, release_response::Message},
 };
-use ssync_types::{Invalid, PartitionRef, ReleaseItem, ReleaseResult};
+use ssync_types::{Invalid, ReleaseItem, ReleaseOpen, ReleaseResult};
 use tokio::sync::mpsc;
 
 use super::{
@@ -18,14 +18,13 @@ use super::{
 };
 use crate::{CHECK_QUEUE_MAX, Release, StoreResult};
 
-pub(super) async fn release(inner: &Arc<Inner>, partition: PartitionRef) -> StoreResult<Release> {
+pub(super) async fn release(inner: &Arc<Inner>, open: ReleaseOpen) -> StoreResult<Release> {
     let settings = &inner.settings;
     let lease = inner.checks.lease();
     let ledger = Arc::new(Ledger::new(settings.progress_timeout));
     let (items, queue) = mpsc::channel(CHECK_QUEUE_MAX);
     let source = Items { queue, batch: Vec::new() };
-    let (stream, interest) =
-        outgoing(partition.into(), source, Arc::clone(&ledger), settings.heartbeat_interval);
+    let (stream, interest) = outgoing(open.into(), source, Arc::clone(&ledger), settings.heartbeat_interval);
 
     let mut client = lease.replication();
     let responses = inner.unary(settings.silence_timeout, client.release(request(stream))).await?;

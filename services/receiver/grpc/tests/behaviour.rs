@@ -43,7 +43,7 @@ async fn idle_streams_say_that_they_are_alive_and_both_ends_hear_it() {
     });
     let (offers, queue) = mpsc::channel(1);
     let mut answers = remote.missing_check(partition(), queue).await.unwrap();
-    let mut release = remote.release(partition()).await.unwrap();
+    let mut release = remote.release(release_open()).await.unwrap();
     let mut session = remote.updates(open()).await.unwrap();
     accepted(&mut session).await;
     let mut heartbeats = 0;
@@ -61,7 +61,7 @@ async fn idle_streams_say_that_they_are_alive_and_both_ends_hear_it() {
     assert_eq!(results(&mut session, 1).await.len(), 1);
     offers.send(vec![offer(1)]).await.unwrap();
     assert_eq!(soon(answers.recv()).await.unwrap().unwrap().answered_offers, 1);
-    let item = ReleaseItem { hash: hash(5), files: vec![ReleaseFile { name: "x".into(), inode: 5 }] };
+    let item = release_item(5);
     release.items.send(vec![item]).await.unwrap();
     assert_eq!(soon(release.results.recv()).await.unwrap().unwrap().len(), 1);
     assert!(node.store.log.lock().unwrap().iter().any(|line| line == "heartbeat"));
@@ -78,7 +78,7 @@ async fn draining_is_passed_on_and_ends_checks_and_releases() {
 
     let (_offers, queue) = mpsc::channel(1);
     let mut answers = remote.missing_check(partition(), queue).await.unwrap();
-    let mut release = remote.release(partition()).await.unwrap();
+    let mut release = remote.release(release_open()).await.unwrap();
     node.drain.cancel();
     assert_eq!(soon(answers.recv()).await.unwrap().unwrap_err().reason, Reason::Draining);
     assert_eq!(soon(release.results.recv()).await.unwrap().unwrap_err().reason, Reason::Draining);
@@ -133,7 +133,7 @@ async fn dropping_the_answers_ends_every_kind_of_stream() {
         .insert(object("o").path, (metadata(), Bytes::from(vec![0; 10_000_000])));
     let (offers, queue) = mpsc::channel(1);
     let answers = remote.missing_check(partition(), queue).await.unwrap();
-    let release = remote.release(partition()).await.unwrap();
+    let release = remote.release(release_open()).await.unwrap();
     let (_, body) = remote.get_object(object("o"), vec![], ReadOptions::default()).await.unwrap();
     assert_eq!((node.store.sessions.load(SeqCst), node.store.releases.load(SeqCst)), (2, 1));
     drop((answers, release.results, body));

@@ -179,7 +179,7 @@ impl Store for Fake {
         Ok(Session { messages, events: received })
     }
 
-    async fn release(&self, _partition: PartitionRef) -> StoreResult<Release> {
+    async fn release(&self, _open: ReleaseOpen) -> StoreResult<Release> {
         self.check()?;
         let mute = self.script().mute;
         let counted = Counted::new(&self.releases);
@@ -198,7 +198,8 @@ impl Store for Fake {
                     Some(1) => ReleaseOutcome::Failed(Refusal::new(Reason::NotHandoff, "not here")),
                     _ => ReleaseOutcome::Released,
                 };
-                let done = batch.iter().map(|item| ReleaseResult { hash: item.hash, outcome: outcome(item) });
+                let done =
+                    batch.iter().map(|item| ReleaseResult { hash: item.offer.hash, outcome: outcome(item) });
                 if !mute && results.send(Ok(done.collect())).await.is_err() {
                     return;
                 }

@@ -191,7 +191,7 @@ async fn questions_of_one_message_are_refused_by_field() {
 async fn only_this_node_releases() {
     let settings = GrpcSettings::new(|_| false, CancellationToken::new());
     let node = Node::start_with(Fake::default(), settings, Server::builder()).await;
-    let refusal = node.remote().release(partition()).await.unwrap_err();
+    let refusal = node.remote().release(release_open()).await.unwrap_err();
     assert_eq!(refusal.reason, Reason::NotLocal);
     assert!(refusal.message.contains("127.0.0.1"), "{}", refusal.message);
     let mut client = node.replication().await;

@@ -98,11 +98,9 @@ async fn a_session_carries_every_kind_of_update_and_verdict() {
 #[tokio::test]
 async fn a_release_by_this_node_is_carried_out() {
     let node = Node::start(Fake::default()).await;
-    let mut release = node.remote().release(partition()).await.unwrap();
+    let mut release = node.remote().release(release_open()).await.unwrap();
     assert_eq!(node.store.releases.load(std::sync::atomic::Ordering::SeqCst), 1);
-    let item =
-        |inode| ReleaseItem { hash: hash(inode), files: vec![ReleaseFile { name: "1.data".into(), inode }] };
-    release.items.send((0..1500).map(item).collect()).await.unwrap();
+    release.items.send((0..1500).map(release_item).collect()).await.unwrap();
     release.items.send(vec![]).await.unwrap();
     drop(release.items);
     let mut results = Vec::new();
@@ -289,7 +287,7 @@ async fn every_refusal_survives_with_all_it_says() {
         let heads = remote.head_object(object("o"), ReadOptions::default()).await.unwrap_err();
         assert_eq!(heads, expected);
         assert_eq!(remote.updates(open()).await.unwrap_err(), expected);
-        assert_eq!(remote.release(partition()).await.unwrap_err(), expected);
+        assert_eq!(remote.release(release_open()).await.unwrap_err(), expected);
         let (_offers, queue) = mpsc::channel(1);
         assert_eq!(remote.missing_check(partition(), queue).await.unwrap_err(), expected);
         assert_eq!(remote.suffix_hashes(partition(), Rehash::default()).await.unwrap_err(), expected);
@@ -324,7 +322,7 @@ async fn a_unix_socket_does_as_well() {
     let server = tokio::spawn(router.serve_with_incoming(UnixListenerStream::new(listener)));
     let remote = RemoteStore::new(StoreAddress::Unix(path.clone()), RemoteSettings::default()).unwrap();
     // Local, so that even a release is granted.
-    drop(soon(remote.release(partition())).await.unwrap());
+    drop(soon(remote.release(release_open())).await.unwrap());
     let mut session = remote.updates(open()).await.unwrap();
     accepted(&mut session).await;
     session.messages.send(put(1, "o", 3, Some(b"abc"))).await.unwrap();

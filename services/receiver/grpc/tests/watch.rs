@@ -71,7 +71,7 @@ async fn a_silent_peer_is_gone() {
     let (_offers, queue) = mpsc::channel(1);
     let mut answers = remote.missing_check(partition(), queue).await.unwrap();
     assert_unreachable(&soon(answers.recv()).await.unwrap().unwrap_err(), &address);
-    let mut release = remote.release(partition()).await.unwrap();
+    let mut release = remote.release(release_open()).await.unwrap();
     assert_unreachable(&soon(release.results.recv()).await.unwrap().unwrap_err(), &address);
     eventually("the peer has heard of it", || node.store.sessions.load(SeqCst) == 0).await;
 }
@@ -115,7 +115,7 @@ async fn who_has_answered_owes_nothing() {
     let remote = node.remote_with(RemoteSettings { progress_timeout: SHORT, ..impatient() });
     let (offers, queue) = mpsc::channel(1);
     let mut answers = remote.missing_check(partition(), queue).await.unwrap();
-    let mut release = remote.release(partition()).await.unwrap();
+    let mut release = remote.release(release_open()).await.unwrap();
     let mut session = remote.updates(open()).await.unwrap();
     accepted(&mut session).await;
 
@@ -133,7 +133,7 @@ async fn who_has_answered_owes_nothing() {
     assert_eq!(results(&mut session, 12).await.len(), 12);
     offers.send(vec![offer(1), offer(2)]).await.unwrap();
     assert_eq!(soon(answers.recv()).await.unwrap().unwrap().answered_offers, 2);
-    let item = ReleaseItem { hash: hash(5), files: vec![ReleaseFile { name: "x".into(), inode: 5 }] };
+    let item = release_item(5);
     release.items.send(vec![item]).await.unwrap();
     assert_eq!(soon(release.results.recv()).await.unwrap().unwrap().len(), 1);
 
@@ -176,7 +176,7 @@ async fn nobody_there_and_nobody_answering_are_unreachable() {
             &address,
         );
         assert_unreachable(&soon(remote.updates(open())).await.unwrap_err(), &address);
-        assert_unreachable(&soon(remote.release(partition())).await.unwrap_err(), &address);
+        assert_unreachable(&soon(remote.release(release_open())).await.unwrap_err(), &address);
         let (_offers, queue) = mpsc::channel(1);
         assert_unreachable(&soon(remote.missing_check(partition(), queue)).await.unwrap_err(), &address);
     }
