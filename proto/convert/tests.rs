@@ -401,8 +401,9 @@ fn messages_out_of_order_are_no_form_errors() {
     let chunk = v1::PutObjectRequest::from(BodyEvent::Chunk("x".into()));
     assert_eq!(ObjectPut::try_from(chunk).unwrap_err().reason, Reason::ProtocolOrder);
     let items = v1::ReleaseRequest::from(Vec::new());
-    assert_eq!(PartitionRef::try_from(items).unwrap_err().reason, Reason::ProtocolOrder);
-    let open = v1::ReleaseRequest::from(partition());
+    assert_eq!(ReleaseOpen::try_from(items).unwrap_err().reason, Reason::ProtocolOrder);
+    let open =
+        v1::ReleaseRequest { message: Some(v1::release_request::Message::Open(v1::ReleaseOpen::default())) };
     assert_eq!(release_items(open).unwrap_err().reason, Reason::ProtocolOrder);
     let empty = UpdateMessage::try_from(v1::UpdatesRequest { message: None }).unwrap_err();
     assert_eq!((empty.reason, empty.field.as_deref()), (Reason::InvalidArgument, Some("message")));
