@@ -12,8 +12,7 @@ use ssync_api::{
 };
 use ssync_store::Store as _;
 use ssync_types::{
-    Assurance, Confirmed, ObjectKind, ObjectPath, Offer, Primary, Reason, ReleaseFile, ReleaseItem,
-    ReleaseOpen, ReleaseOutcome,
+    Assurance, Confirmed, ObjectKind, ObjectPath, Offer, Reason, ReleaseFile, ReleaseItem, ReleaseOutcome,
 };
 
 use super::support::{Node, at, delete, grpc, post, put, release_open};
