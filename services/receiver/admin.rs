@@ -11,6 +11,7 @@ use ssync_api::{
         ListDevicesRequest, ListDevicesResponse, ListSessionsRequest, ListSessionsResponse, Session,
         admin_service_server::{AdminService, AdminServiceServer},
     },
+    status::to_status,
     v1,
 };
 use ssync_types::SessionProtocol;
