@@ -4,5 +4,6 @@ mod commands;
 mod dependencies;
 mod deployment;
 mod documents;
+mod history;
 mod sources;
 mod tree;
