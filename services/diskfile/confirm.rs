@@ -109,7 +109,7 @@ fn choose_fragment(
 }
 
 /// What is here against what was offered. Safe means: nothing that the sender has is newer than what is here.
-fn compare(own: &Offer, offered: &Offer) -> Confirmation {
+pub(crate) fn compare(own: &Offer, offered: &Offer) -> Confirmation {
     let newest = own.data.max(own.metadata).max(own.content_type);
     if own.kind == Some(ObjectKind::Tombstone) {
         return match own.data.cmp(&offered.data) {

@@ -14,6 +14,7 @@ mod locking;
 mod pending;
 mod reading;
 mod reclaiming;
+mod reference;
 mod releasing;
 mod removals;
 mod space;

@@ -17,6 +17,8 @@ const STATES_MAX: usize = 60_000_000;
 #[derive(Debug)]
 pub(super) struct Searched {
     pub(super) states: usize,
+    /// Of these, in how many a handoff has removed something.
+    pub(super) removed: usize,
     pub(super) found: Option<Counterexample>,
 }
 
@@ -41,14 +43,15 @@ pub(super) fn search(model: &Model) -> Searched {
     let mut seen = HashSet::<u64, BuildHasherDefault<Mixer>>::default();
     let mut origins = vec![Origin { from: 0, step: 0 }];
     let (mut level, mut after) = (vec![(0_u32, begin)], Vec::new());
-    let mut next = Vec::new();
+    let (mut next, mut removed) = (Vec::new(), 0);
     seen.insert(fingerprint(&begin));
     while !level.is_empty() {
         for (number, state) in level.drain(..) {
             if let Some(violation) = model.violation(&state) {
                 let found = Counterexample { violation, trace: retrace(model, &origins, number, violation) };
-                return Searched { states: origins.len(), found: Some(found) };
+                return Searched { states: origins.len(), removed, found: Some(found) };
             }
+            removed += usize::from(state.removed.iter().any(|nodes| *nodes != 0));
             model.successors(&state, &mut next);
             for (step, (_, reached)) in next.drain(..).enumerate() {
                 if seen.insert(fingerprint(&reached)) {
@@ -60,7 +63,7 @@ pub(super) fn search(model: &Model) -> Searched {
         }
         std::mem::swap(&mut level, &mut after);
     }
-    Searched { states: origins.len(), found: None }
+    Searched { states: origins.len(), removed, found: None }
 }
 
 fn fingerprint(state: &State) -> u64 {
