@@ -49,6 +49,6 @@ pub use http::{Answer, Connection, dechunk, exchange};
 pub use node::{DEVICE, Node, Server, Serving, Shape};
 pub use replicate::{Pass, Replicator};
 pub use snapshot::Snapshot;
-pub use tap::{Conversation, Tap};
+pub use tap::{Conversation, Held, Tap};
 pub use tools::{Helper, helper, repository, run_to_end, ssync_binary, venv_program};
 pub use tree::{Tree, Written};

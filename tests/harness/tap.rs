@@ -1,13 +1,20 @@
-//! A relay in front of a node that keeps what passes, so that a test can tell what really went over the wire.
+//! A relay in front of a node that keeps what passes, so that a test can tell what really went over the wire, and that can
+//! hold the node's answers back.
 
 use std::{
+    fmt,
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+
+/// Longest that a test waits for an answer to hold.
+const HOLD_WAIT_MAX: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(5);
 
 /// One connection's bytes, both ways.
 #[derive(Debug, Clone, Default)]
@@ -30,27 +37,83 @@ impl Conversation {
 #[derive(Debug)]
 pub struct Tap {
     seen: Arc<Mutex<Vec<Conversation>>>,
+    gate: Arc<Mutex<Gate>>,
 }
 
-fn locked(seen: &Mutex<Vec<Conversation>>) -> MutexGuard<'_, Vec<Conversation>> {
+/// Which answers do not pass.
+#[derive(Default)]
+struct Gate {
+    holds: Option<Box<dyn Fn() -> bool + Send>>,
+    has_held: bool,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("holds", &self.holds.is_some())
+            .field("has_held", &self.has_held)
+            .finish()
+    }
+}
+
+impl Gate {
+    /// Whether the answer that is here now has to wait.
+    fn is_shut(&mut self) -> bool {
+        let shut = self.holds.as_ref().is_some_and(|holds| holds());
+        self.has_held |= shut;
+        shut
+    }
+}
+
+/// Answers of a node that wait. They pass when this is dropped.
+#[derive(Debug)]
+pub struct Held<'a>(&'a Mutex<Gate>);
+
+impl Held<'_> {
+    /// Returns when there is one.
+    pub fn wait(&self) -> Result<()> {
+        let started = Instant::now();
+        while !locked(self.0).has_held {
+            ensure!(started.elapsed() < HOLD_WAIT_MAX, "no answer came to be held");
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        *locked(self.0) = Gate::default();
+    }
+}
+
+fn locked<T>(seen: &Mutex<T>) -> MutexGuard<'_, T> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Tap {
     pub(crate) fn between(listen: SocketAddr, node: SocketAddr) -> Result<Self> {
         let seen = Arc::new(Mutex::new(Vec::new()));
+        let gate = Arc::default();
         let listener = TcpListener::bind(listen)?;
-        let record = Arc::clone(&seen);
+        let (record, shared) = (Arc::clone(&seen), Arc::clone(&gate));
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 // A node that is down refuses; so does this, by closing.
                 if let Ok(server) = TcpStream::connect(node) {
-                    let record = Arc::clone(&record);
-                    thread::spawn(move || relay(&client, &server, &record));
+                    let (record, gate) = (Arc::clone(&record), Arc::clone(&shared));
+                    thread::spawn(move || relay(&client, &server, &record, &gate));
                 }
             }
         });
-        Ok(Self { seen })
+        Ok(Self { seen, gate })
+    }
+
+    /// Answers that come while `holds` says so wait, until what this returns is dropped.
+    #[must_use]
+    pub fn hold_answers(&self, holds: impl Fn() -> bool + Send + 'static) -> Held<'_> {
+        *locked(&self.gate) = Gate { holds: Some(Box::new(holds)), has_held: false };
+        Held(&self.gate)
     }
 
     /// What passed since the last call, connections that sent nothing left out.
@@ -66,7 +129,7 @@ impl Tap {
     }
 }
 
-fn relay(client: &TcpStream, server: &TcpStream, record: &Arc<Mutex<Vec<Conversation>>>) {
+fn relay(client: &TcpStream, server: &TcpStream, record: &Mutex<Vec<Conversation>>, gate: &Mutex<Gate>) {
     let place = {
         let mut seen = locked(record);
         seen.push(Conversation::default());
@@ -79,7 +142,12 @@ fn relay(client: &TcpStream, server: &TcpStream, record: &Arc<Mutex<Vec<Conversa
         scope.spawn(|| {
             pump(client, server, |bytes| locked(record)[place].sent.extend_from_slice(bytes));
         });
-        pump(server, client, |bytes| locked(record)[place].answered.extend_from_slice(bytes));
+        pump(server, client, |bytes| {
+            locked(record)[place].answered.extend_from_slice(bytes);
+            while locked(gate).is_shut() {
+                thread::sleep(POLL);
+            }
+        });
     });
 }
 
