@@ -152,8 +152,12 @@ impl Gates {
         let (mut state, key) = (self.state(), key(target));
         let now = Instant::now();
         state.make_room();
-        state.both(&key).into_iter().for_each(Gate::arrived);
-        let access = state.access(&key, Stage::Hashes, now);
+        let kept = state.both(&key).map(|gate| gate.arrived(now));
+        let access = match kept {
+            // A job that was begun has its places, else one that visits two devices of a node would wait for itself.
+            [true, true] => state.blocked(&key, Stage::Hashes, now),
+            _ => state.access(&key, Stage::Hashes, now),
+        };
         let tries = admitted(access, target).inspect_err(|_| state.forget_idle(&key))?;
         // One that may only want hashes finds out all the same, if it gets so far.
         let tries = tries || state.blocked(&key, Stage::Session, now) == Access::Try;

@@ -125,9 +125,9 @@ impl Gate {
         self.expected.push_back(now + EXPECTED_FOR);
     }
 
-    /// One of them is there.
-    pub(super) fn arrived(&mut self) {
-        self.expected.pop_front();
+    /// One of them is there. Says whether a place was kept for it.
+    pub(super) fn arrived(&mut self, now: Instant) -> bool {
+        self.expected.pop_front().is_some_and(|until| until > now)
     }
 
     /// The same for one that is in already.

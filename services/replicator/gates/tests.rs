@@ -125,6 +125,20 @@ async fn a_peer_has_so_many_visits_and_no_more() {
     assert!(peers.find(&target(1, "d2")).await.is_ok());
 }
 
+/// A ring may give two copies of a partition to one node.
+#[tokio::test(start_paused = true)]
+async fn a_job_visits_two_devices_of_a_node_at_once() {
+    let (peers, _, gates) = gated(None, Limits { node_max: 1, device_max: 1 });
+    let both = [target(1, "d0"), target(1, "d1")];
+    both.iter().for_each(|target| assert_eq!(gates.blocks(target, Stage::Session), None));
+    both.iter().for_each(|target| gates.expect(target));
+    let first = peers.find(&both[0]).await.unwrap();
+    let second = peers.find(&both[1]).await.unwrap();
+    assert_eq!(peers.find(&target(1, "d2")).await.err().unwrap().reason, Reason::ReceiverBusy);
+    drop((first, second));
+    peers.find(&target(1, "d2")).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_idle_is_not_kept() {
     let (peers, _, gates) = gated(None, MANY);

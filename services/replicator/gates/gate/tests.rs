@@ -144,7 +144,7 @@ async fn a_place_is_kept_for_a_job_that_was_begun_but_not_for_ever() {
     let (mut gate, mut random) = (Gate::default(), Shuffle::seeded(1));
     gate.expect(Instant::now());
     assert_eq!(gate.access(Stage::Hashes, 1, Instant::now()), Access::Wait(None));
-    gate.arrived();
+    assert!(gate.arrived(Instant::now()));
     assert_eq!(gate.access(Stage::Hashes, 1, Instant::now()), Access::Open);
     gate.failed(Stage::Hashes, &refusal(Reason::Unreachable), Instant::now(), &mut random);
     tokio::time::advance(Duration::from_secs(1)).await;
