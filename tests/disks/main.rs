@@ -1,6 +1,5 @@
 //! Real disks, real processes: Swift's and ours on the same partitions, and disks that hang or go away.
 
-mod chance;
 mod hanging;
 mod ledger;
 mod mounted;

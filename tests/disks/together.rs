@@ -16,10 +16,9 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
-use ssync_tests::{Cluster, DEVICE, Helper, Node, Replicator, Server, Shape, exchange, helper};
+use ssync_tests::{Chance, Cluster, DEVICE, Helper, Node, Replicator, Server, Shape, exchange, helper};
 
 use crate::{
-    chance::Chance,
     ledger::{Kind, Ledger},
     writers::{Object, Statuses, ask, now, write},
 };

@@ -9,12 +9,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
-use ssync_tests::{Node, exchange, helper};
+use ssync_tests::{Chance, Node, exchange, helper};
 
-use crate::{
-    chance::Chance,
-    ledger::{Kind, Ledger},
-};
+use crate::ledger::{Kind, Ledger};
 
 /// Longest body of most objects; one in [`LARGE_EVERY`] is so many times as long.
 const BODY_BYTES: usize = 4096;

@@ -44,12 +44,11 @@ use self::configuration::{Pipeline, Place};
 use crate::{
     cluster::{self, Cluster},
     daemon::{Daemon, Listening},
+    network::SERVICES,
     node::{Node, Server, Serving, swift_arguments},
     tools::{helper, venv_program},
 };
 
-/// The address of all that is no object node.
-const SERVICES: u8 = 210;
 const PROXY_PORT: u16 = 8080;
 const MEMCACHED_PORT: u16 = 11211;
 const CONTAINER_PORT: u16 = 6201;
@@ -88,6 +87,29 @@ impl CloudBuilder {
         self
     }
 
+    /// Partitions of each policy as a power of two; 3 unless said otherwise.
+    #[must_use]
+    pub fn part_power(mut self, part_power: u8) -> Self {
+        self.cluster = self.cluster.part_power(part_power);
+        self
+    }
+
+    /// Each object node has a network namespace of its own, and all else has one together: the thread that starts the cloud is
+    /// there from then on. The proxy does not wait long for nodes that may be cut off. Each node has its own copy of the rings.
+    #[must_use]
+    pub fn in_namespaces(mut self) -> Self {
+        self.cluster = self.cluster.in_namespaces().own_rings();
+        self.pipeline.patient = false;
+        self
+    }
+
+    /// A setting in one object node's configuration.
+    #[must_use]
+    pub fn setting_of(mut self, node: u8, section: &str, key: &str, value: &str) -> Self {
+        self.cluster = self.cluster.setting_of(node, section, key, value);
+        self
+    }
+
     /// A setting in every object node's configuration.
     #[must_use]
     pub fn setting(mut self, section: &str, key: &str, value: &str) -> Self {
@@ -103,6 +125,9 @@ impl CloudBuilder {
     /// The same with the server that `choose` names for each node.
     pub fn start_each(self, choose: impl Fn(u8) -> Server) -> Result<Cloud> {
         let cluster = self.cluster.build()?;
+        if let Some(switch) = cluster.network().switch() {
+            switch.enter(SERVICES)?;
+        }
         let host = cluster.network().host(SERVICES);
         let place = Place {
             folder: cluster.folder(),
@@ -195,7 +220,7 @@ impl Cloud {
             .setting("app:object-server", "container_update_timeout", "20")
             .setting("app:object-server", "conn_timeout", "5")
             .setting("app:object-server", "node_timeout", "20");
-        CloudBuilder { cluster, pipeline: Pipeline { encryption: false } }
+        CloudBuilder { cluster, pipeline: Pipeline { encryption: false, patient: true } }
     }
 
     /// Node `number`: its disk, and stock daemons that run once.
@@ -245,6 +270,20 @@ impl Cloud {
     pub fn start_node(&mut self, number: u8, server: Server) -> Result<()> {
         self.nodes.remove(&number);
         let serving = self.cluster.node(number).serve(server)?;
+        self.nodes.insert(number, serving);
+        Ok(())
+    }
+
+    /// Ends what serves node `number` with SIGTERM.
+    pub fn end_node(&mut self, number: u8) -> Result<()> {
+        let Some(mut serving) = self.nodes.remove(&number) else { return Ok(()) };
+        serving.daemons.iter_mut().try_for_each(|daemon| daemon.stop().map(drop))
+    }
+
+    /// Serves node `number` again, and replicates.
+    pub fn start_whole_node(&mut self, number: u8, server: Server) -> Result<()> {
+        self.nodes.remove(&number);
+        let serving = self.cluster.node(number).serve_and_replicate(server)?;
         self.nodes.insert(number, serving);
         Ok(())
     }

@@ -13,6 +13,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
+    namespace::Switch,
     network::Network,
     node::{DEVICE, Node},
     tap::Tap,
@@ -64,7 +65,18 @@ pub struct Builder {
     within: Option<PathBuf>,
     replicas: Option<[u8; 2]>,
     default_policy: usize,
-    settings: Vec<(String, String, String)>,
+    settings: Vec<Setting>,
+    namespaces: bool,
+    own_rings: bool,
+}
+
+/// A line of a configuration file: of every node's, or of one's.
+#[derive(Debug)]
+struct Setting {
+    node: Option<u8>,
+    section: String,
+    key: String,
+    value: String,
 }
 
 impl Builder {
@@ -120,8 +132,33 @@ impl Builder {
 
     /// A setting in every node's configuration.
     #[must_use]
-    pub fn setting(mut self, section: &str, key: &str, value: &str) -> Self {
-        self.settings.push((section.to_owned(), key.to_owned(), value.to_owned()));
+    pub fn setting(self, section: &str, key: &str, value: &str) -> Self {
+        self.set(None, section, key, value)
+    }
+
+    /// A setting in one node's configuration.
+    #[must_use]
+    pub fn setting_of(self, node: u8, section: &str, key: &str, value: &str) -> Self {
+        self.set(Some(node), section, key, value)
+    }
+
+    fn set(mut self, node: Option<u8>, section: &str, key: &str, value: &str) -> Self {
+        let (section, key, value) = (section.to_owned(), key.to_owned(), value.to_owned());
+        self.settings.push(Setting { node, section, key, value });
+        self
+    }
+
+    /// Every node has a network namespace of its own.
+    #[must_use]
+    pub fn in_namespaces(mut self) -> Self {
+        self.namespaces = true;
+        self
+    }
+
+    /// Every node has its own copy of swift.conf and the rings, as machines have.
+    #[must_use]
+    pub fn own_rings(mut self) -> Self {
+        self.own_rings = true;
         self
     }
 
@@ -132,7 +169,7 @@ impl Builder {
             Some(disk) => TempDir::new_in(disk)?,
             None => TempDir::new()?,
         };
-        let network = Network::claim()?;
+        let network = if self.namespaces { Network::apart(self.nodes)? } else { Network::claim()? };
         let etc = folder.path().join("etc");
         fs::create_dir_all(&etc)?;
         fs::write(etc.join("swift.conf"), swift_conf(self.default_policy))?;
@@ -191,8 +228,9 @@ impl Builder {
             settings.push((key.to_owned(), value.to_string()));
         };
         let etc = folder.join("etc");
+        let swift_dir = if self.own_rings { own_copy(&etc, number)? } else { etc.clone() };
         set("DEFAULT", "devices", &devices.display());
-        set("DEFAULT", "swift_dir", &etc.display());
+        set("DEFAULT", "swift_dir", &swift_dir.display());
         set("DEFAULT", "mount_check", &"false");
         set("DEFAULT", "disable_fallocate", &"true");
         set("DEFAULT", "bind_ip", &address.ip());
@@ -217,14 +255,41 @@ impl Builder {
         for (daemon, port) in [("admin_bind", 1), ("sidecar_admin_bind", 2), ("replicator_admin_bind", 3)] {
             set("ssync", daemon, &SocketAddr::from((address.ip(), ADMIN_PORT + port)));
         }
-        for (section, key, value) in &self.settings {
-            set(section, key, value);
+        for setting in self.settings.iter().filter(|setting| setting.node.is_none_or(|node| node == number)) {
+            set(&setting.section, &setting.key, &setting.value);
         }
         let conf = etc.join("object-server").join(format!("{number}.conf"));
         write_conf(&conf, &sections)?;
         let tap = if self.tapped { Some(Tap::between(ring_address, address)?) } else { None };
-        Ok(Node { number, address, ring_address, conf, swift_dir: etc, devices, recon, logs, socket, tap })
+        let namespace = network.namespace(number)?;
+        Ok(Node {
+            number,
+            address,
+            ring_address,
+            namespace,
+            conf,
+            swift_dir,
+            devices,
+            recon,
+            logs,
+            socket,
+            tap,
+        })
     }
+}
+
+/// What a node needs of `etc`, in a folder of its own.
+fn own_copy(etc: &Path, number: u8) -> Result<PathBuf> {
+    let own = etc.join("nodes").join(number.to_string());
+    fs::create_dir_all(&own)?;
+    for entry in fs::read_dir(etc)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == "swift.conf" || name.to_string_lossy().ends_with(".ring.gz") {
+            fs::copy(entry.path(), own.join(name))?;
+        }
+    }
+    Ok(own)
 }
 
 pub(crate) fn write_conf(path: &Path, sections: &BTreeMap<&str, Vec<(String, String)>>) -> Result<()> {
@@ -274,6 +339,8 @@ impl Cluster {
             replicas: None,
             default_policy: 0,
             settings: Vec::new(),
+            namespaces: false,
+            own_rings: false,
         }
     }
 
@@ -301,7 +368,18 @@ impl Cluster {
         devices.map(|ids| ids.iter().map(|id| id + 1).collect()).unwrap_or_default()
     }
 
-    /// Its loopback network.
+    /// What its nodes are plugged into, when each has a network namespace of its own.
+    ///
+    /// # Panics
+    ///
+    /// When the cluster was not built in namespaces.
+    #[must_use]
+    #[allow(clippy::expect_used)]
+    pub fn switch(&self) -> &Switch {
+        self.network.switch().expect("build the cluster in_namespaces()")
+    }
+
+    /// Its network.
     pub(crate) fn network(&self) -> &Network {
         &self.network
     }

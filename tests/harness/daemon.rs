@@ -26,6 +26,8 @@ const TAIL_LINES_MAX: usize = 60;
 pub(crate) enum Listening {
     Tcp(SocketAddr),
     Unix(PathBuf),
+    /// It is there when it has been started.
+    Nowhere,
 }
 
 /// A running process, killed with all that it started when this is dropped.
@@ -71,6 +73,7 @@ impl Daemon {
             let reached = match &self.listening {
                 Listening::Tcp(address) => TcpStream::connect(address).is_ok(),
                 Listening::Unix(path) => UnixStream::connect(path).is_ok(),
+                Listening::Nowhere => true,
             };
             if reached {
                 return Ok(());

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Each [`Cluster`] has a loopback network of its own (`127.x.y.0/24`), so tests run beside each other and every node can
-//! use port 6200. Rings come from Swift's `RingBuilder`, objects are written and read back by Swift's own `DiskFile`
+//! use port 6200; or each of its nodes has a network namespace of its own, and can be cut off ([`Switch`]). Rings come from Swift's `RingBuilder`, objects are written and read back by Swift's own `DiskFile`
 //! (`harness/python/`), so what is compared is never this project's view of itself. Daemons are killed when their guard
 //! is dropped, or when the test dies; the end of each one's log is printed then, which nextest shows for a failed test.
 //!
@@ -30,24 +30,30 @@
 
 #![forbid(unsafe_code)]
 
+mod chance;
 mod cloud;
 mod cluster;
 mod daemon;
 mod http;
+mod namespace;
 mod network;
 mod node;
 mod replicate;
+mod rsync;
 mod snapshot;
 mod tap;
 mod tools;
 mod tree;
 
+pub use chance::Chance;
 pub use cloud::{Client, Cloud, CloudBuilder};
 pub use cluster::{Builder, Cluster};
 pub use daemon::{Daemon, as_own_group};
 pub use http::{Answer, Connection, dechunk, exchange};
+pub use namespace::{Cut, Switch};
 pub use node::{DEVICE, Node, Server, Serving, Shape};
 pub use replicate::{Pass, Replicator};
+pub use rsync::RSYNC_MODULE;
 pub use snapshot::Snapshot;
 pub use tap::{Conversation, Held, Tap};
 pub use tools::{Helper, helper, repository, run_to_end, ssync_binary, venv_program};

@@ -31,6 +31,7 @@ pub struct Node {
     pub(crate) number: u8,
     pub(crate) address: SocketAddr,
     pub(crate) ring_address: SocketAddr,
+    pub(crate) namespace: Option<PathBuf>,
     pub(crate) conf: PathBuf,
     pub(crate) swift_dir: PathBuf,
     pub(crate) devices: PathBuf,
@@ -168,6 +169,7 @@ impl Node {
             number: self.number,
             address,
             ring_address: self.ring_address,
+            namespace: self.namespace.clone(),
             conf,
             swift_dir: self.swift_dir.clone(),
             devices: self.devices.clone(),
@@ -253,6 +255,31 @@ impl Node {
         Ok(Serving { daemons })
     }
 
+    /// Starts the daemons and the node's replicator, and returns when the node answers.
+    pub fn serve_and_replicate(&self, server: Server) -> Result<Serving> {
+        let mut serving = match server {
+            Server::Ssync(Shape::OneProcess) => {
+                Serving { daemons: vec![self.ssync("node", &[], Listening::Tcp(self.address))?] }
+            }
+            _ => self.launch(server)?,
+        };
+        if server != Server::Ssync(Shape::OneProcess) {
+            serving.daemons.push(self.replicator(server)?);
+        }
+        serving.wait()?;
+        Ok(serving)
+    }
+
+    /// The replicator that goes with a server, as a daemon of its own.
+    pub fn replicator(&self, server: Server) -> Result<Daemon> {
+        if server != Server::Stock {
+            return self.ssync("replicator", &[], Listening::Nowhere);
+        }
+        let name = "swift-object-replicator";
+        let arguments = swift_arguments(&self.swift_dir, name, &self.conf);
+        self.start(name, &venv_program("python")?, &arguments, Listening::Nowhere)
+    }
+
     fn stock_server(&self) -> Result<Daemon> {
         let arguments = swift_arguments(&self.swift_dir, "swift-object-server", &self.conf);
         self.start("swift-object-server", &venv_program("python")?, &arguments, Listening::Tcp(self.address))
@@ -324,8 +351,17 @@ impl Node {
     ) -> Result<Daemon> {
         let file = name.replace([' ', '(', ')'], "-");
         let log = self.logs.join(format!("{}-{file}.log", self.number));
-        Daemon::start(&format!("node {}: {name}", self.number), program, arguments, log, listening)
+        let (program, arguments) = self.at_home(program, arguments);
+        Daemon::start(&format!("node {}: {name}", self.number), &program, &arguments, log, listening)
             .with_context(|| format!("node {}", self.number))
+    }
+
+    /// How to start a program so that it runs in the node's network.
+    pub(crate) fn at_home(&self, program: &Path, arguments: &[String]) -> (PathBuf, Vec<String>) {
+        let Some(namespace) = &self.namespace else { return (program.to_path_buf(), arguments.to_vec()) };
+        let inside =
+            [format!("--net={}", namespace.display()), "--".to_owned(), program.display().to_string()];
+        (PathBuf::from("nsenter"), inside.into_iter().chain(arguments.iter().cloned()).collect())
     }
 }
 

@@ -1,9 +1,9 @@
 //! A primary is away, handoffs take its place, and what they have returns when it is back.
 
 use anyhow::Result;
-use ssync_tests::{Cloud, Shape};
+use ssync_tests::{Cloud, Daemon, RSYNC_MODULE, Shape};
 
-use crate::{rsync, scene::Scene};
+use crate::scene::Scene;
 
 /// How stock nodes send, and who is away.
 #[derive(Clone, Copy)]
@@ -19,10 +19,13 @@ fn come_home(story: Story<'_>) -> Result<()> {
     let builder = Cloud::of(4).setting("object-replicator", "sync_method", method).setting(
         "object-replicator",
         "rsync_module",
-        rsync::MODULE,
+        RSYNC_MODULE,
     );
     let mut scene = Scene::begin_in(builder, story.ours, story.shape)?;
-    let _daemons = if story.by_rsync { rsync::serve(&scene)? } else { Vec::new() };
+    // One for each node, ours too.
+    let serving = |number| scene.cloud.node(number).serve_rsync();
+    let _daemons: Vec<Daemon> =
+        if story.by_rsync { scene.nodes().map(serving).collect::<Result<_>>()? } else { Vec::new() };
     scene.assert_comes_home(story.away)
 }
 

@@ -8,6 +8,5 @@ mod copies;
 mod fragments;
 mod handoffs;
 mod listings;
-mod rsync;
 mod scene;
 mod upkeep;

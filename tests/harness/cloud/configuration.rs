@@ -77,16 +77,27 @@ encryption_root_secret = changeme/changeme/changeme/changeme/change/=
 use = egg:swift#encryption
 ";
 
-/// Longer than any pause of a busy machine, so that only what a server answers decides.
 const PROXY_APP: &str = "
 [app:proxy-server]
 use = egg:swift#proxy
 allow_account_management = true
 account_autocreate = true
+";
+
+/// Longer than any pause of a busy machine, so that only what a server answers decides.
+const PATIENT: &str = "\
 conn_timeout = 10
 node_timeout = 60
 post_quorum_timeout = 30
 error_suppression_limit = 1000000
+";
+
+/// Where nodes are cut off, others must take their place soon.
+const IMPATIENT: &str = "\
+conn_timeout = 1
+node_timeout = 3
+error_suppression_limit = 10
+error_suppression_interval = 3
 ";
 
 const REALMS: &str = "
@@ -127,11 +138,17 @@ fake_syslog = True
 #[derive(Debug)]
 pub(super) struct Pipeline {
     pub(super) encryption: bool,
+    /// It waits long for an answer, and asks a node again that has failed.
+    pub(super) patient: bool,
 }
 
 impl Pipeline {
     fn encrypting(&self) -> &'static str {
         if self.encryption { "keymaster encryption " } else { "" }
+    }
+
+    fn timeouts(&self) -> &'static str {
+        if self.patient { PATIENT } else { IMPATIENT }
     }
 
     fn of_the_proxy(&self) -> String {
@@ -171,10 +188,10 @@ impl Place {
     pub(super) fn write_all(&self, pipeline: &Pipeline) -> Result<()> {
         let write = |name: &str, text: String| fs::write(self.etc().join(name), text);
         let filters = self.filled(FILTERS);
+        let app = format!("{PROXY_APP}{}", pipeline.timeouts());
         let proxy = self.listening(self.proxy);
-        write("proxy-server.conf", format!("{proxy}{}{PROXY_APP}{filters}", main(&pipeline.of_the_proxy())))?;
-        let client =
-            format!("{}{}{PROXY_APP}{filters}", self.default(), main(&pipeline.of_an_internal_client()));
+        write("proxy-server.conf", format!("{proxy}{}{app}{filters}", main(&pipeline.of_the_proxy())))?;
+        let client = format!("{}{}{app}{filters}", self.default(), main(&pipeline.of_an_internal_client()));
         let recon = self.recon("expirer")?;
         let expirer = format!("\n[object-expirer]\ninterval = 300\nrecon_cache_path = {}\n", recon.display());
         write("object-expirer.conf", format!("{client}{expirer}"))?;

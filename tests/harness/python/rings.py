@@ -1,6 +1,7 @@
 """Makes rings with Swift's RingBuilder.
 
-In: {"dir", "rings": [{"policy" (or "name": account or container), "part_power", "replicas", "format", "devices": [{"ip", "port", "device", "weight"}]}]}
+In: {"dir", "rings": [{"policy" (or "name": account or container), "part_power", "replicas", "format",
+"devices": [{"ip", "port", "device", "weight"}], "grow": the builder's methods for a larger part_power, in order}]}
 Out: {policy: {partition: [index of the device of each replica, ...]}}
 """
 import os
@@ -26,11 +27,15 @@ for spec in args["rings"]:
             "meta": "",
         })
     builder.rebalance(seed=7)
+    for step in spec.get("grow", []):
+        getattr(builder, step)()
     name = spec.get("name") or ("object-%d" % spec["policy"]).removesuffix("-0")
     ring = builder.get_ring()
+    # What swift-ring-builder goes on from.
+    builder.save(os.path.join(args["dir"], name + ".builder"))
     ring.save(os.path.join(args["dir"], name + ".ring.gz"), format_version=spec.get("format", 1))
     assignments[str(spec.get("policy", name))] = {
         str(part): [ring._replica2part2dev_id[replica][part] for replica in range(spec["replicas"])]
-        for part in range(2 ** spec["part_power"])
+        for part in range(2 ** builder.part_power)
     }
 answer(assignments)

@@ -1,0 +1,143 @@
+//! What lies on the disks, by the names of the files alone: quick to look at, as often as one likes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use ssync_tests::Cluster;
+
+use crate::rings::Primaries;
+
+/// The devices that a node has, whether its ring names them or not.
+pub(crate) const DEVICES: [&str; 2] = ["sdb1", "sdb2"];
+/// So many copies elsewhere make a device's content safe.
+const ELSEWHERE: usize = 2;
+
+/// A device of a node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Device {
+    pub(crate) node: u8,
+    pub(crate) name: String,
+}
+
+impl Device {
+    pub(crate) fn of(address: &str, name: &str) -> Result<Self> {
+        let node = address.rsplit('.').next().and_then(|last| last.parse().ok());
+        Ok(Self { node: node.with_context(|| format!("{address} is no node's"))?, name: name.to_owned() })
+    }
+
+    pub(crate) fn all(cluster: &Cluster) -> Vec<Self> {
+        let of = |node| DEVICES.map(|name| Self { node, name: name.to_owned() });
+        (1..=cluster.size()).flat_map(of).collect()
+    }
+
+    pub(crate) fn path(&self, cluster: &Cluster) -> PathBuf {
+        cluster.node(self.node).devices().join(&self.name)
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.node, self.name)
+    }
+}
+
+/// A hash directory, by its partition and its name.
+type Place = (u32, String);
+
+/// The files of every object on every device.
+#[derive(Debug)]
+pub(crate) struct Disks(BTreeMap<Device, BTreeMap<Place, BTreeSet<String>>>);
+
+impl Disks {
+    pub(crate) fn look(cluster: &Cluster) -> Result<Self> {
+        let mut found = BTreeMap::new();
+        for device in Device::all(cluster) {
+            let held = held(&device.path(cluster).join("objects"))?;
+            found.insert(device, held);
+        }
+        Ok(Self(found))
+    }
+
+    /// What is not where the ring wants it, or not the same on each of its primaries.
+    pub(crate) fn astray(&self, primaries: &Primaries) -> Vec<String> {
+        let mut astray = Vec::new();
+        let places: BTreeSet<&Place> = self.0.values().flat_map(BTreeMap::keys).collect();
+        for place in places {
+            let wanted = primaries.get(&place.0);
+            let held: BTreeMap<&Device, &BTreeSet<String>> =
+                self.0.iter().filter_map(|(device, held)| Some((device, held.get(place)?))).collect();
+            let at_home = wanted.is_some_and(|wanted| held.keys().copied().eq(wanted));
+            let alike = held.values().collect::<BTreeSet<_>>().len() == 1;
+            if !at_home || !alike {
+                let names = wanted.into_iter().flatten().map(Device::to_string).collect::<Vec<_>>();
+                astray.push(format!("{}/{} is wanted on {names:?} and is {held:?}", place.0, place.1));
+            }
+        }
+        astray
+    }
+
+    pub(crate) fn is_empty(&self, device: &Device) -> bool {
+        self.0.get(device).is_none_or(BTreeMap::is_empty)
+    }
+
+    /// What of a device is not on enough others.
+    pub(crate) fn only_on(&self, device: &Device) -> Vec<Place> {
+        let safe = |place: &Place, files: &BTreeSet<String>| {
+            let others = self.0.iter().filter(|(other, _)| *other != device);
+            let covering =
+                others.filter(|(_, held)| held.get(place).is_some_and(|other| covers(other, files)));
+            covering.count() >= ELSEWHERE
+        };
+        let ours = self.0.get(device).into_iter().flatten();
+        ours.filter(|(place, files)| !safe(place, files)).map(|(place, _)| place.clone()).collect()
+    }
+}
+
+/// The newest of the files that hold an object's data or its tombstone, and of those with metadata alone. Timestamps of one
+/// width are ordered as text.
+fn newest(files: &BTreeSet<String>) -> [&str; 2] {
+    let last = |meta: bool| files.iter().rev().find(|name| name.ends_with(".meta") == meta);
+    [false, true].map(|meta| last(meta).map_or("", String::as_str))
+}
+
+/// Whether nothing is lost when `files` go and `other` stays.
+fn covers(other: &BTreeSet<String>, files: &BTreeSet<String>) -> bool {
+    let ([other_base, other_meta], [base, meta]) = (newest(other), newest(files));
+    other_base >= base && (other_meta >= meta || other_base > meta)
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    match fs::read_dir(folder) {
+        // They come and go while this looks.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error).with_context(|| folder.display().to_string()),
+        Ok(entries) => Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()),
+    }
+}
+
+fn held(objects: &Path) -> Result<BTreeMap<Place, BTreeSet<String>>> {
+    let mut held = BTreeMap::new();
+    for part in names(objects)? {
+        let Ok(number) = part.parse::<u32>() else { continue };
+        for suffix in names(&objects.join(&part))? {
+            for hash in names(&objects.join(&part).join(&suffix))? {
+                let files = names(&objects.join(&part).join(&suffix).join(&hash))?;
+                let counts =
+                    |name: &String| [".data", ".meta", ".ts"].iter().any(|kind| name.ends_with(kind));
+                // rsync's temporary names begin with a dot.
+                let files: BTreeSet<String> =
+                    files.into_iter().filter(|name| counts(name) && !name.starts_with('.')).collect();
+                if !files.is_empty() {
+                    held.insert((number, hash), files);
+                }
+            }
+        }
+    }
+    Ok(held)
+}
