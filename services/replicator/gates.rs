@@ -16,7 +16,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{peer::Target, shuffle::Shuffle};
+use crate::{peer::Target, shuffle::Shuffle, source::Pulse};
 
 pub(crate) use gate::Stage;
 use gate::{Access, Gate};
@@ -279,6 +279,12 @@ impl Visit {
         Ok(())
     }
 
+    /// It sends from now on; until the answer is dropped.
+    fn sends(self: &Arc<Self>, pulse: &Pulse) -> Sending {
+        self.gates.state().both(&self.key).into_iter().for_each(|gate| gate.sends(pulse));
+        Sending { visit: Arc::clone(self), pulse: pulse.clone() }
+    }
+
     /// What the peer did at `stage`.
     fn found(&self, stage: Stage, refusal: Option<&Refusal>) {
         let now = Instant::now();
@@ -321,6 +327,21 @@ impl Visit {
 
     fn set_tries(&self, tries: bool) {
         *self.tries.lock().unwrap_or_else(PoisonError::into_inner) = tries;
+    }
+}
+
+/// A visit in which something is sent.
+#[derive(Debug)]
+struct Sending {
+    visit: Arc<Visit>,
+    pulse: Pulse,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.pulse.set_long(false);
+        let mut state = self.visit.gates.state();
+        state.both(&self.visit.key).into_iter().for_each(|gate| gate.has_sent(&self.pulse));
     }
 }
 

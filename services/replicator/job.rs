@@ -16,6 +16,7 @@ use crate::{
     claims::Claims,
     config::ReplicatorConfig,
     gates::{Blocked, Gates, Stage},
+    parked::Parked,
     peer::{Errand, Peers, Target},
     places::Places,
     progress::Meter,
@@ -42,6 +43,7 @@ pub(crate) struct Context {
     pub(crate) local: Arc<dyn Store>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) gates: Arc<Gates>,
+    pub(crate) parked: Parked,
     pub(crate) handoff_delete: Option<usize>,
     /// Where the jobs count.
     pub(crate) meter: Meter,
@@ -241,6 +243,7 @@ impl Job {
             },
             ring_digest: Some(self.places.digest()),
             source: self.source(),
+            parked: context.parked.at(&self.at(&self.device), &target.to_string()),
         }
     }
 }

@@ -11,6 +11,7 @@ mod blocking;
 mod claims;
 mod collect;
 mod config;
+mod course;
 mod gates;
 mod grpc;
 mod job;
@@ -19,6 +20,7 @@ mod lifetime;
 mod listing;
 mod metrics;
 mod order;
+mod parked;
 mod pass;
 #[cfg(test)]
 mod passes;
@@ -44,6 +46,7 @@ pub use config::{Overrides, ReplicatorConfig};
 pub use gates::LeftAlone;
 pub use grpc::GrpcPeer;
 pub use order::{PushOrder, PushUnderWay};
+pub use parked::{ParkedHere, ParkedObject};
 pub use peer::{
     Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts,
 };

@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 use crate::{
     blocking::blocking,
     collect::Collected,
+    course::{self, Course, Record},
     gates::Limits,
     job::{Context, Job, JobEnd},
     places::Rings,
@@ -24,8 +25,8 @@ use crate::{
     stats::Abort,
 };
 
-/// A wait without a reason of its own.
-const LONG: Duration = Duration::from_secs(3600);
+/// How soon it is seen that a job has nothing but large bodies left.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 /// A job that has not got on for so many times `http_timeout` hangs: longer than any wait for a peer. While the daemon
 /// drains, one time is enough.
 const STUCK_FACTOR: u32 = 15;
@@ -47,17 +48,24 @@ pub(crate) struct Pass<'a> {
     running: HashMap<Id, Running>,
     /// The devices that the pass does without.
     left_out: BTreeSet<DeviceName>,
+    /// How far it is, if that is to be remembered.
+    course: Option<Course>,
     /// When to look at the rings again.
     next_look: Instant,
 }
 
 impl<'a> Pass<'a> {
-    pub(crate) fn new(context: Arc<Context>, rings: &'a Arc<dyn Rings>) -> Self {
+    pub(crate) fn new(context: Arc<Context>, rings: &'a Arc<dyn Rings>, course: Option<Course>) -> Self {
         let next_look = Instant::now() + context.config.ring_check_interval;
-        Self { rings, context, running: HashMap::new(), left_out: BTreeSet::new(), next_look }
+        Self { rings, context, running: HashMap::new(), left_out: BTreeSet::new(), course, next_look }
     }
 
-    /// Does the jobs; answers with why it ended early, if it did.
+    /// How far it has got.
+    pub(crate) fn into_record(self) -> Option<Record> {
+        self.course.map(|course| course.record().clone())
+    }
+
+    /// Does the jobs in their order; answers with why it ended early, if it did.
     pub(crate) async fn run(&mut self, collected: Collected) -> Option<Abort> {
         let Collected { handoffs, primaries } = collected;
         if !self.context.config.handoffs_first {
@@ -79,7 +87,6 @@ impl<'a> Pass<'a> {
     async fn run_jobs(&mut self, mut jobs: Vec<Job>) -> Option<Abort> {
         let concurrency = self.context.config.concurrency.max(1);
         jobs.retain(|job| !self.left_out.contains(&job.device));
-        jobs.sort_by_cached_key(|job| job.order_key(self.context.seed));
         jobs.iter_mut().for_each(|job| job.shuffle_targets(self.context.seed));
         self.context.gates.limit(Limits::of(concurrency, jobs.iter().flat_map(|job| &job.targets)));
         let mut schedule = Schedule::new(jobs, concurrency);
@@ -90,8 +97,9 @@ impl<'a> Pass<'a> {
                 aborted = self.reason_to_stop().await;
             }
             let mut wait = None;
-            while aborted.is_none() && self.running.len() < concurrency {
-                match schedule.next(Instant::now(), |job| job.blocked(&self.context.gates)) {
+            while aborted.is_none() && self.running.len() < concurrency + self.long(None).min(concurrency) {
+                let long = |device: &DeviceName| self.long(Some(device));
+                match schedule.next(Instant::now(), long, |job| job.blocked(&self.context.gates)) {
                     Next::Job(job) => self.start(job, &mut tasks),
                     Next::Wait(time) => {
                         wait = time;
@@ -111,11 +119,17 @@ impl<'a> Pass<'a> {
             tokio::select! {
                 biased;
                 Some(ended) = tasks.join_next_with_id() => self.ended(ended, &mut schedule),
-                () = sleep(wait.unwrap_or(LONG).min(look)) => self.leave_out_stuck(&mut schedule),
+                () = sleep(wait.unwrap_or(LOOK_MAX).min(look).min(LOOK_MAX)) => self.leave_out_stuck(&mut schedule),
                 () = context.gates.changed(), if aborted.is_none() => {}
                 () = context.drain.cancelled(), if aborted.is_none() => {}
             }
         }
+    }
+
+    /// Jobs under way that have nothing but large bodies left, of one device or of all.
+    fn long(&self, device: Option<&DeviceName>) -> usize {
+        let of_it = |job: &&Running| device.is_none_or(|device| job.at.device == *device);
+        self.running.values().filter(of_it).filter(|job| job.pulse.is_long()).count()
     }
 
     fn start(&mut self, mut job: Job, tasks: &mut JoinSet<(Job, JobEnd, Duration)>) {
@@ -153,6 +167,13 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// A daemon that is killed goes on from here.
+    async fn save_course(&self) {
+        if let (Some(course), Some(folder)) = (&self.course, &self.context.config.recon_cache_path) {
+            course::save_in(folder.clone(), course.record().clone()).await;
+        }
+    }
+
     async fn reason_to_stop(&mut self) -> Option<Abort> {
         if self.context.drain.is_cancelled() {
             return Some(Abort::Draining);
@@ -161,6 +182,7 @@ impl<'a> Pass<'a> {
             return None;
         }
         self.next_look = Instant::now() + self.context.config.ring_check_interval;
+        self.save_course().await;
         let rings = Arc::clone(self.rings);
         let changed = blocking(move || rings.changed()).await.unwrap_or(false);
         changed.then(|| {
@@ -180,6 +202,10 @@ impl<'a> Pass<'a> {
                 tracing::debug!(partition = %job.partition, device = %job.device, ?took, "a partition is done with");
                 schedule.ended(&job.device);
                 meter.job_done();
+                // While it drains, a job may have ended before its time.
+                if let Some(course) = self.course.as_mut().filter(|_| !self.context.drain.is_cancelled()) {
+                    course.done(&job);
+                }
             }
             Err(error) => {
                 tracing::error!(%error, "the job of {at} broke off: a fault of this program; it is not in sync");

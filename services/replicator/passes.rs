@@ -2,6 +2,8 @@
 
 mod handoffs;
 mod hanging;
+mod interrupted;
+mod parked;
 mod peers;
 mod primaries;
 mod single;

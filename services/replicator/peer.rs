@@ -9,7 +9,7 @@ use ssync_protocol::removal::PeerIndex;
 use ssync_types::{DeviceName, Offer, Outcome, PartitionRef, Refusal, Sender, SuffixHashes, Want};
 use tokio::sync::mpsc;
 
-use crate::source::Source;
+use crate::{parked::ParkedHere, source::Source};
 
 /// Most batches of offers under way to one session.
 pub(crate) const OFFER_QUEUE_MAX: usize = 2;
@@ -60,6 +60,8 @@ pub struct Errand {
     pub ring_digest: Option<Vec<u8>>,
     /// Where the objects are read.
     pub source: Source,
+    /// Which of them have failed before.
+    pub parked: ParkedHere,
 }
 
 /// How far a push goes.
@@ -124,8 +126,10 @@ pub struct Pushed {
     pub bytes: u64,
     /// Objects that it could not store or answer for.
     pub failed: u64,
-    /// Objects that were wanted but not there any more, or not readable (rule S4: not in sync).
+    /// Objects that were wanted but not there any more, not readable, or parked (rule S4: not in sync).
     pub skipped: u64,
+    /// Of these, objects that were not tried, because they have failed before.
+    pub parked: u64,
 }
 
 impl Pushed {
@@ -137,6 +141,7 @@ impl Pushed {
         self.bytes += other.bytes;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.parked += other.parked;
     }
 
     /// Whether everything that was wanted has arrived.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Once,
+        Arc, Mutex, MutexGuard, Once, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -19,10 +19,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     blocking::blocking,
     claims::Claims,
-    collect::{Upkeep, collect},
+    collect::{Collected, Upkeep, collect},
     config::{Overrides, ReplicatorConfig},
+    course::{self, Course, Record},
     gates::{GatedPeers, Gates},
     job::Context,
+    parked::{Parked, ParkedObject},
     pass::Pass,
     peer::Peers,
     places::{PolicyPlaces, Rings},
@@ -33,6 +35,15 @@ use crate::{
     stats::{Abort, PassStats},
     ways::Nodes,
 };
+
+/// Whether a pass goes on where the one before it was interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Going {
+    /// The daemon's do.
+    On,
+    /// One that somebody asked for is whole.
+    Once,
+}
 
 /// Pushes what its peers lack, and lets go of what does not belong here.
 pub struct Replicator {
@@ -49,6 +60,9 @@ pub struct Replicator {
     pub(crate) meter: Meter,
     pub(crate) claims: Claims,
     warned: Once,
+    parked: Parked,
+    /// How far the last pass of the daemon was when it was interrupted.
+    interrupted: Mutex<Option<Record>>,
 }
 
 impl std::fmt::Debug for Replicator {
@@ -95,6 +109,8 @@ impl Replicator {
             meter,
             claims: Claims::default(),
             warned: Once::new(),
+            parked: Parked::default(),
+            interrupted: Mutex::default(),
         }
     }
 
@@ -118,7 +134,7 @@ impl Replicator {
     /// One pass (`--once`), limited by `overrides`. Ends early, at the next boundary of an object, when `drain` is cancelled.
     pub async fn run_once(&self, overrides: &Overrides, drain: CancellationToken) -> PassStats {
         tracing::info!("Running object replicator in script mode.");
-        let stats = self.pass(overrides, drain).await;
+        let stats = self.pass(overrides, drain, Going::Once).await;
         tracing::info!(
             "Object replication complete (once). ({:.02} minutes)",
             stats.elapsed.as_secs_f64() / 60.0
@@ -130,9 +146,10 @@ impl Replicator {
     /// Passes until `drain` is cancelled.
     pub async fn run_forever(&self, drain: CancellationToken) {
         tracing::info!("Starting object replicator in daemon mode.");
+        self.recall().await;
         while !drain.is_cancelled() {
             tracing::info!("Starting object replication pass.");
-            let stats = self.pass(&Overrides::default(), drain.clone()).await;
+            let stats = self.pass(&Overrides::default(), drain.clone(), Going::On).await;
             let minutes = stats.elapsed.as_secs_f64() / 60.0;
             tracing::info!("Object replication complete. ({minutes:.02} minutes)");
             tracing::debug!("Replication sleeping for {:?}.", self.config.interval);
@@ -140,12 +157,17 @@ impl Replicator {
         }
     }
 
-    async fn pass(&self, overrides: &Overrides, drain: CancellationToken) -> PassStats {
+    pub(crate) async fn pass(
+        &self,
+        overrides: &Overrides,
+        drain: CancellationToken,
+        going: Going,
+    ) -> PassStats {
         let begin = Instant::now();
         self.meter.begin();
         let aborted = tokio::select! {
             biased;
-            aborted = self.work(overrides, drain) => aborted,
+            aborted = self.work(overrides, drain, going) => aborted,
             () = self.report(begin) => None,
         };
         let elapsed = begin.elapsed();
@@ -171,17 +193,80 @@ impl Replicator {
         }
     }
 
-    async fn work(&self, overrides: &Overrides, drain: CancellationToken) -> Option<Abort> {
+    async fn work(&self, overrides: &Overrides, drain: CancellationToken, going: Going) -> Option<Abort> {
         let policies = self.policies().await;
         let handoff_delete = self.handoff_delete(&policies);
         self.warn(handoff_delete);
         let upkeep = Upkeep::Tidy;
-        let collected = collect(&self.config, policies, &self.devices, overrides, &self.meter, upkeep).await;
+        let mut collected =
+            collect(&self.config, policies, &self.devices, overrides, &self.meter, upkeep).await;
         // Who asks by hand wants to know now; passes leave peers in peace.
         let peers = Arc::new(GatedPeers::new(Arc::clone(&self.peers), Arc::clone(&self.gates)));
-        let context = Context { peers, ..self.context(self.meter.clone(), handoff_delete, drain) };
-        let context = Arc::new(context);
-        Pass::new(context, &self.rings).run(collected).await
+        let mut context = Context { peers, ..self.context(self.meter.clone(), handoff_delete, drain) };
+        let course = self.course(&mut collected, &mut context, going);
+        let mut pass = Pass::new(Arc::new(context), &self.rings, course);
+        let aborted = pass.run(collected).await;
+        if let Some(record) = pass.into_record() {
+            self.remember(record, aborted).await;
+        }
+        aborted
+    }
+
+    /// Puts the jobs into their order. A pass of the daemon goes on where the last one was interrupted.
+    fn course(&self, collected: &mut Collected, context: &mut Context, going: Going) -> Option<Course> {
+        let Collected { handoffs, primaries } = collected;
+        if !self.config.handoffs_first {
+            // In one order, as Swift: neither kind waits for the other.
+            primaries.append(handoffs);
+        }
+        let course = match going {
+            Going::On => {
+                let before = self.interrupted().take();
+                Some(Course::over(primaries, before, context.seed, SystemTime::now()))
+            }
+            Going::Once => None,
+        };
+        context.seed = course.as_ref().map_or(context.seed, Course::seed);
+        if course.is_none() {
+            primaries.sort_by_cached_key(|job| job.order_key(context.seed));
+        }
+        // With handoffs_first, each handoff that is still here is in the way of what comes after it.
+        handoffs.sort_by_cached_key(|job| job.order_key(context.seed));
+        let left = (handoffs.len() + primaries.len()) as u64;
+        context.meter.count(|stats| stats.partitions = left);
+        course
+    }
+
+    async fn remember(&self, record: Record, aborted: Option<Abort>) {
+        let folder = self.config.recon_cache_path.clone();
+        match (aborted, folder) {
+            (None, Some(folder)) => drop(blocking(move || course::forget(&folder)).await),
+            (Some(_), Some(folder)) => course::save_in(folder, record.clone()).await,
+            (_, None) => {}
+        }
+        *self.interrupted() = aborted.is_some().then_some(record);
+    }
+
+    /// Looks for what a daemon before this one has left.
+    pub(crate) async fn recall(&self) {
+        let Some(folder) = self.config.recon_cache_path.clone() else { return };
+        let load = move || course::load(&folder, SystemTime::now());
+        let record = blocking(load).await.ok().flatten();
+        if record.is_some() {
+            tracing::info!("Going on with the replication pass that was interrupted.");
+        }
+        *self.interrupted() = record;
+    }
+
+    // Nothing panics while it holds this.
+    fn interrupted(&self) -> MutexGuard<'_, Option<Record>> {
+        self.interrupted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Objects that are left alone for a while, because they have failed again and again.
+    #[must_use]
+    pub fn parked(&self) -> Vec<ParkedObject> {
+        self.parked.list()
     }
 
     /// The rings as they are now.
@@ -209,6 +294,7 @@ impl Replicator {
             local: Arc::clone(&self.local),
             peers: Arc::clone(&self.peers),
             gates: Arc::clone(&self.gates),
+            parked: self.parked.clone(),
             meter,
             handoff_delete,
             drain,

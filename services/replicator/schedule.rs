@@ -118,7 +118,14 @@ impl<J: Scheduled> Schedule<J> {
 
     /// The next job that nothing `blocks`; counts as running until [`ended`](Self::ended) or
     /// [`put_back`](Self::put_back).
-    pub(crate) fn next(&mut self, now: Instant, blocks: impl Fn(&J) -> Option<Blocked>) -> Next<J> {
+    ///
+    /// Of the jobs that run, `long` are not counted.
+    pub(crate) fn next(
+        &mut self,
+        now: Instant,
+        long: impl Fn(&DeviceName) -> usize,
+        blocks: impl Fn(&J) -> Option<Blocked>,
+    ) -> Next<J> {
         let after_last = |name: &&DeviceName| self.last.as_ref().is_none_or(|last| *name > last);
         let (after, before): (Vec<_>, Vec<_>) = self.queues.keys().partition(|name| after_last(name));
         let turn: Vec<DeviceName> = after.into_iter().chain(before).cloned().collect();
@@ -126,7 +133,7 @@ impl<J: Scheduled> Schedule<J> {
         for name in turn {
             let Some(queue) = self.queues.get_mut(&name) else { continue };
             queue.wake(now);
-            if queue.running < self.device_jobs_max
+            if queue.running < self.device_jobs_max + long(&name).min(self.device_jobs_max)
                 && let Some(job) = queue.take(&blocks, &mut due)
             {
                 queue.running += 1;
@@ -182,6 +189,10 @@ mod tests {
         }
     }
 
+    fn none(_: &DeviceName) -> usize {
+        0
+    }
+
     fn free(_: &Job) -> Option<Blocked> {
         None
     }
@@ -195,28 +206,28 @@ mod tests {
         let now = Instant::now();
         let jobs = vec![job("d1", 1), job("d1", 2), job("d1", 3), job("d2", 4)];
         let mut schedule = Schedule::new(jobs, 4);
-        assert_eq!(schedule.next(now, free), Next::Job(job("d1", 1)));
-        assert_eq!(schedule.next(now, free), Next::Job(job("d2", 4)));
-        assert_eq!(schedule.next(now, free), Next::Job(job("d1", 2)));
-        assert_eq!(schedule.next(now, free), Next::Wait(None), "two of four workers are d1's share");
+        assert_eq!(schedule.next(now, none, free), Next::Job(job("d1", 1)));
+        assert_eq!(schedule.next(now, none, free), Next::Job(job("d2", 4)));
+        assert_eq!(schedule.next(now, none, free), Next::Job(job("d1", 2)));
+        assert_eq!(schedule.next(now, none, free), Next::Wait(None), "two of four workers are d1's share");
         schedule.ended(&"d1".parse().unwrap());
-        assert_eq!(schedule.next(now, free), Next::Job(job("d1", 3)));
+        assert_eq!(schedule.next(now, none, free), Next::Job(job("d1", 3)));
         for device in ["d1", "d1", "d2"] {
             schedule.ended(&device.parse().unwrap());
         }
-        assert_eq!(schedule.next(now, free), Next::Done);
+        assert_eq!(schedule.next(now, none, free), Next::Done);
     }
 
     #[test]
     fn what_was_put_back_lets_others_go_first_and_waits_for_its_time() {
         let now = Instant::now();
         let mut schedule = Schedule::new(vec![job("d1", 1), job("d1", 2)], 1);
-        let Next::Job(first) = schedule.next(now, free) else { panic!("a job") };
+        let Next::Job(first) = schedule.next(now, none, free) else { panic!("a job") };
         schedule.put_back(first, Duration::from_secs(5), now);
-        assert_eq!(schedule.next(now, free), Next::Job(job("d1", 2)));
+        assert_eq!(schedule.next(now, none, free), Next::Job(job("d1", 2)));
         schedule.ended(&"d1".parse().unwrap());
-        assert_eq!(schedule.next(now, free), Next::Wait(Some(Duration::from_secs(5))));
-        assert_eq!(schedule.next(now + Duration::from_secs(5), free), Next::Job(job("d1", 1)));
+        assert_eq!(schedule.next(now, none, free), Next::Wait(Some(Duration::from_secs(5))));
+        assert_eq!(schedule.next(now + Duration::from_secs(5), none, free), Next::Job(job("d1", 1)));
     }
 
     #[test]
@@ -224,20 +235,20 @@ mod tests {
         let now = Instant::now();
         let device = "d1".parse().unwrap();
         let mut schedule = Schedule::new(vec![job("d1", 1), job("d1", 2), job("d1", 3), job("d2", 4)], 2);
-        let Next::Job(first) = schedule.next(now, free) else { panic!("a job") };
+        let Next::Job(first) = schedule.next(now, none, free) else { panic!("a job") };
         schedule.put_back(first, Duration::from_secs(5), now);
-        assert_eq!(schedule.next(now, free), Next::Job(job("d2", 4)));
-        assert_eq!(schedule.next(now, free), Next::Job(job("d1", 2)));
+        assert_eq!(schedule.next(now, none, free), Next::Job(job("d2", 4)));
+        assert_eq!(schedule.next(now, none, free), Next::Job(job("d1", 2)));
         assert_eq!(schedule.leave_out(&device), 2, "one that waits for its time, and one that was not begun");
         schedule.ended(&"d2".parse().unwrap());
-        assert_eq!(schedule.next(now, free), Next::Done);
+        assert_eq!(schedule.next(now, none, free), Next::Done);
         schedule.put_back(job("d1", 2), Duration::ZERO, now);
-        assert_eq!(schedule.next(now, free), Next::Done, "what comes back late is left out too");
+        assert_eq!(schedule.next(now, none, free), Next::Done, "what comes back late is left out too");
     }
 
     #[test]
     fn nothing_to_do_is_done_at_once() {
-        assert_eq!(Schedule::<Job>::new(Vec::new(), 4).next(Instant::now(), free), Next::Done);
+        assert_eq!(Schedule::<Job>::new(Vec::new(), 4).next(Instant::now(), none, free), Next::Done);
     }
 
     fn peer(name: &str) -> PeerKey {
@@ -259,15 +270,15 @@ mod tests {
         let jobs = [1, 2, 10, 3, 11].map(|number| job("d1", number)).into();
         let mut schedule = Schedule::new(jobs, 9);
         let slow = || blocked_by("slow", Some(until));
-        assert_eq!(schedule.next(now, slow()), Next::Job(job("d1", 10)));
-        assert_eq!(schedule.next(now, slow()), Next::Job(job("d1", 11)));
-        assert_eq!(schedule.next(now, slow()), Next::Wait(Some(Duration::from_secs(7))));
+        assert_eq!(schedule.next(now, none, slow()), Next::Job(job("d1", 10)));
+        assert_eq!(schedule.next(now, none, slow()), Next::Job(job("d1", 11)));
+        assert_eq!(schedule.next(now, none, slow()), Next::Wait(Some(Duration::from_secs(7))));
         for number in 1..=3 {
-            assert_eq!(schedule.next(until, free), Next::Job(job("d1", number)), "in their order");
+            assert_eq!(schedule.next(until, none, free), Next::Job(job("d1", number)), "in their order");
         }
-        assert_eq!(schedule.next(until, free), Next::Wait(None));
+        assert_eq!(schedule.next(until, none, free), Next::Wait(None));
         (0..5).for_each(|_| schedule.ended(&"d1".parse().unwrap()));
-        assert_eq!(schedule.next(until, free), Next::Done);
+        assert_eq!(schedule.next(until, none, free), Next::Done);
     }
 
     #[test]
@@ -275,10 +286,21 @@ mod tests {
         let now = Instant::now();
         let mut schedule = Schedule::new([1, 2].map(|number| job("d1", number)).into(), 9);
         for name in ["slow", "quick", "slow", "other"] {
-            let next = schedule.next(now, |_| Some(Blocked { peer: peer(name), until: None }));
+            let next = schedule.next(now, none, |_| Some(Blocked { peer: peer(name), until: None }));
             assert_eq!(next, Next::Wait(None), "it waits, though nothing runs and no time is known");
         }
-        assert_eq!(schedule.next(now, free), Next::Job(job("d1", 1)));
+        assert_eq!(schedule.next(now, none, free), Next::Job(job("d1", 1)));
         assert_eq!(schedule.leave_out(&"d1".parse().unwrap()), 1);
+    }
+
+    #[test]
+    fn a_long_job_takes_no_worker_of_its_device_from_the_others() {
+        let now = Instant::now();
+        let jobs = (0..9).map(|number| job("d1", number)).collect();
+        let mut schedule = Schedule::new(jobs, 2);
+        for long in [0, 0, 1, 2] {
+            assert!(matches!(schedule.next(now, |_| long, free), Next::Job(_)), "{long}");
+        }
+        assert_eq!(schedule.next(now, |_| 99, free), Next::Wait(None), "but not without a bound");
     }
 }

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,22 +34,43 @@ pub(crate) struct LocalDevice {
     pulse: Pulse,
 }
 
-/// When a job last got on.
+/// When a job last got on, and whether it will be at it for long.
 #[derive(Debug, Clone)]
-pub(crate) struct Pulse(Arc<Mutex<Instant>>);
+pub(crate) struct Pulse(Arc<Beats>);
+
+#[derive(Debug)]
+struct Beats {
+    last: Mutex<Instant>,
+    is_long: AtomicBool,
+}
 
 impl Pulse {
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Beats { last: Mutex::new(Instant::now()), is_long: AtomicBool::new(false) }))
     }
 
     fn last(&self) -> std::sync::MutexGuard<'_, Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The job has got on.
     pub(crate) fn beat(&self) {
         *self.last() = Instant::now();
+    }
+
+    /// Whether nothing but large bodies is left of what it sends: it does not take a worker from those who have small ones.
+    pub(crate) fn is_long(&self) -> bool {
+        self.0.is_long.load(Ordering::Relaxed)
+    }
+
+    /// It is, or is no longer.
+    pub(crate) fn set_long(&self, is_long: bool) {
+        self.0.is_long.store(is_long, Ordering::Relaxed);
+    }
+
+    /// The pulse of the same job.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// For how long it has not.
@@ -163,6 +187,16 @@ impl Source {
     /// The job has got on.
     pub(crate) fn beat(&self) {
         self.local.pulse.beat();
+    }
+
+    /// From now on, until the end of the push, only large bodies are sent.
+    pub(crate) fn transfers_long(&self) {
+        self.local.pulse.set_long(true);
+    }
+
+    /// The pulse of the job that this is for.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        self.local.pulse()
     }
 
     /// The partition's suffixes.

@@ -60,6 +60,8 @@ pub struct PassStats {
     pub lock_failures: u64,
     /// Partitions that the ring does not have, or that have nowhere to go: kept (rule S3).
     pub partitions_outside: u64,
+    /// Objects that were not tried, because they have failed again and again.
+    pub parked: u64,
     /// Times that a busy peer made us come back.
     pub put_back: u64,
     /// Local devices that could not be used.

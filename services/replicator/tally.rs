@@ -76,6 +76,7 @@ impl Tally {
         self.count(|stats| {
             stats.objects += pushed.objects;
             stats.bytes += pushed.bytes;
+            stats.parked += pushed.parked;
         });
     }
 

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use ssync_types::{Reason, Refusal};
 use tokio::time::Instant;
 
-use crate::shuffle::Shuffle;
+use crate::{shuffle::Shuffle, source::Pulse};
 
 /// So many failures in a row, and the partitions of a peer that does not answer wait for it no longer.
 pub(crate) const GIVEN_UP_AFTER: u32 = 3;
@@ -96,6 +96,8 @@ pub(super) enum Access {
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     visits: usize,
+    /// Of the visits in which something is sent: one with nothing but large bodies left is not counted.
+    pulses: Vec<Pulse>,
     /// Until when jobs that were begun for this peer are expected: a place is kept for each.
     expected: VecDeque<Instant>,
     trouble: Option<Trouble>,
@@ -112,8 +114,9 @@ impl Gate {
     /// Whether a visitor that goes as far as `stage` may go in, besides those that are in there.
     pub(super) fn access(&self, stage: Stage, visits_max: usize, now: Instant) -> Access {
         let expected = self.expected.iter().filter(|until| **until > now).count();
+        let long = self.pulses.iter().filter(|pulse| pulse.is_long()).count().min(visits_max);
         match self.blocked(stage, now) {
-            Access::Open | Access::Try if self.visits + expected >= visits_max => Access::Wait(None),
+            Access::Open | Access::Try if self.visits + expected >= visits_max + long => Access::Wait(None),
             Access::Try if expected > 0 => Access::Wait(Some(now + TRIED_WAIT)),
             access => access,
         }
@@ -156,6 +159,18 @@ impl Gate {
 
     pub(super) fn leave(&mut self) {
         self.visits = self.visits.saturating_sub(1);
+    }
+
+    /// A visitor sends, and its pulse tells what.
+    pub(super) fn sends(&mut self, pulse: &Pulse) {
+        self.pulses.push(pulse.clone());
+    }
+
+    /// It does no longer.
+    pub(super) fn has_sent(&mut self, pulse: &Pulse) {
+        if let Some(place) = self.pulses.iter().position(|other| other.is(pulse)) {
+            self.pulses.swap_remove(place);
+        }
     }
 
     /// Somebody tries, or has stopped to try without finding out.

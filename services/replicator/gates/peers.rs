@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use ssync_types::{PartitionRef, Refusal, SuffixHashes, Want};
 use tokio::sync::mpsc;
 
-use super::{Gates, Stage, Visit};
+use super::{Gates, Sending, Stage, Visit};
 use crate::peer::{
     Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdicts,
 };
@@ -55,15 +55,18 @@ impl Peer for GatedPeer {
 
     async fn open(&self, errand: Errand) -> Result<Box<dyn PushSession>, Refusal> {
         self.visit.goes_on(&self.target, Stage::Session)?;
+        let pulse = errand.source.pulse().clone();
         let session = self.inner.open(errand).await;
         self.visit.found(Stage::Session, session.as_ref().err());
-        Ok(Box::new(GatedSession { inner: session?, visit: Arc::clone(&self.visit) }))
+        let (inner, sending) = (session?, self.visit.sends(&pulse));
+        Ok(Box::new(GatedSession { inner, visit: Arc::clone(&self.visit), sending }))
     }
 }
 
 struct GatedSession {
     inner: Box<dyn PushSession>,
     visit: Arc<Visit>,
+    sending: Sending,
 }
 
 #[async_trait]
@@ -74,7 +77,7 @@ impl PushSession for GatedSession {
         offers: mpsc::Receiver<OfferBatch>,
         verdicts: Verdicts,
     ) -> Result<Pushed, PushError> {
-        let Self { inner, visit } = *self;
+        let Self { inner, visit, sending: _sending } = *self;
         let pushed = inner.push(mode, offers, verdicts).await;
         match &pushed {
             Ok(_) => visit.found(Stage::Push, None),

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     peer::silent,
-    prepare::Listed,
+    prepare::{Listed, Unsent},
     push::{Push, Work, lock},
     send::HEARTBEAT_EVERY,
 };
@@ -99,7 +99,11 @@ impl Push {
                 Err(_) => return Err(silent(silence_max)),
                 Ok(Some(answer)) => {
                     self.source().beat();
-                    for item in self.sort_out(answer?)? {
+                    let (items, parked) = self.sort_out(answer?)?;
+                    for (listed, refusal) in parked {
+                        self.leave_parked(&listed, refusal).await;
+                    }
+                    for item in items {
                         if work.send(item).await.is_err() {
                             return Ok(());
                         }
@@ -111,14 +115,18 @@ impl Push {
         }
     }
 
-    /// Splits what is answered now into what to send and what to ask.
-    fn sort_out(&self, answer: CheckAnswer) -> Result<Vec<Work>, Refusal> {
+    /// Splits what is answered now into what to send or to ask, and what is left alone.
+    fn sort_out(&self, answer: CheckAnswer) -> Result<(Vec<Work>, Vec<Unsent>), Refusal> {
         let mut wants: HashMap<ObjectHash, Want> =
             answer.wants.into_iter().map(|want| (want.hash, want)).collect();
-        let (mut send, mut confirm) = (Vec::new(), Vec::new());
+        let (mut send, mut confirm, mut parked) = (Vec::new(), Vec::new(), Vec::new());
+        let here = &self.opener.errand.parked;
         for listed in self.answered(answer.answered_offers)? {
             match wants.remove(&listed.offer.hash) {
-                Some(want) => send.push((listed, want)),
+                Some(want) => match here.holds(want.hash) {
+                    Some(refusal) => parked.push((listed, refusal)),
+                    None => send.push((listed, want)),
+                },
                 None if self.mode.confirms() => confirm.push(listed),
                 None => {}
             }
@@ -126,7 +134,7 @@ impl Push {
         if !wants.is_empty() {
             return Err(disorder("wants objects that were not offered"));
         }
-        lock(&self.ledger).pushed.wanted += send.len() as u64;
+        lock(&self.ledger).pushed.wanted += (send.len() + parked.len()) as u64;
         let mut work = Vec::new();
         let mut send = send.into_iter().peekable();
         while send.peek().is_some() {
@@ -135,7 +143,7 @@ impl Push {
         if !confirm.is_empty() {
             work.push(Work::Confirm(confirm));
         }
-        Ok(work)
+        Ok((work, parked))
     }
 
     /// The offers that are answered when `total` of them are.

@@ -11,6 +11,9 @@ use crate::{
     source::{OpenSource, Opened, Plan},
 };
 
+/// A body of this many bytes goes after the small ones.
+pub(super) const LARGE_BYTES_MIN: u64 = 4 << 20;
+
 /// An offered object, without a copy of it.
 #[derive(Debug, Clone)]
 pub(super) struct Listed {
@@ -26,10 +29,14 @@ impl Deref for Listed {
     }
 }
 
+/// An object that is not sent, and why.
+pub(super) type Unsent = (Listed, Refusal);
+
 /// A wanted object, ready to be sent.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) listed: Listed,
+    pub(super) want: Want,
     pub(super) plan: Plan,
     /// Complete operations, in order.
     pub(super) ops: Vec<UpdateOp>,
@@ -44,7 +51,7 @@ pub(super) fn prepare(
     source: &OpenSource,
     wanted: Vec<(Listed, Want)>,
     inline_bytes_max: u64,
-) -> Vec<Result<Prepared, (Listed, Refusal)>> {
+) -> Vec<Result<Prepared, Unsent>> {
     wanted
         .into_iter()
         .map(|(listed, want)| {
@@ -56,7 +63,7 @@ pub(super) fn prepare(
 fn one(source: &OpenSource, listed: &Listed, want: Want, inline_bytes_max: u64) -> Result<Prepared, Refusal> {
     let opened = source.open(listed.offer.hash)?;
     let plan = Plan::of(&opened, want, listed);
-    let mut prepared = Prepared { listed: listed.clone(), plan, ops: Vec::new(), body: None, bytes: 0 };
+    let mut prepared = Prepared { listed: listed.clone(), want, plan, ops: Vec::new(), body: None, bytes: 0 };
     match opened {
         Opened::Object(object) => prepared.add_object(*object, inline_bytes_max)?,
         Opened::Tombstone(path, timestamp) if plan.delete => {
@@ -68,6 +75,11 @@ fn one(source: &OpenSource, listed: &Listed, want: Want, inline_bytes_max: u64) 
 }
 
 impl Prepared {
+    /// Whether it keeps others waiting for long.
+    pub(super) fn is_large(&self) -> bool {
+        self.body.is_some() && self.bytes >= LARGE_BYTES_MIN
+    }
+
     fn add_object(&mut self, object: OpenObject, inline_bytes_max: u64) -> Result<(), Refusal> {
         let post =
             object.meta.as_ref().filter(|_| self.plan.post).map(|meta| post(object.name.clone(), meta));

@@ -7,10 +7,11 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use ssync_store::{CHECK_QUEUE_MAX, SessionError};
 use ssync_types::{ObjectHash, Offer, Outcome, Reason, Refusal, SessionEvent, UpdateResult, Want};
 use tokio::{
@@ -23,7 +24,7 @@ use super::{
     check::Pending,
     in_flight::{InFlight, Settled},
     peer::{Admitted, Opener, drains, ended_early, silent},
-    prepare::{Listed, Prepared, prepare},
+    prepare::{Listed, Prepared, Unsent, prepare},
     send::{Outgoing, Sent},
 };
 use crate::{
@@ -35,6 +36,10 @@ use crate::{
 const WORK_QUEUE_MAX: usize = 16;
 /// Groups being read ahead of the one being sent.
 const READ_AHEAD_MAX: usize = 4;
+/// Large bodies that are open besides the one being sent.
+const LARGE_AHEAD_MAX: usize = 2;
+/// Large bodies that wait for the small ones. Those beyond go in their turn.
+const LARGE_PUT_OFF_MAX: usize = 20_000;
 /// A session in which only heartbeats come for this many times the silence allowed has stalled.
 const STALL_FACTOR: u32 = 10;
 /// Damaged bodies that are looked at again after a push.
@@ -44,13 +49,15 @@ const SUSPECTS_MAX: usize = 100;
 #[derive(Debug)]
 pub(super) enum Work {
     Send(Vec<(Listed, Want)>),
+    /// Large bodies, when all small ones are sent.
+    SendLarge(Vec<(Listed, Want)>),
     Confirm(Vec<Listed>),
 }
 
 /// The same, with files opened and read.
 #[derive(Debug)]
 pub(super) enum Ready {
-    Objects(VecDeque<Result<Prepared, (Listed, Refusal)>>),
+    Objects(VecDeque<Result<Prepared, Unsent>>),
     Confirm(Vec<Listed>),
 }
 
@@ -62,6 +69,8 @@ pub(super) struct Push {
     pub(super) pending: Mutex<Pending>,
     pub(super) unanswered: Semaphore,
     pub(super) ledger: Mutex<Ledger>,
+    /// Large bodies that wait for the small ones: at most as many as a slice has objects.
+    large: Mutex<VecDeque<(Listed, Want)>>,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +94,7 @@ impl Push {
             pending: Mutex::default(),
             unanswered: Semaphore::new(CHECK_QUEUE_MAX),
             ledger: Mutex::default(),
+            large: Mutex::default(),
         }
     }
 
@@ -133,17 +143,55 @@ impl Push {
         match work {
             Work::Confirm(listed) => Ok(Ready::Confirm(listed)),
             Work::Send(wanted) => {
-                let read = move |source: &OpenSource| Ok(prepare(source, wanted, inline_bytes_max));
-                Ok(Ready::Objects(self.source().run(read).await.map_err(PushError::Here)?.into()))
+                let mut ready = self.prepare(wanted, inline_bytes_max).await?;
+                self.put_off_large(&mut ready);
+                Ok(Ready::Objects(ready))
             }
+            Work::SendLarge(wanted) => Ok(Ready::Objects(self.prepare(wanted, inline_bytes_max).await?)),
         }
+    }
+
+    async fn prepare(
+        &self,
+        wanted: Vec<(Listed, Want)>,
+        inline_bytes_max: u64,
+    ) -> Result<VecDeque<Result<Prepared, Unsent>>, PushError> {
+        let read = move |source: &OpenSource| Ok(prepare(source, wanted, inline_bytes_max));
+        Ok(self.source().run(read).await.map_err(PushError::Here)?.into())
+    }
+
+    /// Closes large bodies; they are opened again when their turn comes.
+    fn put_off_large(&self, ready: &mut VecDeque<Result<Prepared, Unsent>>) {
+        let mut large = lock(&self.large);
+        ready.retain(|object| match object {
+            Ok(prepared) if prepared.is_large() && large.len() < LARGE_PUT_OFF_MAX => {
+                large.push_back((prepared.listed.clone(), prepared.want));
+                false
+            }
+            _ => true,
+        });
+    }
+
+    /// The large bodies that were put off, one by one.
+    fn large_ones(&self) -> impl Stream<Item = Work> {
+        stream::poll_fn(|_| {
+            let next = lock(&self.large).pop_front();
+            if next.is_some() {
+                self.source().transfers_long();
+            }
+            Poll::Ready(next.map(|wanted| Work::SendLarge(vec![wanted])))
+        })
     }
 
     /// Sends what is ready, in as many sessions as the peer's limit makes necessary.
     async fn deliver(&self, first: Admitted, mut work: mpsc::Receiver<Work>) -> Result<(), PushError> {
         let inline_bytes_max = u64::from(first.accepted.inline_bytes_max);
         let work = stream::poll_fn(move |context| work.poll_recv(context));
-        let ready = work.map(|item| self.ready(item, inline_bytes_max)).buffered(READ_AHEAD_MAX);
+        let small = work.map(|item| self.ready(item, inline_bytes_max)).buffered(READ_AHEAD_MAX);
+        // Not asked for before the last of the small ones has been looked at.
+        let large =
+            self.large_ones().map(|item| self.ready(item, inline_bytes_max)).buffered(LARGE_AHEAD_MAX);
+        let ready = small.chain(large);
         let mut ready = std::pin::pin!(ready);
         let mut left = None;
         let mut admitted = first;
@@ -230,6 +278,7 @@ impl Push {
                 room.add_permits(1);
                 if let Some(settled) = settled {
                     ledger.count(&settled);
+                    self.remember(&settled);
                     verdicts.push(settled.verdict);
                 }
             }
@@ -238,6 +287,16 @@ impl Push {
             self.verdicts.send(verdicts).await;
         }
         Ok(())
+    }
+
+    /// An object that its peer does not take is tried less often.
+    fn remember(&self, settled: &Settled) {
+        let (parked, object) = (&self.opener.errand.parked, settled.verdict.offer.hash);
+        match &settled.verdict.outcome {
+            Outcome::Failed(refusal) => parked.not_taken(object, refusal),
+            outcome if outcome.is_safe() => parked.arrived(object),
+            _ => {}
+        }
     }
 
     /// These updates are about to be sent and speak for the object.
@@ -255,6 +314,18 @@ impl Push {
     /// An object that was wanted is not sent: it is not in sync (rule S4).
     pub(super) async fn skip(&self, listed: &Listed, refusal: Refusal) {
         tracing::warn!(object = %listed.offer.hash, %refusal, "a wanted object was not sent, and is not in sync");
+        self.opener.errand.parked.not_read(listed.offer.hash, &refusal);
+        self.leave(listed, refusal).await;
+    }
+
+    /// The same of one that has failed before; that was told then.
+    pub(super) async fn leave_parked(&self, listed: &Listed, refusal: Refusal) {
+        tracing::debug!(object = %listed.offer.hash, %refusal, "a parked object is not in sync");
+        lock(&self.ledger).pushed.parked += 1;
+        self.leave(listed, refusal).await;
+    }
+
+    async fn leave(&self, listed: &Listed, refusal: Refusal) {
         lock(&self.ledger).pushed.skipped += 1;
         if self.mode.confirms() {
             let verdict = Verdict { offer: listed.offer.clone(), outcome: Outcome::Failed(refusal) };

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     peer::{drains, ended_early},
-    prepare::{Listed, Prepared, etag, short},
+    prepare::{Listed, Prepared, Unsent, etag, short},
     push::{Push, Ready},
 };
 use crate::peer::PushError;
@@ -131,7 +131,7 @@ impl<'a> Outgoing<'a> {
 
     async fn send_objects(
         &mut self,
-        mut objects: VecDeque<Result<Prepared, (Listed, Refusal)>>,
+        mut objects: VecDeque<Result<Prepared, Unsent>>,
     ) -> Result<Option<Ready>, PushError> {
         while let Some(object) = objects.pop_front() {
             match object {

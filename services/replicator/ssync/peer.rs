@@ -1,6 +1,10 @@
 //! A device of a Swift node: REPLICATE for its hashes, SSYNC conversations for pushes.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use ssync_pickle::PICKLE_BYTES_MAX;
@@ -117,7 +121,7 @@ impl PushSession for SsyncSession {
             offered.push(batch);
         }
         let count = offered.iter().map(|batch| batch.len() as u64).sum();
-        let wants = conversation.wants(count).await?;
+        let mut wants = conversation.wants(count).await?;
         if !mode.updates() {
             let lacking = wants.keys().copied().collect();
             conversation.no_updates().await?;
@@ -126,9 +130,14 @@ impl PushSession for SsyncSession {
                 judge(&offered, &lacking, &verdicts, Pushed { offered: count, ..Pushed::default() }).await
             );
         }
-        let sent = conversation.updates(&errand.source, wanted(&offered, wants)?).await?;
+        let parked = leave_parked(&errand, &mut wants);
+        let mut sent = conversation.updates(&errand.source, wanted(&offered, wants)?).await?;
         conversation.close().await;
-        let pushed = Pushed { offered: count, ..sent.pushed };
+        let left = parked.len() as u64;
+        sent.pushed.wanted += left;
+        sent.pushed.skipped += left;
+        let pushed = Pushed { offered: count, parked: left, ..sent.pushed };
+        sent.doubtful.extend(parked);
         if !mode.confirms() {
             return Ok(pushed);
         }
@@ -156,6 +165,17 @@ async fn ask(
     conversation.no_updates().await?;
     conversation.close().await;
     Ok(wants.into_values().collect())
+}
+
+/// Takes out what has failed before; it is not in sync.
+fn leave_parked(errand: &Errand, wants: &mut HashMap<ObjectHash, Want>) -> Vec<ObjectHash> {
+    let mut parked = Vec::new();
+    wants.retain(|hash, _| {
+        let is_parked = errand.parked.holds(*hash).is_some();
+        parked.extend(is_parked.then_some(*hash));
+        !is_parked
+    });
+    parked
 }
 
 /// What is not lacking is confirmed.

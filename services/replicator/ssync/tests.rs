@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{Limits, SsyncPeer};
 use crate::{
+    parked::Parked,
     peer::{Errand, Peer as _, PushError, PushMode, Pushed, Target, Verdict, Verdicts},
     source::{LocalDevices, Source},
     testing::{Cluster, policy},
@@ -69,6 +70,7 @@ struct Scene {
     cluster: Cluster,
     source: Source,
     offers: Arc<Vec<LocalObject>>,
+    parked: Parked,
 }
 
 impl Scene {
@@ -113,13 +115,14 @@ impl Scene {
         let recorded = String::from_utf8_lossy(DELTA_SENT).into_owned();
         offers.retain(|object| recorded.contains(&object.offer.hash.to_string()));
         assert_eq!(offers.len(), 5);
-        Self { cluster, source, offers: Arc::new(offers) }
+        Self { cluster, source, offers: Arc::new(offers), parked: Parked::default() }
     }
 
     fn errand(&self) -> Errand {
         let job = ssync_types::Job::Sync;
         let sender = Sender { address: String::new(), device: "d0".into(), job, agent: "test".into() };
-        Errand { partition: partition(), sender, ring_digest: None, source: self.source.clone() }
+        let parked = self.parked.at(&partition(), "peer");
+        Errand { partition: partition(), sender, ring_digest: None, source: self.source.clone(), parked }
     }
 
     async fn push(&self, address: SocketAddr, mode: PushMode) -> (Result<Pushed, Refusal>, Vec<Verdict>) {

@@ -8,9 +8,9 @@ use std::{
 use async_trait::async_trait;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
 use ssync_types::{
-    ByteRange, Deleted, DeviceSurvey, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef, Offer,
-    Outcome, Partition, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash, ReleaseOpen,
-    SessionEvent, SessionOpen, Suffix, SuffixHashes, UpdateMessage, UpdateOp,
+    ByteRange, Deleted, DeviceSurvey, ObjectDelete, ObjectHash, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
+    Offer, Outcome, Partition, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash,
+    ReleaseOpen, SessionEvent, SessionOpen, Suffix, SuffixHashes, UpdateMessage, UpdateOp,
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -29,6 +29,10 @@ pub(crate) struct Fault {
     pub(crate) all_hashes_hang: bool,
     /// Every verdict becomes this one.
     pub(crate) verdict: Option<Outcome>,
+    /// Every verdict on this object becomes this one.
+    pub(crate) verdict_of: Option<(ObjectHash, Outcome)>,
+    /// Runs once, when so many more requests for hashes have come.
+    pub(crate) at_hashes: Option<(usize, Box<dyn FnOnce() + Send>)>,
     /// Runs once, when the first offers arrive.
     pub(crate) at_offers: Option<Box<dyn FnOnce() + Send>>,
     /// The terms of sessions get this limit.
@@ -114,13 +118,14 @@ impl Store for Faulty {
     }
 
     async fn updates(&self, open: SessionOpen) -> StoreResult<Session> {
-        let (verdict, limit, cut, drains) = {
+        let (verdict, verdict_of, limit, cut, drains) = {
             let mut fault = self.fault.lock().unwrap();
             if let Some(refusal) = fault.sessions.pop_front().or_else(|| fault.all_sessions.clone()) {
                 return Err(refusal);
             }
             (
                 fault.verdict.clone(),
+                fault.verdict_of.clone(),
                 fault.session_updates_max,
                 fault.cut_after_events,
                 std::mem::take(&mut fault.drains_once),
@@ -152,6 +157,11 @@ impl Store for Faulty {
                 if let (Ok(SessionEvent::Results(results)), Some(verdict)) = (&mut event, &verdict) {
                     results.iter_mut().for_each(|result| result.outcome = verdict.clone());
                 }
+                if let (Ok(SessionEvent::Results(results)), Some((hash, verdict))) = (&mut event, &verdict_of)
+                {
+                    let of_it = results.iter_mut().filter(|result| result.hash == *hash);
+                    of_it.for_each(|result| result.outcome = verdict.clone());
+                }
                 count += 1;
                 let accepted = matches!(event, Ok(SessionEvent::Accepted(_)));
                 if cut.is_some_and(|cut| count > cut) || results.send(event).await.is_err() {
@@ -172,7 +182,13 @@ impl Store for Faulty {
     async fn suffix_hashes(&self, partition: PartitionRef, rehash: Rehash) -> StoreResult<SuffixHashes> {
         self.asked.lock().unwrap().hashes += 1;
         let hangs = {
-            let fault = self.fault.lock().unwrap();
+            let mut fault = self.fault.lock().unwrap();
+            if let Some((left, run)) = fault.at_hashes.take() {
+                match left {
+                    0 => run(),
+                    left => fault.at_hashes = Some((left - 1, run)),
+                }
+            }
             fault.all_hashes_hang || fault.hashes_hang == Some(partition.partition)
         };
         if hangs {

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use ssync_diskfile::{DataFile, Devices, DiskConfig, Location, MetaFile, PolicyKind};
 use ssync_receiver::{Placement, Receiver, ReceiverConfig};
 use ssync_types::{
-    DeviceName, Durability, HashPathConfig, Metadata, ObjectPath, Partition, PolicyIndex, Reason, Refusal,
-    Timestamp,
+    DeviceName, Durability, HashPathConfig, Metadata, ObjectHash, ObjectPath, Partition, PolicyIndex, Reason,
+    Refusal, Timestamp,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ use crate::{
     Overrides, PassStats, PolicyPlaces, Replicator, ReplicatorConfig,
     grpc::GrpcPeer,
     peer::{Peer, Peers, Target},
+    places::Rings,
 };
 
 const POLICY: PolicyIndex = PolicyIndex::new(0);
@@ -110,11 +111,15 @@ impl Cluster {
 
     /// The replicator of one node.
     pub(crate) fn replicator(&self, id: u32) -> Replicator {
+        self.replicator_by(id, Arc::new(FixedRings(vec![self.policy.clone()])))
+    }
+
+    /// The same by other rings.
+    pub(crate) fn replicator_by(&self, id: u32, rings: Arc<dyn Rings>) -> Replicator {
         let stores = self.nodes.iter().map(|node| (node.name.clone(), Arc::clone(&node.store))).collect();
         let node = self.node(id);
         let config =
             ReplicatorConfig { bind_ip: format!("10.0.0.{id}").parse().unwrap(), ..self.config.clone() };
-        let rings = Arc::new(FixedRings(vec![self.policy.clone()]));
         Replicator::with_peers(
             config,
             rings,
@@ -131,6 +136,11 @@ impl Cluster {
 
     pub(crate) fn partition(&self, name: &str) -> Partition {
         self.policy.ring.partition_of(&self.nodes[0].devices.hash_path().hash(&path(name)))
+    }
+
+    /// The hash of an object's name.
+    pub(crate) fn hash(&self, name: &str) -> ObjectHash {
+        self.location(name).hash
     }
 
     fn location(&self, name: &str) -> Location {
@@ -176,6 +186,11 @@ impl Cluster {
     pub(crate) fn later_unmount(&self, node: u32) -> impl FnOnce() + Send + 'static {
         let path = self.node(node).path.clone();
         move || fs::rename(&path, path.with_extension("away")).unwrap()
+    }
+
+    /// The directory of a node's partitions.
+    pub(crate) fn objects(&self, node: u32) -> PathBuf {
+        self.node(node).path.join("objects")
     }
 
     /// The directory of an object on a node.

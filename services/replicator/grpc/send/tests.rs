@@ -7,6 +7,7 @@ use ssync_types::{Durability, Job, Partition, PartitionRef, PolicyIndex, Sender}
 use super::*;
 use crate::{
     grpc::peer::Opener,
+    parked::Parked,
     peer::{Errand, PushMode, Verdicts},
     source::{LocalDevices, Source},
     testing::{Cluster, policy},
@@ -18,11 +19,13 @@ fn push() -> Push {
     let cluster = Cluster::new(policy(2, &[&[0], &[1]]));
     let (node, at, part) = (cluster.node(0), PolicyIndex::new(0), Partition::new(0));
     let local = LocalDevices::new(Arc::clone(&node.devices)).get(&node.name);
+    let here = PartitionRef { device: node.name.clone(), partition: part, policy: at, fragment: None };
     let errand = Errand {
-        partition: PartitionRef { device: node.name.clone(), partition: part, policy: at, fragment: None },
+        partition: here.clone(),
         sender: Sender { address: String::new(), device: "d0".into(), job: Job::Sync, agent: "test".into() },
         ring_digest: None,
         source: Source::new(local, at, part),
+        parked: Parked::default().at(&here, "peer"),
     };
     let opener = Opener { store: node.store.clone(), errand, silence_max: Duration::from_secs(60) };
     let verdicts = Verdicts { peer: PeerIndex::FIRST, to: mpsc::channel(1).0 };
