@@ -45,7 +45,7 @@ mod ways;
 pub use config::{Overrides, ReplicatorConfig};
 pub use gates::LeftAlone;
 pub use grpc::GrpcPeer;
-pub use order::{PushOrder, PushUnderWay};
+pub use order::{PushOrder, PushUnderWay, PushWatch};
 pub use parked::{ParkedHere, ParkedObject};
 pub use peer::{
     Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts,
@@ -54,6 +54,6 @@ pub use places::{PolicyPlaces, Rings};
 pub use plan::{PlanTotal, Planned, PlannedPush, PlannedRemoval};
 pub use progress::Progress;
 pub use replicator::Replicator;
-pub use source::Source;
+pub use source::{Moved, Source};
 pub use stats::{Abort, PassStats};
 pub use ways::Nodes;

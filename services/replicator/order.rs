@@ -16,6 +16,7 @@ use crate::{
     peer::Target,
     places::PolicyPlaces,
     single::Single,
+    source::{Moved, Pulse},
 };
 
 /// What to push.
@@ -40,11 +41,32 @@ impl std::fmt::Debug for PushUnderWay {
     }
 }
 
-impl PushUnderWay {
-    /// How far it is.
+/// A look at a push while it runs.
+#[derive(Debug, Clone)]
+pub struct PushWatch {
+    progress: watch::Receiver<Progress>,
+    pulse: Pulse,
+}
+
+impl PushWatch {
+    /// What peers have so far.
     #[must_use]
-    pub fn progress(&self) -> watch::Receiver<Progress> {
-        self.0.progress()
+    pub fn moved(&self) -> Moved {
+        self.pulse.moved()
+    }
+
+    /// Objects of a handoff that were let go so far.
+    #[must_use]
+    pub fn released(&self) -> u64 {
+        self.progress.borrow().released
+    }
+}
+
+impl PushUnderWay {
+    /// How far it is, now and from now on.
+    #[must_use]
+    pub fn watch(&self) -> PushWatch {
+        PushWatch { progress: self.0.progress(), pulse: self.0.pulse() }
     }
 
     /// Does it.
@@ -258,7 +280,9 @@ mod tests {
         let cluster = cluster();
         let replicator = cluster.replicator(0);
         let push = replicator.order(&order("d0", 0, Some("d2")), CancellationToken::new()).await.unwrap();
+        let watch = push.watch();
         let stats = push.run().await;
+        assert_eq!(watch.moved(), Moved { objects: stats.objects, bytes: stats.bytes });
         assert!(stats.complete() && stats.objects > 0, "{stats:?}");
         assert_eq!(cluster.node(2).partitions(), ["0".to_owned()].into());
         assert!(cluster.node(1).files().is_empty());

@@ -15,6 +15,7 @@ use crate::{
     config::Overrides,
     job::{Context, Job, JobEnd},
     progress::{Meter, Progress},
+    source::Pulse,
     stats::{Abort, PassStats},
 };
 
@@ -48,6 +49,11 @@ pub(crate) struct Single {
 }
 
 impl Single {
+    /// What its job gets done, from session to session.
+    pub(crate) fn pulse(&self) -> Pulse {
+        self.job.local.pulse().clone()
+    }
+
     /// How far it is.
     pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
         self.context.meter.watch()

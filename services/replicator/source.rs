@@ -34,19 +34,30 @@ pub(crate) struct LocalDevice {
     pulse: Pulse,
 }
 
-/// When a job last got on, and whether it will be at it for long.
+/// When a job last got on, what it has moved, and whether it will be at it for long.
 #[derive(Debug, Clone)]
 pub(crate) struct Pulse(Arc<Beats>);
 
 #[derive(Debug)]
 struct Beats {
     last: Mutex<Instant>,
+    moved: Mutex<Moved>,
     is_long: AtomicBool,
+}
+
+/// What a job has brought to peers so far, for who watches it. What counts is told at the end of each session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Objects.
+    pub objects: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
 }
 
 impl Pulse {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Beats { last: Mutex::new(Instant::now()), is_long: AtomicBool::new(false) }))
+        let last = Mutex::new(Instant::now());
+        Self(Arc::new(Beats { last, moved: Mutex::default(), is_long: AtomicBool::new(false) }))
     }
 
     fn last(&self) -> std::sync::MutexGuard<'_, Instant> {
@@ -76,6 +87,15 @@ impl Pulse {
     /// For how long it has not.
     pub(crate) fn silence(&self) -> Duration {
         self.last().elapsed()
+    }
+
+    fn all_moved(&self) -> std::sync::MutexGuard<'_, Moved> {
+        self.0.moved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it has moved so far.
+    pub(crate) fn moved(&self) -> Moved {
+        *self.all_moved()
     }
 }
 
@@ -197,6 +217,13 @@ impl Source {
     /// The pulse of the job that this is for.
     pub(crate) fn pulse(&self) -> &Pulse {
         self.local.pulse()
+    }
+
+    /// The job has moved so much more.
+    pub(crate) fn moved(&self, objects: u64, bytes: u64) {
+        let mut moved = self.local.pulse.all_moved();
+        moved.objects += objects;
+        moved.bytes += bytes;
     }
 
     /// The partition's suffixes.

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use ssync_types::{Metadata, ObjectKind, Reason, Refusal, Timestamp};
 
 use super::bed::{Bed, WHOLE, ago, at, path};
-use crate::{DiskError, Found, OpenOptions};
+use crate::{DiskError, Found, OpenOptions, SuffixLook};
 
 #[test]
 fn reads_back_body_and_ranges() {
@@ -129,6 +129,29 @@ fn lists_what_a_sender_offers() {
     bed.delete("o", at(4));
     let objects = bed.device.list_suffix(WHOLE, at_o.partition, at_o.hash.suffix()).unwrap();
     assert_eq!(objects[0].offer.kind, Some(ObjectKind::Tombstone));
+}
+
+#[test]
+fn a_look_tells_the_same_with_sizes_and_changes_nothing() {
+    let bed = Bed::new();
+    let at_o = bed.location("o");
+    let look = || bed.device.look_at_suffix(WHOLE, at_o.partition, at_o.hash.suffix()).unwrap();
+    assert_eq!(look(), SuffixLook::default(), "no such suffix");
+    bed.put("o", b"abc", at(1));
+    bed.post("o", at(3)).unwrap();
+    fs::write(bed.object_dir("o").join("0000000000.50000.data"), "obsolete").unwrap();
+    let before = bed.files("o");
+    let seen = look();
+    assert_eq!(bed.files("o"), before, "what is obsolete stays");
+    assert_eq!((seen.objects[0].1, seen.unread), (3, 0));
+    let offers = bed.device.list_suffix(WHOLE, at_o.partition, at_o.hash.suffix()).unwrap();
+    assert_eq!(seen.objects[0].0.offer, offers[0].offer);
+    assert_ne!(bed.files("o"), before, "a listing clears it away");
+    bed.delete("o", at(4));
+    assert_eq!(
+        look().objects.len(),
+        bed.device.list_suffix(WHOLE, at_o.partition, at_o.hash.suffix()).unwrap().len()
+    );
 }
 
 #[test]

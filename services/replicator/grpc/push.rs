@@ -273,6 +273,7 @@ impl Push {
         let mut verdicts = Vec::new();
         {
             let mut ledger = lock(&self.ledger);
+            let before = ledger.pushed;
             for result in results {
                 let settled = ledger.in_flight.answered(result)?;
                 room.add_permits(1);
@@ -282,6 +283,8 @@ impl Push {
                     verdicts.push(settled.verdict);
                 }
             }
+            let now = ledger.pushed;
+            self.source().moved(now.objects - before.objects, now.bytes - before.bytes);
         }
         if self.mode.confirms() {
             self.verdicts.send(verdicts).await;

@@ -79,3 +79,18 @@ async fn a_remote_region_gets_one_copy() {
     let (pieces, total) = planned(&cluster, 0).await;
     assert_eq!((total.pushes, total.push_objects), (1, 1), "{pieces:?}");
 }
+
+/// Where a peer has other objects in a suffix, and does not say which, all of them may be lacking.
+#[tokio::test]
+async fn a_peer_that_is_not_asked_lacks_all_at_most() {
+    let cluster = Cluster::new(policy(2, &[&[0], &[1]]));
+    cluster.put(0, "o-0", 0, b"four");
+    // Another version of the same object: its suffix is there and differs.
+    cluster.put(1, "o-0", 9, b"newer");
+    let (_, total) = planned(&cluster, 0).await;
+    assert_eq!((total.push_objects, total.at_most), (0, false), "it was asked, and lacks nothing");
+    let busy = Refusal::new(Reason::DeviceLocked, "another session");
+    cluster.node(1).store.fault.lock().unwrap().checks = Some(busy);
+    let (pieces, total) = planned(&cluster, 0).await;
+    assert_eq!((total.push_objects, total.push_bytes, total.at_most), (1, 4, true), "{pieces:?}");
+}

@@ -138,6 +138,8 @@ impl PushSession for SsyncSession {
         sent.pushed.skipped += left;
         let pushed = Pushed { offered: count, parked: left, ..sent.pushed };
         sent.doubtful.extend(parked);
+        // A stock peer has no results: what it has is known at the end.
+        errand.source.moved(pushed.objects, pushed.bytes);
         if !mode.confirms() {
             return Ok(pushed);
         }

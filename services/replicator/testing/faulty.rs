@@ -21,6 +21,8 @@ pub(crate) struct Fault {
     pub(crate) sessions: VecDeque<Refusal>,
     /// Every session is refused.
     pub(crate) all_sessions: Option<Refusal>,
+    /// Checks are refused.
+    pub(crate) checks: Option<Refusal>,
     /// Hashes are refused.
     pub(crate) hashes: Option<Refusal>,
     /// Hashes of this partition never come.
@@ -100,6 +102,9 @@ impl Store for Faulty {
         partition: PartitionRef,
         mut offers: mpsc::Receiver<Vec<Offer>>,
     ) -> StoreResult<CheckAnswers> {
+        if let Some(refusal) = self.fault.lock().unwrap().checks.clone() {
+            return Err(refusal);
+        }
         let (to, passed_on) = mpsc::channel(1);
         let asked = Arc::clone(&self.asked);
         let mut at_offers = self.fault.lock().unwrap().at_offers.take();

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use ssync_api::admin::{PushRequest, PushResponse};
-use ssync_replicator::{Abort, PassStats, Progress, PushOrder, Replicator};
+use ssync_replicator::{Abort, Moved, PassStats, PushOrder, PushWatch, Replicator};
 use ssync_types::{Invalid, Partition, PolicyIndex, Refusal};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ pub(crate) async fn push(
 ) -> Result<mpsc::Receiver<PushResponse>, Refusal> {
     let push = replicator.order(&order(request)?, drain.clone()).await?;
     let (answers, told) = mpsc::channel(ANSWERS_AHEAD_MAX);
-    let mut progress = push.progress();
+    let watch = push.watch();
     tokio::spawn(async move {
         let run = push.run();
         tokio::pin!(run);
@@ -33,7 +33,7 @@ pub(crate) async fn push(
         let stats = loop {
             tokio::select! {
                 stats = &mut run => break stats,
-                _ = ticks.tick() => tell(&answers, &mut progress),
+                _ = ticks.tick() => tell(&answers, &watch),
                 () = answers.closed(), if !drain.is_cancelled() => drain.cancel(),
             }
         };
@@ -53,8 +53,8 @@ fn order(request: PushRequest) -> Result<PushOrder, Invalid> {
 }
 
 /// An answer that finds no room is not missed: the next one tells more.
-fn tell(answers: &mpsc::Sender<PushResponse>, progress: &mut watch::Receiver<Progress>) {
-    let Progress { objects, bytes, released, .. } = *progress.borrow_and_update();
+fn tell(answers: &mpsc::Sender<PushResponse>, watch: &PushWatch) {
+    let (Moved { objects, bytes }, released) = (watch.moved(), watch.released());
     let _ = answers.try_send(PushResponse { objects, bytes, released, ..PushResponse::default() });
 }
 
