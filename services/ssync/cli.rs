@@ -155,6 +155,9 @@ pub(crate) struct ObjectArgs {
     /// The folder of swift.conf and the rings, where there is no object-server.conf
     #[arg(long, value_name = "DIR")]
     pub swift_dir: Option<PathBuf>,
+    /// Admin addresses of nodes that are asked what they have let go of; else this node's
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub admin: Vec<BindAddress>,
     /// Seconds that each device has to answer
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,

@@ -4,6 +4,7 @@ mod ask;
 mod coded;
 mod diagnosis;
 mod head;
+mod removals;
 mod replicated;
 mod sites;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod view;
 
 pub(crate) use ask::{Question, ask_all};
 pub(crate) use diagnosis::{Diagnosis, Place, diagnose};
+pub(crate) use removals::{Record, records};
 pub(crate) use sites::{HandoffChoice, Site, sites};
 pub(crate) use view::{Shown, print, to_json};
 

@@ -216,6 +216,7 @@ fn without_a_replicator_the_command_does_it() -> Result<()> {
         Ok(Snapshot::of(&folder)?.objects().len())
     };
     let files = held()?;
+    let name = a_name_in(node, partition)?;
     let argument = partition.to_string();
     let primary = cluster.node(cluster.primaries(u32::try_from(partition)?)[0]).ring_address().to_string();
     let one =
@@ -226,7 +227,40 @@ fn without_a_replicator_the_command_does_it() -> Result<()> {
     let done = all.last_json()?;
     assert_eq!((all.code, held()?), (Some(0), 0), "{all:?}");
     assert_eq!(count(&done, "released"), count(removal, "objects"), "what was planned is what went");
+    where_it_went(&cluster, &name)?;
     let gone = ssync(node, &["push", "--device", "sdb1", "--partition", &argument])?;
     assert!(gone.code == Some(1) && gone.error.contains(&format!("no partition {partition}")), "{gone:?}");
+    Ok(())
+}
+
+/// The name of an object that the node holds in a partition, as `ssync object` finds it by its hash.
+fn a_name_in(node: &Node, partition: u64) -> Result<String> {
+    let snapshot = Snapshot::of(&node.device().join("objects").join(partition.to_string()))?.objects();
+    for path in snapshot.paths() {
+        let hash = path.components().nth(1).map(|part| part.as_os_str().to_string_lossy().into_owned());
+        let said = ssync(node, &["object", &hash.unwrap_or_default(), "--policy", "0", "--json"])?;
+        let told = said.last_json()?[0].clone();
+        if told["devices"].as_array().into_iter().flatten().any(|device| device["state"] == "data") {
+            return Ok(told["path"].as_str().unwrap_or_default().to_owned());
+        }
+    }
+    anyhow::bail!("partition {partition} has no object with data")
+}
+
+/// The primaries have it, and the handoff's record says who let go of it and on whose word.
+fn where_it_went(cluster: &Cluster, name: &str) -> Result<()> {
+    let said = ssync(cluster.node(1), &["object", name, "--json"])?;
+    let told = said.last_json()?[0].clone();
+    assert_eq!(said.code, Some(0), "{told}");
+    let removals = told["records"][0]["removals"].as_array().cloned().unwrap_or_default();
+    assert_eq!(removals.len(), 1, "{told}");
+    assert_eq!(
+        (removals[0]["device"].as_str(), removals[0]["certain"].as_bool()),
+        (Some("sdb1"), Some(true)),
+        "{told}"
+    );
+    let confirmed: Vec<&str> =
+        removals[0]["confirmed_by"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert_eq!(confirmed.len(), 2, "both primaries are on record: {told}");
     Ok(())
 }

@@ -10,14 +10,14 @@ use std::{
 use anyhow::{Context as _, bail};
 use ssync_diskfile::{Devices, Found, Location, OpenOptions};
 use ssync_ring::{Policy, Ring, SwiftConf};
-use ssync_runtime::Config;
+use ssync_runtime::{BindAddress, Config};
 use ssync_types::{ObjectHash, ObjectPath, Timestamp};
 
 use crate::{
     cli::{HandoffCount, ObjectArgs},
-    commands::daemon,
+    commands::{daemon, running::reachable},
     node,
-    object::{HandoffChoice, Place, Question, Shown, ask_all, diagnose, print, sites, to_json},
+    object::{HandoffChoice, Place, Question, Shown, ask_all, diagnose, print, records, sites, to_json},
 };
 
 /// The exit code of a question that cannot be asked.
@@ -64,6 +64,15 @@ impl Here {
         let swift = SwiftConf::load(&swift_dir).context("swift.conf cannot be used")?;
         let reclaim_age = config.as_ref().map_or(RECLAIM_AGE_DEFAULT, |config| config.node.reclaim_age);
         Ok(Self { swift_dir, swift, reclaim_age, config })
+    }
+
+    /// Whose records are asked: those that were named, else this node's.
+    fn admins(&self, args: &ObjectArgs) -> Vec<BindAddress> {
+        match &self.config {
+            _ if !args.admin.is_empty() => args.admin.clone(),
+            Some(config) => reachable(config.ssync.admin_bind.as_ref()).into_iter().collect(),
+            None => Vec::new(),
+        }
     }
 
     /// The policies to look into: the one that was named, else all that have a ring.
@@ -167,7 +176,9 @@ async fn look_in(args: &ObjectArgs, here: &Here, policy: &Policy, ring: &Ring, p
     let place =
         Place { policy: policy.index, kind: policy.kind.clone(), partition, reclaim_age: here.reclaim_age };
     let diagnosis = diagnose(&place, &seen, Timestamp::from_system_time(SystemTime::now()));
-    Shown { path: path.clone(), hash, policy_name: policy.name.clone(), place, seen, diagnosis }
+    let admins = here.admins(args);
+    let records = records(hash, &admins, question.limit).await;
+    Shown { records, path: path.clone(), hash, policy_name: policy.name.clone(), place, seen, diagnosis }
 }
 
 fn report(all: &[Shown], as_json: bool) {

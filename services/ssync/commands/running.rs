@@ -1,6 +1,10 @@
 //! Who is asked: a running replicator of this node, or one that is started for the question.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use futures_util::stream::BoxStream;
@@ -83,17 +87,22 @@ impl Running {
     }
 }
 
-/// Where a replicator of this node may be asked. What listens everywhere is reached by loopback.
+/// Where a replicator of this node may be asked.
 fn addresses(config: &Config) -> Vec<BindAddress> {
     let options = &config.ssync;
-    let reachable = |address: &BindAddress| match address {
+    let admins = [&options.admin_bind, &options.replicator_admin_bind];
+    admins.into_iter().filter_map(|address| reachable(address.as_ref())).collect()
+}
+
+/// Where an address that a daemon listens at is reached from this node: one that is everywhere, by loopback.
+pub(crate) fn reachable(address: Option<&BindAddress>) -> Option<BindAddress> {
+    match address? {
         BindAddress::Tcp(at) if at.ip().is_unspecified() => {
-            let ip = if at.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
-            BindAddress::Tcp(std::net::SocketAddr::new(ip, at.port()))
+            let ip = if at.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            Some(BindAddress::Tcp(SocketAddr::new(ip, at.port())))
         }
-        other => other.clone(),
-    };
-    [&options.admin_bind, &options.replicator_admin_bind].into_iter().flatten().map(reachable).collect()
+        other => Some(other.clone()),
+    }
 }
 
 /// A replicator in this process, which makes no passes.

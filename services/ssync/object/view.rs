@@ -4,7 +4,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 use ssync_types::{ObjectHash, ObjectPath, Timestamp};
 
-use super::{Answer, Copy, Diagnosis, Place, Seen};
+use super::{Answer, Copy, Diagnosis, Place, Record, Seen};
 
 /// One policy's answers.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub(crate) struct Shown {
     pub(crate) place: Place,
     pub(crate) seen: Vec<Seen>,
     pub(crate) diagnosis: Diagnosis,
+    pub(crate) records: Vec<Record>,
 }
 
 /// Prints the table and the sentences. Control characters of names do not reach the terminal.
@@ -36,6 +37,9 @@ pub(crate) fn print(shown: &Shown) {
     }
     for note in &shown.diagnosis.notes {
         println!("{note}.");
+    }
+    for line in shown.records.iter().flat_map(Record::lines) {
+        println!("{line}.");
     }
     if shown.diagnosis.is_healthy() {
         println!("Nothing is wrong.");
@@ -118,6 +122,7 @@ pub(crate) fn to_json(shown: &Shown) -> Value {
         "summary": shown.diagnosis.summary,
         "problems": problems.map(|problem| json!({"what": problem.what, "remedy": problem.remedy})).collect::<Vec<_>>(),
         "notes": shown.diagnosis.notes,
+        "records": shown.records.iter().map(Record::to_json).collect::<Vec<_>>(),
         "devices": shown.seen.iter().map(device).collect::<Vec<_>>(),
     })
 }
