@@ -1,10 +1,12 @@
 //! What a replicator does now, as the contract tells of it.
 
+use std::time::Duration;
+
 use ssync_api::{
-    admin::{DeviceStatus, GetReplicatorStatusResponse, PeerBackoff},
+    admin::{self, DeviceStatus, GetReplicatorStatusResponse, PeerBackoff},
     v1,
 };
-use ssync_replicator::{Progress, Replicator};
+use ssync_replicator::{ParkedObject, Progress, Replicator};
 
 /// A look at it.
 pub(super) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
@@ -38,9 +40,26 @@ pub(super) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
             .map(|peer| PeerBackoff {
                 peer: peer.peer,
                 cause: peer.cause.to_string(),
-                remaining_milliseconds: u64::try_from(peer.left.as_millis()).unwrap_or(u64::MAX),
+                remaining_milliseconds: milliseconds(peer.left),
             })
             .collect(),
-        parked: Vec::new(),
+        parked: replicator.parked().into_iter().map(parked).collect(),
     }
+}
+
+fn parked(object: ParkedObject) -> admin::ParkedObject {
+    admin::ParkedObject {
+        device: object.device.to_string(),
+        partition: object.partition.get(),
+        policy_index: object.policy.get(),
+        object_hash: object.object.to_string(),
+        cause: object.cause.to_string(),
+        failures: object.failures,
+        peer: object.peer.unwrap_or_default(),
+        remaining_milliseconds: milliseconds(object.again_in),
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
