@@ -185,6 +185,33 @@ impl Connection {
         }
     }
 
+    /// Fails when the peer has said something but blank lines, or has hung up. It has nothing to say while it is being sent
+    /// updates, unless it will take no more of them. Waits for nothing.
+    pub(super) fn check_silence(&mut self) -> Result<(), Refusal> {
+        let gone = || Refusal::new(Reason::Unreachable, "Early disconnect");
+        match self.stream.try_read_buf(&mut self.input) {
+            Ok(0) => return Err(gone()),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(Refusal::new(Reason::Unreachable, format!("updates: {error}"))),
+        }
+        loop {
+            match self.framing.decode(&mut self.input)? {
+                Decoded::Piece(piece) => self.lines.push(piece),
+                Decoded::End => return Err(gone()),
+                Decoded::NeedMore => return Ok(()),
+            }
+            let line = |lines: &mut LineBuffer| {
+                lines.line().map_err(|error| Refusal::new(Reason::ProtocolOrder, error.to_string()))
+            };
+            while let Some(line) = line(&mut self.lines)? {
+                if !line.trim_ascii().is_empty() {
+                    return Err(answer::of_line(&line));
+                }
+            }
+        }
+    }
+
     /// Sends bytes as one chunk, sooner or later.
     pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         if bytes.is_empty() {

@@ -141,7 +141,10 @@ impl Conversation {
         while let Some(piece) = pieces.recv().await {
             source.beat();
             match piece {
-                Piece::Bytes(bytes) => self.connection.send(&bytes).await?,
+                Piece::Bytes(bytes) => {
+                    self.connection.check_silence()?;
+                    self.connection.send(&bytes).await?;
+                }
                 Piece::Sent { hash, body_bytes, as_offered } => {
                     sent.pushed.objects += 1;
                     sent.pushed.bytes += body_bytes.unwrap_or(0);
