@@ -18,7 +18,13 @@ impl Device {
         if next.partition == at.partition {
             return;
         }
-        if let Err(error) = self.link_into(at, &next, name) {
+        // The relinker may have calculated the hashes there already, and the replicator will believe them. (Swift leaves its
+        // own as they are.)
+        let partition = layout::partition(next.policy, next.partition);
+        let linked =
+            self.invalidate_around(&partition, next.hash.suffix(), || self.link_into(at, &next, name));
+        let linked = linked.map_err(|error| error.to_string());
+        if let Err(error) = linked.and_then(|linked| linked.map_err(|error| error.to_string())) {
             tracing::error!(device = %self.name, object = %at.hash, partition = %next.partition, %error,
                 "a file could not be linked for the next partition power; run swift-object-relinker");
         }
