@@ -20,10 +20,23 @@ pub(crate) struct Object {
 
 impl Object {
     pub(crate) fn named(name: &str) -> Self {
-        let path = format!("/AUTH_test/c/{name}");
-        let hash = Md5::new().chain_update(SALT).chain_update(&path).chain_update(SALT).finalize();
-        let head = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
-        Self { path, partition: head >> (32 - PART_POWER) }
+        let object = Self { path: format!("/AUTH_test/c/{name}"), partition: 0 };
+        Self { partition: object.partition_of(PART_POWER), ..object }
+    }
+
+    fn digest(&self) -> [u8; 16] {
+        Md5::new().chain_update(SALT).chain_update(&self.path).chain_update(SALT).finalize().into()
+    }
+
+    /// The name of its directory.
+    pub(crate) fn hash(&self) -> String {
+        self.digest().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Where it lies among 2^`power` partitions.
+    pub(crate) fn partition_of(&self, power: u32) -> u32 {
+        let hash = self.digest();
+        u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) >> (32 - power)
     }
 
     /// An object that lies in `partition`, named after `name`.

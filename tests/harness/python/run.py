@@ -13,5 +13,17 @@ swift_dir, program = sys.argv[1:3]
 from swift.common import utils  # noqa: E402
 
 utils.set_swift_dir(swift_dir)
+
+from swift.common.ring import Ring  # noqa: E402
+
+load = Ring.__init__
+
+
+def load_from_here(self, folder, *args, **kwargs):
+    # The auditor's watcher of dark data looks for the ring of containers nowhere else.
+    load(self, swift_dir if folder == "/etc/swift" else folder, *args, **kwargs)
+
+
+Ring.__init__ = load_from_here
 sys.argv = sys.argv[2:]
 runpy.run_path(os.path.join(os.path.dirname(sys.executable), program), run_name="__main__")
