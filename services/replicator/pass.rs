@@ -25,6 +25,8 @@ use crate::{
     stats::Abort,
 };
 
+/// The rings are looked at no more often than this.
+const LOOK_MIN: Duration = Duration::from_millis(10);
 /// How soon it is seen that a job has nothing but large bodies left.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// A job that has not got on for so many times `http_timeout` hangs: longer than any wait for a peer. While the daemon
@@ -56,7 +58,7 @@ pub(crate) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     pub(crate) fn new(context: Arc<Context>, rings: &'a Arc<dyn Rings>, course: Option<Course>) -> Self {
-        let next_look = Instant::now() + context.config.ring_check_interval;
+        let next_look = Instant::now() + context.config.ring_check_interval.max(LOOK_MIN);
         Self { rings, context, running: HashMap::new(), left_out: BTreeSet::new(), course, next_look }
     }
 
@@ -114,12 +116,16 @@ impl<'a> Pass<'a> {
                 return aborted;
             }
             // Who is stuck is looked for in time: no job has to end for it.
-            let look = self.next_look.saturating_duration_since(Instant::now()).min(self.stuck_in());
+            let look = match aborted {
+                Some(_) => LOOK_MAX,
+                None => self.next_look.saturating_duration_since(Instant::now()).min(LOOK_MAX),
+            };
+            let look = look.min(self.stuck_in());
             let context = Arc::clone(&self.context);
             tokio::select! {
                 biased;
                 Some(ended) = tasks.join_next_with_id() => self.ended(ended, &mut schedule),
-                () = sleep(wait.unwrap_or(LOOK_MAX).min(look).min(LOOK_MAX)) => self.leave_out_stuck(&mut schedule),
+                () = sleep(wait.unwrap_or(LOOK_MAX).min(look)) => self.leave_out_stuck(&mut schedule),
                 () = context.gates.changed(), if aborted.is_none() => {}
                 () = context.drain.cancelled(), if aborted.is_none() => {}
             }
@@ -181,7 +187,7 @@ impl<'a> Pass<'a> {
         if Instant::now() < self.next_look {
             return None;
         }
-        self.next_look = Instant::now() + self.context.config.ring_check_interval;
+        self.next_look = Instant::now() + self.context.config.ring_check_interval.max(LOOK_MIN);
         self.save_course().await;
         let rings = Arc::clone(self.rings);
         let changed = blocking(move || rings.changed()).await.unwrap_or(false);

@@ -182,7 +182,11 @@ impl Outcome {
                 self.nodes.failed(target);
             }
             Remedy::Failure => {
-                tracing::error!("Error syncing handoff partition: {target}: {refusal}");
+                // That a peer was given up is told once, by its gate.
+                match refusal.retry_after {
+                    Some(_) => tracing::debug!("Error syncing handoff partition: {target}: {refusal}"),
+                    None => tracing::error!("Error syncing handoff partition: {target}: {refusal}"),
+                }
                 self.nodes.failed(target);
             }
         }

@@ -12,7 +12,10 @@ use ssync_types::{
     Offer, Outcome, Partition, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash,
     ReleaseOpen, SessionEvent, SessionOpen, Suffix, SuffixHashes, UpdateMessage, UpdateOp,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Duration, Instant, sleep},
+};
 
 /// What goes wrong.
 #[derive(Default)]
@@ -29,6 +32,8 @@ pub(crate) struct Fault {
     pub(crate) hashes_hang: Option<Partition>,
     /// No hashes ever come.
     pub(crate) all_hashes_hang: bool,
+    /// Hashes take so long.
+    pub(crate) hashes_take: Duration,
     /// Every verdict becomes this one.
     pub(crate) verdict: Option<Outcome>,
     /// Every verdict on this object becomes this one.
@@ -186,6 +191,8 @@ impl Store for Faulty {
 
     async fn suffix_hashes(&self, partition: PartitionRef, rehash: Rehash) -> StoreResult<SuffixHashes> {
         self.asked.lock().unwrap().hashes += 1;
+        let takes = self.fault.lock().unwrap().hashes_take;
+        sleep(takes).await;
         let hangs = {
             let mut fault = self.fault.lock().unwrap();
             if let Some((left, run)) = fault.at_hashes.take() {

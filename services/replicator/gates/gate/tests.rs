@@ -140,6 +140,29 @@ async fn visits_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_only_large_bodies_left_makes_room_and_not_without_a_bound() {
+    let (mut gate, now) = (Gate::default(), Instant::now());
+    let pulses = [(); 4].map(|()| Pulse::new());
+    for pulse in &pulses {
+        gate.enter();
+        gate.sends(pulse);
+    }
+    let room = |gate: &Gate| gate.access(Stage::Session, 2, now) == Access::Open;
+    assert!(!room(&gate));
+    gate.leave();
+    gate.leave();
+    pulses[0].set_long(true);
+    assert!(room(&gate), "one of two counts");
+    gate.enter();
+    assert!(!room(&gate));
+    pulses.iter().for_each(|pulse| pulse.set_long(true));
+    gate.enter();
+    assert!(!room(&gate), "at most as many besides");
+    pulses.iter().for_each(|pulse| gate.has_sent(pulse));
+    assert!(gate.pulses.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_place_is_kept_for_a_job_that_was_begun_but_not_for_ever() {
     let (mut gate, mut random) = (Gate::default(), Shuffle::seeded(1));
     gate.expect(Instant::now());
