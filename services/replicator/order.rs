@@ -276,6 +276,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_handoff_does_not_push_to_itself() {
+        let cluster = Cluster::new(policy(4, &[&[0, 2], &[1, 3]]));
+        (0..10).for_each(|number| cluster.put(2, &format!("o-{number}"), number, b"body"));
+        let replicator = cluster.replicator(2);
+        let to = |to: &str| order("d2", 0, Some(to));
+        let refusal = replicator.order(&to("d2"), CancellationToken::new()).await.unwrap_err();
+        assert!(refusal.message.contains("neither a primary nor a handoff"), "{refusal}");
+        assert!(
+            replicator.order(&to("d3"), CancellationToken::new()).await.is_ok(),
+            "another handoff it may"
+        );
+    }
+
+    #[tokio::test]
     async fn a_push_to_one_node_reaches_that_node_alone() {
         let cluster = cluster();
         let replicator = cluster.replicator(0);

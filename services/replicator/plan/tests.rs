@@ -1,5 +1,7 @@
 //! Plans of real disks: what is told is what a pass does afterwards, and nothing changes before.
 
+use std::fs;
+
 use ssync_types::{Reason, Refusal};
 
 use super::*;
@@ -37,6 +39,12 @@ async fn a_primary_tells_what_its_pass_pushes() {
     assert_eq!((total.push_objects, total.push_bytes, total.at_most), (50, 200, false), "{pieces:?}");
     assert_eq!((total.partitions, total.remove_objects, total.problems), (2, 0, 0));
     assert_eq!(before, cluster.nodes.iter().map(Node::files).collect::<Vec<_>>());
+    // Now that hashes are known, a look leaves even what no longer counts.
+    let files = cluster.node(0).files();
+    let obsolete = cluster.node(0).real(files.first().unwrap()).with_file_name("0000000001.00000.data");
+    fs::write(&obsolete, "old").unwrap();
+    assert_eq!(planned(&cluster, 0).await.1, total);
+    assert!(obsolete.exists(), "a plan has cleared it away");
     let stats = pass(&cluster, 0).await;
     assert_eq!((stats.objects, stats.bytes), (50, 200));
     let (pieces, total) = planned(&cluster, 0).await;

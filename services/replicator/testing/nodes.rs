@@ -251,6 +251,11 @@ impl Node {
         writer.commit(DataFile { timestamp, metadata, fragment: None, next_part_power: None }).unwrap();
     }
 
+    /// Where a file of its device is on this machine.
+    pub(crate) fn real(&self, file: &str) -> PathBuf {
+        self.path.join(file)
+    }
+
     /// All object files below the device, as paths from `objects`.
     pub(crate) fn files(&self) -> BTreeSet<String> {
         let mut files = BTreeSet::new();

@@ -31,33 +31,38 @@ pub(super) fn stored(place: &Place, seen: &[Seen], at: Timestamp) -> Diagnosis {
         );
     }
     for Seen { site, answer } in seen {
-        let lack = match answer {
-            Answer::Nothing => format!("lacks it since it was stored at {}", at.utc()),
-            Answer::Tombstone(older) => format!("has the older tombstone of {} in its place", older.utc()),
-            Answer::Data(copy) if copy.data < at => format!("has an older version, of {}", copy.data.utc()),
-            Answer::Data(copy) if copy.newest < metadata => {
-                format!("lacks the metadata of the POST at {} ({metadata})", metadata.utc())
-            }
-            Answer::Data(_) if !site.is_primary() => {
-                left_at_handoff(&mut diagnosis, place, site, "a copy");
-                continue;
-            }
-            Answer::Data(_) | Answer::Failed(_) => continue,
-        };
-        match (site.is_primary(), answer) {
-            (true, _) => {
+        match (site.is_primary(), lack(answer, at, metadata)) {
+            (true, Some(lack)) => {
                 diagnosis.problem(
                     format!("{site} ({}) {lack}", site.role),
                     push_remedy(place, source, Some(site)),
                 );
             }
+            (false, None) if matches!(answer, Answer::Data(_)) => {
+                left_at_handoff(&mut diagnosis, place, site, "a copy")
+            }
             // A handoff has nothing to hold.
-            (false, Answer::Nothing) => {}
-            (false, _) => left_at_handoff(&mut diagnosis, place, site, "an older version"),
+            (false, Some(_)) if *answer != Answer::Nothing => {
+                left_at_handoff(&mut diagnosis, place, site, "an older version");
+            }
+            _ => {}
         }
     }
     mixed_etags(&mut diagnosis, seen, at);
     diagnosis
+}
+
+/// What a device lacks of the body of the time `at` with this metadata, as far as it is known.
+fn lack(answer: &Answer, at: Timestamp, metadata: Timestamp) -> Option<String> {
+    match answer {
+        Answer::Nothing => Some(format!("lacks it since it was stored at {}", at.utc())),
+        Answer::Tombstone(older) => Some(format!("has the older tombstone of {} in its place", older.utc())),
+        Answer::Data(copy) if copy.data < at => Some(format!("has an older version, of {}", copy.data.utc())),
+        Answer::Data(copy) if copy.newest < metadata => {
+            Some(format!("lacks the metadata of the POST at {} ({metadata})", metadata.utc()))
+        }
+        Answer::Data(_) | Answer::Failed(_) => None,
+    }
 }
 
 /// The time of the newest metadata of those who have the body of the time `at`.
