@@ -12,7 +12,7 @@ use super::{
     Kind,
     check::{Expected, reclaim},
     device,
-    model::{Change, Mark, Object},
+    model::{Change, Mark, Object, View},
     op::{Op, Outcome},
 };
 use crate::{
@@ -192,26 +192,33 @@ impl Session {
         match op {
             Op::Write { object, change, power } => {
                 self.linked |= power.is_some();
+                self.objects[*object].let_go = false;
                 self.objects[*object].uncertain.push(*change);
             }
             Op::Foreign { object, change } => {
                 let object = &mut self.objects[*object];
+                object.let_go = false;
                 object.uncertain.push(*change);
                 (object.unflushed, object.unflushed_notes) = (true, true);
                 self.damaged.insert(object.at.hash.to_string());
             }
             Op::Batch(members) => {
                 for (object, change) in members {
+                    self.objects[*object].let_go = false;
                     self.objects[*object].uncertain.push(*change);
                 }
             }
             Op::Release(object) => {
+                let reclaim = reclaim(self.device.now());
                 let object = &mut self.objects[*object];
+                object.let_go =
+                    object.sights(reclaim).iter().all(|(view, _)| matches!(view, View::Object(_)));
                 object.bases = object.letting_go();
             }
             Op::Damage(object) => {
                 let object = &mut self.objects[*object];
                 self.damaged.insert(object.at.hash.to_string());
+                object.let_go = false;
                 object.bases = vec![Vec::new()];
                 object.uncertain.clear();
                 object.damaged = true;
@@ -232,6 +239,7 @@ impl Session {
                 self.acknowledge(members, &results);
             }
             (Op::Release(object), Outcome::Released(true)) => {
+                self.begin(op);
                 self.objects[*object].bases = vec![Vec::new()];
                 self.objects[*object].uncertain.clear();
             }

@@ -64,6 +64,8 @@ pub(super) struct Object {
     pub(super) unflushed: bool,
     /// And its suffix's hash may be stale after a power cut, as in Swift.
     pub(super) unflushed_notes: bool,
+    /// A body that was there for certain is being let go of, or was, and nothing was written since.
+    pub(super) let_go: bool,
 }
 
 /// The time, and the age from which a tombstone may be gone.
@@ -80,6 +82,7 @@ impl Object {
             damaged: false,
             unflushed: false,
             unflushed_notes: false,
+            let_go: false,
         }
     }
 

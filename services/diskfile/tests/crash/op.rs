@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ssync_types::{Durability, FragmentIndex, ObjectKind, Offer, Partition, PolicyIndex, ReleaseOutcome};
+use ssync_types::{
+    Assurance, Confirmed, Durability, FragmentIndex, ObjectKind, Offer, Partition, PolicyIndex, ReleaseItem,
+    ReleaseOutcome,
+};
 
 use super::{
     device,
@@ -230,10 +233,15 @@ impl Session {
         let Some(own) = listed.into_iter().find(|local| local.offer.hash == at.hash) else {
             return Ok(Outcome::Released(false));
         };
-        match self.device.release(&lock, &at.hash, &own.files)? {
-            ReleaseOutcome::Released => Ok(Outcome::Released(true)),
-            ReleaseOutcome::Changed | ReleaseOutcome::Failed(_) => Ok(Outcome::Released(false)),
-        }
+        let item = ReleaseItem {
+            offer: own.offer,
+            files: own.files,
+            confirmed_by: vec![Confirmed { primary: 0, assurance: Assurance::Confirmed }],
+        };
+        let released = self.device.release_batch(&lock, &device::release_open(object), &[item])?;
+        Ok(Outcome::Released(
+            released.results.iter().all(|result| result.outcome == ReleaseOutcome::Released),
+        ))
     }
 
     /// What is read is found to be damaged, and goes to quarantine.
