@@ -43,21 +43,21 @@ impl Device {
         }
     }
 
-    /// Marks a suffix as stale, flushed, does what makes it so, and marks it again where somebody has calculated its hash in
-    /// between: the hash of what was there before.
+    /// Marks suffixes as stale, flushed, does what makes them so, and marks them again where somebody has calculated hashes in
+    /// between: those of what was there before. Of no suffixes there is nothing to mark.
     pub(crate) fn invalidate_around<T>(
         &self,
         partition: &Path,
-        suffix: Suffix,
+        suffixes: &[Suffix],
         change: impl FnOnce() -> T,
     ) -> Result<T, DiskError> {
-        let note = self.note(partition, &[suffix])?;
+        let note = self.note(partition, suffixes)?;
         if let Some(note) = &note {
             self.flush_note(partition, note)?;
         }
         let changed = change();
         if self.is_consumed(partition, note.as_ref()) {
-            self.invalidate(partition, &[suffix])?;
+            self.invalidate(partition, suffixes)?;
         }
         Ok(changed)
     }

@@ -34,7 +34,7 @@ impl Device {
                 .map_err(|error| self.io("move to quarantine", directory, error))
         };
         match (known, suffix.parent()) {
-            (Some(known), Some(partition)) => self.invalidate_around(partition, known, moving)?,
+            (Some(known), Some(partition)) => self.invalidate_around(partition, &[known], moving)?,
             _ => moving(),
         }
     }

@@ -8,8 +8,8 @@ use std::{
 
 use rustix::io::Errno;
 use ssync_types::{
-    Invalid, ObjectHash, ReleaseFile, ReleaseItem, ReleaseOpen, ReleaseOutcome, ReleaseResult, Suffix,
-    may_unlink,
+    Invalid, ObjectHash, PolicyIndex, ReleaseFile, ReleaseItem, ReleaseOpen, ReleaseOutcome, ReleaseResult,
+    Suffix, may_unlink,
 };
 
 use crate::{
@@ -29,9 +29,14 @@ pub struct ReleasedBatch {
     pub unrecorded: Option<DiskError>,
 }
 
+/// Objects that are removed at a time: they share their flushes, and nobody publishes in their directories meanwhile.
+const TOGETHER_MAX: usize = 64;
+
 impl Device {
     /// Removes each object of which the directory holds exactly what was confirmed, after it was written down who has it (see
-    /// `removal_log`).
+    /// `removal_log`). Nothing else of this program publishes in between. A Swift daemon on the same device may: what it added
+    /// before the directories were flushed is seen, and the object is put back. A POST that it publishes later, having found
+    /// the body before, is lost, as it is between any two of Swift's own daemons.
     pub fn release_batch(
         &self,
         lock: &PartitionLock,
@@ -41,12 +46,8 @@ impl Device {
         self.check_lock(lock)?;
         self.check_mounted()?;
         let recorded = self.record_removals(open, items);
-        let released = items.iter().map(|item| {
-            let outcome = self.release(lock, &item.offer.hash, &item.files);
-            let outcome = outcome.unwrap_or_else(|error| ReleaseOutcome::Failed(error.into()));
-            ReleaseResult { hash: item.offer.hash, outcome }
-        });
-        let results: Vec<_> = released.collect();
+        let results: Vec<_> =
+            items.chunks(TOGETHER_MAX).flat_map(|group| self.release_together(lock, group)).collect();
         let ended = recorded.and_then(|recorded| match recorded {
             Some(recorded) => self.record_end(recorded, &results),
             None => Ok(()),
@@ -54,40 +55,77 @@ impl Device {
         Ok(ReleasedBatch { results, unrecorded: ended.err() })
     }
 
-    /// Removes exactly `files`, if the object's directory holds exactly these. Nothing else of this program publishes in
-    /// between. A Swift daemon on the same device may: what it added before the directories were flushed is seen, and the
-    /// object is put back. A POST that it publishes later, having found the body before, is lost, as it is between any two
-    /// of Swift's own daemons.
-    pub(crate) fn release(
-        &self,
-        lock: &PartitionLock,
-        hash: &ObjectHash,
-        files: &[ReleaseFile],
-    ) -> Result<ReleaseOutcome, DiskError> {
-        self.check_lock(lock)?;
-        self.check_mounted()?;
-        let at = Location { policy: lock.policy, partition: lock.partition, hash: *hash };
+    /// Removes some objects, which share a note on their suffixes and the flushes of their directories.
+    pub(crate) fn release_together(&self, lock: &PartitionLock, items: &[ReleaseItem]) -> Vec<ReleaseResult> {
+        let _exclusive = self.exclusive_all(items.iter().map(|item| &item.offer.hash));
+        let looked: Vec<_> = items.iter().map(|item| self.first_look(lock, item)).collect();
+        let leaving = looked.iter().filter_map(|looked| looked.as_ref().ok()).flatten();
+        let suffixes: BTreeSet<Suffix> = leaving.map(|held| held.hash.suffix()).collect();
+        let suffixes: Vec<Suffix> = suffixes.into_iter().collect();
+        let partition = layout::partition(lock.policy, lock.partition);
+        let taken = self.invalidate_around(&partition, &suffixes, || self.take_away(&partition, looked));
+        let taken = taken.unwrap_or_else(|error| items.iter().map(|_| Err(error.clone())).collect());
+        let outcomes = taken.into_iter().map(|taken| match taken {
+            Ok(true) => ReleaseOutcome::Released,
+            Ok(false) => ReleaseOutcome::Changed,
+            Err(error) => ReleaseOutcome::Failed(error.into()),
+        });
+        let result = |(item, outcome): (&ReleaseItem, _)| ReleaseResult { hash: item.offer.hash, outcome };
+        items.iter().zip(outcomes).map(result).collect()
+    }
+
+    /// `None` if the object is not what was confirmed.
+    fn first_look(&self, lock: &PartitionLock, item: &ReleaseItem) -> Result<Option<Held<'_>>, DiskError> {
+        let at = Location { policy: lock.policy, partition: lock.partition, hash: item.offer.hash };
         let directory = layout::object(&at);
-        let _exclusive = self.exclusive(hash);
-        let entries = self
-            .list_if_there(&directory)
-            .map_err(|error| self.io("list", &directory, error))?
-            .unwrap_or_default();
+        let entries = self.list_if_there(&directory).map_err(|error| self.io("list", &directory, error))?;
+        let entries = entries.unwrap_or_default();
         // A name that is not text can be no name of a confirmed file; spelled as text it might look like one.
         let all_text = entries.iter().all(|entry| entry.name.to_str().is_some());
-        if !all_text || !may_unlink(files, &release_files(&entries)) {
-            return Ok(ReleaseOutcome::Changed);
+        if !all_text || !may_unlink(&item.files, &release_files(&entries)) {
+            return Ok(None);
         }
-        let confirmed: BTreeSet<_> = files.iter().cloned().collect();
-        let mut held = Held { device: self, at: &at, links: Vec::new() };
-        let partition = layout::partition(at.policy, at.partition);
-        let taken =
-            self.invalidate_around(&partition, hash.suffix(), || held.take_away(&directory, &confirmed))?;
-        match taken {
-            Ok(true) => Ok(ReleaseOutcome::Released),
-            Ok(false) => Ok(ReleaseOutcome::Changed),
-            Err(error) => Ok(ReleaseOutcome::Failed(self.io("remove files of", &directory, error).into())),
+        let files = item.files.iter().cloned().collect();
+        Ok(Some(Held { device: self, policy: at.policy, hash: at.hash, directory, files, links: Vec::new() }))
+    }
+
+    /// Takes away those that are as they were confirmed. Of each: whether it is gone, and not changed meanwhile.
+    fn take_away(
+        &self,
+        partition: &Path,
+        looked: Vec<Result<Option<Held<'_>>, DiskError>>,
+    ) -> Vec<Result<bool, DiskError>> {
+        let removed: Vec<_> = looked
+            .into_iter()
+            .map(|looked| {
+                let Some(mut held) = looked? else { return Ok(None) };
+                held.hold().map_err(|error| held.failed(error))?;
+                let removed = held.remove(partition);
+                Ok(Some((held, removed)))
+            })
+            .collect();
+        let gone = removed.iter().filter_map(|removed| match removed {
+            Ok(Some((held, Ok(true)))) => held.directory.parent(),
+            _ => None,
+        });
+        let flushed = self.flush_removals(partition, gone.collect());
+        let settle = |removed: Result<Option<(Held<'_>, io::Result<bool>)>, DiskError>| match removed? {
+            Some((held, removed)) => held.settle(removed, &flushed),
+            None => Ok(false),
+        };
+        removed.into_iter().map(settle).collect()
+    }
+
+    /// Flushes that objects' directories are gone: in their suffixes, or where these are gone as well in the partition.
+    fn flush_removals(&self, partition: &Path, suffixes: BTreeSet<&Path>) -> io::Result<()> {
+        let mut suffix_gone = false;
+        for suffix in suffixes {
+            match self.sync_names(suffix, 0) {
+                Err(error) if is(&error, Errno::NOENT) => suffix_gone = true,
+                other => other?,
+            }
         }
+        if suffix_gone { self.sync_names(partition, 0) } else { Ok(()) }
     }
 
     fn list_if_there(&self, directory: &Path) -> io::Result<Option<Vec<Entry>>> {
@@ -168,42 +206,99 @@ impl Device {
     }
 }
 
-/// Files that are being let go of, held elsewhere until it is certain that they may go.
+/// An object that is being let go of. Its files are held elsewhere until it is certain that they may go.
 struct Held<'a> {
     device: &'a Device,
-    at: &'a Location,
+    policy: PolicyIndex,
+    hash: ObjectHash,
+    directory: PathBuf,
+    files: BTreeSet<ReleaseFile>,
     /// Where each is held, and its name.
     links: Vec<(PathBuf, String)>,
 }
 
 impl Held<'_> {
-    /// Takes an object's files away; false if something came to them meanwhile, and they were put back.
-    fn take_away(&mut self, directory: &Path, files: &BTreeSet<ReleaseFile>) -> io::Result<bool> {
+    fn hold(&mut self) -> io::Result<()> {
         let disk = &self.device.disk;
-        let place = layout::held(self.at.policy);
+        let place = layout::held(self.policy);
         make_all(&**disk, &place)?;
-        for file in files {
+        for file in &self.files {
             let link = place.join(random_name());
-            disk.hard_link(&directory.join(&file.name), &link)?;
+            disk.hard_link(&self.directory.join(&file.name), &link)?;
             self.links.push((link, file.name.clone()));
         }
-        let taken = self.remove(directory, files);
-        // The second look: whatever came while the directories were being flushed is in a directory made anew.
-        if matches!(taken, Ok(true)) && self.device.list_if_there(directory)?.is_none() {
+        Ok(())
+    }
+
+    /// Removes files and emptied directories; false if the object's directory is not empty then.
+    fn remove(&self, partition: &Path) -> io::Result<bool> {
+        let disk = &self.device.disk;
+        // Metadata first, and of it the newest: cut off anywhere, this leaves a whole object as it once was. (An older content
+        // type without its file would not be one.) Of all else the oldest: what does not count must not count again.
+        let is_meta = |file: &&ReleaseFile| file.name.ends_with(".meta");
+        let metadata = self.files.iter().rev().filter(is_meta);
+        for file in metadata.chain(self.files.iter().filter(|file| !is_meta(file))) {
+            disk.unlink(&self.directory.join(&file.name))?;
+        }
+        let removed = |directory: &Path| match disk.remove_dir(directory) {
+            Ok(()) => Ok(true),
+            Err(error) if is(&error, Errno::NOENT) => Ok(true),
+            Err(error) if is(&error, Errno::NOTEMPTY) || is(&error, Errno::EXIST) => Ok(false),
+            Err(error) => Err(error),
+        };
+        if !removed(&self.directory)? {
+            return Ok(false);
+        }
+        for parent in self.directory.ancestors().skip(1) {
+            if parent == partition || !removed(parent)? {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The second look: whatever came while the directories were being flushed is in a directory made anew. Says whether
+    /// the object is gone; if something came to it, or it is not certain that it stays gone, it was put back.
+    fn settle(mut self, removed: io::Result<bool>, flushed: &io::Result<()>) -> Result<bool, DiskError> {
+        let removed = removed.and_then(|gone| match flushed {
+            Err(error) if gone => Err(same(error)),
+            _ => Ok(gone),
+        });
+        let looked = match removed {
+            Ok(true) => self.device.list_if_there(&self.directory).map(|listing| listing.is_none()),
+            other => other,
+        };
+        if let Ok(true) = looked {
             return Ok(true);
         }
-        let made = match self.put_back(directory) {
-            Ok(made) => made,
-            Err(error) => return Err(self.keep(directory, error)),
-        };
-        self.device.sync_names(directory, made)?;
-        taken.map(|_| false)
+        match self.put_back() {
+            Ok(made) => {
+                let back = self.device.sync_names(&self.directory, made);
+                back.and(looked).map_err(|error| self.failed(error))
+            }
+            Err(error) => {
+                let error = self.keep(error);
+                Err(self.failed(error))
+            }
+        }
+    }
+
+    /// Gives the files their names again. Says how many directories had to be made.
+    fn put_back(&self) -> io::Result<usize> {
+        let made = make_all(&*self.device.disk, &self.directory)?;
+        for (link, name) in &self.links {
+            match self.device.disk.hard_link(link, &self.directory.join(name)) {
+                Err(error) if is(&error, Errno::EXIST) => {}
+                other => other?,
+            }
+        }
+        Ok(made)
     }
 
     /// Moves what could not be put back to where nobody removes it; what cannot be moved either stays where it is held.
-    fn keep(&mut self, directory: &Path, error: io::Error) -> io::Error {
+    fn keep(&mut self, error: io::Error) -> io::Error {
         let disk = &self.device.disk;
-        let place = layout::quarantine(self.at.policy).join(format!("{}-{}", self.at.hash, random_name()));
+        let place = layout::quarantine(self.policy).join(format!("{}-{}", self.hash, random_name()));
         let made = make_all(&**disk, &place);
         let kept: Vec<_> = std::mem::take(&mut self.links)
             .into_iter()
@@ -212,49 +307,21 @@ impl Held<'_> {
                 if made.is_ok() && disk.rename(&link, &to).is_ok() { to } else { link }
             })
             .collect();
-        tracing::error!(object = %directory.display(), ?kept, %error,
+        tracing::error!(object = %self.directory.display(), ?kept, %error,
             "an object that must stay could not be put back; link the kept files into its directory");
         error
     }
 
-    /// Removes files and emptied directories, and flushes; false if the object's directory is not empty then.
-    fn remove(&self, directory: &Path, files: &BTreeSet<ReleaseFile>) -> io::Result<bool> {
-        let disk = &self.device.disk;
-        // Metadata first, and of it the newest: cut off anywhere, this leaves a whole object as it once was. (An older content
-        // type without its file would not be one.) Of all else the oldest: what does not count must not count again.
-        let is_meta = |file: &&ReleaseFile| file.name.ends_with(".meta");
-        for file in files.iter().rev().filter(is_meta).chain(files.iter().filter(|file| !is_meta(file))) {
-            disk.unlink(&directory.join(&file.name))?;
-        }
-        let removed = |directory: &Path| match disk.remove_dir(directory) {
-            Ok(()) => Ok(true),
-            Err(error) if is(&error, Errno::NOENT) => Ok(true),
-            Err(error) if is(&error, Errno::NOTEMPTY) || is(&error, Errno::EXIST) => Ok(false),
-            Err(error) => Err(error),
-        };
-        if !removed(directory)? {
-            return Ok(false);
-        }
-        for parent in directory.ancestors().skip(1) {
-            if parent == layout::partition(self.at.policy, self.at.partition) || !removed(parent)? {
-                self.device.sync_names(parent, 0)?;
-                break;
-            }
-        }
-        Ok(true)
+    fn failed(&self, error: io::Error) -> DiskError {
+        self.device.io("remove files of", &self.directory, error)
     }
+}
 
-    /// Gives the files their names again. Says how many directories had to be made.
-    fn put_back(&self, directory: &Path) -> io::Result<usize> {
-        let made = make_all(&*self.device.disk, directory)?;
-        for (link, name) in &self.links {
-            match self.device.disk.hard_link(link, &directory.join(name)) {
-                Err(error) if is(&error, Errno::EXIST) => {}
-                other => other?,
-            }
-        }
-        Ok(made)
-    }
+/// One failure of all whose flush it was.
+fn same(error: &io::Error) -> io::Error {
+    error
+        .raw_os_error()
+        .map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
 }
 
 impl Drop for Held<'_> {

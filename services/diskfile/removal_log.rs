@@ -68,8 +68,12 @@ impl Device {
 
     /// Writes down what became of them. Nothing waits for that to be flushed: until it is, they are not certain.
     pub(crate) fn record_end(&self, recorded: Recorded, results: &[ReleaseResult]) -> Result<(), DiskError> {
-        let kept = results.iter().filter(|result| result.outcome != ReleaseOutcome::Released);
-        let mut text: String = kept.map(|kept| line::kept(recorded.0, &kept.hash)).collect();
+        let end = |result: &ReleaseResult| match result.outcome {
+            ReleaseOutcome::Released => None,
+            ReleaseOutcome::Changed => Some(line::kept(recorded.0, &result.hash)),
+            ReleaseOutcome::Failed(_) => Some(line::failed(recorded.0, &result.hash)),
+        };
+        let mut text: String = results.iter().filter_map(end).collect();
         text.push_str(&line::done(recorded.0));
         let _exclusive = self.removal_log.lock().unwrap_or_else(PoisonError::into_inner);
         let appended = self.append(self.now(), &text).map(drop);

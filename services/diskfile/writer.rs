@@ -107,7 +107,7 @@ impl Device {
         let _exclusive = self.exclusive(&at.hash);
         let partition = layout::partition(at.policy, at.partition);
         let rename = || self.disk.rename(&directory.join(&plain), &directory.join(&durable));
-        match self.invalidate_around(&partition, at.hash.suffix(), rename)? {
+        match self.invalidate_around(&partition, &[at.hash.suffix()], rename)? {
             Ok(()) => {}
             Err(error) if errno(&error) == Some(Errno::NOENT) => {
                 self.require_durable(at, fragment, timestamp)?;

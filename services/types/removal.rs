@@ -30,6 +30,6 @@ pub struct Removal {
 pub enum Certainty {
     /// It did: the files are gone.
     Removed,
-    /// The program or its device stopped before that was written down: the object is gone, or is still in its place.
+    /// It failed, or the program or its device stopped before that was written down: the object is gone, or is still in its place.
     Begun,
 }

@@ -1,6 +1,10 @@
 //! Where an object went, as the log of removals has it.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::Path,
+};
 
 use rustix::io::Errno;
 use ssync_types::{Certainty, ObjectHash, Removal, Timestamp};
@@ -23,36 +27,47 @@ impl Device {
         self.check_mounted()?;
         let failed = |path: &Path, error| self.io("read", path, error);
         let files = self.log_files().map_err(|error| failed(Path::new(layout::REMOVALS), error))?;
-        let mut found = BTreeMap::new();
+        let mut found = Found::default();
         for file in files {
             match self.disk.open(&file.path, OpenMode::Read) {
                 // It grew too old meanwhile.
                 Err(error) if is(&error, Errno::NOENT) => Ok(()),
                 Err(error) => Err(error),
-                Ok(open) => each_line(&*open, |line| note(&mut found, parse(line, hash, &self.name))),
+                Ok(open) => each_line(&*open, |line| found.note(parse(line, hash, &self.name))),
             }
             .map_err(|error| failed(&file.path, error))?;
         }
         let (now, age_max) = (self.now(), self.settings.config.removal_log_age);
-        Ok(found.into_values().filter(|removal| removal.at.age_at(now) <= age_max).collect())
+        Ok(found.removals.into_values().filter(|removal| removal.at.age_at(now) <= age_max).collect())
     }
 }
 
-fn note(found: &mut BTreeMap<Timestamp, Removal>, line: Option<Line>) {
-    match line {
-        Some(Line::Begun(removal)) => {
-            found.insert(removal.at, *removal);
-            if found.len() > FOUND_MAX {
-                found.pop_first();
+/// An object's removals by their times.
+#[derive(Default)]
+struct Found {
+    removals: BTreeMap<Timestamp, Removal>,
+    /// Those that went wrong: whether the object is gone is not said by the end of its batch.
+    failed: BTreeSet<Timestamp>,
+}
+
+impl Found {
+    fn note(&mut self, line: Option<Line>) {
+        match line {
+            Some(Line::Begun(removal)) => {
+                self.removals.insert(removal.at, *removal);
+                if self.removals.len() > FOUND_MAX {
+                    self.removals.pop_first();
+                }
             }
-        }
-        Some(Line::Kept(at)) => drop(found.remove(&at)),
-        Some(Line::Done(at)) => {
-            if let Some(removal) = found.get_mut(&at) {
-                removal.certainty = Certainty::Removed;
+            Some(Line::Kept(at)) => drop(self.removals.remove(&at)),
+            Some(Line::Failed(at)) if self.removals.contains_key(&at) => drop(self.failed.insert(at)),
+            Some(Line::Done(at)) if !self.failed.contains(&at) => {
+                if let Some(removal) = self.removals.get_mut(&at) {
+                    removal.certainty = Certainty::Removed;
+                }
             }
+            Some(Line::Failed(_) | Line::Done(_)) | None => {}
         }
-        None => {}
     }
 }
 

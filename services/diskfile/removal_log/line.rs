@@ -4,6 +4,7 @@
 //! 1700000000.00000 removing 43b598753b11d9b4af67a5d5646e7b03 policy=0 partition=4 kind=data data=1380144470.00000
 //!     by=10.0.0.7:6200/sdb1=confirmed,10.0.0.8:6200/sdc1=superseded@1380144471.00000 ring=5d41.. path=/a/c/o .
 //! 1700000000.00000 kept 43b598753b11d9b4af67a5d5646e7b03 .
+//! 1700000000.00000 failed 0c0f0e3b0f1f6a2c8f2d4d6e8a1b3c5d .
 //! 1700000000.00000 done .
 //! ```
 //!
@@ -28,6 +29,8 @@ pub(super) enum Line {
     Begun(Box<Removal>),
     /// It stayed.
     Kept(Timestamp),
+    /// It went wrong, and is not certain.
+    Failed(Timestamp),
     /// All that began at this time has come to its end.
     Done(Timestamp),
 }
@@ -67,6 +70,10 @@ pub(super) fn begun(at: Timestamp, open: &ReleaseOpen, item: &ReleaseItem, name:
 
 pub(super) fn kept(at: Timestamp, hash: &ObjectHash) -> String {
     format!("{} kept {hash} .\n", at.normal())
+}
+
+pub(super) fn failed(at: Timestamp, hash: &ObjectHash) -> String {
+    format!("{} failed {hash} .\n", at.normal())
 }
 
 pub(super) fn done(at: Timestamp) -> String {
@@ -113,6 +120,7 @@ pub(super) fn parse(line: &[u8], hash: &ObjectHash, device: &DeviceName) -> Opti
     let at = Timestamp::parse(at).ok()?;
     match verb {
         b"kept" => Some(Line::Kept(at)),
+        b"failed" => Some(Line::Failed(at)),
         b"removing" => Some(Line::Begun(Box::new(removal(at, found, device, fields)?))),
         _ => None,
     }
@@ -276,6 +284,10 @@ mod tests {
         assert_eq!(
             read(&kept(Timestamp::from_seconds(1), &hash)),
             Some(Line::Kept(Timestamp::from_seconds(1)))
+        );
+        assert_eq!(
+            read(&failed(Timestamp::from_seconds(1), &hash)),
+            Some(Line::Failed(Timestamp::from_seconds(1)))
         );
         assert_eq!(read(&done(Timestamp::from_seconds(1))), Some(Line::Done(Timestamp::from_seconds(1))));
     }

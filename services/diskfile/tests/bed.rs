@@ -9,8 +9,8 @@ use std::{
 };
 
 use ssync_types::{
-    Durability, FragmentIndex, HashPathConfig, Metadata, ObjectPath, Partition, PolicyIndex, Suffix,
-    Timestamp,
+    Assurance, Confirmed, Durability, FragmentIndex, HashPathConfig, Metadata, ObjectHash, ObjectPath, Offer,
+    Partition, PartitionRef, PolicyIndex, Primary, ReleaseFile, ReleaseItem, ReleaseOpen, Suffix, Timestamp,
 };
 use tempfile::TempDir;
 
@@ -65,6 +65,25 @@ pub(super) fn settings(devices: PathBuf) -> Settings {
         hash: HashPathConfig::new("changeme", "changeme").unwrap(),
         policies,
         at_quarantine: AtQuarantine::default(),
+    }
+}
+
+/// What was confirmed of an object, as far as the disk looks at it.
+pub(super) fn release_item(hash: ObjectHash, files: &[ReleaseFile]) -> ReleaseItem {
+    ReleaseItem {
+        offer: Offer::of_one_time(hash, at(1), None),
+        files: files.to_vec(),
+        confirmed_by: vec![Confirmed { primary: 0, assurance: Assurance::Confirmed }],
+    }
+}
+
+/// On whose word an object is let go of.
+pub(super) fn release_open(at: &Location) -> ReleaseOpen {
+    let (policy, partition) = (at.policy, at.partition);
+    ReleaseOpen {
+        partition: PartitionRef { device: "sda".parse().unwrap(), partition, policy, fragment: None },
+        ring_digest: None,
+        primaries: vec![Primary { address: "10.0.0.7:6200".into(), device: "sdb1".into() }],
     }
 }
 

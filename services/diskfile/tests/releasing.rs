@@ -2,9 +2,9 @@
 
 use std::{fs, os::unix::fs::MetadataExt as _, thread, time::Duration};
 
-use ssync_types::{ReleaseFile, ReleaseOutcome};
+use ssync_types::{ReleaseFile, ReleaseItem, ReleaseOutcome};
 
-use super::bed::{Bed, WHOLE, at};
+use super::bed::{Bed, WHOLE, at, release_item, release_open};
 use crate::PartitionLock;
 
 fn lock(bed: &Bed) -> PartitionLock {
@@ -16,8 +16,12 @@ fn confirmed(bed: &Bed) -> Vec<ReleaseFile> {
     bed.device.list_suffix(WHOLE, at_o.partition, at_o.hash.suffix()).unwrap().remove(0).files
 }
 
+fn item(bed: &Bed, files: &[ReleaseFile]) -> ReleaseItem {
+    release_item(bed.location("o").hash, files)
+}
+
 fn release(bed: &Bed, files: &[ReleaseFile]) -> ReleaseOutcome {
-    bed.device.release(&lock(bed), &bed.location("o").hash, files).unwrap()
+    bed.device.release_together(&lock(bed), &[item(bed, files)]).remove(0).outcome
 }
 
 #[test]
@@ -76,6 +80,41 @@ fn touches_nothing_when_a_file_came_went_or_was_replaced() {
     assert_eq!(bed.files("o").len(), 2);
 }
 
+/// What is let go of together costs one note and the flushes of few directories; one that changed keeps only itself.
+#[test]
+fn objects_share_their_flushes() {
+    let bed = Bed::new();
+    let names: Vec<String> = (0..100).map(|number| format!("n{number}")).collect();
+    let partition = bed.location("n0").partition;
+    let names: Vec<_> = names.iter().filter(|name| bed.location(name).partition == partition).collect();
+    let mut others: Vec<String> = (100..)
+        .map(|number| format!("n{number}"))
+        .filter(|name| bed.location(name).partition == partition)
+        .take(4)
+        .collect();
+    others.extend(names.into_iter().cloned());
+    let items: Vec<_> = others
+        .iter()
+        .map(|name| {
+            bed.put(name, b"x", at(1));
+            let hash = bed.location(name).hash;
+            let listed = bed.device.list_suffix(WHOLE, partition, hash.suffix()).unwrap();
+            release_item(hash, &listed.into_iter().find(|local| local.offer.hash == hash).unwrap().files)
+        })
+        .collect();
+    bed.post(&others[0], at(2)).unwrap();
+    let lock = bed.device.lock_partition(WHOLE, partition, Duration::ZERO).unwrap();
+    bed.watch.take();
+    let results = bed.device.release_together(&lock, &items);
+    let flushes = bed.watch.take().into_iter().filter(|line| line.starts_with("sync")).collect::<Vec<_>>();
+    assert!(items.len() >= 5 && flushes.len() <= 4, "{flushes:?}");
+    for (name, result) in others.iter().zip(results) {
+        let stays = *name == others[0];
+        assert_eq!(result.outcome, if stays { ReleaseOutcome::Changed } else { ReleaseOutcome::Released });
+        assert_eq!(bed.files(name).len(), if stays { 2 } else { 0 });
+    }
+}
+
 #[test]
 fn a_junk_file_beside_the_object_stops_it() {
     let bed = Bed::new();
@@ -103,7 +142,8 @@ fn a_lock_of_another_device_does_not_do() {
     let (bed, other) = (Bed::new(), Bed::new());
     bed.put("o", b"x", at(1));
     let files = confirmed(&bed);
-    assert!(bed.device.release(&lock(&other), &bed.location("o").hash, &files).is_err());
+    let open = release_open(&bed.location("o"));
+    assert!(bed.device.release_batch(&lock(&other), &open, &[item(&bed, &files)]).is_err());
     assert_eq!(bed.files("o").len(), 1);
 }
 

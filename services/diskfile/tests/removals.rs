@@ -123,7 +123,11 @@ fn the_record_is_flushed_before_the_first_file_goes() {
     let unlinked = place("unlink objects/");
     let order = [place("write removal-log/"), place("sync_data removal-log/"), unlinked];
     assert!(order.is_sorted(), "{log:#?}");
-    assert!(place("sync_dir removal-log") < unlinked, "the name of the log's file");
+    let between = log.get(place("sync_data removal-log/")..unlinked).unwrap();
+    assert!(
+        between.iter().any(|line| line == "sync_dir removal-log"),
+        "the name of the log's file: {log:#?}"
+    );
     let named = log.iter().rposition(|line| line == "sync_dir ").unwrap();
     assert!(named < unlinked, "the name of its directory");
 }
@@ -139,6 +143,20 @@ fn what_stayed_is_not_said_to_be_gone() {
     assert!(released.unrecorded.is_none());
     assert_eq!(removals(&bed, "o"), []);
     assert_eq!(bed.files("o").len(), 2);
+}
+
+/// What went wrong may be gone or not: the record says so.
+#[test]
+fn what_failed_is_told_as_begun() {
+    let bed = bed();
+    bed.watch.fail("unlink objects", Errno::IO);
+    let released = put_and_release(&bed, "o");
+    assert!(matches!(released.results[0].outcome, ReleaseOutcome::Failed(_)));
+    assert_eq!(
+        removals(&bed, "o").iter().map(|removal| removal.certainty).collect::<Vec<_>>(),
+        [Certainty::Begun]
+    );
+    assert_eq!(bed.files("o").len(), 1);
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Session {
             (_, 13..15) => Op::Invalidate(object),
             (_, 15..18) => Op::Abandon(object),
             (Kind::Batch, 18..75) => self.batch(),
-            (Kind::Release, 18..28) => Op::Release(object),
+            (Kind::Release, 18..28) => Op::Release(vec![object]),
             (Kind::Release, 28..43) => self.drain(object),
             (Kind::Trouble, 18..26) if self.is_whole(object) => Op::Damage(object),
             (Kind::Trouble, 26..30) => Op::Advance(device::RECLAIM_AGE + Duration::from_secs(200)),
@@ -75,9 +75,13 @@ impl Session {
         }
         self.planned.push_back(Op::Hash { policy: WHOLE, partition, list: true, rehash: false });
         let inside = |at: &usize| self.objects[*at].at.partition == partition;
-        self.planned.extend((0..self.objects.len()).filter(inside).map(Op::Release));
+        let inside: Vec<usize> = (0..self.objects.len()).filter(inside).collect();
+        match self.random.once_in(2) {
+            true => self.planned.push_back(Op::Release(inside)),
+            false => self.planned.extend(inside.into_iter().map(|object| Op::Release(vec![object]))),
+        }
         self.planned.push_back(Op::RemovePartition(partition));
-        self.planned.pop_front().unwrap_or(Op::Release(object))
+        self.planned.pop_front().unwrap_or(Op::Release(vec![object]))
     }
 
     /// Something that makes an end of uncertainty.

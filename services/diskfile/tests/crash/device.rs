@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ssync_types::{
-    Durability, HashPathConfig, Metadata, ObjectPath, PartitionRef, Primary, ReleaseOpen, Timestamp,
-};
+use ssync_types::{Durability, HashPathConfig, Metadata, ObjectPath, Timestamp};
 
 use super::model::{Mark, Object, Seen, Sight, View, body, content_type, mark_of};
 use crate::{
@@ -63,17 +61,6 @@ pub(super) fn device(disk: &SimDisk, durability: Durability) -> Arc<Device> {
         .iter();
     let settings = all.into_iter().find(|settings| settings.config.durability == durability).unwrap();
     Arc::new(Device::on("sda".parse().unwrap(), Arc::clone(settings), Box::new(disk.clone()), Arc::default()))
-}
-
-/// On whose word an object is let go of.
-pub(super) fn release_open(object: &Object) -> ReleaseOpen {
-    let Location { policy, partition, .. } = object.at;
-    let primary = Primary { address: "10.0.0.7:6200".into(), device: "sdb1".into() };
-    ReleaseOpen {
-        partition: PartitionRef { device: "sda".parse().unwrap(), partition, policy, fragment: None },
-        ring_digest: None,
-        primaries: vec![primary],
-    }
 }
 
 /// Four objects: the first two share a suffix, the third only the partition with them, the fourth not even that.

@@ -208,12 +208,14 @@ impl Session {
                     self.objects[*object].uncertain.push(*change);
                 }
             }
-            Op::Release(object) => {
+            Op::Release(objects) => {
                 let reclaim = reclaim(self.device.now());
-                let object = &mut self.objects[*object];
-                object.let_go =
-                    object.sights(reclaim).iter().all(|(view, _)| matches!(view, View::Object(_)));
-                object.bases = object.letting_go();
+                for object in objects {
+                    let object = &mut self.objects[*object];
+                    object.let_go =
+                        object.sights(reclaim).iter().all(|(view, _)| matches!(view, View::Object(_)));
+                    object.bases = object.letting_go();
+                }
             }
             Op::Damage(object) => {
                 let object = &mut self.objects[*object];
@@ -238,10 +240,17 @@ impl Session {
                 let members = members.iter().map(|(object, change)| (*object, change));
                 self.acknowledge(members, &results);
             }
-            (Op::Release(object), Outcome::Released(true)) => {
+            (Op::Release(objects), Outcome::Released(gone)) => {
+                let before = self.objects.clone();
                 self.begin(op);
-                self.objects[*object].bases = vec![Vec::new()];
-                self.objects[*object].uncertain.clear();
+                for (object, gone) in objects.iter().zip(gone) {
+                    if !gone {
+                        self.objects[*object] = before[*object].clone();
+                        continue;
+                    }
+                    self.objects[*object].bases = vec![Vec::new()];
+                    self.objects[*object].uncertain.clear();
+                }
             }
             (Op::Confirm(object), Outcome::Confirmed(true)) => {
                 let seen = device::look(&self.device, &self.objects[*object])?;

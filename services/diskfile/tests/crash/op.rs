@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ssync_types::{
-    Assurance, Confirmed, Durability, FragmentIndex, ObjectKind, Offer, Partition, PolicyIndex, ReleaseItem,
-    ReleaseOutcome,
-};
+use ssync_types::{Durability, FragmentIndex, ObjectKind, Offer, Partition, PolicyIndex, ReleaseOutcome};
 
 use super::{
     device,
@@ -13,9 +10,9 @@ use super::{
     model::{Change, Object, Seen, View},
 };
 use crate::{
-    Confirmation, Device, DiskError, layout, name,
+    Confirmation, Device, DiskError, Location, layout, name,
     publish::Member,
-    tests::bed::{CODED, WHOLE},
+    tests::bed::{CODED, WHOLE, release_item, release_open},
 };
 
 /// One step of a history. Objects are known by their place in the list.
@@ -45,7 +42,8 @@ pub(super) enum Op {
     ListSuffix(usize),
     Invalidate(usize),
     Confirm(usize),
-    Release(usize),
+    /// Objects of one partition.
+    Release(Vec<usize>),
     RemovePartition(Partition),
     /// The platter rots; somebody reads.
     Damage(usize),
@@ -57,7 +55,8 @@ pub(super) enum Op {
 pub(super) enum Outcome {
     /// Of each change, whether it was acknowledged, failed and is nowhere, or failed and may be there.
     Changes(Vec<Result<(), DiskError>>),
-    Released(bool),
+    /// Of each, whether it is gone.
+    Released(Vec<bool>),
     Confirmed(bool),
     Removed(bool),
     Done,
@@ -68,7 +67,8 @@ impl Outcome {
     pub(super) fn had_effect(&self) -> bool {
         match self {
             Self::Changes(results) => results.iter().any(Result::is_ok),
-            Self::Released(did) | Self::Confirmed(did) | Self::Removed(did) => *did,
+            Self::Released(gone) => gone.contains(&true),
+            Self::Confirmed(did) | Self::Removed(did) => *did,
             Self::Done => true,
         }
     }
@@ -153,7 +153,7 @@ impl Session {
                 done(noted.map(|()| Outcome::Done))
             }
             Op::Confirm(object) => done(self.confirm(&self.objects[*object])),
-            Op::Release(object) => done(self.release(&self.objects[*object])),
+            Op::Release(objects) => done(self.release(objects)),
             Op::RemovePartition(partition) => {
                 let lock = self.device.lock_partition(WHOLE, *partition, Duration::ZERO);
                 done(lock.and_then(|lock| self.device.remove_empty_partition(lock)).map(Outcome::Removed))
@@ -226,22 +226,20 @@ impl Session {
     }
 
     /// As a handoff whose primaries have confirmed all that it listed.
-    fn release(&self, object: &Object) -> Result<Outcome, DiskError> {
-        let at = object.at;
-        let lock = self.device.lock_partition(at.policy, at.partition, Duration::ZERO)?;
-        let listed = self.device.list_suffix(at.policy, at.partition, at.hash.suffix())?;
-        let Some(own) = listed.into_iter().find(|local| local.offer.hash == at.hash) else {
-            return Ok(Outcome::Released(false));
-        };
-        let item = ReleaseItem {
-            offer: own.offer,
-            files: own.files,
-            confirmed_by: vec![Confirmed { primary: 0, assurance: Assurance::Confirmed }],
-        };
-        let released = self.device.release_batch(&lock, &device::release_open(object), &[item])?;
-        Ok(Outcome::Released(
-            released.results.iter().all(|result| result.outcome == ReleaseOutcome::Released),
-        ))
+    fn release(&self, places: &[usize]) -> Result<Outcome, DiskError> {
+        let Location { policy, partition, .. } = self.objects[places[0]].at;
+        let lock = self.device.lock_partition(policy, partition, Duration::ZERO)?;
+        let mut items = Vec::new();
+        for place in places {
+            let hash = self.objects[*place].at.hash;
+            let listed = self.device.list_suffix(policy, partition, hash.suffix())?;
+            let own = listed.into_iter().find(|local| local.offer.hash == hash);
+            items.push(release_item(hash, &own.map(|own| own.files).unwrap_or_default()));
+        }
+        let open = release_open(&self.objects[places[0]].at);
+        let released = self.device.release_batch(&lock, &open, &items)?;
+        let gone = released.results.iter().map(|result| result.outcome == ReleaseOutcome::Released);
+        Ok(Outcome::Released(gone.collect()))
     }
 
     /// What is read is found to be damaged, and goes to quarantine.

@@ -17,7 +17,7 @@ use crate::{
     disk::{Disk as _, OpenMode, write_all},
     layout,
     simulation::{Again, Faults, Options, SimDisk},
-    tests::bed::{CODED, WHOLE, path, settings},
+    tests::bed::{CODED, WHOLE, path, release_item, settings},
 };
 
 /// Some time before the simulated clock begins.
@@ -179,7 +179,8 @@ impl Bench {
                 put("o", at(10));
                 self.hash("o");
                 let lock = self.device.lock_partition(WHOLE, self.at("o").partition, Duration::ZERO).unwrap();
-                self.device.release(&lock, &self.at("o").hash, &self.files_of("o")).unwrap();
+                let item = release_item(self.at("o").hash, &self.files_of("o"));
+                self.device.release_together(&lock, &[item]);
                 return;
             }
             State::Rich => {

@@ -15,7 +15,7 @@ use crate::{
     name,
     publish::{Aftermath, Member, Publication},
     temporary::Temporary,
-    tests::bed::{WHOLE, path},
+    tests::bed::{WHOLE, path, release_item},
 };
 
 /// What may be missing from an operation's result when something went wrong and it succeeded all the same.
@@ -319,7 +319,8 @@ pub(super) fn keeping() -> Vec<Operation> {
             let files = b.files_of("o");
             let lock = b.device.lock_partition(WHOLE, b.partition(), Duration::ZERO)?;
             b.arm();
-            match b.device.release(&lock, &b.at("o").hash, &files)? {
+            let item = release_item(b.at("o").hash, &files);
+            match b.device.release_together(&lock, &[item]).remove(0).outcome {
                 ReleaseOutcome::Released => Ok(done(&["o"])),
                 ReleaseOutcome::Failed(refusal) => Err(refusal),
                 // An earlier try has released it.
