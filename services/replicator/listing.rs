@@ -61,20 +61,18 @@ impl Listing {
         self.first_failure.as_ref()
     }
 
-    /// Offers the next slice to all of `sessions`; `offered` sees each batch first. Sessions that have gone are left out, and
+    /// Offers the next slice, `objects_max` and what more its last suffix has, to all of `sessions`; `offered` sees each batch first. Sessions that have gone are left out, and
     /// so is one that keeps others waiting for too long; without any it stops.
     pub(crate) async fn offer_slice(
         &mut self,
+        objects_max: u64,
         sessions: Vec<mpsc::Sender<OfferBatch>>,
         mut offered: impl FnMut(&[LocalObject]),
     ) -> Offered {
         let mut audience = Audience::new(sessions);
         let mut batch = Batch::new();
         let mut done = Offered::default();
-        while done.objects + batch.len() < SLICE_OBJECTS_MAX
-            && !audience.is_empty()
-            && !self.drain.is_cancelled()
-        {
+        while done.objects + batch.len() < objects_max && !audience.is_empty() && !self.drain.is_cancelled() {
             let Some(suffix) = self.suffixes.pop_front() else { break };
             match self.source.list(suffix).await {
                 Ok(objects) => batch.add(objects),

@@ -9,7 +9,7 @@ use ssync_protocol::removal::PeerIndex;
 use ssync_types::{DeviceName, Offer, Outcome, PartitionRef, Refusal, Sender, SuffixHashes, Want};
 use tokio::sync::mpsc;
 
-use crate::{parked::ParkedHere, source::Source};
+use crate::{listing::SLICE_OBJECTS_MAX, parked::ParkedHere, source::Source};
 
 /// Most batches of offers under way to one session.
 pub(crate) const OFFER_QUEUE_MAX: usize = 2;
@@ -178,6 +178,12 @@ pub trait Peer: Send + Sync {
 /// A session with a peer, admitted there.
 #[async_trait]
 pub trait PushSession: Send {
+    /// Objects that are best offered in one session of which each is to be answered for. Fewer than a slice where the
+    /// answers come at its end alone, and with them the space of a handoff.
+    fn confirmable_max(&self) -> u64 {
+        SLICE_OBJECTS_MAX
+    }
+
     /// Offers all that comes, sends what is wanted, and in a mode that confirms passes on the verdicts on every object. The
     /// end of `offers` is the orderly end.
     async fn push(

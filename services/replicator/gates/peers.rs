@@ -71,6 +71,10 @@ struct GatedSession {
 
 #[async_trait]
 impl PushSession for GatedSession {
+    fn confirmable_max(&self) -> u64 {
+        self.inner.confirmable_max()
+    }
+
     async fn push(
         self: Box<Self>,
         mode: PushMode,

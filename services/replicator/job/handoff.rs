@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 use super::{Context, Job, JobEnd};
 use crate::{
     ledger::Ledger,
-    listing::Listing,
+    listing::{Listing, SLICE_OBJECTS_MAX},
     peer::{
         OFFER_QUEUE_MAX, PushError, PushMode, PushSession, Pushed, Target, VERDICT_QUEUE_MAX, Verdict,
         Verdicts,
@@ -207,6 +207,10 @@ async fn offer_slice(
     let confirming = visits.len() >= quorum.needed();
     let ledger = Mutex::new(Ledger::new(quorum));
     let (verdicts, answers) = mpsc::channel(VERDICT_QUEUE_MAX);
+    let objects_max = match confirming {
+        true => visits.iter().map(|visit| visit.session.confirmable_max()).min().unwrap_or(SLICE_OBJECTS_MAX),
+        false => SLICE_OBJECTS_MAX,
+    };
     let places: Vec<usize> = visits.iter().map(|visit| visit.place).collect();
     let (mut sessions, mut pushes) = (Vec::new(), Vec::new());
     for visit in visits {
@@ -231,7 +235,7 @@ async fn offer_slice(
         }
     };
     let (offered, pushed, released) = tokio::join!(
-        listing.offer_slice(sessions, note_offered),
+        listing.offer_slice(objects_max, sessions, note_offered),
         join_all(pushes),
         hand_over(&ledger, answers, items)
     );

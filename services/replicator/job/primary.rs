@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 use super::{Context, Job, JobEnd, Kind};
 use crate::{
-    listing::Listing,
+    listing::{Listing, SLICE_OBJECTS_MAX},
     peer::{OFFER_QUEUE_MAX, Peer, PushError, PushMode, Pushed, Target, Verdicts},
     remedy::Remedy,
     stats::Nodes,
@@ -287,7 +287,7 @@ async fn push(
         let (to, _nobody) = mpsc::channel(1);
         let verdicts = Verdicts { peer: PeerIndex::FIRST, to };
         let (_, pushed) = tokio::join!(
-            listing.offer_slice(vec![offers], |_| {}),
+            listing.offer_slice(SLICE_OBJECTS_MAX, vec![offers], |_| {}),
             session.push(PushMode::Update, offered, verdicts)
         );
         let pushed = pushed?;

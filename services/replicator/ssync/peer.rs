@@ -23,6 +23,8 @@ use crate::peer::{
 
 /// When to come back to a device with which another job is talking.
 const TAKEN_RETRY: Duration = Duration::from_millis(100);
+/// Objects of a handoff in one visit: nothing is confirmed, and no space freed, before its second conversation has ended.
+const CONFIRMABLE_MAX: u64 = 1_000;
 /// Verdicts handed over at a time.
 const VERDICTS_MAX: usize = 1_000;
 
@@ -107,6 +109,10 @@ struct SsyncSession {
 
 #[async_trait]
 impl PushSession for SsyncSession {
+    fn confirmable_max(&self) -> u64 {
+        CONFIRMABLE_MAX
+    }
+
     async fn push(
         self: Box<Self>,
         mode: PushMode,

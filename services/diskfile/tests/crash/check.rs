@@ -141,8 +141,7 @@ fn check_hashes(device: &Arc<Device>, expected: &Expected) -> Result<(), String>
             kept.remove(&suffix);
             fresh.remove(&suffix);
         }
-        // What it cost to say so differs.
-        if !kept.iter().eq(fresh.iter()) {
+        if kept != fresh {
             return Err(format!("S8: stale hashes of {policy} {partition}: {kept:?} is {fresh:?}"));
         }
     }
