@@ -22,7 +22,7 @@ impl Device {
         // own as they are.)
         let partition = layout::partition(next.policy, next.partition);
         let linked =
-            self.invalidate_around(&partition, next.hash.suffix(), || self.link_into(at, &next, name));
+            self.invalidate_around(&partition, &[next.hash.suffix()], || self.link_into(at, &next, name));
         let linked = linked.map_err(|error| error.to_string());
         if let Err(error) = linked.and_then(|linked| linked.map_err(|error| error.to_string())) {
             tracing::error!(device = %self.name, object = %at.hash, partition = %next.partition, %error,
