@@ -194,7 +194,7 @@ fn by_grpcurl(node: &Node) -> Result<()> {
 #[test]
 fn without_a_replicator_the_command_does_it() -> Result<()> {
     let cluster = cluster(4)?;
-    let _serving = serve(&cluster, &[OURS, Server::Stock, OURS, Server::Stock])?;
+    let mut serving = serve(&cluster, &[OURS, Server::Stock, OURS, Server::Stock])?;
     let node = cluster.node(1);
     node.write_tree(20)?;
     let status = ssync(node, &["status"])?;
@@ -230,6 +230,15 @@ fn without_a_replicator_the_command_does_it() -> Result<()> {
     where_it_went(&cluster, &name)?;
     let gone = ssync(node, &["push", "--device", "sdb1", "--partition", &argument])?;
     assert!(gone.code == Some(1) && gone.error.contains(&format!("no partition {partition}")), "{gone:?}");
+
+    // Whom it cannot reach it names, and its log says why.
+    serving.truncate(1);
+    let other = count(&removals[1], "partition").to_string();
+    let failed = ssync(node, &["push", "--device", "sdb1", "--partition", &other])?;
+    assert!(failed.code == Some(1) && failed.output.ends_with("Not all was done.\n"), "{failed:?}");
+    let named =
+        |what: &str| failed.output.lines().any(|line| line.starts_with("* 127.") && line.contains(what));
+    assert!(named("/sdb1 did not get all of it") && failed.error.contains("refused"), "{failed:?}");
     Ok(())
 }
 

@@ -39,7 +39,7 @@ pub(super) fn stored(place: &Place, seen: &[Seen], at: Timestamp) -> Diagnosis {
                 );
             }
             (false, None) if matches!(answer, Answer::Data(_)) => {
-                left_at_handoff(&mut diagnosis, place, site, "a copy")
+                left_at_handoff(&mut diagnosis, place, site, "a copy");
             }
             // A handoff has nothing to hold.
             (false, Some(_)) if *answer != Answer::Nothing => {
