@@ -30,6 +30,8 @@ pub(super) struct Sent {
     pub(super) pushed: Pushed,
     /// Objects that were skipped, or sent in another version than offered.
     pub(super) doubtful: HashSet<ObjectHash>,
+    /// Objects that could not be opened, and why.
+    pub(super) unread: Vec<(ObjectHash, Refusal)>,
 }
 
 impl Conversation {
@@ -152,7 +154,8 @@ impl Conversation {
                         sent.doubtful.insert(hash);
                     }
                 }
-                Piece::Skipped(hash) => {
+                Piece::Skipped { hash, cause } => {
+                    sent.unread.extend(cause.map(|cause| (hash, cause)));
                     sent.pushed.skipped += 1;
                     sent.doubtful.insert(hash);
                 }

@@ -139,6 +139,7 @@ impl PushSession for SsyncSession {
         let parked = leave_parked(&errand, &mut wants);
         let mut sent = conversation.updates(&errand.source, wanted(&offered, wants)?).await?;
         conversation.close().await;
+        sent.unread.iter().for_each(|(hash, cause)| errand.parked.not_read(*hash, cause));
         let left = parked.len() as u64;
         sent.pushed.wanted += left;
         sent.pushed.skipped += left;

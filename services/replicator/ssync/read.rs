@@ -24,7 +24,11 @@ pub(super) enum Piece {
         as_offered: bool,
     },
     /// This object could not be opened, or is not there any more.
-    Skipped(ObjectHash),
+    Skipped {
+        hash: ObjectHash,
+        /// Why it could not be read, if it is there.
+        cause: Option<Refusal>,
+    },
     /// A body broke off: there is no way to tell the peer but to hang up.
     Broken(Refusal),
 }
@@ -61,17 +65,17 @@ fn read_one(
         Err(error) => {
             // Nothing of it has been sent, so the conversation can go on without it.
             tracing::warn!(object = %hash, %error, "a wanted object was not sent, and is not in sync");
-            return Ok(Piece::Skipped(hash));
+            return Ok(Piece::Skipped { hash, cause: Some(error.into()) });
         }
     };
     let plan = Plan::of(&opened, want, listed);
     if plan.changes() == 0 {
-        return Ok(Piece::Skipped(hash));
+        return Ok(Piece::Skipped { hash, cause: None });
     }
     if let Some(name) = unsendable(&opened) {
         // Without it the peer would take other metadata for this version; with it, lines of it for requests.
         tracing::error!(object = %hash, ?name, "metadata that no header can carry: the object is not sent");
-        return Ok(Piece::Skipped(hash));
+        return Ok(Piece::Skipped { hash, cause: None });
     }
     let mut body_bytes = None;
     match opened {

@@ -309,6 +309,24 @@ async fn an_object_that_is_gone_is_skipped_and_not_confirmed() {
     assert!(!skipped.outcome.is_safe(), "not wanted any more, but never sent in the version offered");
 }
 
+/// It is wanted, but not tried, so it is neither sent nor confirmed (rules S2, S4).
+#[tokio::test]
+async fn a_parked_object_is_left_out_and_not_confirmed() {
+    let scene = Scene::new().await;
+    let hash =
+        scene.cluster.node(0).devices.hash_path().hash(&ObjectPath::of("AUTH_cap", "c", "zero-2").unwrap());
+    for _ in 0..3 {
+        let cause = Refusal::new(Reason::ObjectIo, "input/output error");
+        scene.parked.at(&partition(), "another peer").not_read(hash, &cause);
+    }
+    let (address, _peer) = scripted(vec![DELTA_ANSWER.to_vec(), answer(&NO_WANTS)]).await;
+    let (pushed, verdicts) = scene.push(address, PushMode::UpdateAndConfirm).await;
+    let pushed = pushed.unwrap();
+    assert_eq!((pushed.objects, pushed.parked, pushed.complete()), (2, 1, false), "{pushed:?}");
+    let parked = verdicts.iter().find(|verdict| verdict.offer.hash == hash).unwrap();
+    assert!(!parked.outcome.is_safe());
+}
+
 /// The body's time is the same, and still it is not what was listed.
 #[tokio::test]
 async fn an_object_that_got_new_metadata_is_not_confirmed_as_it_was() {
