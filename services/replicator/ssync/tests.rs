@@ -30,7 +30,8 @@ const DELTA_ANSWER: &[u8] = include_bytes!("recorded/delta.s2c");
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\nX-Backend-Accept-No-Commit: True\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\r\n\r\n";
 
-/// A peer that answers each connection with the next of these texts, and keeps what it was sent.
+/// A peer that answers each connection with the next of these texts, and keeps what it was sent. Its word on the updates
+/// comes when they have ended.
 async fn scripted(answers: Vec<Vec<u8>>) -> (SocketAddr, JoinHandle<Vec<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -38,8 +39,16 @@ async fn scripted(answers: Vec<Vec<u8>>) -> (SocketAddr, JoinHandle<Vec<Vec<u8>>
         let mut received = Vec::new();
         for answer in answers {
             let (mut stream, _) = listener.accept().await.unwrap();
-            stream.write_all(&answer).await.unwrap();
+            let (before, after) = answer.split_at(updates_begin(&answer));
+            stream.write_all(before).await.unwrap();
             let mut sent = Vec::new();
+            while !after.is_empty() && !sent.windows(13).any(|bytes| bytes == b":UPDATES: END") {
+                if stream.read_buf(&mut sent).await.is_ok_and(|read| read > 0) {
+                    continue;
+                }
+                break;
+            }
+            drop(stream.write_all(after).await);
             // A sender that gives up may reset the connection.
             let _ = stream.read_to_end(&mut sent).await;
             received.push(sent);
@@ -47,6 +56,15 @@ async fn scripted(answers: Vec<Vec<u8>>) -> (SocketAddr, JoinHandle<Vec<Vec<u8>>
         received
     });
     (address, peer)
+}
+
+/// Where the chunk begins in which the peer speaks of the updates.
+fn updates_begin(answer: &[u8]) -> usize {
+    let Some(marker) = answer.windows(15).position(|bytes| bytes == b":UPDATES: START") else {
+        return answer.len();
+    };
+    let size = answer[..marker - 2].iter().rposition(|byte| *byte == b'\n').unwrap();
+    size + 1
 }
 
 /// `HEAD`, and these lines as chunks, and the end.
