@@ -60,9 +60,14 @@ impl Releasing {
         mut batches: mpsc::Receiver<Vec<ReleaseItem>>,
         results: mpsc::Sender<StoreResult<Vec<ReleaseResult>>>,
     ) {
+        let mut left = None;
         loop {
-            let batch = match tokio::time::timeout(SILENCE_MAX, batches.recv()).await {
-                Ok(Some(batch)) => batch,
+            let waited = match left.take() {
+                Some(batch) => Ok(Some(batch)),
+                None => tokio::time::timeout(SILENCE_MAX, batches.recv()).await,
+            };
+            let batch = match waited {
+                Ok(Some(batch)) => more(batch, &mut batches, &mut left),
                 Ok(None) => break,
                 Err(_) => {
                     let silent =
@@ -144,4 +149,22 @@ impl Releasing {
             }
         }
     }
+}
+
+/// A batch with those that have come while the one before was carried out: they share its flushes. `left` gets the one that is
+/// too much.
+fn more(
+    mut batch: Vec<ReleaseItem>,
+    batches: &mut mpsc::Receiver<Vec<ReleaseItem>>,
+    left: &mut Option<Vec<ReleaseItem>>,
+) -> Vec<ReleaseItem> {
+    while left.is_none()
+        && let Ok(next) = batches.try_recv()
+    {
+        match batch.len() + next.len() <= ITEMS_MAX {
+            true => batch.extend(next),
+            false => *left = Some(next),
+        }
+    }
+    batch
 }

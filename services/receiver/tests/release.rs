@@ -192,3 +192,28 @@ async fn tells_operators_where_an_object_went() {
         assert_eq!(from_status(&status).reason, Reason::InvalidArgument, "{bad:?}");
     }
 }
+
+/// What waits is carried out together, all of it, and no batch grows beyond its bound.
+#[tokio::test]
+async fn batches_that_wait_are_carried_out_together() {
+    let node = Node::new();
+    let paths: Vec<_> = node.objects(0).take(40).collect();
+    filled(&paths, &node).await;
+    node.ring.set(Some(false));
+    let items: Vec<_> = paths.iter().map(|path| item(&node, path)).collect();
+    let mut held = node.receiver.release(release_open(0)).await.unwrap();
+    // Nothing is carried out before this task waits: on its one thread the batches below are all there by then.
+    let padding = vec![items[0].clone(); 990];
+    for batch in items.chunks(10).map(<[_]>::to_vec).chain([padding]) {
+        held.items.try_send(batch).unwrap();
+    }
+    drop(held.items);
+    let mut answers = Vec::new();
+    while let Some(results) = held.results.recv().await {
+        answers.push(results.unwrap());
+    }
+    assert_eq!(answers.iter().map(Vec::len).collect::<Vec<_>>(), [40, 990]);
+    assert!(answers[0].iter().all(|result| result.outcome == ReleaseOutcome::Released));
+    assert!(answers[1].iter().all(|result| result.outcome == ReleaseOutcome::Changed));
+    assert!(!node.device().join("objects/0").exists());
+}
