@@ -7,7 +7,7 @@ use ssync_tests::{Cut, Server};
 
 use crate::{
     disks::{DEVICES, Device},
-    scene::{NODES, Scene, second_device},
+    scene::{NODES, Scene},
 };
 
 /// Object servers' port, as rings name it.
@@ -29,15 +29,33 @@ enum Event {
 /// Changes of the ring come early: it takes Swift a quarter of a minute to see them.
 const EVENTS: [Event; 6] = [Event::Ring, Event::Cut, Event::Ring, Event::Wipe, Event::Ring, Event::Split];
 
-/// Where the ring is in its circle of changes.
+/// Most devices that come to the ring at once.
+const COME_MAX: usize = 2;
+
+/// The devices of the ring, and the next change in a circle of three.
 #[derive(Debug)]
-enum Ring {
-    /// Each node has one device.
-    Small,
-    /// Two nodes have a second one.
-    Grown([u8; 2]),
-    /// This one is being emptied, and goes.
-    Draining(Device),
+struct Ring {
+    used: Vec<Device>,
+    spare: Vec<Device>,
+    next: Change,
+}
+
+#[derive(Debug)]
+enum Change {
+    /// Devices come.
+    Grow,
+    /// One is to be emptied.
+    Drain,
+    /// It goes.
+    Remove(Device),
+}
+
+impl Ring {
+    /// Each node's first device is in it.
+    fn new() -> Self {
+        let named = |name: &str| (1..=NODES).map(|node| Device { node, name: name.to_owned() }).collect();
+        Self { used: named(DEVICES[0]), spare: named(DEVICES[1]), next: Change::Grow }
+    }
 }
 
 /// The story of a cluster: nodes change sides in pairs, so that three are ssync's.
@@ -53,7 +71,7 @@ impl<'a> Rounds<'a> {
         scene.chance.shuffle(&mut nodes);
         let (first, second) = nodes.split_at(nodes.len() / 2);
         let pairs = first.iter().copied().zip(second.iter().copied()).collect();
-        Self { scene, pairs, ring: Ring::Small }
+        Self { scene, pairs, ring: Ring::new() }
     }
 
     /// All were stock; the first of each pair becomes ssync's.
@@ -137,7 +155,7 @@ impl<'a> Rounds<'a> {
     }
 
     fn wipe(&mut self) -> Result<()> {
-        let device = Device { node: self.any_node(), name: DEVICES[0].to_owned() };
+        let device = self.scene.chance.of(&self.ring.used).clone();
         self.scene.wipe(&device)?;
         self.scene.step()
     }
@@ -146,28 +164,38 @@ impl<'a> Rounds<'a> {
     fn change_ring(&mut self) -> Result<()> {
         // Who still has an older ring than this one gets it first, as operators would see to.
         self.scene.rings.give_all()?;
-        self.ring = match std::mem::replace(&mut self.ring, Ring::Small) {
-            Ring::Small => {
-                let nodes = self.two_nodes();
-                for node in nodes {
-                    self.ring_command("add", &second_device(node), "1")?;
-                }
-                Ring::Grown(nodes)
-            }
-            Ring::Grown(nodes) => {
-                let leaves = Device { node: nodes[0], name: (*self.scene.chance.of(&DEVICES)).to_owned() };
-                self.ring_command("set_weight", &leaves, "0")?;
-                self.ring_command("set_weight", &second_device(nodes[1]), "2")?;
-                Ring::Draining(leaves)
-            }
-            Ring::Draining(leaves) => {
-                self.scene.wait_until_empty(&leaves)?;
-                self.ring_command("remove", &leaves, "")?;
-                Ring::Small
-            }
+        self.ring.next = match std::mem::replace(&mut self.ring.next, Change::Grow) {
+            Change::Grow => self.grow()?,
+            Change::Drain => self.drain()?,
+            Change::Remove(device) => self.remove(device)?,
         };
         self.scene.rings.rebalance(&mut self.scene.chance)?;
         self.scene.step()
+    }
+
+    fn grow(&mut self) -> Result<Change> {
+        self.scene.chance.shuffle(&mut self.ring.spare);
+        for device in self.ring.spare.split_off(self.ring.spare.len().saturating_sub(COME_MAX)) {
+            self.ring_command("add", &device, "1")?;
+            self.ring.used.push(device);
+        }
+        Ok(Change::Drain)
+    }
+
+    /// And another gets more.
+    fn drain(&mut self) -> Result<Change> {
+        self.scene.chance.shuffle(&mut self.ring.used);
+        let (leaves, grows) = (self.ring.used.remove(0), &self.ring.used[0]);
+        self.ring_command("set_weight", &leaves, "0")?;
+        self.ring_command("set_weight", grows, "2")?;
+        Ok(Change::Remove(leaves))
+    }
+
+    fn remove(&mut self, device: Device) -> Result<Change> {
+        self.scene.wait_until_empty(&device)?;
+        self.ring_command("remove", &device, "")?;
+        self.ring.spare.push(device);
+        Ok(Change::Grow)
     }
 
     fn ring_command(&self, command: &str, device: &Device, weight: &str) -> Result<()> {

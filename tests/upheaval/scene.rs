@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use ssync_tests::{Chance, Client, Cloud, CloudBuilder, Cluster, Daemon, RSYNC_MODULE, Server, Shape};
 
 use crate::{
-    disks::{DEVICES, Device, Disks},
+    disks::{Device, Disks},
     ledger::Ledger,
     rings::Rings,
     writers::{CONTAINER, Writers},
@@ -208,9 +208,4 @@ fn configured(cloud: CloudBuilder) -> CloudBuilder {
         cloud = cloud.setting_of(number, "object-replicator", "sync_method", "rsync");
     }
     cloud
-}
-
-/// One that a node has in addition to its first.
-pub(crate) fn second_device(node: u8) -> Device {
-    Device { node, name: DEVICES[1].to_owned() }
 }
