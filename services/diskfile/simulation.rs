@@ -206,6 +206,12 @@ impl SimDisk {
         }
     }
 
+    /// What sort of file system it is.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        self.state().options.clone()
+    }
+
     /// Bytes free, and bytes in all.
     pub fn set_space(&self, free: u64, total: u64) {
         self.state().options.space = (free, total);

@@ -1,0 +1,174 @@
+//! Whether the cluster is as it should be.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use ssync_diskfile::{
+    Device, Found, Location, OpenOptions,
+    simulation::{Machine, Model, SimDisk},
+};
+use ssync_ring::Ring;
+use ssync_types::{DeviceName, Metadata, ObjectHash, ObjectKind, Partition};
+
+use crate::{
+    cluster::{Cluster, devices},
+    history::{Copy, History, Times, hash},
+    places::POLICY,
+};
+
+/// All that is on a disk.
+type Contents = BTreeMap<(Partition, ObjectHash), Copy>;
+
+/// The disk as a program finds it that begins now; the disk itself is left as it is.
+fn device(name: &DeviceName, disk: SimDisk) -> Arc<Device> {
+    let machine = Arc::new(Machine::default());
+    machine.mount(name.clone(), disk);
+    devices(machine).open(name).expect("it is mounted")
+}
+
+fn contents(device: &Arc<Device>) -> Result<Contents, String> {
+    let mut contents = Contents::new();
+    let failed = |error: ssync_diskfile::DiskError| error.to_string();
+    for partition in device.partitions(POLICY).map_err(failed)?.partitions {
+        for suffix in device.suffixes(POLICY, partition).map_err(failed)? {
+            for object in device.list_suffix(POLICY, partition, suffix).map_err(failed)? {
+                let copy = copy(device, partition, object.offer.hash).map_err(failed)?;
+                contents.extend(copy.map(|copy| ((partition, object.offer.hash), copy)));
+            }
+        }
+    }
+    Ok(contents)
+}
+
+fn copy(
+    device: &Arc<Device>,
+    partition: Partition,
+    hash: ObjectHash,
+) -> Result<Option<Copy>, ssync_diskfile::DiskError> {
+    let at = Location { policy: POLICY, partition, hash };
+    let options = OpenOptions { open_expired: true, ..OpenOptions::default() };
+    Ok(match device.open_object(&at, &options)? {
+        Found::Object(object) | Found::Expired(object) => {
+            let info = object.info.clone();
+            let metadata = object.meta.as_ref().map_or(info.data, |meta| meta.timestamp);
+            let times =
+                Times { data: info.data, metadata, content_type: info.content_type, ..Times::default() };
+            let mut reader = object.into_reader();
+            let mut body = Vec::new();
+            while let Some(piece) = reader.next_chunk()? {
+                body.extend_from_slice(&piece);
+            }
+            Some(Copy { kind: ObjectKind::Data, times, body: body.into(), metadata: info.metadata })
+        }
+        Found::Tombstone(tombstone) => Some(Copy {
+            kind: ObjectKind::Tombstone,
+            times: Times { tombstone, ..Times::default() },
+            body: Bytes::new(),
+            metadata: Metadata::new(),
+        }),
+        Found::Nothing => None,
+    })
+}
+
+/// Whether a disk can be spared: all that was promised would survive without it, even if the power were cut everywhere now.
+pub(crate) fn can_be_spared(cluster: &Cluster, history: &History, spared: &DeviceName, seed: u64) -> bool {
+    let mut objects: BTreeMap<ObjectHash, Times> = BTreeMap::new();
+    for (_, name) in cluster.layout.devices.iter().filter(|(_, name)| name != spared) {
+        let Some(disk) = cluster.disk(name) else { return false };
+        let Ok(contents) = contents(&device(name, disk.crash(Model::Ordered, seed))) else { return false };
+        for ((_, hash), copy) in contents {
+            objects.entry(hash).or_default().join(copy.times);
+        }
+    }
+    let objects = |object| objects.get(&hash(object)).copied().unwrap_or_default();
+    (0..crate::scenario::OBJECTS).all(|object| history.broken_promise(object, objects(object)).is_none())
+}
+
+/// What is on all disks.
+pub(crate) struct Seen(BTreeMap<DeviceName, (Arc<Device>, Contents)>);
+
+impl Seen {
+    pub(crate) fn look(cluster: &Cluster) -> Result<Self, String> {
+        let mut seen = BTreeMap::new();
+        for (_, name) in &cluster.layout.devices {
+            let device = device(name, cluster.disk(name).ok_or("a disk is away")?.snapshot());
+            let contents = contents(&device).map_err(|error| format!("{name}: {error}"))?;
+            seen.insert(name.clone(), (device, contents));
+        }
+        Ok(Self(seen))
+    }
+
+    /// What is not yet as it will be: copies that differ, or are missing, or are where they do not belong.
+    pub(crate) fn unsettled(&self, ring: &Ring, tombstones: bool) -> Option<String> {
+        let keys: std::collections::BTreeSet<_> =
+            self.0.values().flat_map(|(_, contents)| contents.keys().copied()).collect();
+        for (partition, hash) in keys {
+            let of = |name| self.0.get(name).and_then(|(_, contents)| contents.get(&(partition, hash)));
+            let of = |name| of(name).filter(|copy| tombstones || copy.kind == ObjectKind::Data);
+            let primaries = ring.primaries(partition);
+            let names: Vec<_> = primaries.iter().map(|primary| &primary.device.device).collect();
+            let [first, others @ ..] = names.as_slice() else { return Some("no primaries".to_owned()) };
+            if let Some(other) = others.iter().find(|other| of(other) != of(first)) {
+                let (one, another) = (of(first), of(other));
+                return Some(format!("{partition}/{hash}: {first} has {one:?}, {other} has {another:?}"));
+            }
+            if let Some(handoff) = self.0.keys().find(|name| !names.contains(name) && of(name).is_some()) {
+                return Some(format!("{partition}/{hash}: {handoff} still has {:?}", of(handoff)));
+            }
+        }
+        tombstones.then(|| self.hashes_differ(ring)).flatten()
+    }
+
+    /// Suffixes whose hashes are not the same on all primaries.
+    fn hashes_differ(&self, ring: &Ring) -> Option<String> {
+        for partition in (0..1 << ring.part_power()).map(Partition::new) {
+            let hashes = |name: &DeviceName| {
+                let (device, _) = self.0.get(name)?;
+                let hashes = device.suffix_hashes(POLICY, partition, &[], true).ok()?;
+                Some(hashes.into_iter().collect::<Vec<_>>())
+            };
+            let primaries = ring.primaries(partition);
+            let all: Vec<_> = primaries.iter().map(|primary| hashes(&primary.device.device)).collect();
+            if all.iter().any(|hashes| hashes.is_none() || *hashes != all[0]) {
+                return Some(format!("{partition}: the hashes of suffixes are {all:?}"));
+            }
+        }
+        None
+    }
+
+    /// What must never be: a promise broken, or something that nobody wrote. `reclaimed`: tombstones may be gone.
+    pub(crate) fn wrong(&self, history: &History, reclaimed: bool) -> Option<String> {
+        for object in 0..crate::scenario::OBJECTS {
+            let copies = || {
+                let of = |contents: &Contents| {
+                    contents
+                        .iter()
+                        .filter(|((_, of), _)| *of == hash(object))
+                        .map(|(_, copy)| copy.clone())
+                        .next()
+                };
+                self.0.iter().filter_map(move |(name, (_, contents))| Some((name, of(contents)?)))
+            };
+            let mut times = Times::default();
+            for (name, copy) in copies() {
+                times.join(copy.times);
+                if let Some(problem) = history.made_up(object, &copy) {
+                    return Some(format!("object {object} on {name}: {problem}"));
+                }
+            }
+            if reclaimed && times == Times::default() {
+                continue;
+            }
+            if let Some(problem) = history.broken_promise(object, times) {
+                return Some(format!("object {object}: {problem}"));
+            }
+        }
+        None
+    }
+
+    /// Objects that can be read.
+    pub(crate) fn live(&self) -> std::collections::BTreeSet<ObjectHash> {
+        let all = self.0.values().flat_map(|(_, contents)| contents);
+        all.filter(|(_, copy)| copy.kind == ObjectKind::Data).map(|((_, hash), _)| *hash).collect()
+    }
+}

@@ -1,0 +1,441 @@
+//! One seed: clients, passes and faults for some minutes, then quiet; and what must be so in the end.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use ssync_diskfile::simulation::{self, Errno, Faults, Random, Single};
+use ssync_ring::Ring;
+use ssync_types::{DeviceName, PolicyIndex, Suffix, Timestamp};
+use tokio::{
+    runtime::{Builder, Handle},
+    task::JoinSet,
+    time::{Duration, Instant, sleep, timeout},
+};
+
+use crate::{
+    client,
+    cluster::{Cluster, RECLAIM_AGE},
+    history::{Answer, History, Kind},
+    judge::{Seen, can_be_spared},
+    network::{CLIENTS, Weather},
+};
+
+pub(crate) const OBJECTS: usize = 10;
+/// Rounds of passes after which all must be where it belongs.
+const ROUNDS_MAX: usize = 40;
+/// The longest that a pass may take when nothing is wrong any more, and what may be left of others.
+const PASS_MAX: Duration = Duration::from_secs(4 * 3600);
+/// Requests of clients at once.
+const REQUESTS_MAX: usize = 4;
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    Kill,
+    PowerCut,
+    Partition,
+    DiskErrors,
+    Full,
+    Unmount,
+    Hang,
+    Wipe,
+    NewRing,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Kill,
+        Self::PowerCut,
+        Self::Partition,
+        Self::DiskErrors,
+        Self::Full,
+        Self::Unmount,
+        Self::Hang,
+        Self::Wipe,
+        Self::NewRing,
+    ];
+}
+
+/// How something ends that went wrong.
+enum Repair {
+    Start(usize),
+    CutPowerAndStart(usize, u64),
+    Join(usize, usize),
+    MountAgain(DeviceName, u64),
+    Space(DeviceName),
+    Hang(DeviceName),
+    Learn(usize, Arc<Ring>),
+}
+
+/// What a seed came to.
+pub(crate) struct Report {
+    pub(crate) seed: u64,
+    /// What is wrong.
+    pub(crate) problem: Option<String>,
+    pub(crate) trace: Vec<String>,
+    pub(crate) faults: BTreeMap<Fault, usize>,
+    pub(crate) requests: usize,
+    pub(crate) acknowledged: usize,
+    pub(crate) rounds: usize,
+}
+
+struct Scenario {
+    random: Random,
+    cluster: Arc<Cluster>,
+    ring: Arc<Ring>,
+    history: Arc<Mutex<History>>,
+    requests: JoinSet<()>,
+    repairs: Vec<(Instant, Repair)>,
+    kinds: Vec<Fault>,
+    faults: BTreeMap<Fault, usize>,
+    rounds: usize,
+}
+
+/// Runs a seed, on this thread alone.
+pub(crate) fn run(seed: u64) -> Report {
+    let single = Single::begin(seed);
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let report = runtime.block_on(async {
+        let mut scenario = Scenario::new(seed);
+        let mut problem = scenario.play().await.err();
+        let Scenario { cluster, mut requests, history, faults, rounds, .. } = scenario;
+        requests.shutdown().await;
+        cluster.end();
+        // Longer than any wait of a stream, or of disk work.
+        sleep(PASS_MAX).await;
+        let left = Handle::current().metrics().num_alive_tasks();
+        if left > 0 && problem.is_none() {
+            problem = Some(format!("{left} tasks never end"));
+        }
+        let history = history.lock().unwrap_or_else(PoisonError::into_inner);
+        let acknowledged = history.requests.iter().filter(|(_, answer)| *answer != Answer::Unknown).count();
+        let trace = cluster.trace();
+        Report { seed, problem, trace, faults, requests: history.requests.len(), acknowledged, rounds }
+    });
+    drop(runtime);
+    drop(single);
+    report
+}
+
+impl Scenario {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::of(seed, 1);
+        let weather = Weather {
+            requests_lost: *random.pick(&[0, 0, 20, 100]),
+            answers_lost: *random.pick(&[0, 0, 20, 100]),
+            cuts: *random.pick(&[0, 0, 5, 50]),
+            delay_max: *random.pick(&[2, 50, 1000]),
+        };
+        let kinds = Fault::ALL.into_iter().filter(|_| random.once_in(2)).collect();
+        let (cluster, ring) = Cluster::new(seed, &mut random, weather);
+        cluster.note(format!("{weather:?}, {kinds:?}, {} devices", cluster.layout.devices.len()));
+        Self {
+            random,
+            cluster,
+            ring,
+            history: Arc::default(),
+            requests: JoinSet::new(),
+            repairs: Vec::new(),
+            kinds,
+            faults: BTreeMap::new(),
+            rounds: 0,
+        }
+    }
+
+    async fn play(&mut self) -> Result<(), String> {
+        for _ in 0..40 + self.random.below(60) {
+            sleep(Duration::from_millis(self.random.below(5000) as u64)).await;
+            self.repair(Instant::now());
+            match self.random.below(100) {
+                0..50 => self.request().await,
+                50..85 => {
+                    let node = self.random.below(self.cluster.layout.nodes());
+                    self.cluster.begin_pass(node);
+                }
+                _ => self.fault(),
+            }
+        }
+        self.quiet().await?;
+        self.settle(true).await?;
+        self.nothing_moves().await?;
+        if self.random.once_in(3) {
+            self.reclaim().await?;
+        }
+        Ok(())
+    }
+
+    // === Clients ===
+
+    async fn request(&mut self) {
+        while self.requests.len() >= REQUESTS_MAX {
+            self.requests.join_next().await;
+        }
+        let object = self.random.below(OBJECTS);
+        let kind = match self.random.below(10) {
+            0..5 => Kind::Put { length: self.random.below(250) },
+            5 => Kind::Post { content_type: true },
+            6 => Kind::Post { content_type: false },
+            _ => Kind::Delete,
+        };
+        let skew = Duration::from_millis(self.random.below(60_000) as u64);
+        let time = Timestamp::from_system_time(self.cluster.now() + skew);
+        // Proxies learn of rings late as well.
+        let node = self.random.below(self.cluster.layout.nodes());
+        let ring =
+            if self.random.once_in(2) { Arc::clone(&self.ring) } else { self.cluster.known(node).ring() };
+        let lock = |history: &Mutex<History>, act: &mut dyn FnMut(&mut History)| {
+            act(&mut history.lock().unwrap_or_else(PoisonError::into_inner));
+        };
+        let mut begun = None;
+        lock(&self.history, &mut |history| begun = Some(history.begin(object, kind, time)));
+        let request = begun.expect("it was begun");
+        let (cluster, history) = (Arc::clone(&self.cluster), Arc::clone(&self.history));
+        cluster.note(format!("{request:?}"));
+        self.requests.spawn(async move {
+            let answer = client::ask(&cluster, &ring, &request).await;
+            cluster.note(format!("request {}: {answer:?}", request.number));
+            lock(&history, &mut |history| history.answered(&request, answer));
+        });
+    }
+
+    // === Faults ===
+
+    fn later(&mut self, most: usize, repair: Repair) {
+        let after = Duration::from_millis(self.random.below(1000 * most) as u64);
+        self.repairs.push((Instant::now() + after, repair));
+    }
+
+    fn fault(&mut self) {
+        if self.kinds.is_empty() {
+            return;
+        }
+        let kind = *self.random.pick(&self.kinds);
+        let (node, device) = self.random.pick(&self.cluster.layout.devices).clone();
+        let seed = self.random.next();
+        let done = match kind {
+            Fault::Kill | Fault::PowerCut => self.stop(kind, node, seed),
+            Fault::Partition => self.part(node),
+            Fault::DiskErrors => {
+                let per_mille = *self.random.pick(&[2, 20, 200]);
+                let faults = Faults::default().by_chance(seed, per_mille, &[Errno::IO]);
+                self.cluster.with_disk(&device, |disk| disk.set_faults(faults));
+                self.later(60, Repair::MountAgain(device.clone(), seed));
+                true
+            }
+            Fault::Full => {
+                self.cluster.with_disk(&device, |disk| disk.set_space(0, 1 << 40));
+                self.later(60, Repair::Space(device.clone()));
+                true
+            }
+            Fault::Unmount => {
+                self.cluster.unmount(&device);
+                self.later(60, Repair::MountAgain(device.clone(), seed));
+                true
+            }
+            Fault::Hang => {
+                simulation::hang(&device, true);
+                self.later(200, Repair::Hang(device.clone()));
+                true
+            }
+            Fault::Wipe => self.wipe(&device, seed),
+            Fault::NewRing => {
+                self.new_ring();
+                true
+            }
+        };
+        if done {
+            self.cluster.note(format!("{kind:?} {device}"));
+            *self.faults.entry(kind).or_default() += 1;
+        }
+    }
+
+    fn stop(&mut self, kind: Fault, node: usize, seed: u64) -> bool {
+        if !self.cluster.is_up(node) {
+            return false;
+        }
+        self.cluster.kill(node);
+        match kind {
+            Fault::Kill => {
+                // Killed first, and the power cut later.
+                let repair = match self.random.once_in(3) {
+                    true => Repair::CutPowerAndStart(node, seed),
+                    false => Repair::Start(node),
+                };
+                self.later(90, repair);
+            }
+            _ => {
+                self.cluster.cut_power(node, seed);
+                self.later(90, Repair::Start(node));
+            }
+        }
+        true
+    }
+
+    /// A node does not hear some others, or is not heard.
+    fn part(&mut self, node: usize) -> bool {
+        let both = self.random.once_in(2);
+        for other in (0..self.cluster.layout.nodes()).chain([CLIENTS]) {
+            if other != node && self.random.once_in(2) {
+                self.cluster.network.cut(node, other);
+                self.later(90, Repair::Join(node, other));
+                if both {
+                    self.cluster.network.cut(other, node);
+                    self.later(90, Repair::Join(other, node));
+                }
+            }
+        }
+        true
+    }
+
+    /// Never the last copy of anything that was promised.
+    fn wipe(&mut self, device: &DeviceName, seed: u64) -> bool {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let spared = can_be_spared(&self.cluster, &history, device, seed);
+        if spared {
+            self.cluster.wipe(device);
+        }
+        spared
+    }
+
+    fn new_ring(&mut self) {
+        self.ring = self.cluster.layout.ring(Some(&self.ring), &mut self.random);
+        for node in 0..self.cluster.layout.nodes() {
+            self.later(60, Repair::Learn(node, Arc::clone(&self.ring)));
+        }
+    }
+
+    /// Ends what was to end by now.
+    fn repair(&mut self, now: Instant) {
+        let (due, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.repairs).into_iter().partition(|(at, _)| *at <= now);
+        self.repairs = left;
+        for (_, repair) in due {
+            self.carry_out(repair);
+        }
+    }
+
+    fn carry_out(&self, repair: Repair) {
+        let cluster = &self.cluster;
+        match repair {
+            Repair::Start(node) => cluster.start(node),
+            Repair::CutPowerAndStart(node, seed) => {
+                if !cluster.is_up(node) {
+                    cluster.cut_power(node, seed);
+                }
+                cluster.start(node);
+            }
+            Repair::Join(from, to) => cluster.network.join(from, to),
+            Repair::MountAgain(device, seed) => cluster.mount_again(&device, seed),
+            Repair::Space(device) => cluster.with_disk(&device, |disk| disk.set_space(1 << 40, 1 << 40)),
+            Repair::Hang(device) => simulation::hang(&device, false),
+            Repair::Learn(node, ring) => cluster.known(node).learn(ring),
+        }
+    }
+
+    // === Quiet ===
+
+    /// All is repaired, and what was under way ends.
+    async fn quiet(&mut self) -> Result<(), String> {
+        self.cluster.note("quiet");
+        self.repair(Instant::now() + PASS_MAX);
+        self.cluster.network.heal();
+        let nodes = self.cluster.layout.nodes();
+        (0..nodes).for_each(|node| self.cluster.known(node).learn(Arc::clone(&self.ring)));
+        (0..nodes).for_each(|node| self.cluster.start(node));
+        // With them go faults of disks whose nodes were down, and doubts about what was flushed.
+        for (_, device) in self.cluster.layout.devices.clone() {
+            self.cluster.mount_again(&device, self.cluster.seed);
+        }
+        let requests = async { while self.requests.join_next().await.is_some() {} };
+        let end = async {
+            requests.await;
+            self.cluster.passes_end().await;
+        };
+        timeout(PASS_MAX, end).await.map_err(|_| "a pass, or a request, never ends".to_owned())
+    }
+
+    /// Passes of all nodes, until all is where it belongs.
+    async fn settle(&mut self, tombstones: bool) -> Result<(), String> {
+        let mut unsettled = None;
+        for round in 0..ROUNDS_MAX {
+            self.round().await?;
+            self.rounds = round + 1;
+            let seen = Seen::look(&self.cluster)?;
+            let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(wrong) = seen.wrong(&history, !tombstones) {
+                return Err(wrong);
+            }
+            unsettled = seen.unsettled(&self.ring, tombstones);
+            if unsettled.is_none() {
+                return Ok(());
+            }
+        }
+        Err(format!("after {ROUNDS_MAX} rounds: {}", unsettled.unwrap_or_default()))
+    }
+
+    async fn round(&mut self) -> Result<(), String> {
+        for node in 0..self.cluster.layout.nodes() {
+            self.cluster.begin_pass(node);
+        }
+        timeout(PASS_MAX, self.cluster.passes_end()).await.map_err(|_| "a pass never ends".to_owned())?;
+        sleep(Duration::from_secs(30)).await;
+        Ok(())
+    }
+
+    async fn nothing_moves(&mut self) -> Result<(), String> {
+        let before = self.cluster.trace().len();
+        self.round().await?;
+        let moved = self.cluster.trace().split_off(before);
+        let still = |line: &String| !line.contains("pass ends") || line.contains(" 0 stored, 0 released,");
+        match moved.iter().find(|line| !still(line)) {
+            Some(line) => Err(format!("all is where it belongs, and yet: {line}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Tombstones grow old, and are reclaimed here and there; what they covered does not come back.
+    async fn reclaim(&mut self) -> Result<(), String> {
+        let live = Seen::look(&self.cluster)?.live();
+        sleep(RECLAIM_AGE * 2).await;
+        self.cluster.note("tombstones are old");
+        for (node, device) in self.cluster.layout.devices.clone() {
+            if self.random.once_in(2) {
+                self.rehash(node, &device).await?;
+            }
+        }
+        for _ in 0..3 {
+            self.settle(false).await?;
+            let now = Seen::look(&self.cluster)?.live();
+            if now != live {
+                return Err(format!("when tombstones were old, {live:?} became {now:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn rehash(&self, node: usize, device: &DeviceName) -> Result<(), String> {
+        use ssync_store::Store as _;
+        let (receiver, _) = self.cluster.receiver(node).ok_or("a node is down")?;
+        for partition in 0..1 << self.ring.part_power() {
+            let at = ssync_types::PartitionRef {
+                device: device.clone(),
+                partition: ssync_types::Partition::new(partition),
+                policy: PolicyIndex::new(0),
+                fragment: None,
+            };
+            let hashes = receiver.suffix_hashes(at.clone(), ssync_types::Rehash::default()).await;
+            let suffixes: Vec<Suffix> = hashes
+                .map_err(|refusal| refusal.to_string())?
+                .into_iter()
+                .map(|(suffix, _)| suffix)
+                .collect();
+            if !suffixes.is_empty() {
+                let rehash = ssync_types::Rehash { suffixes, list: true };
+                receiver.suffix_hashes(at, rehash).await.map_err(|refusal| refusal.to_string())?;
+            }
+        }
+        Ok(())
+    }
+}
