@@ -1,6 +1,6 @@
 //! One request on one TCP connection to a Swift server, with a chunked body when it is SSYNC.
 
-use std::{future::Future, time::Duration};
+use std::{collections::VecDeque, future::Future, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use ssync_protocol::LineBuffer;
@@ -23,6 +23,10 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 100;
 /// Chunks are gathered to this size before they go to the socket.
 const WRITE_BYTES: usize = 64 * 1024;
+/// Lines that a peer may say before its turn: there are two after the updates.
+const EARLY_LINES_MAX: usize = 16;
+/// How a line begins that says that the peer has failed.
+const ERROR_LINE: &[u8] = b":ERROR:";
 /// After a write failed, how long to listen for the peer's reason.
 const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
 
@@ -35,6 +39,8 @@ pub(super) struct Connection {
     input: BytesMut,
     framing: Framing,
     lines: LineBuffer,
+    /// Lines that came before they were asked for.
+    early: VecDeque<Bytes>,
 }
 
 /// The head of a response.
@@ -72,6 +78,7 @@ impl Connection {
             input: BytesMut::new(),
             framing: Framing::Ended,
             lines: LineBuffer::new(),
+            early: VecDeque::new(),
         })
     }
 
@@ -166,17 +173,26 @@ impl Connection {
         body
     }
 
+    /// A line of what has come.
+    fn buffered_line(&mut self) -> Result<Option<Bytes>, Refusal> {
+        let line = self.lines.line();
+        match line.map_err(|error| Refusal::new(Reason::ProtocolOrder, error.to_string()))? {
+            Some(line) if line.len() > self.limits.line_bytes_max => {
+                let problem = "the peer's line is longer than network_chunk_size";
+                Err(Refusal::new(Reason::ProtocolOrder, problem))
+            }
+            line => Ok(line),
+        }
+    }
+
     /// The next line of the body.
     pub(super) async fn line(&mut self, what: &str) -> Result<Bytes, Refusal> {
+        if let Some(line) = self.early.pop_front() {
+            return Ok(line);
+        }
         loop {
-            let line = self.lines.line();
-            match line.map_err(|error| Refusal::new(Reason::ProtocolOrder, error.to_string()))? {
-                Some(line) if line.len() > self.limits.line_bytes_max => {
-                    let problem = "the peer's line is longer than network_chunk_size";
-                    return Err(Refusal::new(Reason::ProtocolOrder, problem));
-                }
-                Some(line) => return Ok(line),
-                None => {}
+            if let Some(line) = self.buffered_line()? {
+                return Ok(line);
             }
             match self.piece(what).await? {
                 Some(piece) => self.lines.push(piece),
@@ -185,31 +201,45 @@ impl Connection {
         }
     }
 
-    /// Fails when the peer has said something but blank lines, or has hung up. It has nothing to say while it is being sent
-    /// updates, unless it will take no more of them. Waits for nothing.
-    pub(super) fn check_silence(&mut self) -> Result<(), Refusal> {
-        let gone = || Refusal::new(Reason::Unreachable, "Early disconnect");
-        match self.stream.try_read_buf(&mut self.input) {
-            Ok(0) => return Err(gone()),
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+    /// Fails when the peer has said that it has failed, or has hung up: it will take nothing more. What else it has said
+    /// before its turn is kept for [`line`](Self::line). Waits for nothing.
+    pub(super) fn check_alive(&mut self) -> Result<(), Refusal> {
+        let mut ended = match self.stream.try_read_buf(&mut self.input) {
+            Ok(count) => count == 0,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => false,
             Err(error) => return Err(Refusal::new(Reason::Unreachable, format!("updates: {error}"))),
-        }
+        };
         loop {
+            self.keep_early_lines()?;
             match self.framing.decode(&mut self.input)? {
                 Decoded::Piece(piece) => self.lines.push(piece),
-                Decoded::End => return Err(gone()),
-                Decoded::NeedMore => return Ok(()),
-            }
-            let line = |lines: &mut LineBuffer| {
-                lines.line().map_err(|error| Refusal::new(Reason::ProtocolOrder, error.to_string()))
-            };
-            while let Some(line) = line(&mut self.lines)? {
-                if !line.trim_ascii().is_empty() {
-                    return Err(answer::of_line(&line));
+                Decoded::NeedMore => break,
+                Decoded::End => {
+                    ended = true;
+                    break;
                 }
             }
         }
+        if ended && self.early.is_empty() {
+            return Err(Refusal::new(Reason::Unreachable, "Early disconnect"));
+        }
+        Ok(())
+    }
+
+    fn keep_early_lines(&mut self) -> Result<(), Refusal> {
+        while let Some(line) = self.buffered_line()? {
+            if line.starts_with(ERROR_LINE) {
+                return Err(answer::of_line(&line));
+            }
+            if !line.trim_ascii().is_empty() {
+                self.early.push_back(line);
+            }
+            if self.early.len() > EARLY_LINES_MAX {
+                let problem = "the peer talks while it is being sent updates";
+                return Err(Refusal::new(Reason::ProtocolOrder, problem));
+            }
+        }
+        Ok(())
     }
 
     /// Sends bytes as one chunk, sooner or later.

@@ -144,7 +144,7 @@ impl Conversation {
             source.beat();
             match piece {
                 Piece::Bytes(bytes) => {
-                    self.connection.check_silence()?;
+                    self.connection.check_alive()?;
                     self.connection.send(&bytes).await?;
                 }
                 Piece::Sent { hash, body_bytes, as_offered } => {
