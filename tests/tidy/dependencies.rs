@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 7] = [
     &["ssync-store", "ssync-runtime"],
     &["ssync-receiver", "ssync-replicator", "ssync-sidecar"],
     &["ssync"],
-    &["ssync-tests", "ssync-fuzz"],
+    &["ssync-tests", "ssync-simulation", "ssync-fuzz"],
 ];
 
 /// What a crate must not depend on although it stands lower.
