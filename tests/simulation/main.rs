@@ -3,6 +3,8 @@
 //! `thousands_of_seeds` runs many; `SSYNC_SIM_SEEDS` says how many, `SSYNC_SIM_FROM` from which on. A seed that fails is printed with
 //! what happened and the command that runs it alone: `SSYNC_SIM_SEED`.
 
+#![allow(clippy::unwrap_used, reason = "a simulation that is wrong ends the test")]
+
 mod client;
 mod cluster;
 mod history;
