@@ -8,6 +8,7 @@ mod filters;
 mod fragments;
 mod objects;
 mod on_demand;
+mod passes;
 mod recon;
 mod requests;
 mod ssync;
