@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -397,5 +397,42 @@ fn a_pass_tells_what_stocks_tells() -> Result<()> {
     let seen = &primary.seen | &handoff.seen;
     let stale: Vec<_> = DIFFERENCES.iter().enumerate().filter(|(place, _)| !seen.contains(place)).collect();
     ensure!(stale.is_empty(), "no such differences any more: {stale:#?}");
+    Ok(())
+}
+
+/// Rule S5, as an operator meets it.
+#[test]
+fn a_device_that_was_away_for_long_is_reported_and_held_back_until_the_operator_says_so() -> Result<()> {
+    let ours = Cast { replicator: Replicator::Ssync, peers: Server::Ssync(Shape::OneProcess) };
+    let stage = Stage::of(2, false)?;
+    let serving = stage.begin(ours)?;
+    let own = stage.own();
+    own.replicate(ours.replicator)?.assert_success();
+    drop(serving);
+    let month_ago = SystemTime::now() - Duration::from_secs(30 * 86_400);
+    let age = |path: PathBuf| fs::File::options().append(true).open(path)?.set_modified(month_ago);
+    age(own.device().join(".ssync-served"))?;
+    for partition in 0..4 {
+        for name in ["hashes.pkl", "hashes.invalid"] {
+            age(own.device().join(format!("objects/{partition}/{name}")))?;
+        }
+    }
+    // Its peer has nothing any more: all of it would come back.
+    fs::remove_dir_all(stage.cluster.node(2).device().join("objects"))?;
+    let _serving = [own.serve(Server::Ssync(Shape::OneProcess))?, stage.cluster.node(2).serve(ours.peers)?];
+    for _ in 0..2 {
+        let pass = own.replicate(ours.replicator)?;
+        ensure!(
+            !pass.success && pass.count("attempted") == 0 && pass.count("failure") > 0,
+            "{:?}",
+            pass.stats
+        );
+        ensure!(pass.log.contains("was away for 30 days, longer than reclaim_age"), "{}", pass.log);
+        ensure!(!stage.cluster.node(2).device().join("objects/0").exists(), "something was pushed");
+    }
+    let pass = own.replicate_with(ours.replicator, &["--set", "push_returned_devices=true"])?;
+    pass.assert_success();
+    stage.own().read_tree()?.assert_same(&stage.cluster.node(2).read_tree()?);
+    own.replicate(ours.replicator)?.assert_success();
     Ok(())
 }
