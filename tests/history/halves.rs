@@ -14,18 +14,18 @@ const PASSES: usize = 2;
 
 /// Who sees a request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Seen {
+pub(crate) enum SeenBy {
     /// Two of the three primaries.
-    ByTwo,
+    Two,
     /// The third primary, and a handoff in place of the other two.
-    ByOneAndHandoff,
+    OneAndHandoff,
     /// All three primaries.
-    ByAll,
+    All,
 }
 
 /// A request, and who sees it. The time is that of its place in the story.
 pub(crate) struct Step {
-    seen: Seen,
+    seen: SeenBy,
     method: &'static str,
     headers: &'static [(&'static str, &'static str)],
     body: &'static [u8],
@@ -33,15 +33,15 @@ pub(crate) struct Step {
 
 type Headers = &'static [(&'static str, &'static str)];
 
-pub(crate) fn put(seen: Seen, headers: Headers, body: &'static [u8]) -> Step {
+pub(crate) fn put(seen: SeenBy, headers: Headers, body: &'static [u8]) -> Step {
     Step { seen, method: "PUT", headers, body }
 }
 
-pub(crate) fn post(seen: Seen, headers: Headers) -> Step {
+pub(crate) fn post(seen: SeenBy, headers: Headers) -> Step {
     Step { seen, method: "POST", headers, body: b"" }
 }
 
-pub(crate) fn delete(seen: Seen) -> Step {
+pub(crate) fn delete(seen: SeenBy) -> Step {
     Step { seen, method: "DELETE", headers: &[], body: b"" }
 }
 
@@ -111,12 +111,12 @@ impl Halves {
         Ok(())
     }
 
-    fn who(&self, object: &Object, seen: Seen) -> Vec<u8> {
+    fn who(&self, object: &Object, seen: SeenBy) -> Vec<u8> {
         let mut primaries = self.cluster.primaries(object.partition);
         match seen {
-            Seen::ByAll => {}
-            Seen::ByTwo => primaries.truncate(2),
-            Seen::ByOneAndHandoff => primaries = vec![primaries[2], self.handoff(object)],
+            SeenBy::All => {}
+            SeenBy::Two => primaries.truncate(2),
+            SeenBy::OneAndHandoff => primaries = vec![primaries[2], self.handoff(object)],
         }
         primaries
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::halves::{
     End, Halves,
-    Seen::{ByAll, ByOneAndHandoff, ByTwo},
+    SeenBy::{All, OneAndHandoff, Two},
     Story, delete, post, put,
 };
 
@@ -70,8 +70,8 @@ fn story(name: &'static str, steps: Vec<crate::halves::Step>, end: End) -> Story
 }
 
 fn a_deletion_reaches_who_has_a_newer_body_and_later_a_newer_body_reaches_who_has_the_deletion() -> Story {
-    let first = vec![put(ByAll, &[PLAIN], b"old"), put(ByOneAndHandoff, &[PLAIN], b"newer"), delete(ByTwo)];
-    let second = vec![put(ByTwo, &[PLAIN], b"newest")];
+    let first = vec![put(All, &[PLAIN], b"old"), put(OneAndHandoff, &[PLAIN], b"newer"), delete(Two)];
+    let second = vec![put(Two, &[PLAIN], b"newest")];
     Story { name: "deleted", chapters: vec![(first, End::Deleted), (second, End::Here(6, &[PLAIN]))] }
 }
 
@@ -79,9 +79,9 @@ fn the_newest_body_is_joined_by_metadata_posted_to_older_ones() -> Story {
     story(
         "joined",
         vec![
-            put(ByAll, &[(TYPE, "a/foo")], b"old"),
-            put(ByOneAndHandoff, &[(TYPE, "a/bar")], b"newer"),
-            post(ByAll, &[(COLOUR, "blue")]),
+            put(All, &[(TYPE, "a/foo")], b"old"),
+            put(OneAndHandoff, &[(TYPE, "a/bar")], b"newer"),
+            post(All, &[(COLOUR, "blue")]),
         ],
         End::Here(5, &[(TYPE, "a/bar"), (COLOUR, "blue")]),
     )
@@ -91,9 +91,9 @@ fn metadata_of_the_system_go_with_the_newest_body_and_what_was_posted_to_it_stay
     story(
         "sysmeta-put",
         vec![
-            put(ByOneAndHandoff, &[PLAIN, (SYSTEM, "older")], b"1"),
-            put(ByTwo, &[PLAIN, (SYSTEM, "newer")], b"22"),
-            post(ByTwo, &[(COLOUR, "blue")]),
+            put(OneAndHandoff, &[PLAIN, (SYSTEM, "older")], b"1"),
+            put(Two, &[PLAIN, (SYSTEM, "newer")], b"22"),
+            post(Two, &[(COLOUR, "blue")]),
         ],
         End::Here(2, &[(SYSTEM, "newer"), (COLOUR, "blue")]),
     )
@@ -103,9 +103,9 @@ fn metadata_posted_to_an_older_body_leave_the_system_metadata_of_the_newer_one()
     story(
         "sysmeta-post",
         vec![
-            put(ByAll, &[PLAIN], b"1"),
-            put(ByOneAndHandoff, &[PLAIN, (SYSTEM, "foo")], b"22"),
-            post(ByTwo, &[(COLOUR, "blue"), (TRANSIENT, "bar")]),
+            put(All, &[PLAIN], b"1"),
+            put(OneAndHandoff, &[PLAIN, (SYSTEM, "foo")], b"22"),
+            post(Two, &[(COLOUR, "blue"), (TRANSIENT, "bar")]),
         ],
         End::Here(2, &[(SYSTEM, "foo"), (COLOUR, "blue"), (TRANSIENT, "bar")]),
     )
@@ -115,9 +115,9 @@ fn what_was_posted_before_the_newest_body_is_gone() -> Story {
     story(
         "prior-post",
         vec![
-            put(ByAll, &[PLAIN], b"1"),
-            post(ByTwo, &[(COLOUR, "blue"), (TRANSIENT, "bar")]),
-            put(ByOneAndHandoff, &[PLAIN, (SYSTEM, "foo")], b"22"),
+            put(All, &[PLAIN], b"1"),
+            post(Two, &[(COLOUR, "blue"), (TRANSIENT, "bar")]),
+            put(OneAndHandoff, &[PLAIN, (SYSTEM, "foo")], b"22"),
         ],
         End::Here(2, &[(SYSTEM, "foo"), (COLOUR, ""), (TRANSIENT, "")]),
     )
@@ -127,9 +127,9 @@ fn a_posted_content_type_outlives_a_body_that_came_before_it() -> Story {
     story(
         "type-posted",
         vec![
-            put(ByTwo, &[(TYPE, "a/foo")], b"1"),
-            put(ByOneAndHandoff, &[(TYPE, "a/bar")], b"22"),
-            post(ByTwo, &[(TYPE, "a/baz")]),
+            put(Two, &[(TYPE, "a/foo")], b"1"),
+            put(OneAndHandoff, &[(TYPE, "a/bar")], b"22"),
+            post(Two, &[(TYPE, "a/baz")]),
         ],
         End::Here(2, &[(TYPE, "a/baz")]),
     )
@@ -139,9 +139,9 @@ fn a_post_without_a_content_type_leaves_that_of_the_newest_body() -> Story {
     story(
         "type-put",
         vec![
-            put(ByTwo, &[(TYPE, "a/foo")], b"1"),
-            put(ByOneAndHandoff, &[(TYPE, "a/bar")], b"22"),
-            post(ByTwo, &[(COLOUR, "blue")]),
+            put(Two, &[(TYPE, "a/foo")], b"1"),
+            put(OneAndHandoff, &[(TYPE, "a/bar")], b"22"),
+            post(Two, &[(COLOUR, "blue")]),
         ],
         End::Here(2, &[(TYPE, "a/bar"), (COLOUR, "blue")]),
     )
@@ -151,11 +151,11 @@ fn the_newest_posted_content_type_outlives_a_later_post_without_one() -> Story {
     story(
         "type-posted-then-not",
         vec![
-            put(ByTwo, &[(TYPE, "a/foo"), (SYSTEM, "older")], b"1"),
-            put(ByOneAndHandoff, &[(TYPE, "a/bar"), (SYSTEM, "newer")], b"22"),
-            post(ByTwo, &[(TYPE, "a/bif")]),
-            post(ByOneAndHandoff, &[(TYPE, "a/baz"), (COLOUR, "red")]),
-            post(ByAll, &[(COLOUR, "blue"), (SYSTEM, "ignored")]),
+            put(Two, &[(TYPE, "a/foo"), (SYSTEM, "older")], b"1"),
+            put(OneAndHandoff, &[(TYPE, "a/bar"), (SYSTEM, "newer")], b"22"),
+            post(Two, &[(TYPE, "a/bif")]),
+            post(OneAndHandoff, &[(TYPE, "a/baz"), (COLOUR, "red")]),
+            post(All, &[(COLOUR, "blue"), (SYSTEM, "ignored")]),
         ],
         End::Here(2, &[(TYPE, "a/baz"), (COLOUR, "blue"), (SYSTEM, "newer")]),
     )
@@ -165,10 +165,10 @@ fn the_last_of_two_posts_counts_and_the_content_type_of_the_newest_body() -> Sto
     story(
         "two-posts",
         vec![
-            put(ByAll, &[(TYPE, "a/foo"), (SYSTEM, "older")], b"1"),
-            put(ByOneAndHandoff, &[(TYPE, "a/bar"), (SYSTEM, "newer")], b"22"),
-            post(ByTwo, &[(COLOUR, "red"), (SYSTEM, "ignored")]),
-            post(ByOneAndHandoff, &[(COLOUR, "blue")]),
+            put(All, &[(TYPE, "a/foo"), (SYSTEM, "older")], b"1"),
+            put(OneAndHandoff, &[(TYPE, "a/bar"), (SYSTEM, "newer")], b"22"),
+            post(Two, &[(COLOUR, "red"), (SYSTEM, "ignored")]),
+            post(OneAndHandoff, &[(COLOUR, "blue")]),
         ],
         End::Here(2, &[(TYPE, "a/bar"), (COLOUR, "blue"), (SYSTEM, "newer")]),
     )
@@ -178,11 +178,11 @@ fn newer_metadata_persist_and_an_older_content_type_does_not() -> Story {
     story(
         "posted-persists",
         vec![
-            put(ByOneAndHandoff, &[(TYPE, "a/oldest"), (SYSTEM, "oldest"), (COLOUR, "oldest")], b"1"),
-            put(ByTwo, &[(TYPE, "a/oldest"), (SYSTEM, "oldest"), (COLOUR, "oldest")], b"22"),
-            post(ByOneAndHandoff, &[(TYPE, "a/newer"), (COLOUR, "newer")]),
-            put(ByTwo, &[(TYPE, "a/newest"), (SYSTEM, "newest"), (COLOUR, "newer")], b"333"),
-            post(ByOneAndHandoff, &[(COLOUR, "newest")]),
+            put(OneAndHandoff, &[(TYPE, "a/oldest"), (SYSTEM, "oldest"), (COLOUR, "oldest")], b"1"),
+            put(Two, &[(TYPE, "a/oldest"), (SYSTEM, "oldest"), (COLOUR, "oldest")], b"22"),
+            post(OneAndHandoff, &[(TYPE, "a/newer"), (COLOUR, "newer")]),
+            put(Two, &[(TYPE, "a/newest"), (SYSTEM, "newest"), (COLOUR, "newer")], b"333"),
+            post(OneAndHandoff, &[(COLOUR, "newest")]),
         ],
         End::Here(3, &[(TYPE, "a/newest"), (SYSTEM, "newest"), (COLOUR, "newest")]),
     )
@@ -192,10 +192,10 @@ fn an_earlier_deletion_is_not_undone_by_a_later_post() -> Story {
     story(
         "trumped",
         vec![
-            put(ByOneAndHandoff, &[(TYPE, "a/oldest"), (SYSTEM, "oldest"), (COLOUR, "oldest")], b"1"),
-            put(ByTwo, &[(TYPE, "a/oldest"), (SYSTEM, "oldest"), (COLOUR, "oldest")], b"1"),
-            delete(ByTwo),
-            post(ByOneAndHandoff, &[(TYPE, "a/newest"), (SYSTEM, "ignored"), (COLOUR, "newest")]),
+            put(OneAndHandoff, &[(TYPE, "a/oldest"), (SYSTEM, "oldest"), (COLOUR, "oldest")], b"1"),
+            put(Two, &[(TYPE, "a/oldest"), (SYSTEM, "oldest"), (COLOUR, "oldest")], b"1"),
+            delete(Two),
+            post(OneAndHandoff, &[(TYPE, "a/newest"), (SYSTEM, "ignored"), (COLOUR, "newest")]),
         ],
         End::Deleted,
     )

@@ -314,8 +314,9 @@ options! {
     struct ReplicatorOptions in Replicator {
         /// Seconds between two passes.
         interval: Duration = "30",
-        /// Partitions that are worked on at a time.
-        concurrency: u32 = "1",
+        /// Partitions that are worked on at a time. Swift's default is 1; with more, who is slow holds up itself alone, and a
+        /// peer that is asked for too much says when to come back.
+        concurrency: u32 = "4",
         /// Processes among which devices are dealt; their jobs run in one process here, concurrency for each.
         replicator_workers: u32 = "0",
         /// Seconds between two lines of statistics.
