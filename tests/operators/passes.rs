@@ -166,7 +166,8 @@ impl Stage {
 
     fn pass(&self, cast: Cast, more: &[&str]) -> Result<Told> {
         let own = self.own();
-        (self.packets()?, received(&self.syslog)?);
+        self.packets()?;
+        received(&self.syslog)?;
         let pass = own.replicate_with(cast.replicator, more)?;
         let recon = match fs::read(own.recon().join("object.recon")) {
             Ok(bytes) => flat("", &serde_json::from_slice(&bytes)?),
