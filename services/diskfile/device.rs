@@ -68,6 +68,8 @@ pub struct Device {
     pub(crate) removal_log: Mutex<Timestamp>,
     /// What a failed flush has left in doubt.
     pub(crate) doubts: Arc<Doubts>,
+    /// Why it is not known whether the device was away: what is written there by now looks like service.
+    pub(crate) unjudged: OnceLock<DiskError>,
 }
 
 impl fmt::Debug for Device {
@@ -115,6 +117,7 @@ impl Device {
             settled: Mutex::default(),
             removal_log: Mutex::default(),
             doubts,
+            unjudged: OnceLock::new(),
         }
     }
 

@@ -152,7 +152,8 @@ impl Devices {
         let doubts = kept.doubts(mount);
         let device = Device::on(name.clone(), Arc::clone(&self.settings), disk, doubts);
         if let Err(error) = device.judge_absence() {
-            tracing::warn!(device = %name, %error, "whether it was away cannot be told");
+            tracing::warn!(device = %name, %error, "whether it was away cannot be told, so nothing is pushed from it");
+            let _ = device.unjudged.set(error);
         }
         let device = Arc::new(device);
         kept.device = Arc::downgrade(&device);

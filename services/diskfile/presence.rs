@@ -65,6 +65,9 @@ impl Device {
     /// When the device was last in service, if it was away for longer than tombstones are kept and nobody has said yet that
     /// what it has may be pushed.
     pub fn absence(&self) -> Result<Option<SystemTime>, DiskError> {
+        if let Some(error) = self.unjudged.get() {
+            return Err(error.clone());
+        }
         let path = Path::new(AWAY);
         let text = match self.disk.open(path, OpenMode::Read) {
             Err(error) if is(&error, Errno::NOENT) => return Ok(None),
@@ -267,5 +270,15 @@ mod tests {
         assert!(node.is_away(), "a mark that was cut off is one");
         fs::write(node.path(AWAY), u64::MAX.to_string()).unwrap();
         assert!(node.is_away());
+    }
+
+    #[test]
+    fn one_that_could_not_be_judged_is_not_taken_for_one_in_service() {
+        let node = Node::new();
+        fs::write(node.path("objects"), "").unwrap();
+        let device = node.open();
+        device.absence().unwrap_err();
+        device.note_service().unwrap();
+        device.absence().unwrap_err();
     }
 }

@@ -171,23 +171,29 @@ impl Look<'_> {
     async fn is_held_back(&self) -> bool {
         let (name, tidy) = (&self.device.device, self.upkeep == Upkeep::Tidy);
         let allowed = self.push_returned_devices;
-        let absence = self.local.run(move |device| {
-            let absence = device.absence()?;
-            match absence {
-                None if tidy => device.note_service()?,
-                Some(_) if tidy && allowed => device.end_absence()?,
-                None | Some(_) => {}
-            }
-            Ok(absence)
-        });
-        let absence = match timeout(COLLECT_WAIT_MAX, absence).await {
+        let absence = match timeout(COLLECT_WAIT_MAX, self.local.run(|device| device.absence())).await {
             Ok(Ok(absence)) => absence,
+            failed => {
+                let problem = failed.map_or_else(|late| late.to_string(), |read| format!("{read:?}"));
+                tracing::error!(device = %name, policy = %self.policy(),
+                    "whether the device was away cannot be read, so nothing is pushed from it; look at the disk: {problem}");
+                return true;
+            }
+        };
+        let note = self.local.run(move |device| match absence {
+            None if tidy => device.note_service(),
+            Some(_) if tidy && allowed => device.end_absence(),
+            None | Some(_) => Ok(()),
+        });
+        match timeout(COLLECT_WAIT_MAX, note).await {
+            Ok(Ok(())) => {}
             Ok(Err(refusal)) => {
                 tracing::warn!(device = %name, %refusal, "its time of service cannot be noted");
-                None
             }
-            Err(_) => None,
-        };
+            Err(_) => {
+                tracing::warn!(device = %name, "its time of service was not noted within {COLLECT_WAIT_MAX:?}")
+            }
+        }
         let Some(since) = absence else { return false };
         let days = SystemTime::now().duration_since(since).unwrap_or_default().as_secs() / 86_400;
         if allowed {

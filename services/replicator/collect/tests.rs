@@ -124,3 +124,17 @@ async fn nothing_is_pushed_from_a_device_that_was_away_for_long_unless_the_opera
         config.push_returned_devices = false;
     }
 }
+
+#[tokio::test]
+async fn a_device_whose_absence_cannot_be_read_is_held_back() {
+    let root = tempfile::tempdir().unwrap();
+    let (config, policy, devices) = node(root.path());
+    // It can be opened, and not read.
+    fs::create_dir(root.path().join("d1/.ssync-away")).unwrap();
+    let (meter, overrides) = (Meter::new(Statsd::disabled()), Overrides::default());
+    let collected = collect(&config, vec![policy], &devices, &overrides, &meter, Upkeep::Tidy).await;
+    let mut found: Vec<_> = collected.primaries.iter().map(|job| job.device.to_string()).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["d0", "d2"]);
+    assert!(!meter.snapshot().complete());
+}
