@@ -81,7 +81,8 @@ impl Releasing {
             }
             let done = self.batch(batch).await;
             let failed = done.is_err();
-            if results.send(done).await.is_err() || failed {
+            let taken = tokio::time::timeout(SILENCE_MAX, results.send(done)).await;
+            if !matches!(taken, Ok(Ok(()))) || failed {
                 return;
             }
         }

@@ -71,6 +71,8 @@ pub(super) struct Push {
     pub(super) ledger: Mutex<Ledger>,
     /// Large bodies that wait for the small ones: at most as many as a slice has objects.
     large: Mutex<VecDeque<(Listed, Want)>>,
+    /// When the peer last took or answered something.
+    progress: Mutex<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +96,7 @@ impl Push {
             pending: Mutex::default(),
             unanswered: Semaphore::new(CHECK_QUEUE_MAX),
             ledger: Mutex::default(),
+            progress: Mutex::new(Instant::now()),
             large: Mutex::default(),
         }
     }
@@ -227,7 +230,7 @@ impl Push {
         draining: &CancellationToken,
     ) -> Result<(), Refusal> {
         let silence_max = self.opener.silence_max;
-        let mut progress = Instant::now();
+        self.gets_on();
         loop {
             let event = match timeout(silence_max, events.recv()).await {
                 Ok(event) => event.transpose()?,
@@ -236,11 +239,10 @@ impl Push {
             };
             match event {
                 Some(SessionEvent::Results(results)) => {
-                    progress = Instant::now();
-                    self.source().beat();
+                    self.gets_on();
                     self.settle(results, room).await?;
                 }
-                Some(SessionEvent::Heartbeat) => self.see_stall(progress, silence_max)?,
+                Some(SessionEvent::Heartbeat) => self.see_stall(silence_max)?,
                 Some(SessionEvent::Draining(reason)) => {
                     tracing::info!(%reason, "the peer asks to end the session");
                     draining.cancel();
@@ -262,8 +264,15 @@ impl Push {
         lock(&self.ledger).in_flight.len() == 0
     }
 
-    fn see_stall(&self, progress: Instant, silence_max: Duration) -> Result<(), Refusal> {
-        if !self.waits_for_nothing() && progress.elapsed() > silence_max * STALL_FACTOR {
+    /// The peer has taken or answered something. A large body is progress long before its result.
+    pub(super) fn gets_on(&self) {
+        *lock(&self.progress) = Instant::now();
+        self.source().beat();
+    }
+
+    fn see_stall(&self, silence_max: Duration) -> Result<(), Refusal> {
+        let stalled = lock(&self.progress).elapsed() > silence_max * STALL_FACTOR;
+        if !self.waits_for_nothing() && stalled {
             return Err(Refusal::new(Reason::IdleTimeout, "the peer is alive but gives no results"));
         }
         Ok(())

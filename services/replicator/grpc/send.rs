@@ -282,7 +282,7 @@ impl<'a> Outgoing<'a> {
         let gets_on = !matches!(message, UpdateMessage::Heartbeat);
         self.messages.send(message).await.map_err(|_| self.ended())?;
         if gets_on {
-            self.push.source().beat();
+            self.push.gets_on();
         }
         Ok(())
     }
