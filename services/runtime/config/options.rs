@@ -382,7 +382,8 @@ options! {
         /// that was pushed from is in service again.
         push_returned_devices: bool = "false",
         /// Seconds for which each device remembers what it has let go of as a handoff: which version of which object, and
-        /// which primaries had answered for it. `ssync object` shows it. 0: nothing is written down.
+        /// which primaries had answered for it. `ssync object`, asked on this node or with --admin, shows it. 0: nothing is
+        /// written down.
         removal_log_age: Duration = "2592000",
         /// Mebibytes that this may take on a device; beyond them the oldest goes first.
         removal_log_mb: u32 = "256",
