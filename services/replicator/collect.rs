@@ -191,7 +191,7 @@ impl Look<'_> {
                 tracing::warn!(device = %name, %refusal, "its time of service cannot be noted");
             }
             Err(_) => {
-                tracing::warn!(device = %name, "its time of service was not noted within {COLLECT_WAIT_MAX:?}")
+                tracing::warn!(device = %name, "its time of service was not noted within {COLLECT_WAIT_MAX:?}");
             }
         }
         let Some(since) = absence else { return false };
