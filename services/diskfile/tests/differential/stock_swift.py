@@ -55,6 +55,23 @@ diskfile.fsync = diskfile.fsync_dir = utils.fsync_dir = os.fsync = lambda *args:
 # Ours does not look into fragments; see exceptions.rs.
 diskfile.ECDiskFileReader._check_frag = lambda self, fragment: None
 
+
+
+def noted(relink):
+    """Ours notes a change in the partition of the next power too, whose hashes the relinker may have calculated already.
+    Swift leaves them as they are: stale, and believed. Only in this does it differ, so it is made up for here."""
+    def relink_paths(target_path, new_target_path, *args, **kw):
+        try:
+            return relink(target_path, new_target_path, *args, **kw)
+        finally:
+            suffix = os.path.dirname(os.path.dirname(new_target_path))
+            if os.path.isdir(os.path.dirname(suffix)):
+                diskfile.invalidate_hash(suffix)
+    return relink_paths
+
+
+diskfile.relink_paths = noted(diskfile.relink_paths)
+
 BLOCKED = []
 
 
