@@ -17,12 +17,14 @@ pub(crate) struct Lifetime {
     pub(crate) failures: u64,
     /// Times that a busy peer made a job come back.
     pub(crate) put_back: u64,
+    /// Objects that were left out because they had failed again and again.
+    pub(crate) parked: u64,
 }
 
 impl Lifetime {
     /// The sums, each with its name.
-    pub(crate) const NAMES: [&str; 6] =
-        ["partitions", "objects", "bytes", "released", "failures", "put_back"];
+    pub(crate) const NAMES: [&str; 7] =
+        ["partitions", "objects", "bytes", "released", "failures", "put_back", "parked"];
 
     /// Adds what a pass did.
     pub(crate) fn add(&mut self, stats: &PassStats) {
@@ -32,10 +34,11 @@ impl Lifetime {
         self.released += stats.released;
         self.failures += stats.failure;
         self.put_back += stats.put_back;
+        self.parked += stats.parked;
     }
 
     /// The sums, in the order of their names.
-    pub(crate) fn values(&self) -> [u64; 6] {
-        [self.partitions, self.objects, self.bytes, self.released, self.failures, self.put_back]
+    pub(crate) fn values(&self) -> [u64; 7] {
+        [self.partitions, self.objects, self.bytes, self.released, self.failures, self.put_back, self.parked]
     }
 }
