@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -16,10 +19,11 @@ use ssync_replicator::{GrpcPeer, Overrides, Peer, Peers, Replicator, ReplicatorC
 use ssync_ring::Ring;
 use ssync_store::Store;
 use ssync_types::{DeviceName, Durability, HashPathConfig, Refusal};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cast::{Cast, Kind, Moment, Stage},
     link::{End, Link},
     network::{Network, Weather},
     places::{Known, Layout, POLICY, node_at},
@@ -42,6 +46,12 @@ pub(crate) struct Cluster {
     replicator: ReplicatorConfig,
     receiver: ReceiverConfig,
     trace: Mutex<Vec<String>>,
+    /// Who wants to know of moments; whoever is behind misses some.
+    moments: Option<mpsc::Sender<Moment>>,
+    /// Somebody may hold a word that lets it remove something.
+    licensed: AtomicBool,
+    /// Disks that a device had before the one that it has.
+    replaced: Mutex<BTreeMap<DeviceName, u64>>,
 }
 
 struct Node {
@@ -100,9 +110,22 @@ impl Peers for Neighbours {
 
 impl Cluster {
     /// All nodes up, with empty disks.
-    pub(crate) fn new(seed: u64, random: &mut Random, weather: Weather) -> (Arc<Self>, Arc<Ring>) {
-        let layout = Layout::new(random);
-        let ring = layout.ring(None, random);
+    pub(crate) fn new(
+        seed: u64,
+        random: &mut Random,
+        weather: Weather,
+        cast: Cast,
+        moments: mpsc::Sender<Moment>,
+    ) -> (Arc<Self>, [Arc<Ring>; 2]) {
+        let layout = Layout::new(cast.replicas, random);
+        let rings = match cast.kind {
+            Kind::Opposed => layout.opposed(random),
+            Kind::Usual | Kind::Thin => {
+                let ring = layout.ring(None, random);
+                [Arc::clone(&ring), ring]
+            }
+        };
+        let moments = (cast.kind == Kind::Thin).then_some(moments);
         let began = Instant::now();
         let nodes = (0..layout.nodes())
             .map(|node| {
@@ -113,14 +136,14 @@ impl Cluster {
                 };
                 let parked = layout.devices_of(node).map(|name| (name.clone(), disk())).collect();
                 let state = Mutex::new(State { parked, ..State::default() });
-                Node { known: Arc::new(Known::new(Arc::clone(&ring))), state }
+                Node { known: Arc::new(Known::new(Arc::clone(&rings[node % 2]))), state }
             })
             .collect();
         let replicator = ReplicatorConfig {
             recon_cache_path: None,
             concurrency: 1 + random.below(4),
             handoffs_first: random.once_in(8),
-            handoff_delete: random.once_in(6).then_some(2),
+            handoff_delete: cast.handoff_delete,
             ..ReplicatorConfig::default()
         };
         let receiver = ReceiverConfig {
@@ -132,11 +155,24 @@ impl Cluster {
         };
         let network = Network::new(seed, weather);
         let trace = Mutex::default();
-        let cluster = Arc::new(Self { seed, layout, network, began, nodes, replicator, receiver, trace });
+        let (licensed, replaced) = (AtomicBool::new(false), Mutex::default());
+        let cluster = Arc::new(Self {
+            seed,
+            layout,
+            network,
+            began,
+            nodes,
+            replicator,
+            receiver,
+            trace,
+            moments,
+            licensed,
+            replaced,
+        });
         for node in 0..cluster.nodes.len() {
             cluster.start(node);
         }
-        (cluster, ring)
+        (cluster, rings)
     }
 
     /// Notes what happens.
@@ -272,6 +308,7 @@ impl Cluster {
         let mut state = self.state(self.node_of(device));
         let Some(disk) = state.parked.get(device) else { return };
         let empty = SimDisk::new(disk.options());
+        *lock(&self.replaced).entry(device.clone()).or_default() += 1;
         match &state.up {
             Some(up) => {
                 up.machine.mount(device.clone(), empty);
@@ -281,8 +318,37 @@ impl Cluster {
         }
     }
 
+    /// A push has come so far.
+    pub(crate) fn moment(&self, moment: Moment) {
+        if moment.stage == Stage::Answered {
+            self.licensed.store(true, Ordering::Relaxed);
+        }
+        if let Some(moments) = &self.moments {
+            let _ = moments.try_send(moment);
+        }
+    }
+
+    /// Whether a disk may be replaced on whose word nobody can still remove anything: of all passes that are under way none
+    /// has got an answer yet.
+    pub(crate) fn nobody_is_licensed(&self) -> bool {
+        !self.licensed.load(Ordering::Relaxed)
+    }
+
+    /// How many disks a device has had.
+    pub(crate) fn disks_of(&self, device: &DeviceName) -> u64 {
+        lock(&self.replaced).get(device).copied().unwrap_or(0)
+    }
+
+    fn passes_are_under_way(&self) -> bool {
+        let under_way = |up: &Up| up.pass.as_ref().is_some_and(|pass| !pass.is_finished());
+        (0..self.nodes.len()).any(|node| self.state(node).up.as_ref().is_some_and(under_way))
+    }
+
     /// Begins a pass of a node, unless one is under way.
     pub(crate) fn begin_pass(self: &Arc<Self>, node: usize) {
+        if !self.passes_are_under_way() {
+            self.licensed.store(false, Ordering::Relaxed);
+        }
         let mut state = self.state(node);
         let life = state.life;
         let Some(up) = &mut state.up else { return };

@@ -20,7 +20,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{cluster::Cluster, network::CLIENTS, wire};
+use crate::{
+    cast::{Moment, Stage},
+    cluster::Cluster,
+    network::CLIENTS,
+    wire,
+};
 
 /// How long a stream that nothing comes through is kept before it counts as broken, in looks, and between two looks.
 const LOOKS_MAX: u32 = 40;
@@ -60,6 +65,13 @@ fn unreachable(what: &str) -> Refusal {
 impl Link {
     pub(crate) fn new(cluster: Arc<Cluster>, from: End, to: usize) -> Self {
         Self { cluster, from, to }
+    }
+
+    /// Tells the cluster how far pushes to a partition come.
+    fn tell(&self, at: &PartitionRef) -> impl Fn(Stage) + Send + 'static {
+        let (cluster, from) = (Arc::clone(&self.cluster), self.from.node);
+        let (to, partition) = (at.device.clone(), at.partition);
+        move |stage| cluster.moment(Moment { stage, from, to: to.clone(), partition })
     }
 
     /// The receiver there, if a request reaches it.
@@ -207,6 +219,7 @@ impl Store for Link {
         partition: PartitionRef,
         offers: mpsc::Receiver<Vec<Offer>>,
     ) -> StoreResult<CheckAnswers> {
+        let tell = self.tell(&partition);
         let (receiver, to) = self.reach().await?;
         let (there, back) = self.lines(to);
         let (taker, taken) = mpsc::channel(CHECK_QUEUE_MAX);
@@ -215,13 +228,15 @@ impl Store for Link {
         let answers = opened.map_err(|refusal| wire::refusal(&refusal))?;
         there.there(offers, taker, wire::offers);
         let (sink, given) = mpsc::channel(CHECK_QUEUE_MAX);
-        back.back(answers, sink, |answer| {
+        back.back(answers, sink, move |answer| {
+            tell(Stage::Checked);
             Ok(CheckAnswer { wants: wire::wants(answer.wants)?, answered_offers: answer.answered_offers })
         });
         Ok(given)
     }
 
     async fn updates(&self, open: SessionOpen) -> StoreResult<Session> {
+        let tell = self.tell(&open.partition);
         let (receiver, to) = self.reach().await?;
         let (there, back) = self.lines(to);
         let opened = receiver.updates(wire::through::<v1::UpdatesRequest, _>(open)?).await;
@@ -230,7 +245,12 @@ impl Store for Link {
         let (messages, said) = mpsc::channel(SESSION_QUEUE_MAX);
         let (sink, events) = mpsc::channel(SESSION_QUEUE_MAX);
         there.there(said, session.messages, wire::through::<v1::UpdatesRequest, UpdateMessage>);
-        back.back(session.events, sink, wire::through::<v1::UpdatesResponse, SessionEvent>);
+        back.back(session.events, sink, move |event| {
+            if matches!(event, SessionEvent::Results(_)) {
+                tell(Stage::Answered);
+            }
+            wire::through::<v1::UpdatesResponse, SessionEvent>(event)
+        });
         Ok(Session { messages, events })
     }
 

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a simulation that is wrong ends the test")]
 
+mod cast;
 mod client;
 mod cluster;
 mod history;

@@ -12,20 +12,20 @@ use ssync_ring::{Ring, RingDevice};
 use ssync_types::{DeviceName, Partition, PolicyIndex};
 
 pub(crate) const POLICY: PolicyIndex = PolicyIndex::new(0);
-pub(crate) const REPLICAS: usize = 3;
 const PORT: u16 = 6200;
 
 /// The devices of a cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub(crate) part_power: u32,
+    pub(crate) replicas: usize,
     /// By number: the node, and the name.
     pub(crate) devices: Vec<(usize, DeviceName)>,
     ring_devices: Vec<RingDevice>,
 }
 
 impl Layout {
-    pub(crate) fn new(random: &mut Random) -> Self {
+    pub(crate) fn new(replicas: usize, random: &mut Random) -> Self {
         let nodes = 4 + random.below(3);
         let regions = if random.once_in(4) { 2 } else { 1 };
         let (mut devices, mut ring_devices) = (Vec::new(), Vec::new());
@@ -39,7 +39,7 @@ impl Layout {
                 devices.push((node, name.parse().unwrap()));
             }
         }
-        Self { part_power: 2 + random.below(2) as u32, devices, ring_devices }
+        Self { part_power: 2 + random.below(2) as u32, replicas, devices, ring_devices }
     }
 
     pub(crate) fn nodes(&self) -> usize {
@@ -52,8 +52,22 @@ impl Layout {
 
     /// A first ring, or one in which some of the places of another have gone to others.
     pub(crate) fn ring(&self, before: Option<&Ring>, random: &mut Random) -> Arc<Ring> {
+        self.ring_among(|_| true, before, random)
+    }
+
+    /// Two rings, of which each has its primaries among the nodes of the other's; and which of them a node of a number has.
+    pub(crate) fn opposed(&self, random: &mut Random) -> [Arc<Ring>; 2] {
+        [1, 0].map(|side| self.ring_among(|node| node % 2 == side, None, random))
+    }
+
+    fn ring_among(
+        &self,
+        may: impl Fn(usize) -> bool,
+        before: Option<&Ring>,
+        random: &mut Random,
+    ) -> Arc<Ring> {
         let partitions = 1_u32 << self.part_power;
-        let mut rows = vec![Vec::new(); REPLICAS];
+        let mut rows = vec![Vec::new(); self.replicas];
         for partition in 0..partitions {
             let mut ids: Vec<usize> = before.map_or_else(Vec::new, |ring| {
                 let primaries = ring.primaries(Partition::new(partition));
@@ -61,9 +75,9 @@ impl Layout {
             });
             ids.retain(|_| !random.once_in(3));
             let mut taken: BTreeSet<usize> = ids.iter().map(|&id| self.devices[id].0).collect();
-            while ids.len() < REPLICAS {
+            while ids.len() < self.replicas {
                 let id = random.below(self.devices.len());
-                if taken.insert(self.devices[id].0) {
+                if may(self.devices[id].0) && taken.insert(self.devices[id].0) {
                     ids.push(id);
                 }
             }

@@ -5,19 +5,21 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use ssync_diskfile::simulation::{self, Errno, Faults, Random, Single};
+use ssync_diskfile::simulation::{self, Again, Errno, Faults, Random, Single};
 use ssync_ring::Ring;
-use ssync_types::{DeviceName, PolicyIndex, Suffix, Timestamp};
+use ssync_types::{DeviceName, Partition, PolicyIndex, Suffix, Timestamp};
 use tokio::{
     runtime::{Builder, Handle},
+    sync::mpsc,
     task::JoinSet,
-    time::{Duration, Instant, sleep, timeout},
+    time::{Duration, Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
-    client,
+    cast::{self, Cast, Moment, Stage},
+    client::{self, Place, Proxy},
     cluster::{Cluster, RECLAIM_AGE},
-    history::{Answer, History, Kind},
+    history::{Answer, History, Kind, hash},
     judge::{Seen, can_be_spared},
     network::{CLIENTS, Weather},
 };
@@ -29,6 +31,8 @@ const ROUNDS_MAX: usize = 40;
 const PASS_MAX: Duration = Duration::from_secs(4 * 3600);
 /// Requests of clients at once.
 const REQUESTS_MAX: usize = 4;
+/// Moments that nobody has looked at yet.
+const MOMENTS_MAX: usize = 64;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +41,7 @@ pub(crate) enum Fault {
     PowerCut,
     Partition,
     DiskErrors,
+    Publishing,
     Full,
     Unmount,
     Hang,
@@ -45,11 +50,12 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Kill,
         Self::PowerCut,
         Self::Partition,
         Self::DiskErrors,
+        Self::Publishing,
         Self::Full,
         Self::Unmount,
         Self::Hang,
@@ -64,6 +70,7 @@ enum Repair {
     CutPowerAndStart(usize, u64),
     Join(usize, usize),
     MountAgain(DeviceName, u64),
+    Publish(DeviceName),
     Space(DeviceName),
     Hang(DeviceName),
     Learn(usize, Arc<Ring>),
@@ -84,7 +91,10 @@ pub(crate) struct Report {
 struct Scenario {
     random: Random,
     cluster: Arc<Cluster>,
-    ring: Arc<Ring>,
+    /// Of this one, and of that; the first is the one that all will learn.
+    rings: [Arc<Ring>; 2],
+    cast: Cast,
+    moments: mpsc::Receiver<Moment>,
     history: Arc<Mutex<History>>,
     requests: JoinSet<()>,
     repairs: Vec<(Instant, Repair)>,
@@ -128,13 +138,23 @@ impl Scenario {
             cuts: *random.pick(&[0, 0, 5, 50]),
             delay_max: *random.pick(&[2, 50, 1000]),
         };
-        let kinds = Fault::ALL.into_iter().filter(|_| random.once_in(2)).collect();
-        let (cluster, ring) = Cluster::new(seed, &mut random, weather);
-        cluster.note(format!("{weather:?}, {kinds:?}, {} devices", cluster.layout.devices.len()));
+        let cast = Cast::new(seed, OBJECTS);
+        let mut kinds: Vec<_> = Fault::ALL.into_iter().filter(|_| random.once_in(2)).collect();
+        // What is on one disk alone is lost with it; and of two rings that stay there is no newer one.
+        kinds.retain(|kind| match cast.kind {
+            cast::Kind::Usual => true,
+            cast::Kind::Thin => *kind != Fault::Wipe,
+            cast::Kind::Opposed => !matches!(kind, Fault::Wipe | Fault::NewRing),
+        });
+        let (sender, moments) = mpsc::channel(MOMENTS_MAX);
+        let (cluster, rings) = Cluster::new(seed, &mut random, weather, cast, sender);
+        cluster.note(format!("{cast:?}, {weather:?}, {kinds:?}, {} devices", cluster.layout.devices.len()));
         Self {
             random,
             cluster,
-            ring,
+            rings,
+            cast,
+            moments,
             history: Arc::default(),
             requests: JoinSet::new(),
             repairs: Vec::new(),
@@ -146,13 +166,17 @@ impl Scenario {
 
     async fn play(&mut self) -> Result<(), String> {
         for _ in 0..40 + self.random.below(60) {
-            sleep(Duration::from_millis(self.random.below(5000) as u64)).await;
+            let wait = Duration::from_millis(self.random.below(5000) as u64);
+            self.aim_until(Instant::now() + wait).await;
             self.repair(Instant::now());
             match self.random.below(100) {
                 0..50 => self.request().await,
                 50..85 => {
-                    let node = self.random.below(self.cluster.layout.nodes());
-                    self.cluster.begin_pass(node);
+                    let nodes = self.cluster.layout.nodes();
+                    match self.cast.kind {
+                        cast::Kind::Opposed => (0..nodes).for_each(|node| self.cluster.begin_pass(node)),
+                        _ => self.cluster.begin_pass(self.random.below(nodes)),
+                    }
                 }
                 _ => self.fault(),
             }
@@ -172,7 +196,50 @@ impl Scenario {
         while self.requests.len() >= REQUESTS_MAX {
             self.requests.join_next().await;
         }
-        let object = self.random.below(OBJECTS);
+        let object = self.random.below(self.cast.objects);
+        let proxy = self.proxy(object);
+        self.send(object, proxy, Duration::ZERO);
+    }
+
+    /// Whom a client asks whose proxy knows what it knows.
+    fn proxy(&mut self, object: usize) -> Proxy {
+        let partition = self.partition_of(object);
+        // Proxies learn of rings late as well.
+        let node = self.random.below(self.cluster.layout.nodes());
+        let ring =
+            if self.random.once_in(2) { Arc::clone(&self.rings[0]) } else { self.cluster.known(node).ring() };
+        let mut proxy = Proxy::of(&ring, partition, self.cast.quorum());
+        match self.cast.kind {
+            cast::Kind::Usual => {}
+            cast::Kind::Thin if self.random.once_in(4) => {}
+            // It reaches one device alone, and no primary if there is another.
+            cast::Kind::Thin => {
+                let handoffs: Vec<Place> = self.handoffs(partition, |_| true);
+                proxy = Proxy { first: vec![self.random.pick(&handoffs).clone()], next: Vec::new(), ..proxy };
+            }
+            // Two proxies, one of each side.
+            cast::Kind::Opposed => {
+                let other = Proxy::of(&self.rings[1], partition, 1);
+                let first = Proxy::of(&self.rings[0], partition, 1).first.into_iter().chain(other.first);
+                proxy = Proxy { first: first.collect(), next: Vec::new(), ..proxy };
+            }
+        }
+        proxy
+    }
+
+    fn partition_of(&self, object: usize) -> Partition {
+        self.rings[0].partition_of(&hash(object))
+    }
+
+    /// Devices of some nodes that are no primaries of a partition.
+    fn handoffs(&self, partition: Partition, of: impl Fn(usize) -> bool) -> Vec<Place> {
+        let primaries = self.rings[0].primaries(partition);
+        let is_primary = |name: &DeviceName| primaries.iter().any(|primary| primary.device.device == *name);
+        let devices = self.cluster.layout.devices.iter();
+        devices.filter(|(node, name)| of(*node) && !is_primary(name)).cloned().collect()
+    }
+
+    fn send(&mut self, object: usize, proxy: Proxy, after: Duration) {
         let kind = match self.random.below(10) {
             0..5 => Kind::Put { length: self.random.below(250) },
             5 => Kind::Post { content_type: true },
@@ -181,10 +248,6 @@ impl Scenario {
         };
         let skew = Duration::from_millis(self.random.below(60_000) as u64);
         let time = Timestamp::from_system_time(self.cluster.now() + skew);
-        // Proxies learn of rings late as well.
-        let node = self.random.below(self.cluster.layout.nodes());
-        let ring =
-            if self.random.once_in(2) { Arc::clone(&self.ring) } else { self.cluster.known(node).ring() };
         let lock = |history: &Mutex<History>, act: &mut dyn FnMut(&mut History)| {
             act(&mut history.lock().unwrap_or_else(PoisonError::into_inner));
         };
@@ -192,15 +255,75 @@ impl Scenario {
         lock(&self.history, &mut |history| begun = Some(history.begin(object, kind, time)));
         let request = begun.expect("it was begun");
         let (cluster, history) = (Arc::clone(&self.cluster), Arc::clone(&self.history));
-        cluster.note(format!("{request:?}"));
+        cluster.note(format!("{request:?} by {proxy:?}"));
+        let ring = Arc::clone(&self.rings[0]);
         self.requests.spawn(async move {
-            let answer = client::ask(&cluster, &ring, &request).await;
+            sleep(after).await;
+            let answer = client::ask(&cluster, &ring, proxy, &request).await;
             cluster.note(format!("request {}: {answer:?}", request.number));
             lock(&history, &mut |history| history.answered(&request, answer));
         });
     }
 
+    // === Aims ===
+
+    /// Waits, and lets things happen to what is being pushed meanwhile.
+    async fn aim_until(&mut self, end: Instant) {
+        while let Ok(moment) = timeout_at(end, self.moments.recv()).await {
+            let Some(moment) = moment else { break };
+            self.aim(&moment);
+        }
+        tokio::time::sleep_until(end).await;
+    }
+
+    fn aim(&mut self, moment: &Moment) {
+        let Moment { stage, from, to, partition } = moment;
+        while self.requests.try_join_next().is_some() {}
+        match (stage, self.random.below(6)) {
+            // An object changes on the handoff between its offer and its removal.
+            (_, 0..3) => {
+                let objects: Vec<_> = (0..self.cast.objects)
+                    .filter(|&object| self.partition_of(object) == *partition)
+                    .collect();
+                let handoffs = self.handoffs(*partition, |node| node == *from);
+                if objects.is_empty() || handoffs.is_empty() || self.requests.len() >= REQUESTS_MAX {
+                    return;
+                }
+                let (object, place) = (*self.random.pick(&objects), self.random.pick(&handoffs).clone());
+                let after = Duration::from_millis(self.random.below(12) as u64);
+                self.send(object, Proxy { first: vec![place], next: Vec::new(), quorum: 1 }, after);
+            }
+            // The peer cannot store what it has just asked for.
+            (Stage::Checked, 3) => {
+                self.publishing_fails(to);
+                self.count(Fault::Publishing, to);
+            }
+            // What the peer has said that it has is gone before it is asked to confirm it.
+            (Stage::Checked, 4)
+                if !self.kinds.contains(&Fault::Hang) && self.cluster.nobody_is_licensed() =>
+            {
+                let seed = self.random.next();
+                if self.wipe(to, seed) {
+                    self.count(Fault::Wipe, to);
+                }
+            }
+            _ => {}
+        }
+    }
+
     // === Faults ===
+
+    fn count(&mut self, kind: Fault, device: &DeviceName) {
+        self.cluster.note(format!("{kind:?} {device}"));
+        *self.faults.entry(kind).or_default() += 1;
+    }
+
+    /// Nothing gets a name on a disk that is otherwise well: single updates fail.
+    fn publishing_fails(&mut self, device: &DeviceName) {
+        let faults = Faults::default().named("link objects", Errno::IO, Again::Always);
+        self.cluster.with_disk(device, |disk| disk.set_faults(faults));
+        self.later(30, Repair::Publish(device.clone()));
+    }
 
     fn later(&mut self, most: usize, repair: Repair) {
         let after = Duration::from_millis(self.random.below(1000 * most) as u64);
@@ -222,6 +345,10 @@ impl Scenario {
                 let faults = Faults::default().by_chance(seed, per_mille, &[Errno::IO]);
                 self.cluster.with_disk(&device, |disk| disk.set_faults(faults));
                 self.later(60, Repair::MountAgain(device.clone(), seed));
+                true
+            }
+            Fault::Publishing => {
+                self.publishing_fails(&device);
                 true
             }
             Fault::Full => {
@@ -246,8 +373,7 @@ impl Scenario {
             }
         };
         if done {
-            self.cluster.note(format!("{kind:?} {device}"));
-            *self.faults.entry(kind).or_default() += 1;
+            self.count(kind, &device);
         }
     }
 
@@ -300,9 +426,10 @@ impl Scenario {
     }
 
     fn new_ring(&mut self) {
-        self.ring = self.cluster.layout.ring(Some(&self.ring), &mut self.random);
+        let ring = self.cluster.layout.ring(Some(&self.rings[0]), &mut self.random);
+        self.rings = [Arc::clone(&ring), ring];
         for node in 0..self.cluster.layout.nodes() {
-            self.later(60, Repair::Learn(node, Arc::clone(&self.ring)));
+            self.later(60, Repair::Learn(node, Arc::clone(&self.rings[0])));
         }
     }
 
@@ -328,6 +455,7 @@ impl Scenario {
             }
             Repair::Join(from, to) => cluster.network.join(from, to),
             Repair::MountAgain(device, seed) => cluster.mount_again(&device, seed),
+            Repair::Publish(device) => cluster.with_disk(&device, |disk| disk.set_faults(Faults::default())),
             Repair::Space(device) => cluster.with_disk(&device, |disk| disk.set_space(1 << 40, 1 << 40)),
             Repair::Hang(device) => simulation::hang(&device, false),
             Repair::Learn(node, ring) => cluster.known(node).learn(ring),
@@ -342,7 +470,7 @@ impl Scenario {
         self.repair(Instant::now() + PASS_MAX);
         self.cluster.network.heal();
         let nodes = self.cluster.layout.nodes();
-        (0..nodes).for_each(|node| self.cluster.known(node).learn(Arc::clone(&self.ring)));
+        (0..nodes).for_each(|node| self.cluster.known(node).learn(Arc::clone(&self.rings[0])));
         (0..nodes).for_each(|node| self.cluster.start(node));
         // With them go faults of disks whose nodes were down, and doubts about what was flushed.
         for (_, device) in self.cluster.layout.devices.clone() {
@@ -367,7 +495,7 @@ impl Scenario {
             if let Some(wrong) = seen.wrong(&history, !tombstones) {
                 return Err(wrong);
             }
-            unsettled = seen.unsettled(&self.ring, tombstones);
+            unsettled = seen.unsettled(&self.rings[0], tombstones);
             if unsettled.is_none() {
                 return Ok(());
             }
@@ -418,7 +546,7 @@ impl Scenario {
     async fn rehash(&self, node: usize, device: &DeviceName) -> Result<(), String> {
         use ssync_store::Store as _;
         let (receiver, _) = self.cluster.receiver(node).ok_or("a node is down")?;
-        for partition in 0..1 << self.ring.part_power() {
+        for partition in 0..1 << self.rings[0].part_power() {
             let at = ssync_types::PartitionRef {
                 device: device.clone(),
                 partition: ssync_types::Partition::new(partition),
