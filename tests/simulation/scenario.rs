@@ -1,5 +1,7 @@
 //! One seed: clients, passes and faults for some minutes, then quiet; and what must be so in the end.
 
+mod requests;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -7,19 +9,18 @@ use std::{
 
 use ssync_diskfile::simulation::{self, Again, Errno, Faults, Random, Single};
 use ssync_ring::Ring;
-use ssync_types::{DeviceName, Partition, PolicyIndex, Suffix, Timestamp};
+use ssync_types::{DeviceName, PolicyIndex, Suffix};
 use tokio::{
     runtime::{Builder, Handle},
     sync::mpsc,
     task::JoinSet,
-    time::{Duration, Instant, sleep, timeout, timeout_at},
+    time::{Duration, Instant, sleep, timeout},
 };
 
 use crate::{
-    cast::{self, Cast, Moment, Stage},
-    client::{self, Place, Proxy},
+    cast::{Cast, Kind, Moment},
     cluster::{Cluster, RECLAIM_AGE},
-    history::{Answer, History, Kind, hash},
+    history::{Answer, History},
     judge::{Seen, can_be_spared},
     network::{CLIENTS, Weather},
 };
@@ -142,9 +143,9 @@ impl Scenario {
         let mut kinds: Vec<_> = Fault::ALL.into_iter().filter(|_| random.once_in(2)).collect();
         // What is on one disk alone is lost with it; and of two rings that stay there is no newer one.
         kinds.retain(|kind| match cast.kind {
-            cast::Kind::Usual => true,
-            cast::Kind::Thin => *kind != Fault::Wipe,
-            cast::Kind::Opposed => !matches!(kind, Fault::Wipe | Fault::NewRing),
+            Kind::Usual => true,
+            Kind::Thin => *kind != Fault::Wipe,
+            Kind::Opposed => !matches!(kind, Fault::Wipe | Fault::NewRing),
         });
         let (sender, moments) = mpsc::channel(MOMENTS_MAX);
         let (cluster, rings) = Cluster::new(seed, &mut random, weather, cast, sender);
@@ -174,7 +175,7 @@ impl Scenario {
                 50..85 => {
                     let nodes = self.cluster.layout.nodes();
                     match self.cast.kind {
-                        cast::Kind::Opposed => (0..nodes).for_each(|node| self.cluster.begin_pass(node)),
+                        Kind::Opposed => (0..nodes).for_each(|node| self.cluster.begin_pass(node)),
                         _ => self.cluster.begin_pass(self.random.below(nodes)),
                     }
                 }
@@ -188,127 +189,6 @@ impl Scenario {
             self.reclaim().await?;
         }
         Ok(())
-    }
-
-    // === Clients ===
-
-    async fn request(&mut self) {
-        while self.requests.len() >= REQUESTS_MAX {
-            self.requests.join_next().await;
-        }
-        let object = self.random.below(self.cast.objects);
-        let proxy = self.proxy(object);
-        self.send(object, proxy, Duration::ZERO);
-    }
-
-    /// Whom a client asks whose proxy knows what it knows.
-    fn proxy(&mut self, object: usize) -> Proxy {
-        let partition = self.partition_of(object);
-        // Proxies learn of rings late as well.
-        let node = self.random.below(self.cluster.layout.nodes());
-        let ring =
-            if self.random.once_in(2) { Arc::clone(&self.rings[0]) } else { self.cluster.known(node).ring() };
-        let mut proxy = Proxy::of(&ring, partition, self.cast.quorum());
-        match self.cast.kind {
-            cast::Kind::Usual => {}
-            cast::Kind::Thin if self.random.once_in(4) => {}
-            // It reaches one device alone, and no primary if there is another.
-            cast::Kind::Thin => {
-                let handoffs: Vec<Place> = self.handoffs(partition, |_| true);
-                proxy = Proxy { first: vec![self.random.pick(&handoffs).clone()], next: Vec::new(), ..proxy };
-            }
-            // Two proxies, one of each side.
-            cast::Kind::Opposed => {
-                let other = Proxy::of(&self.rings[1], partition, 1);
-                let first = Proxy::of(&self.rings[0], partition, 1).first.into_iter().chain(other.first);
-                proxy = Proxy { first: first.collect(), next: Vec::new(), ..proxy };
-            }
-        }
-        proxy
-    }
-
-    fn partition_of(&self, object: usize) -> Partition {
-        self.rings[0].partition_of(&hash(object))
-    }
-
-    /// Devices of some nodes that are no primaries of a partition.
-    fn handoffs(&self, partition: Partition, of: impl Fn(usize) -> bool) -> Vec<Place> {
-        let primaries = self.rings[0].primaries(partition);
-        let is_primary = |name: &DeviceName| primaries.iter().any(|primary| primary.device.device == *name);
-        let devices = self.cluster.layout.devices.iter();
-        devices.filter(|(node, name)| of(*node) && !is_primary(name)).cloned().collect()
-    }
-
-    fn send(&mut self, object: usize, proxy: Proxy, after: Duration) {
-        let kind = match self.random.below(10) {
-            0..5 => Kind::Put { length: self.random.below(250) },
-            5 => Kind::Post { content_type: true },
-            6 => Kind::Post { content_type: false },
-            _ => Kind::Delete,
-        };
-        let skew = Duration::from_millis(self.random.below(60_000) as u64);
-        let time = Timestamp::from_system_time(self.cluster.now() + skew);
-        let lock = |history: &Mutex<History>, act: &mut dyn FnMut(&mut History)| {
-            act(&mut history.lock().unwrap_or_else(PoisonError::into_inner));
-        };
-        let mut begun = None;
-        lock(&self.history, &mut |history| begun = Some(history.begin(object, kind, time)));
-        let request = begun.expect("it was begun");
-        let (cluster, history) = (Arc::clone(&self.cluster), Arc::clone(&self.history));
-        cluster.note(format!("{request:?} by {proxy:?}"));
-        let ring = Arc::clone(&self.rings[0]);
-        self.requests.spawn(async move {
-            sleep(after).await;
-            let answer = client::ask(&cluster, &ring, proxy, &request).await;
-            cluster.note(format!("request {}: {answer:?}", request.number));
-            lock(&history, &mut |history| history.answered(&request, answer));
-        });
-    }
-
-    // === Aims ===
-
-    /// Waits, and lets things happen to what is being pushed meanwhile.
-    async fn aim_until(&mut self, end: Instant) {
-        while let Ok(moment) = timeout_at(end, self.moments.recv()).await {
-            let Some(moment) = moment else { break };
-            self.aim(&moment);
-        }
-        tokio::time::sleep_until(end).await;
-    }
-
-    fn aim(&mut self, moment: &Moment) {
-        let Moment { stage, from, to, partition } = moment;
-        while self.requests.try_join_next().is_some() {}
-        match (stage, self.random.below(6)) {
-            // An object changes on the handoff between its offer and its removal.
-            (_, 0..3) => {
-                let objects: Vec<_> = (0..self.cast.objects)
-                    .filter(|&object| self.partition_of(object) == *partition)
-                    .collect();
-                let handoffs = self.handoffs(*partition, |node| node == *from);
-                if objects.is_empty() || handoffs.is_empty() || self.requests.len() >= REQUESTS_MAX {
-                    return;
-                }
-                let (object, place) = (*self.random.pick(&objects), self.random.pick(&handoffs).clone());
-                let after = Duration::from_millis(self.random.below(12) as u64);
-                self.send(object, Proxy { first: vec![place], next: Vec::new(), quorum: 1 }, after);
-            }
-            // The peer cannot store what it has just asked for.
-            (Stage::Checked, 3) => {
-                self.publishing_fails(to);
-                self.count(Fault::Publishing, to);
-            }
-            // What the peer has said that it has is gone before it is asked to confirm it.
-            (Stage::Checked, 4)
-                if !self.kinds.contains(&Fault::Hang) && self.cluster.nobody_is_licensed() =>
-            {
-                let seed = self.random.next();
-                if self.wipe(to, seed) {
-                    self.count(Fault::Wipe, to);
-                }
-            }
-            _ => {}
-        }
     }
 
     // === Faults ===
