@@ -138,4 +138,10 @@ fn thousands_of_seeds() {
     failed.iter().for_each(|report| show(report, LINES_MAX));
     let seeds: Vec<_> = failed.iter().map(|report| report.seed).collect();
     assert!(seeds.is_empty(), "seeds that failed, of {}: {seeds:?}", done.len());
+    if to - from >= 100 {
+        // A cluster to which nothing happens, or that stores nothing, proves nothing.
+        assert_eq!(faults.len(), Fault::ALL.len(), "every kind of fault strikes: {faults:?}");
+        let (acknowledged, requests) = (sum(|report| report.acknowledged), sum(|report| report.requests));
+        assert!(2 * acknowledged > requests, "{acknowledged} of {requests} requests were acknowledged");
+    }
 }
