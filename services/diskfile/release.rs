@@ -66,8 +66,8 @@ impl Device {
         let taken = self.invalidate_around(&partition, &suffixes, || self.take_away(&partition, looked));
         let taken = taken.unwrap_or_else(|error| items.iter().map(|_| Err(error.clone())).collect());
         let outcomes = taken.into_iter().map(|taken| match taken {
-            Ok(true) => ReleaseOutcome::Released,
-            Ok(false) => ReleaseOutcome::Changed,
+            Ok(Some(_)) => ReleaseOutcome::Released,
+            Ok(None) => ReleaseOutcome::Changed,
             Err(error) => ReleaseOutcome::Failed(error.into()),
         });
         let result = |(item, outcome): (&ReleaseItem, _)| ReleaseResult { hash: item.offer.hash, outcome };
@@ -89,12 +89,13 @@ impl Device {
         Ok(Some(Held { device: self, policy: at.policy, hash: at.hash, directory, files, links: Vec::new() }))
     }
 
-    /// Takes away those that are as they were confirmed. Of each: whether it is gone, and not changed meanwhile.
-    fn take_away(
-        &self,
+    /// Takes away those that are as they were confirmed, and gives what is gone and has not changed meanwhile. It is held until
+    /// the suffixes are noted again.
+    fn take_away<'a>(
+        &'a self,
         partition: &Path,
-        looked: Vec<Result<Option<Held<'_>>, DiskError>>,
-    ) -> Vec<Result<bool, DiskError>> {
+        looked: Vec<Result<Option<Held<'a>>, DiskError>>,
+    ) -> Vec<Result<Option<Held<'a>>, DiskError>> {
         let removed: Vec<_> = looked
             .into_iter()
             .map(|looked| {
@@ -109,9 +110,9 @@ impl Device {
             _ => None,
         });
         let flushed = self.flush_removals(partition, gone.collect());
-        let settle = |removed: Result<Option<(Held<'_>, io::Result<bool>)>, DiskError>| match removed? {
+        let settle = |removed: Result<Option<(Held<'a>, io::Result<bool>)>, DiskError>| match removed? {
             Some((held, removed)) => held.settle(removed, &flushed),
-            None => Ok(false),
+            None => Ok(None),
         };
         removed.into_iter().map(settle).collect()
     }
@@ -257,9 +258,13 @@ impl Held<'_> {
         Ok(true)
     }
 
-    /// The second look: whatever came while the directories were being flushed is in a directory made anew. Says whether
-    /// the object is gone; if something came to it, or it is not certain that it stays gone, it was put back.
-    fn settle(mut self, removed: io::Result<bool>, flushed: &io::Result<()>) -> Result<bool, DiskError> {
+    /// The second look: whatever came while the directories were being flushed is in a directory made anew. Gives the object if
+    /// it is gone; if something came to it, or it is not certain that it stays gone, it was put back.
+    fn settle(
+        mut self,
+        removed: io::Result<bool>,
+        flushed: &io::Result<()>,
+    ) -> Result<Option<Self>, DiskError> {
         let removed = removed.and_then(|gone| match flushed {
             Err(error) if gone => Err(same(error)),
             _ => Ok(gone),
@@ -269,12 +274,12 @@ impl Held<'_> {
             other => other,
         };
         if let Ok(true) = looked {
-            return Ok(true);
+            return Ok(Some(self));
         }
         match self.put_back() {
             Ok(made) => {
                 let back = self.device.sync_names(&self.directory, made);
-                back.and(looked).map_err(|error| self.failed(error))
+                back.and(looked).map(|_| None).map_err(|error| self.failed(error))
             }
             Err(error) => {
                 let error = self.keep(error);
