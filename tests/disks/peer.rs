@@ -6,9 +6,10 @@ use anyhow::{Context as _, Result, bail};
 use ssync_api::{
     status::{from_rpc_status, from_status},
     v1::{
-        InlineBody, MetadataEntry, PartitionRef, PutUpdate, Sender, SwiftTimestamp, Update, UpdateOutcome,
-        UpdatesOpen, UpdatesRequest, UpdatesResponse, replication_service_client::ReplicationServiceClient,
-        update, updates_request::Message, updates_response::Message as Answer,
+        InlineBody, Job, MetadataEntry, PartitionRef, PutUpdate, Sender, SwiftTimestamp, Update,
+        UpdateOutcome, UpdatesOpen, UpdatesRequest, UpdatesResponse,
+        replication_service_client::ReplicationServiceClient, update, updates_request::Message,
+        updates_response::Message as Answer,
     },
 };
 use tokio::{sync::mpsc, time::timeout};
@@ -52,8 +53,12 @@ impl Peer {
     pub(crate) async fn open(&self, device: &str, partition: u32) -> Result<Opening> {
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
         let partition = PartitionRef { device: device.to_owned(), partition, ..Default::default() };
-        let from =
-            Sender { address: "127.0.0.1:1".to_owned(), device: "sdb1".to_owned(), ..Default::default() };
+        let from = Sender {
+            address: "127.0.0.1:1".to_owned(),
+            device: "sdb1".to_owned(),
+            job: Job::Sync.into(),
+            ..Default::default()
+        };
         let open = UpdatesOpen { partition: Some(partition), sender: Some(from), ..Default::default() };
         sender.send(UpdatesRequest { message: Some(Message::Open(open)) }).await?;
         let mut client = self.0.clone();
