@@ -44,12 +44,12 @@ impl Snapshot {
         self
     }
 
-    /// Without what looking at hashes leaves: the cache of hashes, and the files that locks are held on.
+    /// Without what a look leaves: the cache of hashes, the files that locks are held on, the time of service.
     #[must_use]
     pub fn without_bookkeeping(mut self) -> Self {
         let counts = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            !(name.starts_with(".lock") || name.starts_with("hashes."))
+            !(name.starts_with(".lock") || name.starts_with("hashes.") || name == ".ssync-served")
         };
         self.files.retain(|path, _| counts(path));
         self
