@@ -127,6 +127,8 @@ impl Stage {
         let (statsd, syslog) = (listen()?, listen()?);
         let builder = Cluster::of(nodes)
             .part_power(2)
+            // As stock: several at a time come back to a stock peer that takes one, and hash again.
+            .setting("object-replicator", "concurrency", "1")
             // Where levels are told.
             .setting("object-replicator", "log_udp_host", "127.0.0.1")
             .setting("object-replicator", "log_udp_port", &syslog.local_addr()?.port().to_string())
