@@ -30,7 +30,7 @@ use std::{
 use scenario::{Fault, Report, run};
 
 /// Seeds that are run where nobody says how many; a build without optimization is some ten times slower.
-const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 2000 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 1300 };
 /// Failures after which no more seeds are begun.
 const FAILURES_MAX: usize = 5;
 /// Lines of a trace that a failure shows.
