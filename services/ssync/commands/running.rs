@@ -72,11 +72,7 @@ impl Running {
 
     /// `None` where the service is not served.
     async fn at(address: BindAddress) -> anyhow::Result<Option<Self>> {
-        let uri = match &address {
-            BindAddress::Tcp(at) => format!("http://{at}"),
-            BindAddress::Unix(path) => format!("unix://{}", path.display()),
-        };
-        let channel = Endpoint::from_shared(uri)?.connect_timeout(FIND_WAIT_MAX).connect().await?;
+        let channel = endpoint(&address)?.connect().await?;
         let mut client = ReplicatorServiceClient::new(channel);
         let look = client.get_replicator_status(GetReplicatorStatusRequest {});
         match tokio::time::timeout(FIND_WAIT_MAX, look).await.context("it does not answer")? {
@@ -92,6 +88,15 @@ fn addresses(config: &Config) -> Vec<BindAddress> {
     let options = &config.ssync;
     let admins = [&options.admin_bind, &options.replicator_admin_bind];
     admins.into_iter().filter_map(|address| reachable(address.as_ref())).collect()
+}
+
+/// The way to a daemon's admin service.
+pub(crate) fn endpoint(address: &BindAddress) -> anyhow::Result<Endpoint> {
+    let uri = match address {
+        BindAddress::Tcp(at) => format!("http://{at}"),
+        BindAddress::Unix(path) => format!("unix://{}", path.display()),
+    };
+    Ok(Endpoint::from_shared(uri)?.connect_timeout(FIND_WAIT_MAX))
 }
 
 /// Where an address that a daemon listens at is reached from this node: one that is everywhere, by loopback.

@@ -15,7 +15,8 @@ use ssync_api::{
 use ssync_runtime::BindAddress;
 use ssync_types::{ObjectHash, Timestamp};
 use tokio::time::timeout;
-use tonic::transport::Endpoint;
+
+use crate::commands::running::endpoint;
 
 /// Most removals that are shown of one node.
 const SHOWN_MAX: u32 = 20;
@@ -57,11 +58,7 @@ pub(crate) async fn records(hash: ObjectHash, admins: &[BindAddress], limit: Dur
 }
 
 async fn record(hash: ObjectHash, admin: &BindAddress) -> anyhow::Result<Record> {
-    let uri = match admin {
-        BindAddress::Tcp(at) => format!("http://{at}"),
-        BindAddress::Unix(path) => format!("unix://{}", path.display()),
-    };
-    let channel = Endpoint::from_shared(uri)?.connect().await.context("cannot be reached")?;
+    let channel = endpoint(admin)?.connect().await.context("cannot be reached")?;
     let question = FindRemovalsRequest {
         object: Some(Object::ObjectHash(hash.to_string())),
         page_size: SHOWN_MAX,
