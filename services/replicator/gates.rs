@@ -6,6 +6,7 @@ mod peers;
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use std::{
 use ssync_types::{DeviceName, Reason, Refusal};
 use tokio::{
     sync::{Notify, futures::Notified},
-    time::Instant,
+    time::{Instant, timeout_at},
 };
 
 use crate::{peer::Target, shuffle::Shuffle, source::Pulse};
@@ -28,6 +29,8 @@ pub(crate) const RETRY_MAX: Duration = Duration::from_secs(60);
 const TROUBLES_MAX: usize = 10_000;
 /// When to come back to a peer that has all visits of ours that it may have.
 const FULL_RETRY: Duration = Duration::from_millis(50);
+/// How long a visit waits until another one's session has ended.
+const PLACE_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// A peer's device: what jobs wait for.
 pub(crate) type PeerKey = (String, DeviceName);
@@ -83,6 +86,8 @@ pub(crate) struct Blocked {
 pub(crate) struct Gates {
     state: Mutex<State>,
     changed: Notify,
+    /// A session has ended.
+    ended: Notify,
 }
 
 #[derive(Debug)]
@@ -101,7 +106,7 @@ impl Gates {
             limits: Limits { node_max: 1, device_max: 1 },
             random: Shuffle::seeded(seed),
         };
-        Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
+        Arc::new(Self { state: Mutex::new(state), changed: Notify::new(), ended: Notify::new() })
     }
 
     /// From now on.
@@ -181,6 +186,12 @@ fn key(target: &Target) -> PeerKey {
     (target.address(), target.device.clone())
 }
 
+/// The peer has enough of ours.
+fn others_first(target: &Target, wait: Duration) -> Refusal {
+    let message = format!("other partitions go first: {target} has as many visits as it may, or is busy");
+    Refusal::new(Reason::ReceiverBusy, message).retry_after(wait)
+}
+
 /// Whether the visit is there to try; or why there is none.
 fn admitted(access: Access, target: &Target) -> Result<bool, Refusal> {
     let now = Instant::now();
@@ -189,9 +200,7 @@ fn admitted(access: Access, target: &Target) -> Result<bool, Refusal> {
         Access::Try => Ok(true),
         Access::Wait(until) => {
             let wait = until.map_or(FULL_RETRY, |until| until.saturating_duration_since(now));
-            let message =
-                format!("other partitions go first: {target} has as many visits as it may, or is busy");
-            Err(Refusal::new(Reason::ReceiverBusy, message).retry_after(wait))
+            Err(others_first(target, wait))
         }
         Access::GivenUp(cause) => {
             let left = cause.retry_after.unwrap_or_default();
@@ -279,10 +288,40 @@ impl Visit {
         Ok(())
     }
 
+    /// A place for one more session, for which it waits `until` then while the peer is full of this node's.
+    async fn place(self: &Arc<Self>, target: &Target, until: Instant) -> Result<Place, Refusal> {
+        loop {
+            self.goes_on(target, Stage::Session)?;
+            let mut ended = pin!(self.gates.ended.notified());
+            ended.as_mut().enable();
+            if let Some(place) = self.take_place() {
+                return Ok(place);
+            }
+            timeout_at(until, ended).await.map_err(|_| others_first(target, FULL_RETRY))?;
+        }
+    }
+
+    fn take_place(self: &Arc<Self>) -> Option<Place> {
+        let mut state = self.gates.state();
+        let gates = state.both(&self.key);
+        if gates.iter().any(|gate| gate.is_full()) {
+            return None;
+        }
+        gates.into_iter().for_each(Gate::begin_session);
+        Some(Place(Arc::clone(self)))
+    }
+
+    /// Whether a refusal said no more than that the peer is full of this node's sessions.
+    fn was_full(&self, refusal: &Refusal) -> bool {
+        let gate = self.gates.state();
+        gate::is_busy(refusal.reason)
+            && gate.blocked(&self.key, Stage::Session, Instant::now()) == Access::Open
+    }
+
     /// It sends from now on; until the answer is dropped.
-    fn sends(self: &Arc<Self>, pulse: &Pulse) -> Sending {
+    fn sends(self: &Arc<Self>, place: Place, pulse: &Pulse) -> Sending {
         self.gates.state().both(&self.key).into_iter().for_each(|gate| gate.sends(pulse));
-        Sending { visit: Arc::clone(self), pulse: pulse.clone() }
+        Sending { place, pulse: pulse.clone() }
     }
 
     /// What the peer did at `stage`.
@@ -330,18 +369,30 @@ impl Visit {
     }
 }
 
+/// A session that the peer is asked for or has admitted; as long as this lives.
+#[derive(Debug)]
+struct Place(Arc<Visit>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let gates = &self.0.gates;
+        gates.state().both(&self.0.key).into_iter().for_each(Gate::end_session);
+        gates.ended.notify_waiters();
+    }
+}
+
 /// A visit in which something is sent.
 #[derive(Debug)]
 struct Sending {
-    visit: Arc<Visit>,
+    place: Place,
     pulse: Pulse,
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
         self.pulse.set_long(false);
-        let mut state = self.visit.gates.state();
-        state.both(&self.visit.key).into_iter().for_each(|gate| gate.has_sent(&self.pulse));
+        let Place(visit) = &self.place;
+        visit.gates.state().both(&visit.key).into_iter().for_each(|gate| gate.has_sent(&self.pulse));
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) const BUSY_FOR_MAX: Duration = Duration::from_secs(300);
 /// How soon to look again at a peer that another job is trying.
 const TRIED_WAIT: Duration = Duration::from_millis(100);
 
+/// So many pushes for each session that a full peer admits, and it is asked for one session more.
+const ASK_MORE_AFTER: usize = 16;
 /// How long a place is kept for a job that was begun: it may hash its own partition first.
 const EXPECTED_FOR: Duration = Duration::from_secs(5);
 
@@ -79,6 +81,24 @@ impl Trouble {
     }
 }
 
+/// How many sessions of this node's a peer was found to admit at once: it is full of them, which is no trouble.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    sessions_max: usize,
+    /// Pushes since it was found, or since it was asked for more.
+    pushes: usize,
+}
+
+impl Room {
+    /// A push has ended well. One session more is asked for now and then: others may have left the peer.
+    fn pushed(&mut self) {
+        self.pushes += 1;
+        if self.pushes >= ASK_MORE_AFTER * self.sessions_max {
+            *self = Self { sessions_max: self.sessions_max + 1, pushes: 0 };
+        }
+    }
+}
+
 /// Whether to go in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Access {
@@ -100,7 +120,10 @@ pub(super) struct Gate {
     pulses: Vec<Pulse>,
     /// Until when jobs that were begun for this peer are expected: a place is kept for each.
     expected: VecDeque<Instant>,
+    /// That the peer was asked for, or has admitted.
+    sessions: usize,
     trouble: Option<Trouble>,
+    room: Option<Room>,
 }
 
 impl Gate {
@@ -113,6 +136,7 @@ impl Gate {
 
     /// Whether a visitor that goes as far as `stage` may go in, besides those that are in there.
     pub(super) fn access(&self, stage: Stage, visits_max: usize, now: Instant) -> Access {
+        let visits_max = self.room.map_or(visits_max, |room| visits_max.min(room.sessions_max));
         let expected = self.expected.iter().filter(|until| **until > now).count();
         let long = self.pulses.iter().filter(|pulse| pulse.is_long()).count().min(visits_max);
         match self.blocked(stage, now) {
@@ -161,6 +185,21 @@ impl Gate {
         self.visits = self.visits.saturating_sub(1);
     }
 
+    /// Whether the peer has all sessions that it was found to admit.
+    pub(super) fn is_full(&self) -> bool {
+        self.room.is_some_and(|room| self.sessions >= room.sessions_max)
+    }
+
+    /// It is asked for a session.
+    pub(super) fn begin_session(&mut self) {
+        self.sessions += 1;
+    }
+
+    /// The session has ended, or was refused.
+    pub(super) fn end_session(&mut self) {
+        self.sessions = self.sessions.saturating_sub(1);
+    }
+
     /// A visitor sends, and its pulse tells what.
     pub(super) fn sends(&mut self, pulse: &Pulse) {
         self.pulses.push(pulse.clone());
@@ -182,6 +221,9 @@ impl Gate {
 
     /// It worked out, as far as `stage`. Says whether a peer that was given up is back.
     pub(super) fn worked(&mut self, stage: Stage, now: Instant) -> bool {
+        if let Some(room) = self.room.as_mut().filter(|_| stage == Stage::Push) {
+            room.pushed();
+        }
         let Some(trouble) = self.trouble.take_if(|trouble| trouble.stage <= stage) else { return false };
         let back = trouble.told;
         if trouble.asked > now {
@@ -207,6 +249,12 @@ impl Gate {
         random: &mut Shuffle,
     ) -> Option<Duration> {
         let busy = is_busy(cause.reason);
+        // Besides the one that was refused.
+        let others = self.sessions.saturating_sub(1);
+        if busy && stage == Stage::Session && self.trouble.is_none() && others > 0 {
+            self.room = Some(Room { sessions_max: others, pushes: 0 });
+            return None;
+        }
         // What has been over for long tells nothing of now.
         let before = self.trouble.take().filter(|before| now < before.until + super::RETRY_MAX);
         // Those who were in when it began say what is known already.
@@ -245,7 +293,7 @@ impl Gate {
 
     /// Nothing is known that another peer's gate would not say.
     pub(super) fn is_idle(&self) -> bool {
-        self.is_empty() && self.trouble.is_none()
+        self.is_empty() && self.trouble.is_none() && self.room.is_none()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -253,7 +301,7 @@ impl Gate {
     }
 }
 
-fn is_busy(reason: Reason) -> bool {
+pub(super) fn is_busy(reason: Reason) -> bool {
     matches!(reason, Reason::ReceiverBusy | Reason::Draining | Reason::DeviceLocked)
 }
 

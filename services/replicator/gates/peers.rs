@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ssync_types::{PartitionRef, Refusal, SuffixHashes, Want};
-use tokio::sync::mpsc;
+use ssync_types::{Job, PartitionRef, Refusal, SuffixHashes, Want};
+use tokio::{sync::mpsc, time::Instant};
 
-use super::{Gates, Sending, Stage, Visit};
+use super::{Gates, PLACE_WAIT_MAX, Sending, Stage, Visit};
 use crate::peer::{
     Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdicts,
 };
@@ -54,12 +54,25 @@ impl Peer for GatedPeer {
     }
 
     async fn open(&self, errand: Errand) -> Result<Box<dyn PushSession>, Refusal> {
-        self.visit.goes_on(&self.target, Stage::Session)?;
-        let pulse = errand.source.pulse().clone();
-        let session = self.inner.open(errand).await;
-        self.visit.found(Stage::Session, session.as_ref().err());
-        let (inner, sending) = (session?, self.visit.sends(&pulse));
-        Ok(Box::new(GatedSession { inner, visit: Arc::clone(&self.visit), sending }))
+        let begin = Instant::now();
+        let until = match errand.sender.job {
+            // It may hold sessions with other primaries, which others wait for.
+            Job::Revert => begin,
+            _ => begin + PLACE_WAIT_MAX,
+        };
+        loop {
+            let place = self.visit.place(&self.target, until).await?;
+            let session = self.inner.open(errand.clone()).await;
+            self.visit.found(Stage::Session, session.as_ref().err());
+            match session {
+                Ok(inner) => {
+                    let sending = self.visit.sends(place, errand.source.pulse());
+                    return Ok(Box::new(GatedSession { inner, visit: Arc::clone(&self.visit), sending }));
+                }
+                Err(refusal) if self.visit.was_full(&refusal) && Instant::now() < until => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
     }
 }
 

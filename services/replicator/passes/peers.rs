@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ssync_receiver::ReceiverConfig;
 use ssync_types::{Reason, Refusal};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -107,4 +108,19 @@ async fn a_handoff_with_one_dead_primary_brings_the_rest_home_once() {
     }
     assert_eq!(puts, [20, 0, 0], "no body goes twice");
     assert_eq!(cluster.node(1).files(), files);
+}
+
+#[tokio::test]
+async fn a_peer_that_admits_fewer_sessions_than_there_are_workers_is_kept_busy_and_hardly_refuses() {
+    let one = ReceiverConfig { grpc_sessions_per_device: 1, ..ReceiverConfig::default() };
+    let mut cluster = Cluster::with_receiver(policy(2, &[&[0; 64], &[1; 64]]), &one);
+    cluster.config.concurrency = 4;
+    for number in 0..150 {
+        cluster.put(0, &format!("o-{number}"), number, b"body");
+    }
+    let stats = cluster.pass(0).await;
+    assert!(stats.complete(), "{stats:?}");
+    let pushed = cluster.node(1).partitions().len();
+    let asked = cluster.node(1).store.take_asked().sessions;
+    assert!(asked >= pushed && asked <= pushed + pushed / 4, "{asked} sessions for {pushed} partitions");
 }

@@ -140,6 +140,46 @@ async fn visits_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_is_full_of_our_sessions_is_given_the_next_as_soon_as_one_ends() {
+    let (mut gate, mut random, now) = (Gate::default(), Shuffle::seeded(1), Instant::now());
+    for _ in 0..4 {
+        assert!(!gate.is_full());
+        gate.enter();
+        gate.begin_session();
+    }
+    let full = refusal(Reason::DeviceLocked).retry_after(Duration::from_millis(500));
+    assert_eq!(gate.failed(Stage::Session, &full, now, &mut random), None);
+    gate.end_session();
+    assert!(gate.is_full(), "three are in, and that is all it takes");
+    assert_eq!(gate.left_alone(now), None, "it is in no trouble");
+    gate.leave();
+    assert_eq!(gate.access(Stage::Hashes, 9, now), Access::Wait(None), "who would only wait is not begun");
+    gate.end_session();
+    gate.leave();
+    assert!(!gate.is_full());
+    assert_eq!(gate.access(Stage::Hashes, 9, now), Access::Open, "at once");
+    gate.enter();
+    gate.begin_session();
+    for _ in 0..3 * ASK_MORE_AFTER {
+        assert!(gate.is_full());
+        gate.worked(Stage::Push, now);
+    }
+    assert!(!gate.is_full(), "it may have room for a fourth by now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_refuses_the_only_session_is_full_of_others() {
+    let (mut gate, mut random, now) = (Gate::default(), Shuffle::seeded(1), Instant::now());
+    gate.begin_session();
+    gate.failed(Stage::Session, &refusal(Reason::DeviceLocked), now, &mut random);
+    assert!(!gate.is_full());
+    assert!(
+        matches!(gate.access(Stage::Session, 9, now), Access::Wait(Some(_))),
+        "it is left alone for a while"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_has_only_large_bodies_left_makes_room_and_not_without_a_bound() {
     let (mut gate, now) = (Gate::default(), Instant::now());
     let pulses = [(); 4].map(|()| Pulse::new());
