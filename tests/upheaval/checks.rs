@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use ssync_tests::{Server, repository, run_to_end, venv_program};
 
 use crate::{
     disks::Device,
     ledger::{Ledger, State},
+    report,
     scene::{NODES, REPLICATED_MAX, Scene},
     survey::{Survey, path_of},
     writers::{CONTAINER, state_of},
@@ -21,7 +22,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// Every object is what was written last: on every primary, through the proxy, to auditors, to Swift's tools.
 pub(crate) fn assert_converged(scene: &mut Scene, ledger: &Ledger) -> Result<Survey> {
     scene.cloud.assert_running();
-    assert_there_and_back(scene);
+    assert_there_and_back(scene)?;
     let survey = agreeing_survey(scene, ledger)?;
     scene.say("the disks agree");
     assert_readable(scene, ledger)?;
@@ -33,12 +34,13 @@ pub(crate) fn assert_converged(scene: &mut Scene, ledger: &Ledger) -> Result<Sur
 }
 
 /// Each node was stock, then ssync's, then stock.
-fn assert_there_and_back(scene: &Scene) {
+fn assert_there_and_back(scene: &Scene) -> Result<()> {
     for (node, served) in &scene.served {
         let mut kinds: Vec<bool> = served.iter().map(|server| *server == Server::Stock).collect();
         kinds.dedup();
-        assert!(kinds.starts_with(&[true, false, true]), "node {node} was only {served:?}");
+        ensure!(kinds.starts_with(&[true, false, true]), "node {node} was only {served:?}");
     }
+    Ok(())
 }
 
 /// Hashes are brought up to date by replicators, so it may take another pass of theirs.
@@ -50,7 +52,9 @@ fn agreeing_survey(scene: &Scene, ledger: &Ledger) -> Result<Survey> {
         if faults.is_empty() {
             return Ok(survey);
         }
-        ensure!(began.elapsed() < REPLICATED_MAX, "{} faults:\n{}", faults.len(), faults.join("\n"));
+        if began.elapsed() > REPLICATED_MAX {
+            bail!("{} faults: {}", faults.len(), report::tell(scene, Some(ledger), &faults));
+        }
         println!("  not yet: {}", faults[0]);
         thread::sleep(POLL);
     }

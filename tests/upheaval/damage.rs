@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, process::Command};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    disks::Device,
+    disks::{Device, Disks},
     ledger::{Ledger, State},
     scene::{NODES, Scene},
     survey::Survey,
@@ -28,9 +28,11 @@ enum Damage {
 
 const ALL: [Damage; 5] = [Damage::Rot, Damage::Loss, Damage::Gap, Damage::Leftover, Damage::Forgetting];
 
-/// With everything stopped, each kind is done to an object of its own, and the next survey must name them all.
+/// With everything stopped, each kind is done to an object of its own, and the next survey must name them all; but not what is
+/// none.
 pub(crate) fn assert_would_be_seen(scene: &mut Scene, ledger: &Ledger, survey: &Survey) -> Result<()> {
     (1..=NODES).for_each(|number| scene.cloud.stop_node(number));
+    assert_stray_metadata_are_no_damage(scene, ledger, survey)?;
     let mut done = Vec::new();
     for damage in ALL {
         let name = ledger.one_that_is(|state| damage.suits(state), &done)?;
@@ -46,6 +48,31 @@ pub(crate) fn assert_would_be_seen(scene: &mut Scene, ledger: &Ledger, survey: &
         ensure!(seen, "nobody saw {damage:?} of {name}: {faults:#?}");
     }
     scene.say("damage of every kind would have been seen");
+    Ok(())
+}
+
+/// A node has taken a POST where it had missed the DELETE.
+fn assert_stray_metadata_are_no_damage(scene: &Scene, ledger: &Ledger, survey: &Survey) -> Result<()> {
+    let mut deleted = ledger.objects.keys().flat_map(|name| {
+        let on = survey.primaries(name).pop_first();
+        on.filter(|on| survey.entry(on, name).is_some_and(|copy| copy["kind"] == "tombstone"))
+            .map(|on| (name, on))
+    });
+    let (name, on) = deleted.next().context("no object has a tombstone")?;
+    let folder = survey.folder(scene.cluster(), &on, name)?;
+    let names = fs::read_dir(&folder)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let tombstone = names.into_iter().find(|file| file.ends_with(".ts")).context("no tombstone")?;
+    let later = tombstone.trim_end_matches(".ts").parse::<f64>()? + 1.0;
+    // With its extended attributes.
+    let (from, to) = (folder.join(&tombstone), folder.join(format!("{later:.5}.meta")));
+    let copied = Command::new("cp").arg("-a").args([from, to]).status()?;
+    ensure!(copied.success(), "cp: {copied}");
+    let astray = Disks::look(scene.cluster())?.astray(&scene.rings.primaries);
+    let faults = Survey::of(scene.cluster(), ledger)?.faults(ledger);
+    ensure!(
+        astray.is_empty() && faults.is_empty(),
+        "{name} has metadata beside a tombstone: {astray:?} {faults:?}"
+    );
     Ok(())
 }
 

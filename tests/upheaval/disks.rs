@@ -48,7 +48,7 @@ impl fmt::Display for Device {
 /// A hash directory, by its partition and its name.
 type Place = (u32, String);
 
-/// The files of every object on every device.
+/// The files of every object on every device that make its state.
 #[derive(Debug)]
 pub(crate) struct Disks(BTreeMap<Device, BTreeMap<Place, BTreeSet<String>>>);
 
@@ -74,14 +74,23 @@ impl Disks {
             let alike = held.values().collect::<BTreeSet<_>>().len() == 1;
             if !at_home || !alike {
                 let names = wanted.into_iter().flatten().map(Device::to_string).collect::<Vec<_>>();
-                astray.push(format!("{}/{} is wanted on {names:?} and is {held:?}", place.0, place.1));
+                let on = held.iter().map(|(device, files)| format!("{device}: {}", listed(files)));
+                let on = on.collect::<Vec<_>>().join("; ");
+                astray.push(format!(
+                    "{}/{} is wanted on {} and is on {on}",
+                    place.0,
+                    place.1,
+                    names.join(" ")
+                ));
             }
         }
         astray
     }
 
-    pub(crate) fn is_empty(&self, device: &Device) -> bool {
-        self.0.get(device).is_none_or(BTreeMap::is_empty)
+    /// What a device has.
+    pub(crate) fn on(&self, device: &Device) -> Vec<String> {
+        let held = self.0.get(device).into_iter().flatten();
+        held.map(|((part, hash), files)| format!("{part}/{hash}: {}", listed(files))).collect()
     }
 
     /// What of a device is not on enough others.
@@ -97,10 +106,31 @@ impl Disks {
     }
 }
 
+/// The files that make an object's state. Metadata without a body make none, be they newer than a tombstone: a node that has
+/// missed a DELETE takes a POST, and keeps its file after the tombstone has come, for as long as reclaim_age, in case that a
+/// body comes which is newer than the tombstone. No hash knows of it, and nobody pushes it (Swift: diskfile.py
+/// get_ondisk_files and DiskFileManager._process_ondisk_files).
+fn counting(files: impl Iterator<Item = String>) -> BTreeSet<String> {
+    let (meta, mut files): (BTreeSet<String>, BTreeSet<String>) = files.partition(|name| is_meta(name));
+    if files.last().is_some_and(|name| name.ends_with(".data")) {
+        files.extend(meta);
+    }
+    files
+}
+
+/// Whether a file has metadata alone.
+pub(crate) fn is_meta(name: &str) -> bool {
+    name.ends_with(".meta")
+}
+
+fn listed(files: &BTreeSet<String>) -> String {
+    files.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
 /// The newest of the files that hold an object's data or its tombstone, and of those with metadata alone. Timestamps of one
 /// width are ordered as text.
 fn newest(files: &BTreeSet<String>) -> [&str; 2] {
-    let last = |meta: bool| files.iter().rev().find(|name| name.ends_with(".meta") == meta);
+    let last = |meta: bool| files.iter().rev().find(|name| is_meta(name) == meta);
     [false, true].map(|meta| last(meta).map_or("", String::as_str))
 }
 
@@ -131,8 +161,7 @@ fn held(objects: &Path) -> Result<BTreeMap<Place, BTreeSet<String>>> {
                 let counts =
                     |name: &String| [".data", ".meta", ".ts"].iter().any(|kind| name.ends_with(kind));
                 // rsync's temporary names begin with a dot.
-                let files: BTreeSet<String> =
-                    files.into_iter().filter(|name| counts(name) && !name.starts_with('.')).collect();
+                let files = counting(files.into_iter().filter(|name| counts(name) && !name.starts_with('.')));
                 if !files.is_empty() {
                     held.insert((number, hash), files);
                 }
@@ -140,4 +169,26 @@ fn held(objects: &Path) -> Result<BTreeMap<Place, BTreeSet<String>>> {
         }
     }
     Ok(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(files: &[&str]) -> Vec<String> {
+        counting(files.iter().map(|&name| name.to_owned())).into_iter().collect()
+    }
+
+    #[test]
+    fn metadata_count_with_a_body_alone() {
+        assert_eq!(counted(&["3.meta", "1.data", "2.meta"]), ["1.data", "2.meta", "3.meta"]);
+        assert_eq!(counted(&["2.ts", "3.meta"]), ["2.ts"], "posted where the DELETE was missed");
+        assert_eq!(counted(&["3.meta"]), [""; 0]);
+        assert_eq!(
+            counted(&["1.ts", "2.data", "3.meta"]),
+            ["1.ts", "2.data", "3.meta"],
+            "what is to go still counts"
+        );
+        assert_eq!(counted(&["1.data", "2.ts"]), ["1.data", "2.ts"]);
+    }
 }

@@ -6,19 +6,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use ssync_tests::{Chance, Client, Cloud, CloudBuilder, Cluster, Daemon, RSYNC_MODULE, Server, Shape};
 
 use crate::{
     disks::{Device, Disks},
     ledger::Ledger,
+    report,
     rings::Rings,
     writers::{CONTAINER, Writers},
 };
 
 pub(crate) const NODES: u8 = 6;
 /// While it is stock, such a node pushes by rsync, another by ssync.
-const BY_RSYNC: [u8; 4] = [1, 2, 4, 5];
+pub(crate) const BY_RSYNC: [u8; 4] = [1, 2, 4, 5];
 const PART_POWER: u8 = 4;
 /// Requests between two steps.
 const STEP: usize = 25;
@@ -153,7 +154,7 @@ impl Scene {
             self.say(&format!("device {device} has what others have not; it comes back as it was"));
             self.step()?;
         }
-        anyhow::bail!("device {device} is never safe to wipe")
+        bail!("device {device} is never safe to wipe")
     }
 
     fn is_soon_safe(&self, device: &Device) -> Result<bool> {
@@ -170,11 +171,16 @@ impl Scene {
     /// Waits until replicators have emptied a device.
     pub(crate) fn wait_until_empty(&mut self, device: &Device) -> Result<()> {
         let began = Instant::now();
-        while !Disks::look(self.cluster())?.is_empty(device) {
-            ensure!(began.elapsed() < REPLICATED_MAX, "{device} has weight 0 and is never emptied");
+        loop {
+            let left = Disks::look(self.cluster())?.on(device);
+            if left.is_empty() {
+                return Ok(());
+            }
+            if began.elapsed() > REPLICATED_MAX {
+                bail!("{device} has weight 0 and is never emptied: {}", report::tell(self, None, &left));
+            }
             self.step()?;
         }
-        Ok(())
     }
 
     /// Clients rest, every machine has the newest ring, and everything gets to its place.
@@ -193,7 +199,9 @@ impl Scene {
                 most = astray.len();
                 self.say(&format!("{most} objects are not all where they belong"));
             }
-            ensure!(began.elapsed() < REPLICATED_MAX, "does not converge:\n{}", astray.join("\n"));
+            if began.elapsed() > REPLICATED_MAX {
+                bail!("does not converge: {}", report::tell(self, Some(&ledger), &astray));
+            }
             thread::sleep(POLL);
         }
     }
