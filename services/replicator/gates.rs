@@ -6,6 +6,7 @@ mod peers;
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -17,7 +18,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{peer::Target, shuffle::Shuffle, source::Pulse};
+use crate::{parked::Parked, peer::Target, shuffle::Shuffle, source::Pulse};
 
 pub(crate) use gate::Stage;
 use gate::{Access, Gate};
@@ -148,32 +149,32 @@ impl Gates {
     /// A job is begun that will visit this peer.
     pub(crate) fn expect(&self, target: &Target) {
         let (mut state, now) = (self.state(), Instant::now());
-        state.make_room();
+        state.make_room(now);
         state.both(&key(target)).into_iter().for_each(|gate| gate.expect(now));
     }
 
     /// Goes in, or is told when to come back.
-    fn enter(self: &Arc<Self>, target: &Target) -> Result<Visit, Refusal> {
+    fn enter(self: &Arc<Self>, target: &Target, parked: &Parked) -> Result<Visit, Refusal> {
         let (mut state, key) = (self.state(), key(target));
         let now = Instant::now();
-        state.make_room();
+        state.make_room(now);
         let kept = state.both(&key).map(|gate| gate.arrived(now));
         let access = match kept {
             // A job that was begun has its places, else one that visits two devices of a node would wait for itself.
             [true, true] => state.blocked(&key, Stage::Hashes, now),
             _ => state.access(&key, Stage::Hashes, now),
         };
-        let tries = admitted(access, target).inspect_err(|_| state.forget_idle(&key))?;
+        let tries = admitted(access, target).inspect_err(|_| state.forget_idle(&key, now))?;
         // One that may only want hashes finds out all the same, if it gets so far.
         let tries = tries || state.blocked(&key, Stage::Session, now) == Access::Try;
         for gate in state.both(&key) {
             gate.enter();
             if tries {
-                gate.trying(true);
+                gate.trying(Some(now));
             }
         }
         drop(state);
-        Ok(Visit { gates: Arc::clone(self), key, tries: Mutex::new(tries) })
+        Ok(Visit { gates: Arc::clone(self), key, parked: parked.clone(), tries: Mutex::new(tries) })
     }
 
     // Nothing panics while it holds this.
@@ -229,23 +230,28 @@ impl State {
         [node, device]
     }
 
-    /// Troubles of peers that nobody visits are forgotten when there are too many.
-    fn make_room(&mut self) {
-        if self.devices.len() >= TROUBLES_MAX {
-            self.devices.retain(|_, gate| !gate.is_empty());
-        }
-        if self.nodes.len() >= TROUBLES_MAX {
-            self.nodes.retain(|_, gate| !gate.is_empty());
-        }
+    fn make_room(&mut self, now: Instant) {
+        make_room(&mut self.devices, now);
+        make_room(&mut self.nodes, now);
     }
 
-    fn forget_idle(&mut self, key: &PeerKey) {
-        if self.nodes.get(&key.0).is_some_and(Gate::is_idle) {
+    fn forget_idle(&mut self, key: &PeerKey, now: Instant) {
+        if self.nodes.get(&key.0).is_some_and(|gate| gate.is_idle(now)) {
             self.nodes.remove(&key.0);
         }
-        if self.devices.get(key).is_some_and(Gate::is_idle) {
+        if self.devices.get(key).is_some_and(|gate| gate.is_idle(now)) {
             self.devices.remove(key);
         }
+    }
+}
+
+/// Troubles of peers that nobody visits are forgotten when there are too many, those that jobs wait for last.
+fn make_room<K: Eq + Hash>(gates: &mut HashMap<K, Gate>, now: Instant) {
+    if gates.len() >= TROUBLES_MAX {
+        gates.retain(|_, gate| !gate.is_empty(now) || gate.is_waited_for(now));
+    }
+    if gates.len() >= TROUBLES_MAX {
+        gates.retain(|_, gate| !gate.is_empty(now));
     }
 }
 
@@ -266,6 +272,7 @@ fn stricter(one: Access, other: Access) -> Access {
 struct Visit {
     gates: Arc<Gates>,
     key: PeerKey,
+    parked: Parked,
     /// It finds out whether the peer's trouble is over.
     tries: Mutex<bool>,
 }
@@ -276,11 +283,11 @@ impl Visit {
         if self.tries() {
             return Ok(());
         }
-        let mut state = self.gates.state();
-        let tries = admitted(state.blocked(&self.key, stage, Instant::now()), target)?;
+        let (mut state, now) = (self.gates.state(), Instant::now());
+        let tries = admitted(state.blocked(&self.key, stage, now), target)?;
         if tries {
             for gate in state.both(&self.key) {
-                gate.trying(true);
+                gate.trying(Some(now));
             }
             drop(state);
             self.set_tries(true);
@@ -331,22 +338,32 @@ impl Visit {
         let State { nodes, devices, random, .. } = &mut *state;
         let (node, device) = (nodes.get_mut(&self.key.0), devices.get_mut(&self.key));
         let (Some(node), Some(device)) = (node, device) else { return };
-        let (mut given_up, mut back) = (None, false);
+        let (mut given_up, mut ended) = (None, [None; 2]);
         match refusal {
-            None => back = node.worked(stage, now) | device.worked(stage, now),
+            None => ended = [node.worked(stage, now), device.worked(stage, now)],
             Some(refusal) => match Scope::of(refusal.reason) {
                 Scope::Node => given_up = node.failed(stage, refusal, now, random),
                 Scope::Device => given_up = device.failed(stage, refusal, now, random),
                 // It answers.
-                Scope::Partition => back = node.worked(Stage::Hashes, now),
+                Scope::Partition => ended = [node.worked(Stage::Hashes, now), None],
             },
         }
         let tried = node.is_tried() || device.is_tried();
+        let [of_node, of_device] = ended;
+        let is_back = of_node.is_some_and(|ended| ended.was_away);
+        if is_back {
+            // How its devices were before tells nothing of them now.
+            let of_it = devices.iter_mut().filter(|((address, _), _)| *address == self.key.0);
+            of_it.for_each(|(_, gate)| gate.may_be_over(now));
+        }
         drop(state);
         if !tried {
             self.set_tries(false);
         }
         let (address, name) = &self.key;
+        if is_back {
+            self.parked.is_back(address);
+        }
         if let (Some(left), Some(refusal)) = (given_up, refusal) {
             tracing::error!(
                 "{address}/{name} does not do its part ({refusal}): its partitions are not in sync and do not wait for it. \
@@ -354,7 +371,7 @@ impl Visit {
                 left.as_secs_f64()
             );
         }
-        if back {
+        if [of_node, of_device].into_iter().flatten().any(|ended| ended.told) {
             tracing::info!("{address}/{name} is back");
         }
         self.gates.changed.notify_one();
@@ -399,14 +416,14 @@ impl Drop for Sending {
 impl Drop for Visit {
     fn drop(&mut self) {
         let tries = self.tries();
-        let mut state = self.gates.state();
+        let (mut state, now) = (self.gates.state(), Instant::now());
         for gate in state.both(&self.key) {
             gate.leave();
             if tries {
-                gate.trying(false);
+                gate.trying(None);
             }
         }
-        state.forget_idle(&self.key);
+        state.forget_idle(&self.key, now);
         drop(state);
         self.gates.changed.notify_one();
     }

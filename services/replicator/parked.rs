@@ -7,14 +7,16 @@ use std::{
     time::Duration,
 };
 
-use ssync_types::{DeviceName, ObjectHash, Partition, PartitionRef, PolicyIndex, Reason, Refusal};
+use ssync_types::{
+    DeviceName, ObjectHash, Offer, Partition, PartitionRef, PolicyIndex, Reason, Refusal, Timestamp,
+};
 use tokio::time::Instant;
 
 /// Failures in a row that park an object.
 const FAILURES_MAX: u32 = 3;
 /// How long it is parked for the first time; twice as long each time after that.
 const PARKED_FIRST: Duration = Duration::from_secs(60);
-/// The longest time.
+/// The longest time. No object is kept from a peer for longer: then it is tried again.
 const PARKED_MAX: Duration = Duration::from_secs(3600);
 /// Failing objects that are remembered. Those beyond are tried each time.
 const OBJECTS_MAX: usize = 10_000;
@@ -42,6 +44,16 @@ pub struct ParkedObject {
     pub again_in: Duration,
 }
 
+/// The times of an object. What has others is another thing, which has not failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version([Timestamp; 3]);
+
+impl Version {
+    fn of(offer: &Offer) -> Self {
+        Self([offer.data, offer.metadata, offer.content_type])
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     device: DeviceName,
@@ -53,6 +65,7 @@ struct Key {
 #[derive(Debug)]
 struct Failing {
     partition: Partition,
+    version: Version,
     cause: Refusal,
     failures: u32,
     until: Instant,
@@ -98,6 +111,13 @@ impl Parked {
         list
     }
 
+    /// A node could be reached again: what it did not take before says nothing of what it is now, so its devices are sent
+    /// everything at once.
+    pub(crate) fn is_back(&self, address: &str) {
+        let is_of_it = |peer: &str| peer.strip_prefix(address).is_some_and(|rest| rest.starts_with('/'));
+        self.lock().retain(|key, _| !key.peer.as_deref().is_some_and(is_of_it));
+    }
+
     // Nothing panics while it holds this.
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Failing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -118,10 +138,11 @@ impl ParkedHere {
     }
 
     /// Why an object is not tried now, if it is not.
-    pub(crate) fn holds(&self, object: ObjectHash) -> Option<Refusal> {
+    pub(crate) fn holds(&self, offer: &Offer) -> Option<Refusal> {
         let (now, objects) = (Instant::now(), self.parked.lock());
         [None, Some(Arc::clone(&self.peer))].into_iter().find_map(|peer| {
-            let failing = objects.get(&self.key(object, peer)).filter(|failing| failing.until > now)?;
+            let is_held = |failing: &&Failing| failing.until > now && failing.version == Version::of(offer);
+            let failing = objects.get(&self.key(offer.hash, peer)).filter(is_held)?;
             let seconds = failing.until.duration_since(now).as_secs();
             let message = format!(
                 "parked for another {seconds} s after {} failures: {}",
@@ -132,13 +153,21 @@ impl ParkedHere {
     }
 
     /// It could not be read here.
-    pub(crate) fn not_read(&self, object: ObjectHash, cause: &Refusal) {
-        self.failed(&self.key(object, None), cause);
+    pub(crate) fn not_read(&self, offer: &Offer, cause: &Refusal) {
+        self.failed(offer, None, cause);
     }
 
     /// The peer did not take it.
-    pub(crate) fn not_taken(&self, object: ObjectHash, cause: &Refusal) {
-        self.failed(&self.key(object, Some(Arc::clone(&self.peer))), cause);
+    pub(crate) fn not_taken(&self, offer: &Offer, cause: &Refusal) {
+        self.failed(offer, Some(Arc::clone(&self.peer)), cause);
+    }
+
+    /// The peer does not want it: it is there, by whatever way it came.
+    pub(crate) fn is_there(&self, object: ObjectHash) {
+        let mut objects = self.parked.lock();
+        if !objects.is_empty() {
+            objects.remove(&self.key(object, Some(Arc::clone(&self.peer))));
+        }
     }
 
     /// The peer has it, as it was read here.
@@ -150,12 +179,16 @@ impl ParkedHere {
         }
     }
 
-    fn failed(&self, key: &Key, cause: &Refusal) {
+    fn failed(&self, offer: &Offer, peer: Option<Arc<str>>, cause: &Refusal) {
         if !is_its_own_fault(cause.reason) {
             return;
         }
+        let (key, version) = (self.key(offer.hash, peer), Version::of(offer));
         let (now, mut objects) = (Instant::now(), self.parked.lock());
-        if objects.len() >= OBJECTS_MAX && !objects.contains_key(key) {
+        if objects.get(&key).is_some_and(|failing| failing.version != version) {
+            objects.remove(&key);
+        }
+        if objects.len() >= OBJECTS_MAX && !objects.contains_key(&key) {
             objects.retain(|_, failing| failing.until + FORGOTTEN_AFTER > now);
             if objects.len() >= OBJECTS_MAX {
                 return;
@@ -163,6 +196,7 @@ impl ParkedHere {
         }
         let failing = objects.entry(key.clone()).or_insert_with(|| Failing {
             partition: self.here.partition,
+            version,
             cause: cause.clone(),
             failures: 0,
             until: now,
@@ -177,7 +211,7 @@ impl ParkedHere {
         failing.until = now + wait;
         drop(objects);
         if doubled == 0 {
-            self.tell(key, cause, wait);
+            self.tell(&key, cause, wait);
         }
     }
 
@@ -218,10 +252,10 @@ fn is_its_own_fault(reason: Reason) -> bool {
 mod tests {
     use super::*;
 
-    fn object(number: u32) -> ObjectHash {
+    fn object(number: u32) -> Offer {
         let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&number.to_be_bytes());
-        ObjectHash::from_bytes(bytes)
+        Offer::of_one_time(ObjectHash::from_bytes(bytes), Timestamp::from_seconds(1), None)
     }
 
     fn here() -> PartitionRef {
@@ -242,27 +276,27 @@ mod tests {
         let parked = Parked::default();
         let here = parked.at(&here(), "10.0.0.1:6200/sdb1");
         for _ in 1..FAILURES_MAX {
-            here.not_taken(object(1), &broken());
-            assert!(here.holds(object(1)).is_none() && parked.list().is_empty());
+            here.not_taken(&object(1), &broken());
+            assert!(here.holds(&object(1)).is_none() && parked.list().is_empty());
         }
         let mut waits = Vec::new();
         for _ in 0..10 {
-            here.not_taken(object(1), &broken());
+            here.not_taken(&object(1), &broken());
             let [listed] = <[_; 1]>::try_from(parked.list()).unwrap();
             assert_eq!(
                 (listed.partition, listed.peer.as_deref()),
                 (Partition::new(3), Some("10.0.0.1:6200/sdb1"))
             );
-            assert_eq!(here.holds(object(1)).unwrap().reason, Reason::ObjectIo);
+            assert_eq!(here.holds(&object(1)).unwrap().reason, Reason::ObjectIo);
             waits.push(listed.again_in);
             tokio::time::advance(listed.again_in).await;
-            assert!(here.holds(object(1)).is_none(), "it is tried again");
+            assert!(here.holds(&object(1)).is_none(), "it is tried again");
         }
         assert_eq!(waits[..3], [PARKED_FIRST, 2 * PARKED_FIRST, 4 * PARKED_FIRST]);
         assert_eq!(*waits.last().unwrap(), PARKED_MAX);
-        here.arrived(object(1));
-        here.not_taken(object(1), &broken());
-        assert!(here.holds(object(1)).is_none(), "what arrived begins anew");
+        here.arrived(object(1).hash);
+        here.not_taken(&object(1), &broken());
+        assert!(here.holds(&object(1)).is_none(), "what arrived begins anew");
     }
 
     #[tokio::test(start_paused = true)]
@@ -270,11 +304,11 @@ mod tests {
         let parked = Parked::default();
         let (one, other) = (parked.at(&here(), "one"), parked.at(&here(), "other"));
         for _ in 0..FAILURES_MAX {
-            one.not_taken(object(1), &broken());
-            one.not_read(object(2), &broken());
+            one.not_taken(&object(1), &broken());
+            one.not_read(&object(2), &broken());
         }
-        assert!(one.holds(object(1)).is_some() && other.holds(object(1)).is_none());
-        assert!(other.holds(object(2)).is_some());
+        assert!(one.holds(&object(1)).is_some() && other.holds(&object(1)).is_none());
+        assert!(other.holds(&object(2)).is_some());
         assert_eq!(parked.list().len(), 2);
         assert_eq!(parked.list()[1].peer, None);
     }
@@ -291,10 +325,10 @@ mod tests {
             Reason::Draining,
         ] {
             for _ in 0..9 {
-                here.not_taken(object(1), &Refusal::new(reason, "no"));
-                here.not_read(object(1), &Refusal::new(reason, "no"));
+                here.not_taken(&object(1), &Refusal::new(reason, "no"));
+                here.not_read(&object(1), &Refusal::new(reason, "no"));
             }
-            assert!(here.holds(object(1)).is_none(), "{reason:?}");
+            assert!(here.holds(&object(1)).is_none(), "{reason:?}");
         }
         assert!(parked.lock().is_empty());
     }
@@ -304,11 +338,47 @@ mod tests {
         let parked = Parked::default();
         let here = parked.at(&here(), "one");
         for number in 0..OBJECTS_MAX as u32 + 5 {
-            here.not_taken(object(number), &broken());
+            here.not_taken(&object(number), &broken());
         }
         assert_eq!(parked.lock().len(), OBJECTS_MAX);
         tokio::time::advance(FORGOTTEN_AFTER + Duration::from_secs(1)).await;
-        here.not_taken(object(u32::MAX), &broken());
+        here.not_taken(&object(u32::MAX), &broken());
         assert_eq!(parked.lock().len(), 1, "the old ones make room");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_version_has_not_failed() {
+        let parked = Parked::default();
+        let here = parked.at(&here(), "one");
+        for _ in 0..FAILURES_MAX {
+            here.not_taken(&object(1), &broken());
+        }
+        let mut newer = object(1);
+        newer.metadata = Timestamp::from_seconds(2);
+        assert!(here.holds(&object(1)).is_some() && here.holds(&newer).is_none());
+        here.not_taken(&newer, &broken());
+        assert!(here.holds(&newer).is_none(), "it has failed once");
+        (1..FAILURES_MAX).for_each(|_| here.not_taken(&newer, &broken()));
+        assert!(here.holds(&newer).is_some() && here.holds(&object(1)).is_none());
+        assert_eq!(parked.lock().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_peer_has_or_that_it_is_back_ends_its_parking() {
+        let parked = Parked::default();
+        let [one, longer] = ["10.0.0.1:6200/d1", "10.0.0.1:62001/d1"].map(|peer| parked.at(&here(), peer));
+        for _ in 0..FAILURES_MAX {
+            one.not_taken(&object(1), &broken());
+            one.not_taken(&object(2), &broken());
+            one.not_read(&object(3), &broken());
+            longer.not_taken(&object(2), &broken());
+        }
+        one.is_there(object(1).hash);
+        one.is_there(object(3).hash);
+        assert!(one.holds(&object(1)).is_none(), "it is there");
+        assert!(one.holds(&object(3)).is_some(), "nobody has read it");
+        parked.is_back("10.0.0.1:6200");
+        assert!(one.holds(&object(2)).is_none() && one.holds(&object(3)).is_some());
+        assert!(longer.holds(&object(2)).is_some(), "another node");
     }
 }

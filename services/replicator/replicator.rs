@@ -201,7 +201,7 @@ impl Replicator {
         let mut collected =
             collect(&self.config, policies, &self.devices, overrides, &self.meter, upkeep).await;
         // Who asks by hand wants to know now; passes leave peers in peace.
-        let peers = Arc::new(GatedPeers::new(Arc::clone(&self.peers), Arc::clone(&self.gates)));
+        let peers = Arc::new(self.gated_peers());
         let mut context = Context { peers, ..self.context(self.meter.clone(), handoff_delete, drain) };
         let course = self.course(&mut collected, &mut context, going);
         let mut pass = Pass::new(Arc::new(context), &self.rings, course);
@@ -210,6 +210,10 @@ impl Replicator {
             self.remember(record, aborted).await;
         }
         aborted
+    }
+
+    fn gated_peers(&self) -> GatedPeers {
+        GatedPeers::new(Arc::clone(&self.peers), Arc::clone(&self.gates), self.parked.clone())
     }
 
     /// Puts the jobs into their order. A pass of the daemon goes on where the last one was interrupted.

@@ -13,6 +13,8 @@ pub(crate) const GIVEN_UP_AFTER: u32 = 3;
 pub(crate) const BUSY_FOR_MAX: Duration = Duration::from_secs(300);
 /// How soon to look again at a peer that another job is trying.
 const TRIED_WAIT: Duration = Duration::from_millis(100);
+/// Who tries for longer than this is waited for no more: it may be sending for hours.
+const TRIED_MAX: Duration = Duration::from_secs(120);
 
 /// So many pushes for each session that a full peer admits, and it is asked for one session more.
 const ASK_MORE_AFTER: usize = 16;
@@ -66,10 +68,12 @@ struct Trouble {
     /// The peer's own word on when to come back.
     asked: Instant,
     until: Instant,
-    /// One job is finding out whether it is over.
-    tried: bool,
+    /// Since when a job is finding out whether it is over.
+    tried: Option<Instant>,
     /// That it was given up has been told.
     told: bool,
+    /// It could not be reached, the last time or before.
+    was_away: bool,
 }
 
 impl Trouble {
@@ -112,6 +116,15 @@ pub(super) enum Access {
     GivenUp(Refusal),
 }
 
+/// A trouble that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// That the peer was given up has been told.
+    pub(super) told: bool,
+    /// It could not be reached.
+    pub(super) was_away: bool,
+}
+
 /// A node, or a device of one.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
@@ -137,13 +150,17 @@ impl Gate {
     /// Whether a visitor that goes as far as `stage` may go in, besides those that are in there.
     pub(super) fn access(&self, stage: Stage, visits_max: usize, now: Instant) -> Access {
         let visits_max = self.room.map_or(visits_max, |room| visits_max.min(room.sessions_max));
-        let expected = self.expected.iter().filter(|until| **until > now).count();
+        let expected = self.expected(now);
         let long = self.pulses.iter().filter(|pulse| pulse.is_long()).count().min(visits_max);
         match self.blocked(stage, now) {
             Access::Open | Access::Try if self.visits + expected >= visits_max + long => Access::Wait(None),
             Access::Try if expected > 0 => Access::Wait(Some(now + TRIED_WAIT)),
             access => access,
         }
+    }
+
+    fn expected(&self, now: Instant) -> usize {
+        self.expected.iter().filter(|until| **until > now).count()
     }
 
     /// A job that was begun for this peer will come.
@@ -154,7 +171,8 @@ impl Gate {
 
     /// One of them is there. Says whether a place was kept for it.
     pub(super) fn arrived(&mut self, now: Instant) -> bool {
-        self.expected.pop_front().is_some_and(|until| until > now)
+        self.expected.retain(|until| *until > now);
+        self.expected.pop_front().is_some()
     }
 
     /// The same for one that is in already.
@@ -165,8 +183,8 @@ impl Gate {
             return Access::Open;
         };
         let due = match trouble.tried {
-            true => now + TRIED_WAIT,
-            false => trouble.until,
+            Some(since) if now < since + TRIED_MAX => now + TRIED_WAIT,
+            _ => trouble.until,
         };
         match due.checked_duration_since(now).filter(|left| !left.is_zero()) {
             None => Access::Try,
@@ -213,31 +231,48 @@ impl Gate {
     }
 
     /// Somebody tries, or has stopped to try without finding out.
-    pub(super) fn trying(&mut self, tried: bool) {
+    pub(super) fn trying(&mut self, since: Option<Instant>) {
         if let Some(trouble) = &mut self.trouble {
-            trouble.tried = tried;
+            trouble.tried = since;
         }
     }
 
-    /// It worked out, as far as `stage`. Says whether a peer that was given up is back.
-    pub(super) fn worked(&mut self, stage: Stage, now: Instant) -> bool {
+    /// Its trouble may be over: somebody may try at once, unless it has said when to come.
+    pub(super) fn may_be_over(&mut self, now: Instant) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.until = trouble.until.min(trouble.asked.max(now));
+            trouble.tried = None;
+        }
+    }
+
+    /// It worked out, as far as `stage`. Says what ended with that.
+    pub(super) fn worked(&mut self, stage: Stage, now: Instant) -> Option<Ended> {
         if let Some(room) = self.room.as_mut().filter(|_| stage == Stage::Push) {
             room.pushed();
         }
-        let Some(trouble) = self.trouble.take_if(|trouble| trouble.stage <= stage) else { return false };
-        let back = trouble.told;
+        let Some(trouble) = self.trouble.take_if(|trouble| trouble.stage <= stage) else {
+            // One that broke off sessions admits them again: the others do not wait for the end of this one, which may be
+            // hours away. A device that hangs admits sessions as well.
+            let broke_off = |trouble: &Trouble| trouble.cause.reason != Reason::IdleTimeout;
+            if stage == Stage::Session && self.trouble.as_ref().is_some_and(broke_off) {
+                self.may_be_over(now);
+            }
+            return None;
+        };
+        let ended = Ended { told: trouble.told, was_away: trouble.was_away };
         if trouble.asked > now {
             // A slot may be free here, but it has said when to come.
             self.trouble = Some(Trouble {
                 times: 0,
                 since: now,
                 until: trouble.asked,
-                tried: false,
+                tried: None,
                 told: false,
+                was_away: false,
                 ..trouble
             });
         }
-        back
+        Some(ended)
     }
 
     /// It did not. Says for how long the peer is not asked, when it has just been given up.
@@ -258,8 +293,10 @@ impl Gate {
         // What has been over for long tells nothing of now.
         let before = self.trouble.take().filter(|before| now < before.until + super::RETRY_MAX);
         // Those who were in when it began say what is known already.
-        let again = before.as_ref().is_none_or(|before| before.tried || before.until <= now);
+        let again = before.as_ref().is_none_or(|before| before.tried.is_some() || before.until <= now);
         let told = before.as_ref().is_some_and(|before| before.told);
+        let was_away =
+            cause.reason == Reason::Unreachable || before.as_ref().is_some_and(|before| before.was_away);
         let (times, since) = before.as_ref().map_or((0, now), |before| (before.times, before.since));
         let times = times + u32::from(again);
         let wait = if busy { BUSY } else { SILENT }.wait(times, random);
@@ -276,8 +313,9 @@ impl Gate {
             since,
             asked,
             until: until.max(asked),
-            tried: false,
+            tried: None,
             told,
+            was_away,
         };
         let given_up = trouble.is_given_up(now) && !told;
         trouble.told |= given_up;
@@ -288,16 +326,22 @@ impl Gate {
 
     /// Whether somebody is finding out.
     pub(super) fn is_tried(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|trouble| trouble.tried)
+        self.trouble.as_ref().is_some_and(|trouble| trouble.tried.is_some())
     }
 
     /// Nothing is known that another peer's gate would not say.
-    pub(super) fn is_idle(&self) -> bool {
-        self.is_empty() && self.trouble.is_none() && self.room.is_none()
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        self.is_empty(now) && self.trouble.is_none() && self.room.is_none()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.visits == 0 && self.expected.is_empty()
+    /// Nobody visits it, or is expected.
+    pub(super) fn is_empty(&self, now: Instant) -> bool {
+        self.visits == 0 && self.expected(now) == 0
+    }
+
+    /// Jobs wait for its time, or count on that it has been given up.
+    pub(super) fn is_waited_for(&self, now: Instant) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| now < trouble.until)
     }
 }
 

@@ -7,26 +7,28 @@ use ssync_types::{Job, PartitionRef, Refusal, SuffixHashes, Want};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{Gates, PLACE_WAIT_MAX, Sending, Stage, Visit};
-use crate::peer::{
-    Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdicts,
+use crate::{
+    parked::Parked,
+    peer::{Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdicts},
 };
 
 /// Peers that are left in peace when they have enough, or do not answer.
 pub(crate) struct GatedPeers {
     inner: Arc<dyn Peers>,
     gates: Arc<Gates>,
+    pub(super) parked: Parked,
 }
 
 impl GatedPeers {
-    pub(crate) fn new(inner: Arc<dyn Peers>, gates: Arc<Gates>) -> Self {
-        Self { inner, gates }
+    pub(crate) fn new(inner: Arc<dyn Peers>, gates: Arc<Gates>, parked: Parked) -> Self {
+        Self { inner, gates, parked }
     }
 }
 
 #[async_trait]
 impl Peers for GatedPeers {
     async fn find(&self, target: &Target) -> Result<Arc<dyn Peer>, Refusal> {
-        let visit = Arc::new(self.gates.enter(target)?);
+        let visit = Arc::new(self.gates.enter(target, &self.parked)?);
         let found = self.inner.find(target).await;
         if let Err(refusal) = &found {
             visit.found(Stage::Hashes, Some(refusal));

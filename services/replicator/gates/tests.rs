@@ -59,7 +59,8 @@ fn gated(refusal: Option<Refusal>, limits: Limits) -> (GatedPeers, Arc<Told>, Ar
     let told = Arc::new(Told { refusal: Mutex::new(refusal), ..Told::default() });
     let gates = Gates::new(1);
     gates.limit(limits);
-    (GatedPeers::new(Arc::clone(&told) as Arc<dyn Peers>, Arc::clone(&gates)), told, gates)
+    let peers = GatedPeers::new(Arc::clone(&told) as Arc<dyn Peers>, Arc::clone(&gates), Parked::default());
+    (peers, told, gates)
 }
 
 const MANY: Limits = Limits { node_max: 9, device_max: 9 };
@@ -160,4 +161,55 @@ fn no_peer_has_all_workers_where_there_is_another() {
     assert_eq!(of(16, &[target(1, "d0"), target(1, "d1"), target(2, "d0")]), (12, 9));
     assert_eq!(of(1, &[target(1, "d0"), target(2, "d1")]), (1, 1));
     assert_eq!(of(0, &[]), (1, 1));
+}
+
+/// A node that hung before it was restarted had a word for each of its devices.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_back_is_sent_everything_at_once() {
+    let (peers, told, gates) = gated(None, MANY);
+    let parked = peers.parked.at(&partition(), &target(1, "d1").to_string());
+    let offer = ssync_types::Offer::of_one_time(
+        ssync_types::ObjectHash::from_bytes([1; 16]),
+        ssync_types::Timestamp::from_seconds(1),
+        None,
+    );
+    *told.refusal.lock().unwrap() = Some(Refusal::new(Reason::IdleTimeout, "silent"));
+    for _ in 0..6 {
+        assert!(peers.find(&target(1, "d1")).await.is_err());
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    assert!(peers.find(&target(1, "d1")).await.is_err());
+    *told.refusal.lock().unwrap() = Some(Refusal::new(Reason::Unreachable, "no route"));
+    assert!(peers.find(&target(1, "d0")).await.is_err());
+    *told.refusal.lock().unwrap() = None;
+    tokio::time::advance(Duration::from_secs(1)).await;
+    (0..3).for_each(|_| parked.not_taken(&offer, &Refusal::new(Reason::ObjectIo, "input/output error")));
+    assert_eq!(gates.left_alone().len(), 1, "the device for longer than its node");
+    assert!(parked.holds(&offer).is_some());
+    peers.find(&target(1, "d0")).await.unwrap().suffix_hashes(&partition()).await.unwrap();
+    assert!(gates.left_alone().is_empty() && parked.holds(&offer).is_none());
+    peers.find(&target(1, "d1")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_too_many_are_remembered_those_that_somebody_waits_for_stay() {
+    let (peers, _, gates) = gated(None, MANY);
+    let visited = peers.find(&target(250, "d0")).await.unwrap();
+    gates.expect(&target(251, "d0"));
+    let refusal = Refusal::new(Reason::Unreachable, "no route");
+    {
+        let (mut state, mut random) = (gates.state(), Shuffle::seeded(1));
+        let (long_ago, now) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
+        for number in 0..TROUBLES_MAX {
+            let mut gate = Gate::default();
+            let then = if number == 7 { now } else { long_ago };
+            gate.failed(Stage::Hashes, &refusal, then, &mut random);
+            state.nodes.insert(format!("node-{number}"), gate);
+        }
+        state.make_room(now - Duration::from_secs(3599));
+        let mut left: Vec<&str> = state.nodes.keys().map(String::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["10.0.0.250:6200", "10.0.0.251:6200", "node-7"]);
+    }
+    drop(visited);
 }

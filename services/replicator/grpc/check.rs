@@ -123,12 +123,12 @@ impl Push {
         let here = &self.opener.errand.parked;
         for listed in self.answered(answer.answered_offers)? {
             match wants.remove(&listed.offer.hash) {
-                Some(want) => match here.holds(want.hash) {
+                Some(want) => match here.holds(&listed.offer) {
                     Some(refusal) => parked.push((listed, refusal)),
                     None => send.push((listed, want)),
                 },
                 None if self.mode.confirms() => confirm.push(listed),
-                None => {}
+                None => here.is_there(listed.offer.hash),
             }
         }
         if !wants.is_empty() {

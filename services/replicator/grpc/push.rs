@@ -303,10 +303,10 @@ impl Push {
 
     /// An object that its peer does not take is tried less often.
     fn remember(&self, settled: &Settled) {
-        let (parked, object) = (&self.opener.errand.parked, settled.verdict.offer.hash);
+        let (parked, offer) = (&self.opener.errand.parked, &settled.verdict.offer);
         match &settled.verdict.outcome {
-            Outcome::Failed(refusal) => parked.not_taken(object, refusal),
-            outcome if outcome.is_safe() => parked.arrived(object),
+            Outcome::Failed(refusal) => parked.not_taken(offer, refusal),
+            outcome if outcome.is_safe() => parked.arrived(offer.hash),
             _ => {}
         }
     }
@@ -326,7 +326,7 @@ impl Push {
     /// An object that was wanted is not sent: it is not in sync (rule S4).
     pub(super) async fn skip(&self, listed: &Listed, refusal: Refusal) {
         tracing::warn!(object = %listed.offer.hash, %refusal, "a wanted object was not sent, and is not in sync");
-        self.opener.errand.parked.not_read(listed.offer.hash, &refusal);
+        self.opener.errand.parked.not_read(&listed.offer, &refusal);
         self.leave(listed, refusal).await;
     }
 

@@ -69,6 +69,30 @@ async fn an_object_that_its_peer_never_takes_is_parked_for_that_peer_alone() {
     assert!(cluster.directory(2, "bad").exists() && !cluster.directory(1, "bad").exists());
 }
 
+/// Another primary has brought it there meanwhile.
+#[tokio::test]
+async fn what_came_to_the_peer_by_another_way_is_parked_no_more() {
+    let cluster = Cluster::new(policy(2, &[&[0], &[1]]));
+    cluster.put(0, "bad", 1, b"body");
+    cluster.node(1).store.fault.lock().unwrap().verdict_of = Some((cluster.hash("bad"), broken()));
+    let replicator = cluster.replicator(0);
+    for _ in 0..3 {
+        pass(&replicator).await;
+        fs::remove_dir_all(cluster.directory(1, "bad")).unwrap();
+        forget_hashes(&cluster, "bad");
+    }
+    assert_eq!(replicator.parked().len(), 1);
+    cluster.put(1, "bad", 1, b"body");
+    // Something else in the same suffix, so that both are offered.
+    let suffix = cluster.hash("bad").suffix();
+    let near =
+        (0..).map(|number| format!("near-{number}")).find(|name| cluster.hash(name).suffix() == suffix);
+    cluster.put(0, &near.unwrap(), 5, b"body");
+    let stats = pass(&replicator).await;
+    assert!(stats.complete() && stats.objects == 1, "{stats:?}");
+    assert!(replicator.parked().is_empty());
+}
+
 fn forget_hashes(cluster: &Cluster, name: &str) {
     let partition = cluster.directory(1, name).ancestors().nth(2).unwrap().to_owned();
     for file in ["hashes.pkl", "hashes.invalid"] {

@@ -1,6 +1,6 @@
 //! One request on one TCP connection to a Swift server, with a chunked body when it is SSYNC.
 
-use std::{collections::VecDeque, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use ssync_protocol::LineBuffer;
@@ -23,8 +23,6 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 100;
 /// Chunks are gathered to this size before they go to the socket.
 const WRITE_BYTES: usize = 64 * 1024;
-/// Lines that a peer may say before its turn: there are two after the updates.
-const EARLY_LINES_MAX: usize = 16;
 /// How a line begins that says that the peer has failed.
 const ERROR_LINE: &[u8] = b":ERROR:";
 /// After a write failed, how long to listen for the peer's reason.
@@ -39,8 +37,6 @@ pub(super) struct Connection {
     input: BytesMut,
     framing: Framing,
     lines: LineBuffer,
-    /// Lines that came before they were asked for.
-    early: VecDeque<Bytes>,
 }
 
 /// The head of a response.
@@ -56,9 +52,26 @@ async fn within<T>(
 ) -> Result<T, Refusal> {
     match timeout(limit, work).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(Refusal::new(Reason::Unreachable, format!("{what}: {error}"))),
-        Err(_) => Err(Refusal::new(Reason::IdleTimeout, format!("{} seconds: {what}", limit.as_secs_f64()))),
+        Ok(Err(error)) => Err(broken(what, &error)),
+        Err(_) => Err(late(limit, what)),
     }
+}
+
+/// The same of what takes several reads: a peer that says one byte at a time has no more time than another.
+pub(super) async fn in_all<T>(
+    limit: Duration,
+    what: &str,
+    work: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    timeout(limit, work).await.unwrap_or_else(|_| Err(late(limit, what)))
+}
+
+fn broken(what: &str, error: &std::io::Error) -> Refusal {
+    Refusal::new(Reason::Unreachable, format!("{what}: {error}"))
+}
+
+fn late(limit: Duration, what: &str) -> Refusal {
+    Refusal::new(Reason::IdleTimeout, format!("{} seconds: {what}", limit.as_secs_f64()))
 }
 
 impl Connection {
@@ -78,21 +91,27 @@ impl Connection {
             input: BytesMut::new(),
             framing: Framing::Ended,
             lines: LineBuffer::new(),
-            early: VecDeque::new(),
         })
     }
 
     /// Reads the response's head; the body follows.
     pub(super) async fn head(&mut self, limit: Duration) -> Result<Head, Refusal> {
-        loop {
-            if let Some(head) = self.parse_head()? {
-                return Ok(head);
+        const WHAT: &str = "connect receive";
+        in_all(limit, WHAT, async {
+            loop {
+                if let Some(head) = self.parse_head()? {
+                    return Ok(head);
+                }
+                if self.input.len() > HEAD_BYTES_MAX {
+                    return Err(Refusal::new(
+                        Reason::ProtocolOrder,
+                        "the head of the peer's answer has no end",
+                    ));
+                }
+                self.fill(WHAT).await?;
             }
-            if self.input.len() > HEAD_BYTES_MAX {
-                return Err(Refusal::new(Reason::ProtocolOrder, "the head of the peer's answer has no end"));
-            }
-            self.fill(limit, "connect receive").await?;
-        }
+        })
+        .await
     }
 
     fn parse_head(&mut self) -> Result<Option<Head>, Refusal> {
@@ -128,48 +147,55 @@ impl Connection {
         matches!(self.framing, Framing::Chunked(_))
     }
 
-    async fn fill(&mut self, limit: Duration, what: &str) -> Result<(), Refusal> {
-        match within(limit, what, self.stream.read_buf(&mut self.input)).await? {
+    async fn fill(&mut self, what: &str) -> Result<(), Refusal> {
+        match self.stream.read_buf(&mut self.input).await.map_err(|error| broken(what, &error))? {
             0 => Err(Refusal::new(Reason::Unreachable, "Early disconnect")),
             _ => Ok(()),
         }
     }
 
-    /// The next piece of the body; `None` at its end.
+    /// The next piece of the body; `None` at its end. Who calls it has a limit.
     async fn piece(&mut self, what: &str) -> Result<Option<Bytes>, Refusal> {
         loop {
             match self.framing.decode(&mut self.input)? {
                 Decoded::Piece(piece) => return Ok(Some(piece)),
                 Decoded::End => return Ok(None),
-                Decoded::NeedMore => self.fill(self.limits.http, what).await?,
+                Decoded::NeedMore => self.fill(what).await?,
             }
         }
     }
 
     /// At most `bytes_max` bytes of the body; an error when it is longer.
     pub(super) async fn whole_body(&mut self, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
-        let mut body = Vec::new();
-        while let Some(piece) = self.piece("read").await? {
-            if body.len() + piece.len() > bytes_max {
-                return Err(Refusal::new(
-                    Reason::ProtocolOrder,
-                    format!("the peer's answer has more than {bytes_max} bytes"),
-                ));
+        in_all(self.limits.http, "read", async {
+            let mut body = Vec::new();
+            while let Some(piece) = self.piece("read").await? {
+                if body.len() + piece.len() > bytes_max {
+                    return Err(Refusal::new(
+                        Reason::ProtocolOrder,
+                        format!("the peer's answer has more than {bytes_max} bytes"),
+                    ));
+                }
+                body.extend_from_slice(&piece);
             }
-            body.extend_from_slice(&piece);
-        }
-        Ok(body)
+            Ok(body)
+        })
+        .await
     }
 
     /// The first bytes of an error's body, whatever can be had of them.
     pub(super) async fn error_body(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
-        while let Ok(Some(piece)) = self.piece("read").await {
-            body.extend_from_slice(&piece);
-            if body.len() >= answer::QUOTED_BYTES_MAX {
-                break;
+        let (limit, mut body) = (self.limits.node, Vec::new());
+        let read = async {
+            while let Ok(Some(piece)) = self.piece("read").await {
+                body.extend_from_slice(&piece);
+                if body.len() >= answer::QUOTED_BYTES_MAX {
+                    break;
+                }
             }
-        }
+        };
+        // What came in time is quoted.
+        let _ = timeout(limit, read).await;
         body
     }
 
@@ -185,24 +211,25 @@ impl Connection {
         }
     }
 
-    /// The next line of the body.
+    /// The next line of the body that is not blank. Blank ones buy a peer no time.
     pub(super) async fn line(&mut self, what: &str) -> Result<Bytes, Refusal> {
-        if let Some(line) = self.early.pop_front() {
-            return Ok(line);
-        }
-        loop {
-            if let Some(line) = self.buffered_line()? {
-                return Ok(line);
+        in_all(self.limits.http, what, async {
+            loop {
+                match self.buffered_line()? {
+                    Some(line) if line.trim_ascii().is_empty() => {}
+                    Some(line) => return Ok(line),
+                    None => match self.piece(what).await? {
+                        Some(piece) => self.lines.push(piece),
+                        None => return Err(Refusal::new(Reason::Unreachable, "Early disconnect")),
+                    },
+                }
             }
-            match self.piece(what).await? {
-                Some(piece) => self.lines.push(piece),
-                None => return Err(Refusal::new(Reason::Unreachable, "Early disconnect")),
-            }
-        }
+        })
+        .await
     }
 
-    /// Fails when the peer has said that it has failed, or has hung up: it will take nothing more. What else it has said
-    /// before its turn is kept for [`line`](Self::line). Waits for nothing.
+    /// Fails when the peer has said that it has failed, or has hung up: it will take nothing more. It is not its turn, so
+    /// what else it says is out of order. Waits for nothing.
     pub(super) fn check_alive(&mut self) -> Result<(), Refusal> {
         let mut ended = match self.stream.try_read_buf(&mut self.input) {
             Ok(count) => count == 0,
@@ -210,7 +237,7 @@ impl Connection {
             Err(error) => return Err(Refusal::new(Reason::Unreachable, format!("updates: {error}"))),
         };
         loop {
-            self.keep_early_lines()?;
+            self.nothing_said()?;
             match self.framing.decode(&mut self.input)? {
                 Decoded::Piece(piece) => self.lines.push(piece),
                 Decoded::NeedMore => break,
@@ -220,23 +247,16 @@ impl Connection {
                 }
             }
         }
-        if ended && self.early.is_empty() {
+        if ended {
             return Err(Refusal::new(Reason::Unreachable, "Early disconnect"));
         }
         Ok(())
     }
 
-    fn keep_early_lines(&mut self) -> Result<(), Refusal> {
+    fn nothing_said(&mut self) -> Result<(), Refusal> {
         while let Some(line) = self.buffered_line()? {
-            if line.starts_with(ERROR_LINE) {
-                return Err(answer::of_line(&line));
-            }
             if !line.trim_ascii().is_empty() {
-                self.early.push_back(line);
-            }
-            if self.early.len() > EARLY_LINES_MAX {
-                let problem = "the peer talks while it is being sent updates";
-                return Err(Refusal::new(Reason::ProtocolOrder, problem));
+                return Err(answer::of_line(&line));
             }
         }
         Ok(())
@@ -269,7 +289,7 @@ impl Connection {
         let listen = async {
             loop {
                 let line = self.line("last words").await.ok()?;
-                if !line.trim_ascii().is_empty() {
+                if line.starts_with(ERROR_LINE) {
                     return Some(answer::of_line(&line));
                 }
             }

@@ -2,26 +2,34 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use ssync_diskfile::LocalObject;
 use ssync_protocol::{Marker, decode_want, encode_offer};
-use ssync_types::{ObjectHash, PartitionRef, Reason, Refusal, Want};
+use ssync_types::{ObjectHash, Offer, PartitionRef, Reason, Refusal, Want};
 use tokio::sync::mpsc;
 
 use super::{
     answer,
-    connection::Connection,
+    connection::{Connection, in_all},
     peer::Limits,
     read::{PIECES_AHEAD_MAX, Piece, read_all},
 };
 use crate::{
     peer::{OfferBatch, PushError, Pushed},
-    source::Source,
+    source::{Pulse, Source},
 };
+
+/// A list of wants may take so many times as long as a line: with the rest of a conversation's waits, less than what makes
+/// a job count as hanging.
+const WANTS_FACTOR: u32 = 10;
 
 /// A conversation that the peer has answered with 200. It may still be refused in the lines that follow.
 #[derive(Debug)]
 pub(super) struct Conversation {
     connection: Connection,
+    limits: Limits,
+    /// Of the job: it beats with all that the peer takes and says, so that nobody blames the disk here for its silence.
+    pulse: Pulse,
 }
 
 /// What became of the sub-requests.
@@ -30,8 +38,8 @@ pub(super) struct Sent {
     pub(super) pushed: Pushed,
     /// Objects that were skipped, or sent in another version than offered.
     pub(super) doubtful: HashSet<ObjectHash>,
-    /// Objects that could not be opened, and why.
-    pub(super) unread: Vec<(ObjectHash, Refusal)>,
+    /// Objects that were not sent, and why if they could not be opened.
+    pub(super) skipped: Vec<(Offer, Option<Refusal>)>,
 }
 
 impl Conversation {
@@ -40,6 +48,7 @@ impl Conversation {
         address: &str,
         partition: &PartitionRef,
         limits: Limits,
+        pulse: Pulse,
     ) -> Result<Self, Refusal> {
         let head = format!(
             "SSYNC /{}/{} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\
@@ -55,7 +64,8 @@ impl Conversation {
         if !connection.is_chunked() {
             return Err(Refusal::new(Reason::ProtocolOrder, "the peer's answer to SSYNC is not chunked"));
         }
-        Ok(Self { connection })
+        pulse.beat();
+        Ok(Self { connection, limits, pulse })
     }
 
     /// Begins the list.
@@ -69,7 +79,9 @@ impl Conversation {
             let line = encode_offer(&object.offer) + "\r\n";
             self.connection.send(line.as_bytes()).await?;
         }
-        self.connection.flush().await
+        self.connection.flush().await?;
+        self.pulse.beat();
+        Ok(())
     }
 
     /// Ends the list of `offered` objects and reads which of them are wanted.
@@ -77,16 +89,20 @@ impl Conversation {
         self.connection.send(Marker::MissingCheckEnd.line()).await?;
         self.connection.flush().await?;
         self.expect(Marker::MissingCheckStart, "missing_check start wait").await?;
+        let limit = self.limits.http.saturating_mul(WANTS_FACTOR);
+        in_all(limit, "missing_check wait", self.read_wants(offered)).await
+    }
+
+    async fn read_wants(&mut self, offered: u64) -> Result<HashMap<ObjectHash, Want>, Refusal> {
         let mut wants = HashMap::new();
         loop {
-            let line = self.connection.line("missing_check line wait").await?;
+            let line = self.line("missing_check line wait").await?;
             if Marker::of(&line) == Some(Marker::MissingCheckEnd) {
                 return Ok(wants);
             }
             match decode_want(&line) {
                 Ok(Some(want)) => drop(wants.insert(want.hash, want)),
-                Ok(None) => {}
-                Err(_) => return Err(answer::of_line(&line)),
+                Ok(None) | Err(_) => return Err(answer::of_line(&line)),
             }
             if wants.len() as u64 > offered {
                 return Err(Refusal::new(
@@ -128,6 +144,8 @@ impl Conversation {
     }
 
     async fn end_updates(&mut self) -> Result<(), Refusal> {
+        // What it says before it was told that this is all does not answer for it.
+        self.connection.check_alive()?;
         self.connection.send(Marker::UpdatesEnd.line()).await?;
         self.connection.flush().await?;
         self.expect(Marker::UpdatesStart, "updates start wait").await?;
@@ -154,10 +172,10 @@ impl Conversation {
                         sent.doubtful.insert(hash);
                     }
                 }
-                Piece::Skipped { hash, cause } => {
-                    sent.unread.extend(cause.map(|cause| (hash, cause)));
+                Piece::Skipped { offer, cause } => {
                     sent.pushed.skipped += 1;
-                    sent.doubtful.insert(hash);
+                    sent.doubtful.insert(offer.hash);
+                    sent.skipped.push((offer, cause));
                 }
                 Piece::Broken(refusal) => return Err(PushError::Here(refusal)),
             }
@@ -167,15 +185,17 @@ impl Conversation {
 
     /// Passes over blank lines to a marker; anything else is the peer's refusal.
     async fn expect(&mut self, marker: Marker, what: &str) -> Result<(), Refusal> {
-        loop {
-            let line = self.connection.line(what).await?;
-            if Marker::of(&line) == Some(marker) {
-                return Ok(());
-            }
-            if !line.trim_ascii().is_empty() {
-                return Err(answer::of_line(&line));
-            }
+        let line = self.line(what).await?;
+        match Marker::of(&line) == Some(marker) {
+            true => Ok(()),
+            false => Err(answer::of_line(&line)),
         }
+    }
+
+    async fn line(&mut self, what: &str) -> Result<Bytes, Refusal> {
+        let line = self.connection.line(what).await?;
+        self.pulse.beat();
+        Ok(line)
     }
 
     /// The orderly end.

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use ssync_pickle::PICKLE_BYTES_MAX;
 use ssync_protocol::suffix_hashes_from_pickle;
-use ssync_types::{ObjectHash, Outcome, PartitionRef, Reason, Refusal, SuffixHashes, Want};
+use ssync_types::{ObjectHash, Offer, Outcome, PartitionRef, Reason, Refusal, SuffixHashes, Want};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
@@ -17,8 +17,9 @@ use super::{
     connection::Connection,
     conversation::{Conversation, wanted},
 };
-use crate::peer::{
-    Errand, OfferBatch, Peer, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts,
+use crate::{
+    peer::{Errand, OfferBatch, Peer, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts},
+    source::Pulse,
 };
 
 /// When to come back to a device with which another job is talking.
@@ -33,9 +34,9 @@ const VERDICTS_MAX: usize = 1_000;
 pub(crate) struct Limits {
     /// To connect and send a request's head.
     pub(crate) connect: Duration,
-    /// For a response's head, and for each piece to be sent.
+    /// For the whole of a response's head, and for each piece to be sent.
     pub(crate) node: Duration,
-    /// For each line, or piece of a body, to be read.
+    /// For the whole of each line, or of the hashes, to be read, however little comes at a time.
     pub(crate) http: Duration,
     /// Bytes of a line, its end included.
     pub(crate) line_bytes_max: usize,
@@ -86,12 +87,15 @@ impl Peer for SsyncPeer {
 
     async fn lacking(&self, partition: &PartitionRef, objects: OfferBatch) -> Result<Vec<Want>, Refusal> {
         let _slot = self.take_slot()?;
-        ask(&self.target.address(), partition, self.limits, &[objects]).await
+        // No pass waits for this one.
+        ask(&self.target.address(), partition, self.limits, Pulse::new(), &[objects]).await
     }
 
     async fn open(&self, errand: Errand) -> Result<Box<dyn PushSession>, Refusal> {
         let slot = self.take_slot()?;
-        let conversation = Conversation::open(&self.target.address(), &errand.partition, self.limits).await?;
+        let pulse = errand.source.pulse().clone();
+        let conversation =
+            Conversation::open(&self.target.address(), &errand.partition, self.limits, pulse).await?;
         let (address, limits) = (self.target.address(), self.limits);
         Ok(Box::new(SsyncSession { address, limits, errand, conversation, _slot: slot }))
     }
@@ -128,6 +132,10 @@ impl PushSession for SsyncSession {
         }
         let count = offered.iter().map(|batch| batch.len() as u64).sum();
         let mut wants = conversation.wants(count).await?;
+        let all = || offered.iter().flat_map(|batch| batch.iter()).map(|object| &object.offer);
+        all()
+            .filter(|offer| !wants.contains_key(&offer.hash))
+            .for_each(|offer| errand.parked.is_there(offer.hash));
         if !mode.updates() {
             let lacking = wants.keys().copied().collect();
             conversation.no_updates().await?;
@@ -136,10 +144,16 @@ impl PushSession for SsyncSession {
                 judge(&offered, &lacking, &verdicts, Pushed { offered: count, ..Pushed::default() }).await
             );
         }
-        let parked = leave_parked(&errand, &mut wants);
-        let mut sent = conversation.updates(&errand.source, wanted(&offered, wants)?).await?;
+        let parked = leave_parked(&errand, all(), &mut wants);
+        let wanted = wanted(&offered, wants)?;
+        let tried: Vec<ObjectHash> = wanted.iter().map(|(object, _)| object.offer.hash).collect();
+        let mut sent = conversation.updates(&errand.source, wanted).await?;
         conversation.close().await;
-        sent.unread.iter().for_each(|(hash, cause)| errand.parked.not_read(*hash, cause));
+        // The peer has said that all went well, so what was not skipped has been stored.
+        let skipped: HashSet<ObjectHash> = sent.skipped.iter().map(|(offer, _)| offer.hash).collect();
+        tried.iter().filter(|hash| !skipped.contains(hash)).for_each(|hash| errand.parked.arrived(*hash));
+        let unread = sent.skipped.iter().filter_map(|(offer, cause)| Some((offer, cause.as_ref()?)));
+        unread.for_each(|(offer, cause)| errand.parked.not_read(offer, cause));
         let left = parked.len() as u64;
         sent.pushed.wanted += left;
         sent.pushed.skipped += left;
@@ -151,7 +165,8 @@ impl PushSession for SsyncSession {
             return Ok(pushed);
         }
         // What a conversation that only asks does not want, after the updating one ended well, the peer has (rule S2).
-        let wants = ask(&address, &errand.partition, limits, &offered).await?;
+        let pulse = errand.source.pulse().clone();
+        let wants = ask(&address, &errand.partition, limits, pulse, &offered).await?;
         let mut lacking: HashSet<ObjectHash> = wants.into_iter().map(|want| want.hash).collect();
         lacking.extend(sent.doubtful);
         Ok(judge(&offered, &lacking, &verdicts, pushed).await)
@@ -163,9 +178,10 @@ async fn ask(
     address: &str,
     partition: &PartitionRef,
     limits: Limits,
+    pulse: Pulse,
     offered: &[OfferBatch],
 ) -> Result<Vec<Want>, Refusal> {
-    let mut conversation = Conversation::open(address, partition, limits).await?;
+    let mut conversation = Conversation::open(address, partition, limits, pulse).await?;
     conversation.begin_offers().await?;
     for batch in offered {
         conversation.offer(batch).await?;
@@ -177,13 +193,15 @@ async fn ask(
 }
 
 /// Takes out what has failed before; it is not in sync.
-fn leave_parked(errand: &Errand, wants: &mut HashMap<ObjectHash, Want>) -> Vec<ObjectHash> {
-    let mut parked = Vec::new();
-    wants.retain(|hash, _| {
-        let is_parked = errand.parked.holds(*hash).is_some();
-        parked.extend(is_parked.then_some(*hash));
-        !is_parked
-    });
+fn leave_parked<'a>(
+    errand: &Errand,
+    offered: impl Iterator<Item = &'a Offer>,
+    wants: &mut HashMap<ObjectHash, Want>,
+) -> HashSet<ObjectHash> {
+    let wanted = offered.filter(|offer| wants.contains_key(&offer.hash));
+    let parked: HashSet<ObjectHash> =
+        wanted.filter(|offer| errand.parked.holds(offer).is_some()).map(|offer| offer.hash).collect();
+    wants.retain(|hash, _| !parked.contains(hash));
     parked
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ssync_diskfile::{DiskError, LocalObject, MetaView, OpenObject};
 use ssync_protocol::{HeaderField, SubMethod, SubRequest};
-use ssync_types::{HeaderName, Metadata, ObjectHash, Refusal, Want};
+use ssync_types::{HeaderName, Metadata, ObjectHash, Offer, Refusal, Want};
 use tokio::sync::mpsc;
 
 use crate::source::{OpenSource, Opened, Plan};
@@ -25,7 +25,7 @@ pub(super) enum Piece {
     },
     /// This object could not be opened, or is not there any more.
     Skipped {
-        hash: ObjectHash,
+        offer: Offer,
         /// Why it could not be read, if it is there.
         cause: Option<Refusal>,
     },
@@ -65,17 +65,17 @@ fn read_one(
         Err(error) => {
             // Nothing of it has been sent, so the conversation can go on without it.
             tracing::warn!(object = %hash, %error, "a wanted object was not sent, and is not in sync");
-            return Ok(Piece::Skipped { hash, cause: Some(error.into()) });
+            return Ok(Piece::Skipped { offer: listed.offer.clone(), cause: Some(error.into()) });
         }
     };
     let plan = Plan::of(&opened, want, listed);
     if plan.changes() == 0 {
-        return Ok(Piece::Skipped { hash, cause: None });
+        return Ok(Piece::Skipped { offer: listed.offer.clone(), cause: None });
     }
     if let Some(name) = unsendable(&opened) {
         // Without it the peer would take other metadata for this version; with it, lines of it for requests.
         tracing::error!(object = %hash, ?name, "metadata that no header can carry: the object is not sent");
-        return Ok(Piece::Skipped { hash, cause: None });
+        return Ok(Piece::Skipped { offer: listed.offer.clone(), cause: None });
     }
     let mut body_bytes = None;
     match opened {

@@ -5,14 +5,15 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use ssync_diskfile::{LocalObject, Location, MetaFile};
 use ssync_protocol::removal::PeerIndex;
 use ssync_types::{
-    Metadata, ObjectPath, Outcome, Partition, PartitionRef, PolicyIndex, Reason, Refusal, Sender, SuffixHash,
-    Timestamp,
+    Metadata, ObjectHash, ObjectPath, Offer, Outcome, Partition, PartitionRef, PolicyIndex, Reason, Refusal,
+    Sender, SuffixHash, Timestamp,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
     sync::{Semaphore, mpsc},
     task::JoinHandle,
+    time::{Instant, sleep},
 };
 
 use super::{Limits, SsyncPeer};
@@ -136,6 +137,10 @@ impl Scene {
         Self { cluster, source, offers: Arc::new(offers), parked: Parked::default() }
     }
 
+    fn offer(&self, hash: ObjectHash) -> Offer {
+        self.offers.iter().map(|object| &object.offer).find(|offer| offer.hash == hash).unwrap().clone()
+    }
+
     fn errand(&self) -> Errand {
         let job = ssync_types::Job::Sync;
         let sender = Sender { address: String::new(), device: "d0".into(), job, agent: "test".into() };
@@ -144,7 +149,11 @@ impl Scene {
     }
 
     async fn push(&self, address: SocketAddr, mode: PushMode) -> (Result<Pushed, Refusal>, Vec<Verdict>) {
-        let session = match peer(address).open(self.errand()).await {
+        self.push_to(&peer(address), mode).await
+    }
+
+    async fn push_to(&self, peer: &SsyncPeer, mode: PushMode) -> (Result<Pushed, Refusal>, Vec<Verdict>) {
+        let session = match peer.open(self.errand()).await {
             Ok(session) => session,
             Err(refusal) => return (Err(refusal), Vec::new()),
         };
@@ -165,11 +174,20 @@ impl Scene {
     }
 }
 
+fn broken() -> Refusal {
+    Refusal::new(Reason::ObjectIo, "input/output error")
+}
+
 fn partition() -> PartitionRef {
     PartitionRef { device: "sdb1".parse().unwrap(), partition: PARTITION, policy: POLICY, fragment: None }
 }
 
 fn peer(address: SocketAddr) -> SsyncPeer {
+    peer_within(address, Duration::from_millis(500))
+}
+
+/// Each step of a conversation may take so long.
+fn peer_within(address: SocketAddr, limit: Duration) -> SsyncPeer {
     let target = Target {
         ip: address.ip().to_string(),
         port: address.port(),
@@ -177,8 +195,7 @@ fn peer(address: SocketAddr) -> SsyncPeer {
         region: 1,
         meta: String::new(),
     };
-    let short = Duration::from_millis(500);
-    let limits = Limits { connect: short, node: short, http: short, line_bytes_max: 1000 };
+    let limits = Limits { connect: limit, node: limit, http: limit, line_bytes_max: 1000 };
     SsyncPeer::new(target, limits, "test".into(), Arc::new(Semaphore::new(1)))
 }
 
@@ -333,9 +350,9 @@ async fn a_parked_object_is_left_out_and_not_confirmed() {
     let scene = Scene::new().await;
     let hash =
         scene.cluster.node(0).devices.hash_path().hash(&ObjectPath::of("AUTH_cap", "c", "zero-2").unwrap());
+    let offer = scene.offer(hash);
     for _ in 0..3 {
-        let cause = Refusal::new(Reason::ObjectIo, "input/output error");
-        scene.parked.at(&partition(), "another peer").not_read(hash, &cause);
+        scene.parked.at(&partition(), "another peer").not_read(&offer, &broken());
     }
     let (address, _peer) = scripted(vec![DELTA_ANSWER.to_vec(), answer(&NO_WANTS)]).await;
     let (pushed, verdicts) = scene.push(address, PushMode::UpdateAndConfirm).await;
@@ -374,4 +391,146 @@ async fn a_device_has_one_conversation_at_a_time() {
     assert_eq!(refused.reason, Reason::DeviceLocked);
     drop(first);
     assert!(peer.open(scene.errand()).await.is_ok());
+}
+
+/// What the peer did not take while it spoke gRPC is neither parked nor counted on once a stock server there has it.
+#[tokio::test]
+async fn what_a_stock_peer_has_or_stores_is_parked_no_more() {
+    let scene = Scene::new().await;
+    let parked = scene.parked.at(&partition(), "peer");
+    for object in scene.offers.iter() {
+        (0..2).for_each(|_| parked.not_taken(&object.offer, &broken()));
+        (0..2).for_each(|_| parked.not_read(&object.offer, &broken()));
+    }
+    let (address, _peer) = scripted(vec![DELTA_ANSWER.to_vec()]).await;
+    let (pushed, _) = scene.push(address, PushMode::Update).await;
+    assert_eq!(pushed.unwrap().objects, 3);
+    let failed_once = |offer: &Offer| {
+        parked.not_taken(offer, &broken());
+        scene.parked.list().iter().all(|object| object.object != offer.hash)
+    };
+    for object in scene.offers.iter() {
+        assert!(failed_once(&object.offer), "{}", object.offer.hash);
+    }
+    // The three that were wanted have been read.
+    for object in scene.offers.iter() {
+        parked.not_read(&object.offer, &broken());
+    }
+    assert_eq!(scene.parked.list().len(), 2);
+}
+
+/// It says `before` at once, and `after` a byte at a time and over and over.
+async fn trickling(before: Vec<u8>, after: &'static [u8], pause: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&before).await.unwrap();
+        for byte in after.iter().cycle() {
+            if stream.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            sleep(pause).await;
+        }
+        drop(stream.read_to_end(&mut Vec::new()).await);
+    });
+    address
+}
+
+/// Each read succeeds, and nothing is ever said.
+#[tokio::test]
+async fn who_says_a_byte_at_a_time_has_no_more_time_than_another() {
+    let scene = Scene::new().await;
+    let pause = Duration::from_millis(50);
+    let wants = [":MISSING_CHECK: START\r\n"];
+    let ends = [":MISSING_CHECK: START\r\n", ":MISSING_CHECK: END\r\n"];
+    let open = |lines: &[&str]| {
+        let mut whole = answer(lines);
+        whole.truncate(whole.len() - "0\r\n\r\n".len());
+        whole
+    };
+    const BLANK: &[u8] = b"2\r\n\r\n\r\n";
+    let cases: [(Vec<u8>, &[u8]); 4] = [
+        (b"HTTP/1.1 200 OK\r\nX-Long: ".to_vec(), b"x"),
+        (open(&[]), BLANK),
+        (open(&wants), BLANK),
+        (open(&ends), BLANK),
+    ];
+    for (before, after) in cases {
+        let shown = text(&before);
+        let begin = Instant::now();
+        let address = trickling(before, after, pause).await;
+        let pushed =
+            tokio::time::timeout(Duration::from_secs(20), scene.push(address, PushMode::Update)).await;
+        let (pushed, _) = pushed.unwrap_or_else(|_| panic!("it is waited for: {shown}"));
+        assert_eq!(pushed.unwrap_err().reason, Reason::IdleTimeout, "{shown}");
+        assert!(begin.elapsed() >= Duration::from_millis(500), "{shown}");
+    }
+    for head in ["HTTP/1.1 200 OK\r\nX-Long: ", "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"] {
+        let address = trickling(head.into(), b"x", pause).await;
+        let (peer, partition) = (peer(address), partition());
+        let hashes = tokio::time::timeout(Duration::from_secs(20), peer.suffix_hashes(&partition)).await;
+        assert_eq!(hashes.expect(head).unwrap_err().reason, Reason::IdleTimeout, "{head}");
+    }
+    let refused = "HTTP/1.1 507 Insufficient Storage\r\nContent-Length: 1000\r\n\r\n";
+    let address = trickling(refused.into(), b"x", pause).await;
+    let pushed = tokio::time::timeout(Duration::from_secs(20), scene.push(address, PushMode::Update)).await;
+    assert_eq!(pushed.expect("what has come is quoted").0.unwrap_err().reason, Reason::DeviceUnmounted);
+}
+
+/// A slow peer is no reason to doubt the disk here, as long as it gets on.
+#[tokio::test]
+async fn what_a_peer_says_is_a_sign_of_life() {
+    let scene = Scene::new().await;
+    let step = Duration::from_millis(250);
+    let wants = scene.offers.iter().map(|object| format!("{} m\r\n", object.offer.hash));
+    let lines = [":MISSING_CHECK: START\r\n".to_owned()]
+        .into_iter()
+        .chain(wants)
+        .chain([":MISSING_CHECK: END\r\n", ":UPDATES: START\r\n", ":UPDATES: END\r\n"].map(str::to_owned));
+    let chunks: Vec<String> = lines.map(|line| format!("{:x}\r\n{line}\r\n", line.len())).collect();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let slow = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut sent = Vec::new();
+        for piece in [HEAD.to_owned()].into_iter().chain(chunks) {
+            sleep(step).await;
+            while piece.contains("UPDATES") && !sent.windows(13).any(|bytes| bytes == b":UPDATES: END") {
+                stream.read_buf(&mut sent).await.unwrap();
+            }
+            stream.write_all(piece.as_bytes()).await.unwrap();
+        }
+        drop(stream.read_to_end(&mut sent).await);
+    });
+    let watch = async {
+        let (begin, mut longest) = (Instant::now(), Duration::ZERO);
+        while !slow.is_finished() {
+            longest = longest.max(scene.source.pulse().silence());
+            sleep(Duration::from_millis(10)).await;
+        }
+        (longest, begin.elapsed())
+    };
+    scene.source.beat();
+    let peer = peer_within(address, Duration::from_secs(20));
+    let ((pushed, _), (longest, whole)) = tokio::join!(scene.push_to(&peer, PushMode::Update), watch);
+    pushed.unwrap();
+    assert!(longest < whole / 2, "{longest:?} of {whole:?}");
+}
+
+/// It cannot know yet what it is going to be sent.
+#[tokio::test]
+async fn an_end_that_is_said_too_early_answers_for_nothing() {
+    let scene = Scene::new().await;
+    for wants in ["", "51f2603f99f254d89472801b7966bf14 m\r\n"] {
+        let early = format!(
+            ":MISSING_CHECK: START\r\n{wants}:MISSING_CHECK: END\r\n:UPDATES: START\r\n:UPDATES: END\r\n"
+        );
+        let whole = format!("{HEAD}{:x}\r\n{early}\r\n0\r\n\r\n", early.len());
+        let address = trickling(whole.into_bytes(), b"", Duration::ZERO).await;
+        let (pushed, verdicts) = scene.push(address, PushMode::UpdateAndConfirm).await;
+        let refusal = pushed.unwrap_err();
+        assert_eq!(refusal.reason, Reason::ProtocolOrder, "{refusal}");
+        assert!(verdicts.is_empty());
+    }
 }

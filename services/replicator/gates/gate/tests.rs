@@ -50,9 +50,9 @@ async fn one_finds_out_and_the_others_wait_for_it() {
     tokio::time::advance(Duration::from_secs(1)).await;
     let now = Instant::now();
     assert_eq!(gate.access(Stage::Hashes, 9, now), Access::Try);
-    gate.trying(true);
+    gate.trying(Some(now));
     assert_eq!(gate.access(Stage::Hashes, 9, now), Access::Wait(Some(now + TRIED_WAIT)));
-    gate.trying(false);
+    gate.trying(None);
     assert_eq!(gate.access(Stage::Hashes, 9, now), Access::Try, "who stopped to try has found out nothing");
     gate.worked(Stage::Hashes, now);
     assert_eq!(gate.access(Stage::Push, 9, now), Access::Open);
@@ -76,7 +76,8 @@ async fn who_does_not_answer_three_times_is_not_waited_for() {
     tokio::time::advance(Duration::from_secs(4)).await;
     assert_eq!(gate.access(Stage::Hashes, 9, Instant::now()), Access::Try);
     assert_eq!(gate.failed(Stage::Hashes, &silent, Instant::now(), &mut random), None, "not told again");
-    assert!(gate.worked(Stage::Push, Instant::now()), "and told when it is back");
+    let ended = gate.worked(Stage::Push, Instant::now());
+    assert_eq!(ended, Some(Ended { told: true, was_away: true }), "and told when it is back");
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,12 +89,12 @@ async fn what_works_says_nothing_of_what_comes_after_it() {
     gate.worked(Stage::Hashes, now);
     assert!(matches!(gate.access(Stage::Session, 9, now), Access::Wait(_)));
     gate.worked(Stage::Session, now);
-    assert!(gate.is_idle());
+    assert!(gate.is_idle(now));
     gate.failed(Stage::Push, &refusal(Reason::IdleTimeout), now, &mut random);
     gate.worked(Stage::Session, now);
     assert!(matches!(gate.access(Stage::Session, 9, now), Access::Wait(_)), "it is admitted and then hangs");
     gate.worked(Stage::Push, now);
-    assert!(gate.is_idle());
+    assert!(gate.is_idle(now));
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,7 +137,7 @@ async fn visits_are_counted() {
     gate.leave();
     assert_eq!(gate.access(Stage::Hashes, 2, now), Access::Open);
     gate.leave();
-    assert!(gate.is_idle());
+    assert!(gate.is_idle(now));
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,4 +221,47 @@ async fn a_place_is_kept_for_a_job_that_was_begun_but_not_for_ever() {
     assert_eq!(gate.access(Stage::Hashes, 9, Instant::now()), Access::Try);
     gate.expect(Instant::now());
     assert_eq!(gate.expected.len(), 1, "who did not come is forgotten");
+}
+
+/// It may be sending for hours.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_ever_for_one_that_tries() {
+    let (mut gate, mut random) = (Gate::default(), Shuffle::seeded(1));
+    gate.failed(Stage::Push, &refusal(Reason::IdleTimeout), Instant::now(), &mut random);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    gate.trying(Some(Instant::now()));
+    assert!(matches!(gate.access(Stage::Session, 9, Instant::now()), Access::Wait(_)));
+    tokio::time::advance(TRIED_MAX).await;
+    assert_eq!(gate.access(Stage::Session, 9, Instant::now()), Access::Try);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_admits_sessions_again_after_it_broke_some_off_is_asked_by_all_at_once() {
+    let (mut gate, mut random) = (Gate::default(), Shuffle::seeded(1));
+    let gone = refusal(Reason::Unreachable);
+    for _ in 0..4 {
+        gate.failed(Stage::Push, &gone, Instant::now(), &mut random);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        gate.trying(Some(Instant::now()));
+    }
+    assert!(matches!(gate.access(Stage::Session, 9, Instant::now()), Access::GivenUp(_)));
+    assert_eq!(gate.worked(Stage::Session, Instant::now()), None, "it may still break off");
+    assert_eq!(gate.access(Stage::Session, 9, Instant::now()), Access::Try);
+    gate.failed(Stage::Push, &gone, Instant::now(), &mut random);
+    assert!(
+        wait_of(gate.access(Stage::Session, 9, Instant::now()), Instant::now()) > 4 * SILENT.first,
+        "it counts on"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_never_came_keeps_nothing() {
+    let mut gate = Gate::default();
+    gate.expect(Instant::now());
+    assert!(!gate.is_empty(Instant::now()));
+    tokio::time::advance(EXPECTED_FOR).await;
+    assert!(gate.is_idle(Instant::now()));
+    gate.expect(Instant::now());
+    gate.expected.push_front(Instant::now() - Duration::from_secs(1));
+    assert!(gate.arrived(Instant::now()), "its place is behind that of one who never came");
 }
