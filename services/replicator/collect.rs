@@ -132,7 +132,15 @@ impl Look<'_> {
         };
         if self.is_held_back().await {
             self.failed();
-            self.tally().count(|stats| stats.devices_away += 1);
+            let is_handoff = |partition: &Partition| {
+                matches!(self.places.role(*partition, self.device.id), Role::Handoff(_))
+            };
+            let wanted = listing.partitions.iter().filter(|partition| self.overrides.partition(**partition));
+            let handoffs = wanted.copied().filter(is_handoff).count() as u64;
+            self.tally().count(|stats| {
+                stats.devices_away += 1;
+                stats.handoffs_remaining += handoffs;
+            });
             return Vec::new();
         }
         let PartitionListing { partitions, files, unexpected } = listing;

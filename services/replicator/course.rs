@@ -2,6 +2,8 @@
 //!
 //! Each partition has a place in the pass that its seed gives, so a place for each device and policy says what is done.
 //! What is skipped once, because it was done before the interruption, is looked at by the next pass as all else.
+//!
+//! A partition at which the daemon died more than once comes last, so that it does not keep the others from their turn.
 
 mod file;
 
@@ -11,7 +13,7 @@ use std::{
     time::SystemTime,
 };
 
-use ssync_types::{DeviceName, PolicyIndex};
+use ssync_types::{DeviceName, Partition, PartitionRef, PolicyIndex};
 
 use crate::{blocking::blocking, job::Job};
 
@@ -19,6 +21,14 @@ pub(crate) use file::{forget, load, save};
 
 /// A device in one policy.
 pub(crate) type Slot = (DeviceName, PolicyIndex);
+
+/// A partition of a slot.
+pub(crate) type Spot = (DeviceName, PolicyIndex, Partition);
+
+/// A partition that was under way at so many deaths of the daemon comes last.
+const DEATHS_LAST: u32 = 2;
+/// Such partitions that are remembered.
+const SUSPECTS_MAX: usize = 1_000;
 
 /// How far a slot is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +48,32 @@ pub(crate) struct Record {
     /// When the pass was begun.
     pub(crate) begun: SystemTime,
     pub(crate) marks: BTreeMap<Slot, Mark>,
+    /// What was being worked on.
+    pub(crate) under_way: BTreeSet<Spot>,
+    /// At how many deaths of the daemon a partition was under way, if it was not done since.
+    pub(crate) deaths: BTreeMap<Spot, u32>,
+    /// It is of a daemon before this one.
+    pub(crate) is_recalled: bool,
+}
+
+impl Record {
+    /// A pass that has done nothing yet.
+    fn new(seed: u64, begun: SystemTime) -> Self {
+        let (marks, under_way, deaths) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { seed, begun, marks, under_way, deaths, is_recalled: false }
+    }
+
+    /// The daemon of which it is has gone. What was under way then may have been the cause; who stops in order has nothing
+    /// under way.
+    pub(crate) fn recalled(mut self) -> Self {
+        for spot in std::mem::take(&mut self.under_way) {
+            if self.deaths.len() < SUSPECTS_MAX || self.deaths.contains_key(&spot) {
+                let deaths = self.deaths.entry(spot).or_default();
+                *deaths = deaths.saturating_add(1);
+            }
+        }
+        Self { is_recalled: true, ..self }
+    }
 }
 
 /// A pass under way.
@@ -52,23 +88,29 @@ fn slot(job: &Job) -> Slot {
     (job.device.clone(), job.policy)
 }
 
+fn spot(job: &Job) -> Spot {
+    (job.device.clone(), job.policy, job.partition)
+}
+
 impl Course {
     /// A pass over `jobs`: the one of `before` goes on, or one with `seed` begins. Puts the jobs into their order, and takes
     /// out those that are done.
     ///
     /// Where the ring is another one now, nothing is taken out: what was done comes last.
     pub(crate) fn over(jobs: &mut Vec<Job>, before: Option<Record>, seed: u64, now: SystemTime) -> Self {
+        let mut new = Record::new(seed, now);
         if let Some(record) = before {
             let course = Self::of(jobs, &record);
             let is_done = |job: &Job| {
-                course.place(job) < course.record.marks.get(&slot(job)).map_or(0, |mark| mark.done)
+                place(&course.record, job) < course.record.marks.get(&slot(job)).map_or(0, |mark| mark.done)
             };
             if jobs.is_empty() || !jobs.iter().all(is_done) {
                 jobs.retain(|job| !is_done(job));
                 return course.begin(jobs);
             }
+            (new.deaths, new.is_recalled) = (record.deaths, record.is_recalled);
         }
-        Self::of(jobs, &Record { seed, begun: now, marks: BTreeMap::new() }).begin(jobs)
+        Self::of(jobs, &new).begin(jobs)
     }
 
     /// The marks of these jobs' slots.
@@ -84,23 +126,20 @@ impl Course {
                 }
             });
         }
-        let record = Record { seed: before.seed, begun: before.begun, marks };
+        let record = Record { marks, ..before.clone() };
         Self { record, left: BTreeMap::new() }
     }
 
     fn begin(mut self, jobs: &mut [Job]) -> Self {
-        jobs.sort_by_cached_key(|job| self.place(job));
+        jobs.sort_by_cached_key(|job| (self.is_suspect(job), place(&self.record, job)));
+        // What comes last is not waited for: a daemon that dies of it goes on behind all others, with the next pass.
         for job in jobs.iter() {
-            let place = self.place(job);
-            self.left.entry(slot(job)).or_default().insert(place);
+            let left = self.left.entry(slot(job)).or_default();
+            if !is_suspect(&self.record, job) {
+                left.insert(place(&self.record, job));
+            }
         }
         self
-    }
-
-    /// Where a job stands in its slot's order.
-    fn place(&self, job: &Job) -> u64 {
-        let start = self.record.marks.get(&slot(job)).map_or(0, |mark| mark.start);
-        job.order_key(self.record.seed).wrapping_sub(start)
     }
 
     /// The seed of the order.
@@ -108,9 +147,30 @@ impl Course {
         self.record.seed
     }
 
+    /// Whether the daemon may die of it.
+    pub(crate) fn is_suspect(&self, job: &Job) -> bool {
+        is_suspect(&self.record, job)
+    }
+
+    /// Whether a daemon has died, so that it is worth its while to note each partition before it is begun.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.record.is_recalled
+    }
+
+    /// A job is about to be begun.
+    pub(crate) fn begins(&mut self, job: &Job) {
+        self.record.under_way.insert(spot(job));
+    }
+
+    /// It is not under way any more, done or not.
+    pub(crate) fn ended(&mut self, at: &PartitionRef) {
+        self.record.under_way.remove(&(at.device.clone(), at.policy, at.partition));
+    }
+
     /// A job is done with, well or not.
     pub(crate) fn done(&mut self, job: &Job) {
-        let (slot, place) = (slot(job), self.place(job));
+        self.record.deaths.remove(&spot(job));
+        let (slot, place) = (slot(job), place(&self.record, job));
         let (Some(left), Some(mark)) = (self.left.get_mut(&slot), self.record.marks.get_mut(&slot)) else {
             return;
         };
@@ -122,6 +182,16 @@ impl Course {
     pub(crate) fn record(&self) -> &Record {
         &self.record
     }
+}
+
+/// Where a job stands in its slot's order.
+fn place(record: &Record, job: &Job) -> u64 {
+    let start = record.marks.get(&slot(job)).map_or(0, |mark| mark.start);
+    job.order_key(record.seed).wrapping_sub(start)
+}
+
+fn is_suspect(record: &Record, job: &Job) -> bool {
+    record.deaths.get(&spot(job)).is_some_and(|deaths| *deaths >= DEATHS_LAST)
 }
 
 /// Saves it on a thread of its own; that it could not be saved is told and changes nothing.

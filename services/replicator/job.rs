@@ -145,6 +145,10 @@ impl Job {
         }
     }
 
+    pub(crate) fn is_handoff(&self) -> bool {
+        matches!(self.kind, Kind::Handoff)
+    }
+
     /// What it needs of a peer: who was put back has found something to send.
     fn stage(&self) -> Stage {
         if self.returns > 0 { Stage::Session } else { Stage::Hashes }
@@ -183,7 +187,7 @@ impl Job {
             device = %self.device,
             partition = self.partition.get(),
             policy = self.policy.get(),
-            handoff = matches!(self.kind, Kind::Handoff),
+            handoff = self.is_handoff(),
         );
         let end = match self.kind {
             Kind::Primary(_) => primary::run(self, context).instrument(span).await,

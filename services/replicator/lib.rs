@@ -16,7 +16,7 @@ mod gates;
 mod grpc;
 mod job;
 mod ledger;
-mod lifetime;
+
 mod listing;
 mod metrics;
 mod order;
@@ -40,6 +40,7 @@ mod stats;
 mod tally;
 #[cfg(test)]
 mod testing;
+mod totals;
 mod ways;
 
 pub use config::{Overrides, ReplicatorConfig};

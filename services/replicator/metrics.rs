@@ -4,13 +4,13 @@ use std::sync::{Arc, Weak};
 
 use opentelemetry::{KeyValue, metrics::Meter};
 
-use crate::{Replicator, lifetime::Lifetime};
+use crate::{Replicator, totals::Totals};
 
 impl Replicator {
     /// Shows what has been done for each device since the start, and how far the pass is, in a set of instruments. They
     /// fall silent when the replicator is gone.
     pub fn observe(self: &Arc<Self>, meter: &Meter) {
-        for (place, name) in Lifetime::NAMES.into_iter().enumerate() {
+        for (place, name) in Totals::NAMES.into_iter().enumerate() {
             let replicator = Arc::downgrade(self);
             meter
                 .u64_observable_counter(format!("ssync_replicator_{name}"))
@@ -60,11 +60,11 @@ impl Replicator {
 }
 
 fn values(replicator: &Weak<Replicator>, place: usize) -> Vec<(String, u64)> {
-    let lifetimes = replicator.upgrade().map(|replicator| replicator.meter().lifetimes());
-    let value = |lifetime: &Lifetime| lifetime.values().get(place).copied();
-    lifetimes
+    let totals = replicator.upgrade().map(|replicator| replicator.meter().totals());
+    let value = |totals: &Totals| totals.values().get(place).copied();
+    totals
         .unwrap_or_default()
         .iter()
-        .filter_map(|(device, lifetime)| Some((device.to_string(), value(lifetime)?)))
+        .filter_map(|(device, totals)| Some((device.to_string(), value(totals)?)))
         .collect()
 }

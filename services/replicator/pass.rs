@@ -38,6 +38,7 @@ type Ended = Result<(Id, (Job, JobEnd, Duration)), JoinError>;
 /// A job under way, and how to do without it.
 struct Running {
     at: PartitionRef,
+    is_handoff: bool,
     pulse: Pulse,
     task: AbortHandle,
 }
@@ -73,11 +74,13 @@ impl<'a> Pass<'a> {
         if !self.context.config.handoffs_first {
             return self.run_jobs(handoffs.into_iter().chain(primaries).collect()).await;
         }
+        // Those of a device that nothing is pushed from are in nobody's way.
+        let others = self.context.meter.snapshot().handoffs_remaining;
         let aborted = self.run_jobs(handoffs).await;
         if aborted.is_some() {
             return aborted;
         }
-        if self.context.meter.snapshot().handoffs_remaining > 0 {
+        if self.context.meter.snapshot().handoffs_remaining > others {
             tracing::warn!(
                 "Handoffs first mode still has handoffs remaining.  Aborting current replication pass."
             );
@@ -102,7 +105,10 @@ impl<'a> Pass<'a> {
             while aborted.is_none() && self.running.len() < concurrency + self.long(None).min(concurrency) {
                 let long = |device: &DeviceName| self.long(Some(device));
                 match schedule.next(Instant::now(), long, |job| job.blocked(&self.context.gates)) {
-                    Next::Job(job) => self.start(job, &mut tasks),
+                    Next::Job(job) => {
+                        self.note(&job).await;
+                        self.start(job, &mut tasks);
+                    }
                     Next::Wait(time) => {
                         wait = time;
                         break;
@@ -139,11 +145,11 @@ impl<'a> Pass<'a> {
     }
 
     fn start(&mut self, mut job: Job, tasks: &mut JoinSet<(Job, JobEnd, Duration)>) {
-        let (at, pulse) = (job.at(&job.device), job.local.pulse().clone());
+        let (at, is_handoff, pulse) = (job.at(&job.device), job.is_handoff(), job.local.pulse().clone());
         pulse.beat();
         job.announce(&self.context.gates);
         let task = tasks.spawn(run_job(job, Arc::clone(&self.context)).in_current_span());
-        self.running.insert(task.id(), Running { at, pulse, task });
+        self.running.insert(task.id(), Running { at, is_handoff, pulse, task });
     }
 
     /// When the first of the jobs under way would be stuck.
@@ -159,17 +165,32 @@ impl<'a> Pass<'a> {
         for (_, job) in self.running.extract_if(|_, job| job.pulse.silence() >= after) {
             job.task.abort();
             let left = schedule.leave_out(&job.at.device);
+            let handoffs = left.iter().filter(|job| job.is_handoff()).count() + usize::from(job.is_handoff);
+            let left = left.len();
             tracing::error!(
                 device = %job.at.device, partition = %job.at.partition, policy = %job.at.policy,
                 "nothing has happened in this partition for {after:?}; it is not in sync. The device and {left} more of \
                  its partitions are left out of this pass: look at the disk"
             );
             self.left_out.insert(job.at.device.clone());
+            if let Some(course) = &mut self.course {
+                course.ended(&job.at);
+            }
             self.context.meter.of(&job.at.device).count(|stats| {
                 stats.failure += 1;
+                stats.handoffs_remaining += handoffs as u64;
                 stats.device_failed(&job.at.device);
             });
             self.context.meter.job_done();
+        }
+    }
+
+    /// What is begun may kill the daemon. One that was killed before notes it each time, so that it can tell which it was.
+    async fn note(&mut self, job: &Job) {
+        let Some(course) = &mut self.course else { return };
+        course.begins(job);
+        if course.is_careful() {
+            self.save_course().await;
         }
     }
 
@@ -201,9 +222,16 @@ impl<'a> Pass<'a> {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         // One that was left out has been counted.
         let Some(Running { at, .. }) = self.running.remove(&id) else { return };
+        if let Some(course) = &mut self.course {
+            course.ended(&at);
+        }
         let meter = &self.context.meter;
         match ended {
-            Ok((_, (job, JobEnd::ComeBack(delay), _))) => schedule.put_back(job, delay, Instant::now()),
+            Ok((_, (job, JobEnd::ComeBack(delay), _))) => {
+                if schedule.put_back(job, delay, Instant::now()).is_some_and(|job| job.is_handoff()) {
+                    meter.of(&at.device).count(|stats| stats.handoffs_remaining += 1);
+                }
+            }
             Ok((_, (job, JobEnd::Done, took))) => {
                 tracing::debug!(partition = %job.partition, device = %job.device, ?took, "a partition is done with");
                 schedule.ended(&job.device);

@@ -10,7 +10,7 @@ use ssync_statsd::Statsd;
 use ssync_types::DeviceName;
 use tokio::sync::watch;
 
-use crate::{lifetime::Lifetime, stats::PassStats, tally::Tally};
+use crate::{stats::PassStats, tally::Tally, totals::Totals};
 
 /// How far a pass is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,7 +48,7 @@ struct Counts {
     /// The same by local device. As many as the rings have of this node.
     devices: BTreeMap<DeviceName, PassStats>,
     /// What the passes before this one did.
-    before: BTreeMap<DeviceName, Lifetime>,
+    before: BTreeMap<DeviceName, Totals>,
     /// Partitions at the last report.
     reported: u64,
 }
@@ -96,13 +96,13 @@ impl Meter {
     }
 
     /// What each device has seen done since the daemon started.
-    pub(crate) fn lifetimes(&self) -> BTreeMap<DeviceName, Lifetime> {
+    pub(crate) fn totals(&self) -> BTreeMap<DeviceName, Totals> {
         let counts = self.lock();
-        let mut lifetimes = counts.before.clone();
+        let mut totals = counts.before.clone();
         for (device, stats) in &counts.devices {
-            lifetimes.entry(device.clone()).or_default().add(stats);
+            totals.entry(device.clone()).or_default().add(stats);
         }
-        lifetimes
+        totals
     }
 
     /// The lines of a report, since the last one (Swift: replicator.py stats_line).
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(*watch.borrow(), Progress { pass: 2, running: true, ..Progress::default() });
         meter.of(&device).pushed(&Pushed { objects: 2, ..Pushed::default() });
         assert_eq!(meter.by_device()[&device].objects, 2);
-        assert_eq!(meter.lifetimes()[&device].objects, 7, "both passes");
+        assert_eq!(meter.totals()[&device].objects, 7, "both passes");
     }
 
     #[test]

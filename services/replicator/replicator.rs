@@ -23,7 +23,7 @@ use crate::{
     config::{Overrides, ReplicatorConfig},
     course::{self, Course, Record},
     gates::{GatedPeers, Gates},
-    job::Context,
+    job::{Context, Job},
     parked::{Parked, ParkedObject},
     pass::Pass,
     peer::Peers,
@@ -235,7 +235,8 @@ impl Replicator {
             primaries.sort_by_cached_key(|job| job.order_key(context.seed));
         }
         // With handoffs_first, each handoff that is still here is in the way of what comes after it.
-        handoffs.sort_by_cached_key(|job| job.order_key(context.seed));
+        let is_suspect = |job: &Job| course.as_ref().is_some_and(|course| course.is_suspect(job));
+        handoffs.sort_by_cached_key(|job| (is_suspect(job), job.order_key(context.seed)));
         let left = (handoffs.len() + primaries.len()) as u64;
         context.meter.count(|stats| stats.partitions = left);
         course

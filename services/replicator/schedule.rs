@@ -11,6 +11,9 @@ use tokio::time::Instant;
 
 use crate::gates::{Blocked, PeerKey};
 
+/// Of the jobs that wait for a peer behind another one, so many are looked at each time.
+const LOOKS_MAX: usize = 64;
+
 /// What is put in, by device.
 pub(crate) trait Scheduled {
     /// The local device that it works on.
@@ -34,8 +37,22 @@ struct Queue<J> {
     /// What comes again at a time.
     later: Vec<(Instant, J)>,
     /// What waits for a peer. None of these is empty.
-    blocked: BTreeMap<PeerKey, VecDeque<J>>,
+    blocked: BTreeMap<PeerKey, Waiting<J>>,
     running: usize,
+}
+
+/// What waits for one peer.
+#[derive(Debug)]
+struct Waiting<J> {
+    jobs: VecDeque<J>,
+    /// The last place behind the first that was looked at.
+    looked: usize,
+}
+
+impl<J> Default for Waiting<J> {
+    fn default() -> Self {
+        Self { jobs: VecDeque::new(), looked: 0 }
+    }
 }
 
 impl<J> Queue<J> {
@@ -44,7 +61,9 @@ impl<J> Queue<J> {
     }
 
     fn len(&self) -> usize {
-        self.ready.len() + self.later.len() + self.blocked.values().map(VecDeque::len).sum::<usize>()
+        self.ready.len()
+            + self.later.len()
+            + self.blocked.values().map(|waiting| waiting.jobs.len()).sum::<usize>()
     }
 
     fn wake(&mut self, now: Instant) {
@@ -58,14 +77,14 @@ impl<J> Queue<J> {
     fn take(&mut self, blocks: &impl Fn(&J) -> Option<Blocked>, due: &mut Option<Instant>) -> Option<J> {
         let peers: Vec<PeerKey> = self.blocked.keys().cloned().collect();
         for peer in peers {
-            while let Some(front) = self.blocked.get(&peer).and_then(VecDeque::front) {
+            while let Some(front) = self.blocked.get(&peer).and_then(|waiting| waiting.jobs.front()) {
                 match blocks(front) {
                     Some(Blocked { peer: still, until }) if still == peer => {
                         *due = [*due, until].into_iter().flatten().min();
                         break;
                     }
                     other => {
-                        let job = self.take_blocked(&peer)?;
+                        let job = self.take_blocked(&peer, 0)?;
                         let Some(other) = other else { return Some(job) };
                         self.block(job, other, due);
                     }
@@ -78,13 +97,44 @@ impl<J> Queue<J> {
                 Some(other) => self.block(job, other, due),
             }
         }
+        let peers: Vec<PeerKey> = self.blocked.keys().cloned().collect();
+        peers.iter().find_map(|peer| self.take_behind(peer, blocks, due))
+    }
+
+    /// Who waits behind another for the same peer may have one more to go on with by now, or need less of this one. Looks at a
+    /// few, and goes on with the others the next time.
+    fn take_behind(
+        &mut self,
+        peer: &PeerKey,
+        blocks: &impl Fn(&J) -> Option<Blocked>,
+        due: &mut Option<Instant>,
+    ) -> Option<J> {
+        let behind = self.blocked.get(peer).map_or(0, |waiting| waiting.jobs.len().saturating_sub(1));
+        for _ in 0..behind.min(LOOKS_MAX) {
+            let waiting = self.blocked.get_mut(peer)?;
+            let place = if waiting.looked + 1 < waiting.jobs.len() { waiting.looked + 1 } else { 1 };
+            waiting.looked = place;
+            match blocks(waiting.jobs.get(place)?) {
+                None => return self.take_blocked(peer, place),
+                Some(Blocked { peer: still, until }) if still == *peer => {
+                    *due = [*due, until].into_iter().flatten().min();
+                }
+                Some(other) => {
+                    let job = self.take_blocked(peer, place)?;
+                    self.block(job, other, due);
+                }
+            }
+        }
         None
     }
 
-    fn take_blocked(&mut self, peer: &PeerKey) -> Option<J> {
+    fn take_blocked(&mut self, peer: &PeerKey, place: usize) -> Option<J> {
         let waiting = self.blocked.get_mut(peer)?;
-        let job = waiting.pop_front();
-        if waiting.is_empty() {
+        let job = waiting.jobs.remove(place);
+        if place <= waiting.looked {
+            waiting.looked = waiting.looked.saturating_sub(1);
+        }
+        if waiting.jobs.is_empty() {
             self.blocked.remove(peer);
         }
         job
@@ -92,7 +142,7 @@ impl<J> Queue<J> {
 
     fn block(&mut self, job: J, by: Blocked, due: &mut Option<Instant>) {
         *due = [*due, by.until].into_iter().flatten().min();
-        self.blocked.entry(by.peer).or_default().push_back(job);
+        self.blocked.entry(by.peer).or_default().jobs.push_back(job);
     }
 }
 
@@ -162,17 +212,19 @@ impl<J: Scheduled> Schedule<J> {
         }
     }
 
-    /// A device gets nothing more of this pass. Answers with the number of jobs that it would have had.
-    pub(crate) fn leave_out(&mut self, device: &DeviceName) -> usize {
-        self.queues.remove(device).map_or(0, |queue| queue.len())
+    /// A device gets nothing more of this pass. Answers with the jobs that it would have had.
+    pub(crate) fn leave_out(&mut self, device: &DeviceName) -> Vec<J> {
+        let Some(Queue { ready, later, blocked, .. }) = self.queues.remove(device) else { return Vec::new() };
+        let blocked = blocked.into_values().flat_map(|waiting| waiting.jobs);
+        ready.into_iter().chain(later.into_iter().map(|(_, job)| job)).chain(blocked).collect()
     }
 
-    /// A job comes again after `delay`, others first.
-    pub(crate) fn put_back(&mut self, job: J, delay: Duration, now: Instant) {
+    /// A job comes again after `delay`, others first. It is given back when its device was left out meanwhile.
+    pub(crate) fn put_back(&mut self, job: J, delay: Duration, now: Instant) -> Option<J> {
         self.ended(job.device());
-        if let Some(queue) = self.queues.get_mut(job.device()) {
-            queue.later.push((now + delay, job));
-        }
+        let Some(queue) = self.queues.get_mut(job.device()) else { return Some(job) };
+        queue.later.push((now + delay, job));
+        None
     }
 }
 
@@ -223,7 +275,7 @@ mod tests {
         let now = Instant::now();
         let mut schedule = Schedule::new(vec![job("d1", 1), job("d1", 2)], 1);
         let Next::Job(first) = schedule.next(now, none, free) else { panic!("a job") };
-        schedule.put_back(first, Duration::from_secs(5), now);
+        assert_eq!(schedule.put_back(first, Duration::from_secs(5), now), None);
         assert_eq!(schedule.next(now, none, free), Next::Job(job("d1", 2)));
         schedule.ended(&"d1".parse().unwrap());
         assert_eq!(schedule.next(now, none, free), Next::Wait(Some(Duration::from_secs(5))));
@@ -236,14 +288,20 @@ mod tests {
         let device = "d1".parse().unwrap();
         let mut schedule = Schedule::new(vec![job("d1", 1), job("d1", 2), job("d1", 3), job("d2", 4)], 2);
         let Next::Job(first) = schedule.next(now, none, free) else { panic!("a job") };
-        schedule.put_back(first, Duration::from_secs(5), now);
+        assert_eq!(schedule.put_back(first, Duration::from_secs(5), now), None);
         assert_eq!(schedule.next(now, none, free), Next::Job(job("d2", 4)));
         assert_eq!(schedule.next(now, none, free), Next::Job(job("d1", 2)));
-        assert_eq!(schedule.leave_out(&device), 2, "one that waits for its time, and one that was not begun");
+        let left = schedule.leave_out(&device);
+        assert_eq!(
+            left,
+            [job("d1", 3), job("d1", 1)],
+            "one that was not begun, and one that waits for its time"
+        );
         schedule.ended(&"d2".parse().unwrap());
         assert_eq!(schedule.next(now, none, free), Next::Done);
-        schedule.put_back(job("d1", 2), Duration::ZERO, now);
-        assert_eq!(schedule.next(now, none, free), Next::Done, "what comes back late is left out too");
+        let late = schedule.put_back(job("d1", 2), Duration::ZERO, now);
+        assert_eq!(late, Some(job("d1", 2)), "what comes back late is left out too");
+        assert_eq!(schedule.next(now, none, free), Next::Done);
     }
 
     #[test]
@@ -290,7 +348,41 @@ mod tests {
             assert_eq!(next, Next::Wait(None), "it waits, though nothing runs and no time is known");
         }
         assert_eq!(schedule.next(now, none, free), Next::Job(job("d1", 1)));
-        assert_eq!(schedule.leave_out(&"d1".parse().unwrap()), 1);
+        assert_eq!(schedule.leave_out(&"d1".parse().unwrap()), [job("d1", 2)]);
+    }
+
+    /// The first needs more of the peer, or has no other.
+    #[test]
+    fn who_waits_for_a_peer_does_not_hold_up_those_behind_it() {
+        let now = Instant::now();
+        let count = 3 * LOOKS_MAX as u32;
+        let mut schedule = Schedule::new((0..count).map(|number| job("d1", number)).collect(), 9);
+        let slow = |job: &Job| {
+            Some(Blocked { peer: peer("slow"), until: Some(now + Duration::from_secs(u64::from(job.1))) })
+        };
+        assert!(matches!(schedule.next(now, none, slow), Next::Wait(Some(_))));
+        let but_one = |job: &Job| slow(job).filter(|_| job.1 != count - 2);
+        let found = (0..4).find_map(|_| match schedule.next(now, none, but_one) {
+            Next::Job(job) => Some(job.1),
+            _ => None,
+        });
+        assert_eq!(found, Some(count - 2));
+        // Others have another peer to wait for.
+        let odd = |job: &Job| {
+            Some(Blocked { peer: peer(if job.1 % 2 == 1 { "odd" } else { "slow" }), until: None })
+        };
+        (0..9).for_each(|_| assert_eq!(schedule.next(now, none, odd), Next::Wait(None)));
+        let mut left: Vec<u32> = Vec::new();
+        while let Next::Job(job) = schedule.next(now, none, free) {
+            left.push(job.1);
+            schedule.ended(&"d1".parse().unwrap());
+        }
+        left.sort_unstable();
+        assert_eq!(
+            left,
+            (0..count).filter(|number| *number != count - 2).collect::<Vec<_>>(),
+            "none is lost"
+        );
     }
 
     #[test]

@@ -9,17 +9,17 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use ssync_types::PolicyIndex;
+use ssync_types::{Partition, PolicyIndex};
 
-use super::{Mark, Record, Slot};
+use super::{Mark, Record, Slot, Spot};
 
 const FILE_NAME: &str = "object-replicator.pass";
 /// Of the form of this file.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// Largest file that is read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
-/// Most slots that are taken from it.
-const MARKS_MAX: usize = 10_000;
+/// Most entries of each kind that are taken from it.
+const ENTRIES_MAX: usize = 10_000;
 /// A pass that was begun before this is not gone on with.
 const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -37,7 +37,7 @@ pub(crate) fn load(folder: &Path, now: SystemTime) -> Option<Record> {
     File::open(folder.join(FILE_NAME)).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
     let record = decode(&serde_json::from_str(&text).ok()?)?;
     let age = now.duration_since(record.begun).ok()?;
-    (age <= AGE_MAX).then_some(record)
+    (age <= AGE_MAX).then(|| record.recalled())
 }
 
 /// Puts it in place of what was there. A folder that does not exist is not made. Blocks.
@@ -76,11 +76,14 @@ fn encode(record: &Record) -> Value {
             "done": mark.done,
         })
     };
+    let spot = |(device, policy, partition): &Spot| json!([device.as_str(), policy.get(), partition.get()]);
     json!({
         "version": VERSION,
         "seed": record.seed,
         "begun": record.begun.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         "marks": record.marks.iter().map(mark).collect::<Vec<_>>(),
+        "under_way": record.under_way.iter().map(spot).collect::<Vec<_>>(),
+        "deaths": record.deaths.iter().map(|(at, deaths)| json!([spot(at), deaths])).collect::<Vec<_>>(),
     })
 }
 
@@ -93,11 +96,22 @@ fn decode(value: &Value) -> Option<Record> {
         .get("marks")?
         .as_array()?
         .iter()
-        .take(MARKS_MAX)
+        .take(ENTRIES_MAX)
         .map(mark)
         .collect::<Option<BTreeMap<_, _>>>()?;
     let begun = UNIX_EPOCH.checked_add(Duration::from_secs(number("begun")?))?;
-    Some(Record { seed: number("seed")?, begun, marks })
+    let entries = |name: &str| Some(value.get(name)?.as_array()?.iter().take(ENTRIES_MAX));
+    let under_way = entries("under_way")?.map(spot).collect::<Option<_>>()?;
+    let died = |value: &Value| Some((spot(value.get(0)?)?, value.get(1)?.as_u64()?.try_into().ok()?));
+    let deaths = entries("deaths")?.map(died).collect::<Option<_>>()?;
+    Some(Record { seed: number("seed")?, begun, marks, under_way, deaths, is_recalled: false })
+}
+
+fn spot(value: &Value) -> Option<Spot> {
+    let number = |place: usize| value.get(place)?.as_u64();
+    let device = value.get(0)?.as_str()?.parse().ok()?;
+    let policy = PolicyIndex::new(number(1)?.try_into().ok()?);
+    Some((device, policy, Partition::new(number(2)?.try_into().ok()?)))
 }
 
 fn mark(value: &Value) -> Option<(Slot, Mark)> {
@@ -115,11 +129,15 @@ mod tests {
 
     fn record(begun: SystemTime) -> Record {
         let mark = Mark { ring: vec![1, 255, 0], start: u64::MAX, done: u64::MAX - 7 };
-        Record {
-            seed: u64::MAX - 1,
-            begun,
-            marks: [(("d1".parse().unwrap(), PolicyIndex::new(2)), mark)].into(),
-        }
+        let mut record = Record::new(u64::MAX - 1, begun);
+        record.marks = [(("d1".parse().unwrap(), PolicyIndex::new(2)), mark)].into();
+        record.under_way = [spot(7), spot(8)].into();
+        record.deaths = [(spot(8), 4), (spot(9), 3)].into();
+        record
+    }
+
+    fn spot(partition: u32) -> Spot {
+        ("d1".parse().unwrap(), PolicyIndex::new(2), Partition::new(partition))
     }
 
     fn at(seconds: u64) -> SystemTime {
@@ -131,7 +149,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let begun = 1_700_000_000;
         save(folder.path(), &record(at(begun))).unwrap();
-        assert_eq!(load(folder.path(), at(begun + 5)), Some(record(at(begun))));
+        let loaded = load(folder.path(), at(begun + 5)).unwrap();
+        assert_eq!(loaded, record(at(begun)).recalled());
+        assert_eq!(loaded.deaths, [(spot(7), 1), (spot(8), 5), (spot(9), 3)].into());
+        assert!(loaded.under_way.is_empty() && loaded.is_recalled);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
         assert_eq!(load(folder.path(), at(begun + AGE_MAX.as_secs() + 1)), None, "too old");
         assert_eq!(load(folder.path(), at(begun - 5)), None, "from the future");
@@ -153,11 +174,13 @@ mod tests {
             assert_eq!(load(folder.path(), now), None, "cut off at {length}");
         }
         for (from, to) in [
-            ("\"version\":1", "\"version\":2"),
-            ("\"d1\"", "\"../d1\""),
+            ("\"version\":2", "\"version\":1"),
+            ("\"device\":\"d1\"", "\"device\":\"../d1\""),
             ("255", "256"),
             ("\"policy\":2", "\"policy\":-2"),
             ("\"seed\":", "\"seed\":-"),
+            ("[\"d1\",2,7]", "[\"d1\",2]"),
+            ("],4]", "],-4]"),
         ] {
             let bad = good.replace(from, to);
             assert_ne!(bad, good, "{from}");

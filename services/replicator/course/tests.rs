@@ -93,3 +93,31 @@ async fn a_device_that_was_not_there_is_done_from_the_beginning() {
     assert_eq!(again.len(), PARTITIONS);
     assert_eq!(course.record().marks.len(), 1, "what is gone is forgotten");
 }
+
+#[tokio::test]
+async fn what_the_daemon_died_at_twice_comes_last_and_is_not_waited_for() {
+    let (mut record, whole) = interrupted(&[0, 1]).await;
+    for deaths in 1..=3 {
+        // It dies as soon as it has begun the first that is left.
+        let mut again = jobs(rings().0).await;
+        let mut course = Course::over(&mut again, Some(record), 8, UNIX_EPOCH);
+        assert_eq!(course.is_careful(), deaths > 1);
+        let poison = again.iter().position(|job| job.partition == whole[2]).unwrap();
+        assert_eq!(poison, if deaths > 2 { again.len() - 1 } else { 0 }, "after {} deaths", deaths - 1);
+        assert_eq!(again.len(), PARTITIONS - 2);
+        again[..poison].iter().for_each(|job| course.done(job));
+        course.begins(&again[poison]);
+        record = course.record().clone().recalled();
+    }
+    // All but that one was done: the next pass begins, and has it last again.
+    let mut next = jobs(rings().0).await;
+    let mut course = Course::over(&mut next, Some(record), 9, UNIX_EPOCH);
+    assert_eq!((course.seed(), next.len()), (9, PARTITIONS));
+    assert_eq!(next.last().unwrap().partition, whole[2]);
+    let poison = next.pop().unwrap();
+    course.begins(&poison);
+    course.ended(&poison.at(&poison.device));
+    course.done(&poison);
+    let record = course.record();
+    assert!(record.deaths.is_empty() && record.under_way.is_empty(), "it was not the cause");
+}

@@ -1,6 +1,6 @@
 //! A disk that hangs holds up itself alone.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use ssync_types::Partition;
 use tokio::time::{sleep, timeout};
@@ -49,4 +49,36 @@ async fn a_drain_does_not_wait_long_for_a_job_that_hangs() {
     };
     let ends = timeout(Duration::from_secs(60), async { tokio::join!(pass, stop) }).await;
     assert_eq!(ends.expect("the pass ends").0.aborted, Some(Abort::Draining));
+}
+
+/// What a handoff that hangs keeps here is in the way of what comes after it.
+#[tokio::test]
+async fn handoffs_of_a_device_that_is_left_out_remain() {
+    // Node 2 is a handoff of partitions 0 to 2 and a primary of partition 3.
+    let mut cluster = Cluster::new(policy(3, &[&[0, 0, 0, 0], &[1, 1, 1, 2]]));
+    for number in 0..40 {
+        cluster.put(2, &format!("o-{number}"), number, b"body");
+    }
+    cluster.config.http_timeout = Duration::from_millis(200);
+    (cluster.config.handoffs_first, cluster.config.concurrency) = (true, 1);
+    cluster.node(1).store.fault.lock().unwrap().sessions_hang = true;
+    let stats = timeout(Duration::from_secs(60), cluster.pass(2)).await.expect("the pass ends");
+    assert_eq!((stats.devices_failed, stats.handoffs_remaining), (1, 3), "{stats:?}");
+    assert_eq!((stats.aborted, stats.attempted), (Some(Abort::HandoffsRemain), 1));
+}
+
+/// They remain until the operator has decided about the device, and that is no reason to let all others wait.
+#[tokio::test]
+async fn handoffs_of_a_device_that_is_held_back_are_counted_and_in_nobodys_way() {
+    let mut cluster = Cluster::new(policy(3, &[&[0, 0, 0, 0], &[1, 1, 1, 2]]));
+    for number in 0..40 {
+        cluster.put(2, &format!("o-{number}"), number, b"body");
+    }
+    cluster.config.handoffs_first = true;
+    // Whether it was away cannot be read.
+    fs::create_dir(cluster.node(2).real(".ssync-away")).unwrap();
+    let stats = cluster.pass(2).await;
+    assert_eq!((stats.devices_away, stats.handoffs_remaining, stats.attempted), (1, 3, 0), "{stats:?}");
+    assert_eq!(stats.aborted, None);
+    assert!(!stats.complete());
 }

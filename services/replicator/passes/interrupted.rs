@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ssync_types::{Reason, Refusal};
+use ssync_types::{Partition, Reason, Refusal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -164,4 +164,57 @@ async fn to_wait_for_the_last_jobs_takes_no_work() {
     let (stats, ()) = tokio::join!(daemon_pass(&replicator, &drain), stopping);
     assert_eq!(stats.aborted, Some(Abort::Draining));
     assert!(begin.elapsed() < Duration::from_secs(90), "{:?}", begin.elapsed());
+}
+
+/// A daemon that dies at the partition that it begins with, each time, does the others all the same.
+#[tokio::test]
+async fn one_poisonous_partition_does_not_starve_the_others() {
+    let mut cluster = cluster();
+    let folder = tempfile::tempdir().unwrap();
+    cluster.config.recon_cache_path = Some(folder.path().to_owned());
+    let file = folder.path().join("object-replicator.pass");
+    let peer = Arc::clone(&cluster.node(1).store);
+    // The first one that any daemon begins with. It lives long enough to note that.
+    peer.fault.lock().unwrap().all_hashes_hang = true;
+    let interval = std::mem::replace(&mut cluster.config.ring_check_interval, Duration::ZERO);
+    let poison = dies_at(&cluster, |_| file.exists()).await;
+    cluster.config.ring_check_interval = interval;
+    {
+        let mut fault = peer.fault.lock().unwrap();
+        (fault.all_hashes_hang, fault.hashes_hang) = (false, Some(poison));
+    }
+    for deaths in 1..=3 {
+        assert_eq!(dies_at(&cluster, |partition| partition == poison).await, poison);
+        let arrived = cluster.node(1).partitions().len() as u64;
+        assert_eq!(arrived, if deaths == 1 { 0 } else { PARTITIONS - 1 }, "at death {deaths}");
+    }
+    peer.fault.lock().unwrap().hashes_hang = None;
+    let replicator = cluster.replicator(0);
+    replicator.recall().await;
+    assert!(daemon_pass(&replicator, &CancellationToken::new()).await.complete());
+    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+    assert!(!file.exists());
+}
+
+/// A daemon that is killed while it is at such a partition; which one that was.
+async fn dies_at(cluster: &Cluster, is_poison: impl Fn(Partition) -> bool) -> Partition {
+    let replicator = cluster.replicator(0);
+    replicator.recall().await;
+    let go = CancellationToken::new();
+    let watch = async {
+        loop {
+            let at = replicator.claims.list().first().map(|at| at.partition);
+            if let Some(partition) = at.filter(|partition| is_poison(*partition)) {
+                return partition;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let death = tokio::time::timeout(Duration::from_secs(60), async {
+        tokio::select! {
+            stats = daemon_pass(&replicator, &go) => panic!("it comes to its end: {stats:?}"),
+            partition = watch => partition,
+        }
+    });
+    death.await.expect("it comes to that partition")
 }

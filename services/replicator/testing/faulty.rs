@@ -24,6 +24,8 @@ pub(crate) struct Fault {
     pub(crate) sessions: VecDeque<Refusal>,
     /// Every session is refused.
     pub(crate) all_sessions: Option<Refusal>,
+    /// No session is ever opened or refused.
+    pub(crate) sessions_hang: bool,
     /// Checks are refused.
     pub(crate) checks: Option<Refusal>,
     /// Hashes are refused.
@@ -128,6 +130,9 @@ impl Store for Faulty {
     }
 
     async fn updates(&self, open: SessionOpen) -> StoreResult<Session> {
+        if self.fault.lock().unwrap().sessions_hang {
+            std::future::pending::<()>().await;
+        }
         let (verdict, verdict_of, limit, cut, drains) = {
             let mut fault = self.fault.lock().unwrap();
             if let Some(refusal) = fault.sessions.pop_front().or_else(|| fault.all_sessions.clone()) {

@@ -4,7 +4,7 @@ use crate::stats::PassStats;
 
 /// Sums over passes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Lifetime {
+pub(crate) struct Totals {
     /// Partitions begun.
     pub(crate) partitions: u64,
     /// Objects that peers stored.
@@ -21,7 +21,7 @@ pub(crate) struct Lifetime {
     pub(crate) parked: u64,
 }
 
-impl Lifetime {
+impl Totals {
     /// The sums, each with its name.
     pub(crate) const NAMES: [&str; 7] =
         ["partitions", "objects", "bytes", "released", "failures", "put_back", "parked"];
