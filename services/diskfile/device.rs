@@ -28,6 +28,18 @@ pub(crate) struct Settings {
     pub(crate) hash: HashPathConfig,
     pub(crate) policies: BTreeMap<PolicyIndex, PolicyKind>,
     pub(crate) at_quarantine: AtQuarantine,
+    pub(crate) hashed: Hashed,
+}
+
+/// How many suffixes have been hashed, by device, for who waits for many of them. As many as the node has devices.
+#[derive(Debug, Default)]
+pub(crate) struct Hashed(pub(crate) Mutex<BTreeMap<DeviceName, u64>>);
+
+impl Hashed {
+    // Nothing panics while it holds this.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<DeviceName, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Who is told of each object that a reader has sent to quarantine.

@@ -91,7 +91,13 @@ impl Devices {
         hash: HashPathConfig,
         policies: BTreeMap<PolicyIndex, PolicyKind>,
     ) -> Self {
-        let settings = Settings { config, hash, policies, at_quarantine: AtQuarantine::default() };
+        let settings = Settings {
+            config,
+            hash,
+            policies,
+            at_quarantine: AtQuarantine::default(),
+            hashed: Default::default(),
+        };
         Self { settings: Arc::new(settings), found, slots: Mutex::default() }
     }
 
@@ -100,6 +106,12 @@ impl Devices {
     pub fn at_quarantine(&self, told: impl Fn() + Send + Sync + 'static) {
         // What was there stays.
         let _ = self.settings.at_quarantine.0.set(Box::new(told));
+    }
+
+    /// How many suffixes of a device this process has hashed so far: one that grows gets on. Asks no disk.
+    #[must_use]
+    pub fn suffixes_hashed(&self, name: &DeviceName) -> u64 {
+        self.settings.hashed.lock().get(name).copied().unwrap_or_default()
     }
 
     /// The cluster's salt of object hashes.

@@ -92,6 +92,7 @@ impl Device {
         let hashed = stale.len() as u64;
         for suffix in stale {
             self.hash_into(&mut hashes, policy, partition, suffix);
+            *self.settings.hashed.lock().entry(self.name.clone()).or_default() += 1;
         }
         let settled = !modified || self.keep_hashes(partition, &before, &mut hashes)?;
         Ok(Once { hashes, hashed, settled })

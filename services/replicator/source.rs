@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,12 +18,18 @@ use ssync_types::{
     DeviceName, ObjectHash, ObjectKind, ObjectPath, Partition, PolicyIndex, Reason, Refusal, ReleaseFile,
     Suffix, Timestamp, Want,
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
 use crate::blocking::blocking_on;
 
 /// Most threads that wait for one device at once, so that a dying disk holds up itself alone.
 pub(crate) const DEVICE_CALLS_MAX: usize = 8;
+
+/// How often it is looked whether hashing gets on.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A local device and its share of the blocking threads. It is opened for each piece of work, so that its mount is checked
 /// each time (rule S7), and nothing holds it while it is idle.
@@ -152,6 +159,23 @@ impl LocalDevice {
     /// and answer.
     pub(crate) fn pulse(&self) -> &Pulse {
         &self.pulse
+    }
+
+    /// Waits for `hashes` of this device. They may take long, and the job gets on as long as suffixes are hashed here. Where
+    /// another process hashes them, the call to it has a bound of its own.
+    pub(crate) async fn hashing<T>(&self, hashes: impl Future<Output = T>) -> T {
+        let mut hashes = pin!(hashes);
+        let mut hashed = self.devices.suffixes_hashed(&self.name);
+        loop {
+            if let Ok(hashes) = timeout(LOOK_EVERY, hashes.as_mut()).await {
+                return hashes;
+            }
+            let now = self.devices.suffixes_hashed(&self.name);
+            if now != hashed {
+                self.pulse.beat();
+                hashed = now;
+            }
+        }
     }
 
     /// Runs disk work on a blocking thread. It goes on to its end even when the caller is dropped.

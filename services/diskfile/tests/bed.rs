@@ -65,6 +65,7 @@ pub(super) fn settings(devices: PathBuf) -> Settings {
         hash: HashPathConfig::new("changeme", "changeme").unwrap(),
         policies,
         at_quarantine: AtQuarantine::default(),
+        hashed: Default::default(),
     }
 }
 

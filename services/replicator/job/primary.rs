@@ -98,7 +98,8 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
 /// Visits the nodes that are left; answers with the wait that a busy one asked for.
 async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Duration> {
     let rehash = Rehash { list: context.lists(job.partition), ..Rehash::default() };
-    let local = match context.local.suffix_hashes(job.at(&job.device), rehash).await {
+    let hashing = context.local.suffix_hashes(job.at(&job.device), rehash);
+    let local = match job.local.hashing(hashing).await {
         Ok(local) => local,
         Err(refusal) => {
             tracing::error!("Error syncing partition {}: {refusal}", job.at(&job.device));
@@ -266,8 +267,8 @@ async fn compare(
     if stale.is_empty() {
         return Ok((peer, stale));
     }
-    let local =
-        context.local.suffix_hashes(job.at(&job.device), stale.into()).await.map_err(PushError::Here)?;
+    let hashing = context.local.suffix_hashes(job.at(&job.device), stale.into());
+    let local = job.local.hashing(hashing).await.map_err(PushError::Here)?;
     job.tally(context).hashed_again(local.hashed);
     Ok((peer, differing(&local, &remote)))
 }

@@ -1,8 +1,8 @@
 //! A disk that hangs holds up itself alone.
 
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
-use ssync_types::Partition;
+use ssync_types::{Partition, PolicyIndex};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -81,4 +81,26 @@ async fn handoffs_of_a_device_that_is_held_back_are_counted_and_in_nobodys_way()
     assert_eq!((stats.devices_away, stats.handoffs_remaining, stats.attempted), (1, 3, 0), "{stats:?}");
     assert_eq!(stats.aborted, None);
     assert!(!stats.complete());
+}
+
+/// A partition that nobody has hashed yet may have more suffixes than are hashed in the time after which a job hangs.
+#[tokio::test]
+async fn a_long_hashing_that_gets_on_is_waited_for() {
+    let mut cluster = Cluster::new(policy(2, &[&[0], &[1]]));
+    cluster.config.http_timeout = Duration::from_millis(200);
+    cluster.put(0, "o", 1, b"body");
+    cluster.node(0).store.fault.lock().unwrap().hashes_take = Duration::from_secs(7);
+    let (devices, name) = (Arc::clone(&cluster.node(0).devices), cluster.node(0).name.clone());
+    let (suffix, partition) = (cluster.hash("o").suffix(), Partition::new(0));
+    let hashing = async {
+        loop {
+            let device = devices.open(&name).unwrap();
+            device.suffix_hashes(PolicyIndex::new(0), partition, &[suffix], false).unwrap();
+            sleep(Duration::from_millis(500)).await;
+        }
+    };
+    tokio::select! {
+        stats = cluster.pass(0) => assert!(stats.complete() && stats.objects == 1, "{stats:?}"),
+        () = hashing => {}
+    }
 }

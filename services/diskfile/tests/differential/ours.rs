@@ -131,6 +131,7 @@ impl Ours {
             hash: settings.hash.clone(),
             policies: settings.policies.clone(),
             at_quarantine: AtQuarantine::default(),
+            hashed: Default::default(),
         };
         let device = Device::on("sda".parse().unwrap(), Arc::new(settings), Box::new(disk), Arc::default());
         device.named_temporaries.store(named, Ordering::Relaxed);
