@@ -16,9 +16,9 @@ mod tests;
 mod tree;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -96,6 +96,8 @@ struct State {
     locks: BTreeMap<journal::Id, u64>,
     handles: BTreeMap<u64, journal::Id>,
     next_handle: u64,
+    /// Files of which it said that it could not read them.
+    unreadable: BTreeSet<PathBuf>,
     /// The call that is being made does half of what it is asked for.
     short: bool,
 }
@@ -120,6 +122,7 @@ impl Default for State {
             locks: BTreeMap::new(),
             handles: BTreeMap::new(),
             next_handle: 0,
+            unreadable: BTreeSet::new(),
             short: false,
         }
     }
@@ -175,7 +178,8 @@ impl SimDisk {
     }
 
     fn restarted(state: &State, tree: Tree) -> Self {
-        Self::of(State { tree, options: state.options.clone(), ..State::default() })
+        let (options, unreadable) = (state.options.clone(), state.unreadable.clone());
+        Self::of(State { tree, options, unreadable, ..State::default() })
     }
 
     /// Unmounted though it was in use: it is seen to be gone, yet whoever has it open goes on writing to it.
@@ -194,6 +198,17 @@ impl SimDisk {
         let mut state = self.state();
         let id = state.tree.find(path).unwrap();
         state.tree.contents_mut(id).unwrap().damage();
+    }
+
+    /// Moves a directory with all that is in it to a place where there is none, as an operator would; says whether it could.
+    pub fn move_directory(&self, from: &Path, to: &Path) -> bool {
+        let tree = &mut self.state().tree;
+        let above: Vec<_> = to.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
+        for directory in above.into_iter().rev() {
+            // It may be there.
+            let _ = tree.make_dir(directory);
+        }
+        tree.rename(from, to).is_ok()
     }
 
     // === What is set ===
@@ -252,6 +267,11 @@ impl SimDisk {
     /// All paths, directories with a slash at the end.
     pub fn paths(&self) -> Vec<String> {
         self.state().tree.paths()
+    }
+
+    /// Files whose bytes or attributes it could not read at some time, by the names that they had. It remembers them for good.
+    pub fn unreadable(&self) -> BTreeSet<PathBuf> {
+        self.state().unreadable.clone()
     }
 
     /// Whether a power cut would leave a file as it is, with its name.

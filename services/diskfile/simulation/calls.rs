@@ -59,7 +59,12 @@ impl SimDisk {
             (faults.take(number, name, path), faults.is_short(number))
         };
         let result = match fault {
-            Some(error) => Err(error.into()),
+            Some(error) => {
+                if error == Errno::IO && ["read_at", "attribute"].contains(&name) {
+                    self.state().unreadable.insert(path.to_path_buf());
+                }
+                Err(error.into())
+            }
             None => {
                 let mut state = self.state();
                 state.tick(if effect == Flushes { FLUSH } else { CALL });

@@ -271,6 +271,25 @@ fn a_flush_that_failed_has_lost_what_it_was_to_write_until_that_is_written_again
 }
 
 #[test]
+fn it_remembers_what_it_could_not_read_and_an_operator_may_move_it() {
+    let disk = disk();
+    disk.make_dir(Path::new("d")).unwrap();
+    create(&disk, "d/a", b"abcd").set_attribute("user.b", b"c").unwrap();
+    create(&disk, "d/b", b"abcd");
+    disk.set_faults(Faults::default().named("read_at d/a", Errno::IO, Again::Once));
+    assert_eq!(read(&disk, "d/a"), None);
+    assert_eq!(read(&disk, "d/b"), Some(b"abcd".to_vec()));
+    disk.sync_all().unwrap();
+    for disk in [disk.snapshot(), disk.kill(), disk.crash(Model::Ordered, 1)] {
+        assert_eq!(disk.unreadable().into_iter().collect::<Vec<_>>(), [Path::new("d/a")]);
+    }
+    assert!(disk.move_directory(Path::new("d"), Path::new("e/f/d")));
+    assert_eq!(read(&disk, "e/f/d/a"), Some(b"abcd".to_vec()));
+    disk.make_dir(Path::new("d")).unwrap();
+    assert!(!disk.move_directory(Path::new("d"), Path::new("e/f/d")), "something is there");
+}
+
+#[test]
 fn writes_may_be_short_and_space_may_be_gone() {
     let disk = SimDisk::new(Options { short_writes: Some(Random::new(1)), ..Options::default() });
     let file = disk.open(Path::new("a"), OpenMode::CreateNew).unwrap();
