@@ -15,7 +15,9 @@ use ssync_diskfile::{
     simulation::{Clock, Machine, Model, Options, Random, SimDisk, hang},
 };
 use ssync_receiver::{Placement, Receiver, ReceiverConfig};
-use ssync_replicator::{GrpcPeer, Overrides, Peer, Peers, Replicator, ReplicatorConfig, Rings, Target};
+use ssync_replicator::{
+    GrpcPeer, Overrides, PassStats, Peer, Peers, Replicator, ReplicatorConfig, Rings, Target,
+};
 use ssync_ring::Ring;
 use ssync_store::Store;
 use ssync_types::{DeviceName, Durability, HashPathConfig, Refusal};
@@ -71,7 +73,7 @@ struct Up {
     machine: Arc<Machine>,
     receiver: Arc<Receiver>,
     replicator: Arc<Replicator>,
-    pass: Option<JoinHandle<()>>,
+    pass: Option<JoinHandle<PassStats>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -363,17 +365,20 @@ impl Cluster {
                 "n{node}.{life}: pass ends: {} partitions, {} stored, {} released, {} failures, {} put back, {:?}",
                 stats.partitions, stats.objects, stats.released, stats.failure, stats.put_back, stats.aborted,
             ));
+            stats
         }));
     }
 
-    /// Waits for the passes that are under way.
-    pub(crate) async fn passes_end(&self) {
+    /// Waits for the passes that are under way; what each did, and whose it was.
+    pub(crate) async fn passes_end(&self) -> Vec<(usize, PassStats)> {
+        let mut passes = Vec::new();
         for node in 0..self.nodes.len() {
             let pass = self.state(node).up.as_mut().and_then(|up| up.pass.take());
             if let Some(pass) = pass {
-                pass.await.expect("a pass that panicked");
+                passes.push((node, pass.await.expect("a pass that panicked")));
             }
         }
+        passes
     }
 
     /// Ends all nodes.

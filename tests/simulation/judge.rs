@@ -1,6 +1,10 @@
 //! Whether the cluster is as it should be.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use ssync_diskfile::{
@@ -8,7 +12,7 @@ use ssync_diskfile::{
     simulation::{Machine, Model, SimDisk},
 };
 use ssync_ring::Ring;
-use ssync_types::{DeviceName, Metadata, ObjectHash, ObjectKind, Partition};
+use ssync_types::{DeviceName, Metadata, ObjectHash, ObjectKind, Partition, Timestamp};
 
 use crate::{
     cluster::{Cluster, devices},
@@ -18,6 +22,13 @@ use crate::{
 
 /// All that is on a disk.
 type Contents = BTreeMap<(Partition, ObjectHash), Copy>;
+
+/// No partition of a ring, nor are those that follow: what was in quarantine is looked at there.
+const ASIDE: u32 = 1 << 20;
+
+fn has(contents: &Contents, object: usize) -> bool {
+    contents.keys().any(|(_, of)| *of == hash(object))
+}
 
 /// The disk as a program finds it that begins now; the disk itself is left as it is.
 fn device(name: &DeviceName, disk: SimDisk) -> Arc<Device> {
@@ -70,7 +81,38 @@ fn copy(
     })
 }
 
-/// Whether a disk can be spared: all that was promised would survive without it, even if the power were cut everywhere now.
+/// What is in a disk's quarantine, which is all there after it could not be read. As stock Swift does, a node puts an object aside
+/// of which the disk says that it cannot be read, also where nobody else has it; what it must not do is to put aside another, or
+/// to lose a byte of it.
+fn quarantine(name: &DeviceName, disk: &SimDisk) -> Result<Vec<(ObjectHash, Copy)>, String> {
+    let (unreadable, disk) = (disk.unreadable(), disk.snapshot());
+    let of = |path: &Path| path.parent().and_then(Path::file_name).map(std::ffi::OsStr::to_owned);
+    let mut found = Vec::new();
+    let paths = disk.paths();
+    let aside = paths.iter().filter_map(|path| path.strip_prefix("quarantined/objects/")?.strip_suffix('/'));
+    for (partition, object) in (ASIDE..).zip(aside) {
+        let of_hash = object.split('-').next().unwrap_or(object);
+        let hash: ObjectHash = of_hash.parse().map_err(|_| format!("{name}: {object} is in quarantine"))?;
+        if !unreadable.iter().any(|path| of(path).is_some_and(|directory| directory == of_hash)) {
+            return Err(format!("{name}: {object} is in quarantine, and could be read each time"));
+        }
+        let from = format!("quarantined/objects/{object}");
+        let to = format!("objects/{partition}/{}/{hash}", hash.suffix());
+        if !disk.move_directory(Path::new(&from), Path::new(&to)) {
+            return Err(format!("{name}: {from} cannot be put back"));
+        }
+        found.push((Partition::new(partition), hash));
+    }
+    let device = device(name, disk);
+    let copy = |(partition, hash)| match copy(&device, partition, hash) {
+        Ok(copy) => Ok(copy.map(|copy| (hash, copy))),
+        Err(error) => Err(format!("{name}: what is in quarantine is not whole: {error}")),
+    };
+    found.into_iter().filter_map(|at| copy(at).transpose()).collect()
+}
+
+/// Whether a disk can be spared: all that was promised would survive without it, even if the power were cut everywhere now; and
+/// so would all that is on it, for a client may be told of that at any moment.
 pub(crate) fn can_be_spared(cluster: &Cluster, history: &History, spared: &DeviceName, seed: u64) -> bool {
     let mut objects: BTreeMap<ObjectHash, Times> = BTreeMap::new();
     for (_, name) in cluster.layout.devices.iter().filter(|(_, name)| name != spared) {
@@ -80,30 +122,45 @@ pub(crate) fn can_be_spared(cluster: &Cluster, history: &History, spared: &Devic
             objects.entry(hash).or_default().join(copy.times);
         }
     }
+    let own = cluster.disk(spared).and_then(|disk| contents(&device(spared, disk.snapshot())).ok());
+    let is_elsewhere = |((_, hash), copy): (&(Partition, ObjectHash), &Copy)| {
+        let mut joined = objects.get(hash).copied().unwrap_or_default();
+        joined.join(copy.times);
+        objects.get(hash) == Some(&joined)
+    };
+    if !own.is_some_and(|own| own.iter().all(is_elsewhere)) {
+        return false;
+    }
     let objects = |object| objects.get(&hash(object)).copied().unwrap_or_default();
     (0..crate::scenario::OBJECTS).all(|object| history.broken_promise(object, objects(object)).is_none())
 }
 
 /// What is on all disks.
-pub(crate) struct Seen(BTreeMap<DeviceName, (Arc<Device>, Contents)>);
+pub(crate) struct Seen {
+    disks: BTreeMap<DeviceName, (Arc<Device>, Contents)>,
+    quarantine: Vec<(DeviceName, ObjectHash, Copy)>,
+}
 
 impl Seen {
     pub(crate) fn look(cluster: &Cluster) -> Result<Self, String> {
-        let mut seen = BTreeMap::new();
+        let mut seen = Self { disks: BTreeMap::new(), quarantine: Vec::new() };
         for (_, name) in &cluster.layout.devices {
-            let device = device(name, cluster.disk(name).ok_or("a disk is away")?.snapshot());
+            let disk = cluster.disk(name).ok_or("a disk is away")?;
+            let aside = quarantine(name, &disk)?.into_iter();
+            seen.quarantine.extend(aside.map(|(hash, copy)| (name.clone(), hash, copy)));
+            let device = device(name, disk.snapshot());
             let contents = contents(&device).map_err(|error| format!("{name}: {error}"))?;
-            seen.insert(name.clone(), (device, contents));
+            seen.disks.insert(name.clone(), (device, contents));
         }
-        Ok(Self(seen))
+        Ok(seen)
     }
 
     /// What is not yet as it will be: copies that differ, or are missing, or are where they do not belong.
     pub(crate) fn unsettled(&self, ring: &Ring, tombstones: bool) -> Option<String> {
-        let keys: std::collections::BTreeSet<_> =
-            self.0.values().flat_map(|(_, contents)| contents.keys().copied()).collect();
+        let keys: BTreeSet<_> =
+            self.disks.values().flat_map(|(_, contents)| contents.keys().copied()).collect();
         for (partition, hash) in keys {
-            let of = |name| self.0.get(name).and_then(|(_, contents)| contents.get(&(partition, hash)));
+            let of = |name| self.disks.get(name).and_then(|(_, contents)| contents.get(&(partition, hash)));
             let of = |name| of(name).filter(|copy| tombstones || copy.kind == ObjectKind::Data);
             let primaries = ring.primaries(partition);
             let names: Vec<_> = primaries.iter().map(|primary| &primary.device.device).collect();
@@ -112,7 +169,8 @@ impl Seen {
                 let (one, another) = (of(first), of(other));
                 return Some(format!("{partition}/{hash}: {first} has {one:?}, {other} has {another:?}"));
             }
-            if let Some(handoff) = self.0.keys().find(|name| !names.contains(name) && of(name).is_some()) {
+            if let Some(handoff) = self.disks.keys().find(|name| !names.contains(name) && of(name).is_some())
+            {
                 return Some(format!("{partition}/{hash}: {handoff} still has {:?}", of(handoff)));
             }
         }
@@ -123,7 +181,7 @@ impl Seen {
     fn hashes_differ(&self, ring: &Ring) -> Option<String> {
         for partition in (0..1 << ring.part_power()).map(Partition::new) {
             let hashes = |name: &DeviceName| {
-                let (device, _) = self.0.get(name)?;
+                let (device, _) = self.disks.get(name)?;
                 let hashes = device.suffix_hashes(POLICY, partition, &[], true).ok()?;
                 Some(hashes.into_iter().collect::<Vec<_>>())
             };
@@ -147,7 +205,10 @@ impl Seen {
                         .map(|(_, copy)| copy.clone())
                         .next()
                 };
-                self.0.iter().filter_map(move |(name, (_, contents))| Some((name, of(contents)?)))
+                let disks =
+                    self.disks.iter().filter_map(move |(name, (_, contents))| Some((name, of(contents)?)));
+                let aside = self.quarantine.iter().filter(move |(_, of, _)| *of == hash(object));
+                disks.chain(aside.map(|(name, _, copy)| (name, copy.clone())))
             };
             let mut times = Times::default();
             for (name, copy) in copies() {
@@ -156,7 +217,7 @@ impl Seen {
                     return Some(format!("object {object} on {name}: {problem}"));
                 }
             }
-            if reclaimed && times == Times::default() {
+            if reclaimed && !self.disks.values().any(|(_, contents)| has(contents, object)) {
                 continue;
             }
             if let Some(problem) = history.broken_promise(object, times) {
@@ -166,9 +227,23 @@ impl Seen {
         None
     }
 
+    /// Whether some devices have a body.
+    pub(crate) fn has_bodies(&self, devices: &[DeviceName]) -> bool {
+        let of = |device| self.disks.get(device).into_iter().flat_map(|(_, contents)| contents.values());
+        devices.iter().flat_map(of).any(|copy| copy.kind == ObjectKind::Data)
+    }
+
+    /// Bodies that are anywhere but on some devices, and their times.
+    pub(crate) fn bodies_but_of(&self, devices: &[DeviceName]) -> BTreeSet<(ObjectHash, Timestamp)> {
+        let others = self.disks.iter().filter(|(name, _)| !devices.contains(name));
+        let all = others.flat_map(|(_, (_, contents))| contents);
+        let bodies = all.filter(|(_, copy)| copy.kind == ObjectKind::Data);
+        bodies.map(|((_, hash), copy)| (*hash, copy.times.data)).collect()
+    }
+
     /// Objects that can be read.
-    pub(crate) fn live(&self) -> std::collections::BTreeSet<ObjectHash> {
-        let all = self.0.values().flat_map(|(_, contents)| contents);
+    pub(crate) fn live(&self) -> BTreeSet<ObjectHash> {
+        let all = self.disks.values().flat_map(|(_, contents)| contents);
         all.filter(|(_, copy)| copy.kind == ObjectKind::Data).map(|((_, hash), _)| *hash).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! A cluster on one thread, from a seed: the shipped receiver, replicator and protocol code on simulated disks, network and clock.
 //!
-//! `thousands_of_seeds` runs many; `SSYNC_SIM_SEEDS` says how many, `SSYNC_SIM_FROM` from which on. A seed that fails is printed with
-//! what happened and the command that runs it alone: `SSYNC_SIM_SEED`.
+//! `thousands_of_seeds` runs many, `tens_of_thousands_of_seeds` more; `SSYNC_SIM_SEEDS` says how many, `SSYNC_SIM_FROM` from
+//! which on. A seed that fails is printed with what happened and the command that runs it alone: `SSYNC_SIM_SEED`.
 
 #![allow(clippy::unwrap_used, reason = "a simulation that is wrong ends the test")]
 
@@ -17,10 +17,11 @@ mod scenario;
 mod wire;
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
     sync::{
-        Mutex,
+        Mutex, Once,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -30,7 +31,9 @@ use std::{
 use scenario::{Fault, Report, run};
 
 /// Seeds that are run where nobody says how many; a build without optimization is some ten times slower.
-const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 1300 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 2000 };
+/// Seeds of the long run, which begins where the other one ends.
+const SEEDS_LONG: u64 = 20_000;
 /// Failures after which no more seeds are begun.
 const FAILURES_MAX: usize = 5;
 /// Lines of a trace that a failure shows.
@@ -40,21 +43,36 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}: {text:?}")))
 }
 
+thread_local! {
+    /// What has panicked on this thread, also in tasks that nobody waits for.
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+fn note_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |panic| {
+            PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()));
+            before(panic);
+        }));
+    });
+}
+
 fn attempt(seed: u64) -> Report {
-    catch_unwind(AssertUnwindSafe(|| run(seed))).unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().cloned();
-        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        let problem = Some(format!("it panicked: {}", said.unwrap_or_default()));
-        Report {
-            seed,
-            problem,
-            trace: Vec::new(),
-            faults: BTreeMap::new(),
-            requests: 0,
-            acknowledged: 0,
-            rounds: 0,
-        }
-    })
+    attempt_with(seed, run)
+}
+
+/// A panic fails the seed, wherever it was.
+fn attempt_with(seed: u64, run: impl FnOnce(u64) -> Report) -> Report {
+    note_panics();
+    PANICS.take();
+    let report = catch_unwind(AssertUnwindSafe(|| run(seed)));
+    let mut report = report.unwrap_or_else(|_| Report { seed, ..Report::default() });
+    if let Some(first) = PANICS.take().first() {
+        report.problem = Some(format!("it {first}"));
+    }
+    report
 }
 
 fn show(report: &Report, lines: usize) {
@@ -93,9 +111,33 @@ fn a_seed_is_the_same_each_time() {
 }
 
 #[test]
+fn a_task_that_panics_fails_its_seed_though_nobody_waits_for_it() {
+    let report = attempt_with(7, |seed| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            drop(tokio::spawn(async { panic!("nobody hears this") }));
+            tokio::task::yield_now().await;
+        });
+        Report { seed, ..Report::default() }
+    });
+    assert!(report.problem.is_some_and(|problem| problem.contains("nobody hears this")));
+    assert_eq!(attempt_with(8, |seed| Report { seed, ..Report::default() }).problem, None);
+}
+
+#[test]
 fn thousands_of_seeds() {
-    let from = number("SSYNC_SIM_FROM").unwrap_or(0);
-    let to = from + number("SSYNC_SIM_SEEDS").unwrap_or(SEEDS);
+    all_pass(0, SEEDS);
+}
+
+#[test]
+#[ignore = "long: run tests/run --full"]
+fn tens_of_thousands_of_seeds() {
+    all_pass(SEEDS, SEEDS_LONG);
+}
+
+fn all_pass(from: u64, seeds: u64) {
+    let from = number("SSYNC_SIM_FROM").unwrap_or(from);
+    let to = from + number("SSYNC_SIM_SEEDS").unwrap_or(seeds);
     let began = Instant::now();
     let (next, done) = (AtomicU64::new(from), Mutex::new(Vec::new()));
     thread::scope(|scope| {
@@ -140,7 +182,7 @@ fn thousands_of_seeds() {
     assert!(seeds.is_empty(), "seeds that failed, of {}: {seeds:?}", done.len());
     if to - from >= 100 {
         // A cluster to which nothing happens, or that stores nothing, proves nothing.
-        assert_eq!(faults.len(), Fault::ALL.len(), "every kind of fault strikes: {faults:?}");
+        assert_eq!(faults.len(), Fault::KINDS, "every kind of fault strikes: {faults:?}");
         let (acknowledged, requests) = (sum(|report| report.acknowledged), sum(|report| report.requests));
         assert!(2 * acknowledged > requests, "{acknowledged} of {requests} requests were acknowledged");
     }

@@ -1,5 +1,6 @@
 //! One seed: clients, passes and faults for some minutes, then quiet; and what must be so in the end.
 
+mod quiet;
 mod requests;
 
 use std::{
@@ -9,25 +10,23 @@ use std::{
 
 use ssync_diskfile::simulation::{self, Again, Errno, Faults, Random, Single};
 use ssync_ring::Ring;
-use ssync_types::{DeviceName, PolicyIndex, Suffix};
+use ssync_types::DeviceName;
 use tokio::{
     runtime::{Builder, Handle},
     sync::mpsc,
     task::JoinSet,
-    time::{Duration, Instant, sleep, timeout},
+    time::{Duration, Instant, sleep},
 };
 
 use crate::{
     cast::{Cast, Kind, Moment},
-    cluster::{Cluster, RECLAIM_AGE},
+    cluster::Cluster,
     history::{Answer, History},
-    judge::{Seen, can_be_spared},
+    judge::can_be_spared,
     network::{CLIENTS, Weather},
 };
 
 pub(crate) const OBJECTS: usize = 10;
-/// Rounds of passes after which all must be where it belongs.
-const ROUNDS_MAX: usize = 40;
 /// The longest that a pass may take when nothing is wrong any more, and what may be left of others.
 const PASS_MAX: Duration = Duration::from_secs(4 * 3600);
 /// Requests of clients at once.
@@ -48,10 +47,13 @@ pub(crate) enum Fault {
     Hang,
     Wipe,
     NewRing,
+    /// A node is away for longer than tombstones are kept, when all else is over.
+    Absence,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 10] = [
+    /// Those that strike at any time.
+    const SUDDEN: [Self; 10] = [
         Self::Kill,
         Self::PowerCut,
         Self::Partition,
@@ -63,6 +65,9 @@ impl Fault {
         Self::Wipe,
         Self::NewRing,
     ];
+
+    /// How many kinds there are.
+    pub(crate) const KINDS: usize = Self::SUDDEN.len() + 1;
 }
 
 /// How something ends that went wrong.
@@ -78,6 +83,7 @@ enum Repair {
 }
 
 /// What a seed came to.
+#[derive(Default)]
 pub(crate) struct Report {
     pub(crate) seed: u64,
     /// What is wrong.
@@ -140,7 +146,7 @@ impl Scenario {
             delay_max: *random.pick(&[2, 50, 1000]),
         };
         let cast = Cast::new(seed, OBJECTS);
-        let mut kinds: Vec<_> = Fault::ALL.into_iter().filter(|_| random.once_in(2)).collect();
+        let mut kinds: Vec<_> = Fault::SUDDEN.into_iter().filter(|_| random.once_in(2)).collect();
         // What is on one disk alone is lost with it; and of two rings that stay there is no newer one.
         kinds.retain(|kind| match cast.kind {
             Kind::Usual => true,
@@ -185,10 +191,12 @@ impl Scenario {
         self.quiet().await?;
         self.settle(true).await?;
         self.nothing_moves().await?;
-        if self.random.once_in(3) {
-            self.reclaim().await?;
+        match self.random.below(6) {
+            0 | 1 => self.reclaim().await,
+            // With fewer copies what the others have is not all.
+            2 | 3 if self.cast.kind == Kind::Usual => self.absence().await,
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     // === Faults ===
@@ -251,6 +259,7 @@ impl Scenario {
                 self.new_ring();
                 true
             }
+            Fault::Absence => false,
         };
         if done {
             self.count(kind, &device);
@@ -340,110 +349,5 @@ impl Scenario {
             Repair::Hang(device) => simulation::hang(&device, false),
             Repair::Learn(node, ring) => cluster.known(node).learn(ring),
         }
-    }
-
-    // === Quiet ===
-
-    /// All is repaired, and what was under way ends.
-    async fn quiet(&mut self) -> Result<(), String> {
-        self.cluster.note("quiet");
-        self.repair(Instant::now() + PASS_MAX);
-        self.cluster.network.heal();
-        let nodes = self.cluster.layout.nodes();
-        (0..nodes).for_each(|node| self.cluster.known(node).learn(Arc::clone(&self.rings[0])));
-        (0..nodes).for_each(|node| self.cluster.start(node));
-        // With them go faults of disks whose nodes were down, and doubts about what was flushed.
-        for (_, device) in self.cluster.layout.devices.clone() {
-            self.cluster.mount_again(&device, self.cluster.seed);
-        }
-        let requests = async { while self.requests.join_next().await.is_some() {} };
-        let end = async {
-            requests.await;
-            self.cluster.passes_end().await;
-        };
-        timeout(PASS_MAX, end).await.map_err(|_| "a pass, or a request, never ends".to_owned())
-    }
-
-    /// Passes of all nodes, until all is where it belongs.
-    async fn settle(&mut self, tombstones: bool) -> Result<(), String> {
-        let mut unsettled = None;
-        for round in 0..ROUNDS_MAX {
-            self.round().await?;
-            self.rounds = round + 1;
-            let seen = Seen::look(&self.cluster)?;
-            let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(wrong) = seen.wrong(&history, !tombstones) {
-                return Err(wrong);
-            }
-            unsettled = seen.unsettled(&self.rings[0], tombstones);
-            if unsettled.is_none() {
-                return Ok(());
-            }
-        }
-        Err(format!("after {ROUNDS_MAX} rounds: {}", unsettled.unwrap_or_default()))
-    }
-
-    async fn round(&mut self) -> Result<(), String> {
-        for node in 0..self.cluster.layout.nodes() {
-            self.cluster.begin_pass(node);
-        }
-        timeout(PASS_MAX, self.cluster.passes_end()).await.map_err(|_| "a pass never ends".to_owned())?;
-        sleep(Duration::from_secs(30)).await;
-        Ok(())
-    }
-
-    async fn nothing_moves(&mut self) -> Result<(), String> {
-        let before = self.cluster.trace().len();
-        self.round().await?;
-        let moved = self.cluster.trace().split_off(before);
-        let still = |line: &String| !line.contains("pass ends") || line.contains(" 0 stored, 0 released,");
-        match moved.iter().find(|line| !still(line)) {
-            Some(line) => Err(format!("all is where it belongs, and yet: {line}")),
-            None => Ok(()),
-        }
-    }
-
-    /// Tombstones grow old, and are reclaimed here and there; what they covered does not come back.
-    async fn reclaim(&mut self) -> Result<(), String> {
-        let live = Seen::look(&self.cluster)?.live();
-        sleep(RECLAIM_AGE * 2).await;
-        self.cluster.note("tombstones are old");
-        for (node, device) in self.cluster.layout.devices.clone() {
-            if self.random.once_in(2) {
-                self.rehash(node, &device).await?;
-            }
-        }
-        for _ in 0..3 {
-            self.settle(false).await?;
-            let now = Seen::look(&self.cluster)?.live();
-            if now != live {
-                return Err(format!("when tombstones were old, {live:?} became {now:?}"));
-            }
-        }
-        Ok(())
-    }
-
-    async fn rehash(&self, node: usize, device: &DeviceName) -> Result<(), String> {
-        use ssync_store::Store as _;
-        let (receiver, _) = self.cluster.receiver(node).ok_or("a node is down")?;
-        for partition in 0..1 << self.rings[0].part_power() {
-            let at = ssync_types::PartitionRef {
-                device: device.clone(),
-                partition: ssync_types::Partition::new(partition),
-                policy: PolicyIndex::new(0),
-                fragment: None,
-            };
-            let hashes = receiver.suffix_hashes(at.clone(), ssync_types::Rehash::default()).await;
-            let suffixes: Vec<Suffix> = hashes
-                .map_err(|refusal| refusal.to_string())?
-                .into_iter()
-                .map(|(suffix, _)| suffix)
-                .collect();
-            if !suffixes.is_empty() {
-                let rehash = ssync_types::Rehash { suffixes, list: true };
-                receiver.suffix_hashes(at, rehash).await.map_err(|refusal| refusal.to_string())?;
-            }
-        }
-        Ok(())
     }
 }
