@@ -4,7 +4,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt, io, iter,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::SystemTime,
 };
 
@@ -78,6 +81,8 @@ pub struct Device {
     pub(crate) settled: Mutex<HashMap<PathBuf, (u64, Option<SystemTime>)>>,
     /// The time of the last batch in the log of removals. Who appends to the log holds it.
     pub(crate) removal_log: Mutex<Timestamp>,
+    /// How often the hashes of a partition were removed here. Who calculates some notices it.
+    pub(crate) forgotten: AtomicU64,
     /// What a failed flush has left in doubt.
     pub(crate) doubts: Arc<Doubts>,
     /// Why it is not known whether the device was away: what is written there by now looks like service.
@@ -128,6 +133,7 @@ impl Device {
             named_temporaries: AtomicBool::new(false),
             settled: Mutex::default(),
             removal_log: Mutex::default(),
+            forgotten: AtomicU64::new(0),
             doubts,
             unjudged: OnceLock::new(),
         }

@@ -35,12 +35,41 @@ impl Device {
         self.invalidate(&layout::partition(policy, partition), suffixes)
     }
 
-    /// Marks suffixes as stale, and flushes the note: what the caller changes next must not be on disk without it.
+    /// Marks suffixes as stale, flushed: what the caller changes next must not be on disk without it.
     pub(crate) fn invalidate(&self, partition: &Path, suffixes: &[Suffix]) -> Result<(), DiskError> {
-        match self.note(partition, suffixes)? {
-            Some(note) => self.flush_note(partition, &note),
-            None => Ok(()),
+        self.mark(partition, suffixes).map(drop)
+    }
+
+    /// As [`invalidate`](Self::invalidate), by a note. Where none can be made, as on a full device, all the hashes of the
+    /// partition go: that needs no room.
+    pub(crate) fn mark(&self, partition: &Path, suffixes: &[Suffix]) -> Result<Option<Note>, DiskError> {
+        let error = match self.flushed_note(partition, suffixes) {
+            Err(error) if !matches!(error, DiskError::Locked { .. }) => error,
+            noted => return noted,
+        };
+        match self.forget_hashes(partition) {
+            Ok(_) => {
+                tracing::warn!(%error, "hashes could not be noted as stale, so those of the partition were removed");
+                Ok(None)
+            }
+            Err(_) => Err(error),
         }
+    }
+
+    /// Marks suffixes again, where somebody has calculated hashes since: perhaps of what was there before.
+    pub(crate) fn mark_again(
+        &self,
+        partition: &Path,
+        suffixes: &[Suffix],
+        note: Option<&Note>,
+    ) -> Result<(), DiskError> {
+        if self.is_consumed(partition, note) { self.invalidate(partition, suffixes) } else { Ok(()) }
+    }
+
+    fn flushed_note(&self, partition: &Path, suffixes: &[Suffix]) -> Result<Option<Note>, DiskError> {
+        let note = self.note(partition, suffixes)?;
+        note.as_ref().map_or(Ok(()), |note| self.flush_note(partition, note))?;
+        Ok(note)
     }
 
     /// Marks suffixes as stale, flushed, does what makes them so, and marks them again where somebody has calculated hashes in
@@ -51,14 +80,9 @@ impl Device {
         suffixes: &[Suffix],
         change: impl FnOnce() -> T,
     ) -> Result<T, DiskError> {
-        let note = self.note(partition, suffixes)?;
-        if let Some(note) = &note {
-            self.flush_note(partition, note)?;
-        }
+        let note = self.mark(partition, suffixes)?;
         let changed = change();
-        if self.is_consumed(partition, note.as_ref()) {
-            self.invalidate(partition, suffixes)?;
-        }
+        self.mark_again(partition, suffixes, note.as_ref())?;
         Ok(changed)
     }
 

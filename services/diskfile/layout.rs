@@ -13,6 +13,8 @@ pub(crate) const LOCK: &str = ".lock";
 pub(crate) const REPLICATION_LOCK: &str = ".lock-replication";
 /// The log of removals. Swift's daemons know the directories of a device by name, and pass over this one.
 pub(crate) const REMOVALS: &str = "removal-log";
+/// Room for letting go of objects on a full device.
+pub(crate) const RESERVE: &str = ".ssync-reserve";
 pub(crate) const QUARANTINE: &str = "quarantined";
 
 /// `base`, and for every policy but the first its index.

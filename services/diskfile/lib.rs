@@ -40,6 +40,7 @@ mod quarantine;
 mod queue;
 mod release;
 mod removal_log;
+mod reserve;
 #[cfg(any(test, feature = "simulation"))]
 #[allow(clippy::unwrap_used, reason = "a model that is wrong ends the test")]
 pub mod simulation;

@@ -8,8 +8,8 @@ use std::{
 
 use rustix::io::Errno;
 use ssync_types::{
-    Invalid, ObjectHash, PolicyIndex, ReleaseFile, ReleaseItem, ReleaseOpen, ReleaseOutcome, ReleaseResult,
-    Suffix, may_unlink,
+    Invalid, ObjectHash, PolicyIndex, Reason, ReleaseFile, ReleaseItem, ReleaseOpen, ReleaseOutcome,
+    ReleaseResult, Suffix, may_unlink,
 };
 
 use crate::{
@@ -45,9 +45,11 @@ impl Device {
     ) -> Result<ReleasedBatch, DiskError> {
         self.check_lock(lock)?;
         self.check_mounted()?;
+        check_once(items)?;
         let recorded = self.record_removals(open, items);
-        let results: Vec<_> =
+        let mut results: Vec<_> =
             items.chunks(TOGETHER_MAX).flat_map(|group| self.release_together(lock, group)).collect();
+        self.release_alone(lock, items, &mut results);
         let ended = recorded.and_then(|recorded| match recorded {
             Some(recorded) => self.record_end(recorded, &results),
             None => Ok(()),
@@ -63,8 +65,14 @@ impl Device {
         let suffixes: BTreeSet<Suffix> = leaving.map(|held| held.hash.suffix()).collect();
         let suffixes: Vec<Suffix> = suffixes.into_iter().collect();
         let partition = layout::partition(lock.policy, lock.partition);
-        let taken = self.invalidate_around(&partition, &suffixes, || self.take_away(&partition, looked));
-        let taken = taken.unwrap_or_else(|error| items.iter().map(|_| Err(error.clone())).collect());
+        let taken = match self.mark(&partition, &suffixes) {
+            Ok(note) => {
+                let taken = self.take_away(&partition, looked);
+                let marked = self.mark_again(&partition, &suffixes, note.as_ref());
+                taken.into_iter().map(|taken| stand_by(taken, &marked)).collect()
+            }
+            Err(error) => items.iter().map(|_| Err(error.clone())).collect::<Vec<_>>(),
+        };
         let outcomes = taken.into_iter().map(|taken| match taken {
             Ok(Some(_)) => ReleaseOutcome::Released,
             Ok(None) => ReleaseOutcome::Changed,
@@ -72,6 +80,24 @@ impl Device {
         });
         let result = |(item, outcome): (&ReleaseItem, _)| ReleaseResult { hash: item.offer.hash, outcome };
         items.iter().zip(outcomes).map(result).collect()
+    }
+
+    /// Once more, one at a time, for what had no room to be held beside others: those are gone by now.
+    fn release_alone(&self, lock: &PartitionLock, items: &[ReleaseItem], results: &mut [ReleaseResult]) {
+        if !results.iter().any(had_no_room) {
+            return;
+        }
+        // What cannot be removed makes no room.
+        let _ = self.forget_hashes(&layout::partition(lock.policy, lock.partition));
+        for (item, result) in items.iter().zip(results).filter(|(_, result)| had_no_room(result)) {
+            let again = self.release_together(lock, std::slice::from_ref(item));
+            if again.iter().any(had_no_room) {
+                return;
+            }
+            if let Some(again) = again.into_iter().find(|again| again.outcome == ReleaseOutcome::Released) {
+                *result = again;
+            }
+        }
     }
 
     /// `None` if the object is not what was confirmed.
@@ -222,10 +248,10 @@ impl Held<'_> {
     fn hold(&mut self) -> io::Result<()> {
         let disk = &self.device.disk;
         let place = layout::held(self.policy);
-        make_all(&**disk, &place)?;
+        self.device.with_reserve(|| make_all(&**disk, &place))?;
         for file in &self.files {
             let link = place.join(random_name());
-            disk.hard_link(&self.directory.join(&file.name), &link)?;
+            self.device.with_reserve(|| disk.hard_link(&self.directory.join(&file.name), &link))?;
             self.links.push((link, file.name.clone()));
         }
         Ok(())
@@ -276,23 +302,25 @@ impl Held<'_> {
         if let Ok(true) = looked {
             return Ok(Some(self));
         }
-        match self.put_back() {
-            Ok(made) => {
-                let back = self.device.sync_names(&self.directory, made);
-                back.and(looked).map(|_| None).map_err(|error| self.failed(error))
-            }
-            Err(error) => {
-                let error = self.keep(error);
-                Err(self.failed(error))
-            }
-        }
+        self.restore()?;
+        looked.map(|_| None).map_err(|error| self.failed(error))
+    }
+
+    /// The object stays: its files are put back, or kept elsewhere.
+    fn restore(&mut self) -> Result<(), DiskError> {
+        let back = match self.put_back() {
+            Ok(made) => self.device.sync_names(&self.directory, made),
+            Err(error) => Err(self.keep(error)),
+        };
+        back.map_err(|error| self.failed(error))
     }
 
     /// Gives the files their names again. Says how many directories had to be made.
     fn put_back(&self) -> io::Result<usize> {
-        let made = make_all(&*self.device.disk, &self.directory)?;
+        let made = self.device.with_reserve(|| make_all(&*self.device.disk, &self.directory))?;
         for (link, name) in &self.links {
-            match self.device.disk.hard_link(link, &self.directory.join(name)) {
+            let to = self.directory.join(name);
+            match self.device.with_reserve(|| self.device.disk.hard_link(link, &to)) {
                 Err(error) if is(&error, Errno::EXIST) => {}
                 other => other?,
             }
@@ -319,6 +347,33 @@ impl Held<'_> {
 
     fn failed(&self, error: io::Error) -> DiskError {
         self.device.io("remove files of", &self.directory, error)
+    }
+}
+
+/// An object is gone only if its suffix is marked as stale: hashes that still speak of it would be believed.
+fn stand_by<'a>(
+    taken: Result<Option<Held<'a>>, DiskError>,
+    marked: &Result<(), DiskError>,
+) -> Result<Option<Held<'a>>, DiskError> {
+    match (taken, marked) {
+        (Ok(Some(mut held)), Err(error)) => {
+            held.restore()?;
+            Err(error.clone())
+        }
+        (taken, _) => taken,
+    }
+}
+
+fn had_no_room(result: &ReleaseResult) -> bool {
+    matches!(&result.outcome, ReleaseOutcome::Failed(refusal) if refusal.reason == Reason::DeviceFull)
+}
+
+/// Of one object there is one version, and one answer.
+fn check_once(items: &[ReleaseItem]) -> Result<(), Invalid> {
+    let mut seen = BTreeSet::new();
+    match items.iter().find(|item| !seen.insert(item.offer.hash)) {
+        Some(twice) => Err(Invalid::new("items", format!("has object {} twice", twice.offer.hash))),
+        None => Ok(()),
     }
 }
 

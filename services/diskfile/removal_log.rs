@@ -10,6 +10,7 @@ mod find;
 mod line;
 
 use std::{
+    collections::VecDeque,
     io,
     path::{Path, PathBuf},
     sync::PoisonError,
@@ -30,8 +31,10 @@ use crate::{
 const FILE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A file takes so much of what the log may take: this much is lost at a time when it is full.
 const FILES_OF_A_FULL_LOG: u64 = 8;
-/// Files of the log that are looked at. Its age and size allow fewer.
-const FILES_MAX: usize = 4096;
+/// Most files of the log. Its age and size allow fewer.
+pub(crate) const FILES_MAX: usize = 4096;
+/// So far batches of the same moment may be ahead of the clock. Further ahead, the clock was put back.
+const AHEAD_MAX: Duration = Duration::from_secs(1);
 const EXTENSION: &str = "log";
 
 /// A batch that is written down.
@@ -76,7 +79,7 @@ impl Device {
         let mut text: String = results.iter().filter_map(end).collect();
         text.push_str(&line::done(recorded.0));
         let _exclusive = self.removal_log.lock().unwrap_or_else(PoisonError::into_inner);
-        let appended = self.append(self.now(), &text).map(drop);
+        let appended = self.with_reserve(|| self.append(&text)).map(drop);
         appended.map_err(|error| self.io("append to", Path::new(layout::REMOVALS), error))
     }
 
@@ -90,9 +93,12 @@ impl Device {
     /// Appends lines of a time that no other batch has, and flushes them.
     fn append_removals(&self, lines: impl FnOnce(Timestamp) -> String) -> io::Result<Timestamp> {
         let mut last = self.removal_log.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = last.shifted(1, 0).map_or(self.now(), |next| next.max(self.now()));
+        let now = self.now();
+        let next = last.shifted(1, 0).ok().filter(|next| *next > now && now.age_at(*next) <= AHEAD_MAX);
+        let at = next.unwrap_or(now);
         *last = at;
-        let (path, file) = self.append(at, &lines(at))?;
+        let lines = lines(at);
+        let (path, file) = self.with_reserve(|| self.append(&lines))?;
         if !self.is_unflushed() {
             file.sync_data()?;
             self.flush_name(Path::new(layout::REMOVALS), &path, &file.stat()?)?;
@@ -101,46 +107,49 @@ impl Device {
     }
 
     /// The caller excludes other writers of this program.
-    fn append(&self, at: Timestamp, text: &str) -> io::Result<(PathBuf, Box<dyn crate::disk::DiskFile>)> {
+    fn append(&self, text: &str) -> io::Result<(PathBuf, Box<dyn crate::disk::DiskFile>)> {
         let made = make_all(&*self.disk, Path::new(layout::REMOVALS))?;
         if made > 0 {
             self.sync_names(Path::new(layout::REMOVALS), made)?;
         }
         // Whatever the file ends with, this begins a line of its own.
         let text = format!("\n{text}");
-        let path = self.room_for(at, text.len() as u64)?;
+        let path = self.room_for(text.len() as u64)?;
         let file = self.disk.open(&path, OpenMode::Append)?;
         write_all(&*file, text.as_bytes(), 0)?;
         Ok((path, file))
     }
 
     /// The file to append to, after what stands in the way of its bounds was removed.
-    fn room_for(&self, at: Timestamp, bytes: u64) -> io::Result<PathBuf> {
+    fn room_for(&self, bytes: u64) -> io::Result<PathBuf> {
         let bytes_max = self.settings.config.removal_log_bytes_max;
         if bytes > bytes_max {
             let message = format!("{bytes} bytes are more than the {bytes_max} of the log");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
+        let now = self.now();
         let mut files = self.log_files()?;
-        files.retain(|file| !self.is_forgotten(file, at) || self.disk.unlink(&file.path).is_err());
+        files.retain(|file| !self.is_forgotten(file, now) || self.disk.unlink(&file.path).is_err());
         let mut total: u64 = files.iter().map(|file| file.size).sum();
-        while total + bytes > bytes_max && !files.is_empty() {
-            let oldest = files.remove(0);
+        let mut files = VecDeque::from(files);
+        while total + bytes > bytes_max || files.len() >= FILES_MAX {
+            let Some(oldest) = files.pop_front() else { break };
             self.disk.unlink(&oldest.path)?;
             total -= oldest.size;
         }
         let goes_on = |file: &LogFile| {
-            file.begun <= at
-                && file.begun.age_at(at) < FILE_AGE_MAX
+            file.begun <= now
+                && file.begun.age_at(now) < FILE_AGE_MAX
                 && file.size + bytes <= bytes_max / FILES_OF_A_FULL_LOG
         };
-        match files.pop().filter(goes_on) {
+        match files.pop_back().filter(goes_on) {
             Some(newest) => Ok(newest.path),
-            None => Ok(Path::new(layout::REMOVALS).join(format!("{}.{EXTENSION}", at.normal()))),
+            None => Ok(Path::new(layout::REMOVALS).join(format!("{}.{EXTENSION}", now.normal()))),
         }
     }
 
-    /// From the oldest to the newest.
+    /// From the oldest to the newest. Before all others come those of times to come: they were written before the clock was put
+    /// back.
     fn log_files(&self) -> io::Result<Vec<LogFile>> {
         let place = Path::new(layout::REMOVALS);
         let entries = match self.disk.list(place) {
@@ -148,7 +157,7 @@ impl Device {
             other => other?,
         };
         let mut files = Vec::new();
-        for entry in entries.into_iter().take(FILES_MAX) {
+        for entry in entries {
             let path = place.join(&entry.name);
             let begun = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
             let Some(begun) = begun.filter(|_| path.extension().is_some_and(|found| found == EXTENSION))
@@ -161,7 +170,8 @@ impl Device {
                 _ => {}
             }
         }
-        files.sort_unstable_by_key(|file| file.begun);
+        let now = self.now();
+        files.sort_unstable_by_key(|file| (file.begun <= now, file.begun));
         Ok(files)
     }
 

@@ -49,6 +49,8 @@ pub struct Options {
     pub born: bool,
     /// Bytes that are free, and bytes in all. What is more than is free is refused; nothing is counted.
     pub space: (u64, u64),
+    /// Blocks in all, where they are counted: one for each inode, each name, and each 4 KiB of contents or part of it.
+    pub blocks: Option<usize>,
     /// A write takes a part of what it is given, by this seed.
     pub short_writes: Option<Random>,
     /// The machine's clock. Without one, time passes with the calls alone.
@@ -67,7 +69,14 @@ impl fmt::Debug for Clock {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nameless: true, born: true, space: (1 << 40, 1 << 40), short_writes: None, clock: None }
+        Self {
+            nameless: true,
+            born: true,
+            space: (1 << 40, 1 << 40),
+            blocks: None,
+            short_writes: None,
+            clock: None,
+        }
     }
 }
 
@@ -193,6 +202,11 @@ impl SimDisk {
         self.state().tree.plant(path, bytes.to_vec(), attributes.collect());
     }
 
+    /// Takes a file away that somebody else made, if it is there.
+    pub fn take_away(&self, path: &Path) {
+        let _ = self.state().tree.unlink(path);
+    }
+
     /// Spoils a file's first byte, on the platter too.
     pub fn damage(&self, path: &Path) {
         let mut state = self.state();
@@ -230,6 +244,12 @@ impl SimDisk {
     /// Bytes free, and bytes in all.
     pub fn set_space(&self, free: u64, total: u64) {
         self.state().options.space = (free, total);
+    }
+
+    /// From now on blocks are counted, and so many are free.
+    pub fn leave_blocks(&self, free: usize) {
+        let mut state = self.state();
+        state.options.blocks = Some(state.tree.blocks() + free);
     }
 
     /// What is to go wrong from now on.
@@ -303,6 +323,14 @@ impl SimDisk {
 }
 
 impl State {
+    /// Refuses what needs more blocks than are free.
+    fn need(&self, blocks: usize) -> std::io::Result<()> {
+        match self.options.blocks {
+            Some(all) if blocks > 0 && self.tree.blocks() + blocks > all => Err(Errno::NOSPC.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Time passes, and the clock is followed.
     fn tick(&mut self, takes: Duration) {
         self.tree.now += takes;

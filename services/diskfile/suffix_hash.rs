@@ -1,6 +1,6 @@
 //! The hashes that nodes compare (Swift: diskfile.py _hash_suffix_dir, _update_suffix_hashes, __get_hashes).
 
-use std::{collections::BTreeMap, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{collections::BTreeMap, os::unix::ffi::OsStrExt as _, path::Path, sync::atomic::Ordering};
 
 use md5::{Digest as _, Md5};
 use rustix::io::Errno;
@@ -67,6 +67,7 @@ impl Device {
         rehash: &[Suffix],
         list: bool,
     ) -> Result<Once, DiskError> {
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
         let before = match self.consolidate(partition) {
             Ok(Some(hashes)) if hashes.valid => hashes,
             Ok(None) => return Ok(Once { hashes: Hashes::unknown(), hashed: 0, settled: true }),
@@ -94,7 +95,7 @@ impl Device {
             self.hash_into(&mut hashes, policy, partition, suffix);
             *self.settings.hashed.lock().entry(self.name.clone()).or_default() += 1;
         }
-        let settled = !modified || self.keep_hashes(partition, &before, &mut hashes)?;
+        let settled = !modified || self.keep_hashes(partition, &before, forgotten, &mut hashes)?;
         Ok(Once { hashes, hashed, settled })
     }
 
@@ -112,10 +113,19 @@ impl Device {
         }
     }
 
-    fn keep_hashes(&self, partition: &Path, before: &Hashes, hashes: &mut Hashes) -> Result<bool, DiskError> {
+    /// `before` and `forgotten` are as they were when the calculation began.
+    fn keep_hashes(
+        &self,
+        partition: &Path,
+        before: &Hashes,
+        forgotten: u64,
+        hashes: &mut Hashes,
+    ) -> Result<bool, DiskError> {
         let Some(_lock) = self.lock_hashes(partition)? else { return Ok(true) };
         let now = self.read_hashes(partition);
         let same = now.suffixes == before.suffixes && now.updated == before.updated;
+        // Without any before and after, that alone would not tell.
+        let same = same && self.forgotten.load(Ordering::SeqCst) == forgotten;
         if same {
             self.write_hashes(partition, hashes)?;
         }

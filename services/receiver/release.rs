@@ -1,6 +1,6 @@
 //! A handoff lets go of what its primaries have confirmed (rule S2).
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use ssync_diskfile::PartitionLock;
 use ssync_store::{Release, StoreResult};
@@ -29,12 +29,26 @@ pub(crate) async fn open(core: &Arc<Core>, open: ReleaseOpen) -> StoreResult<Rel
     core.check_partition(partition)?;
     check_handoff(core, partition)?;
     let handle = core.devices.open(&partition.device).await?;
-    let lock = lock_partition(&handle, partition, LOCK_WAIT, Instant::now() + LOCK_WAIT).await?;
+    let lock = lock(&handle, partition).await?;
     let (items, batches) = mpsc::channel(BATCHES_MAX);
     let (results, outgoing) = mpsc::channel(BATCHES_MAX);
     let releasing = Releasing { core: Arc::clone(core), handle, open: Arc::new(open), lock: Arc::new(lock) };
     tokio::spawn(async move { releasing.run(batches, results).await });
     Ok(Release { items, results: outgoing })
+}
+
+/// The partition's lock. On a device that is full room is made for the file that it is taken on: releasing makes more.
+async fn lock(handle: &DeviceHandle, partition: &PartitionRef) -> Result<PartitionLock, Refusal> {
+    let take = || lock_partition(handle, partition, LOCK_WAIT, Instant::now() + LOCK_WAIT);
+    let full = match take().await {
+        Err(refusal) if refusal.reason == Reason::DeviceFull => refusal,
+        taken => return taken,
+    };
+    let (policy, number) = (partition.policy, partition.partition);
+    match handle.run(Lane::Replication, move |device| device.make_room(policy, number)).await {
+        Ok(true) => take().await,
+        Ok(false) | Err(_) => Err(full),
+    }
 }
 
 /// Only a device that is no primary lets go of anything; without a ring that is not known.
@@ -153,16 +167,18 @@ impl Releasing {
 }
 
 /// A batch with those that have come while the one before was carried out: they share its flushes. `left` gets the one that is
-/// too much.
+/// too much, or has an object again.
 fn more(
     mut batch: Vec<ReleaseItem>,
     batches: &mut mpsc::Receiver<Vec<ReleaseItem>>,
     left: &mut Option<Vec<ReleaseItem>>,
 ) -> Vec<ReleaseItem> {
+    let mut hashes: HashSet<_> = batch.iter().map(|item| item.offer.hash).collect();
     while left.is_none()
         && let Ok(next) = batches.try_recv()
     {
-        match batch.len() + next.len() <= ITEMS_MAX {
+        let fits = batch.len() + next.len() <= ITEMS_MAX;
+        match fits && next.iter().all(|item| hashes.insert(item.offer.hash)) {
             true => batch.extend(next),
             false => *left = Some(next),
         }

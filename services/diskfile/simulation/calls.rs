@@ -149,6 +149,9 @@ impl Disk for SimDisk {
         // It may make a file; whether it does is seen too late for the hook.
         let effect = if mode == OpenMode::Read { Looks } else { Changes };
         self.call("open", path, effect, |state| {
+            if mode != OpenMode::Read && state.tree.is_free(path) {
+                state.need(2)?;
+            }
             let (id, mode) = open(&mut state.tree, path, mode)?;
             Ok(self.file(state, id, path, mode))
         })
@@ -159,17 +162,24 @@ impl Disk for SimDisk {
             if !state.options.nameless {
                 return Err(Errno::OPNOTSUPP.into());
             }
+            state.need(1)?;
             let id = state.tree.make_nameless(directory)?;
             Ok(self.file(state, id, directory, Mode::Write))
         })
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call("hard_link", to, Changes, |state| state.tree.hard_link(from, to))
+        self.call("hard_link", to, Changes, |state| {
+            state.need(usize::from(state.tree.is_free(to)))?;
+            state.tree.hard_link(from, to)
+        })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call("rename", to, Changes, |state| state.tree.rename(from, to))
+        self.call("rename", to, Changes, |state| {
+            state.need(usize::from(state.tree.is_free(to)))?;
+            state.tree.rename(from, to)
+        })
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
@@ -177,7 +187,10 @@ impl Disk for SimDisk {
     }
 
     fn make_dir(&self, path: &Path) -> io::Result<()> {
-        self.call("make_dir", path, Changes, |state| state.tree.make_dir(path))
+        self.call("make_dir", path, Changes, |state| {
+            state.need(if state.tree.is_free(path) { 2 } else { 0 })?;
+            state.tree.make_dir(path)
+        })
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
@@ -309,9 +322,11 @@ impl DiskFile for SimFile {
                 None if state.short => bytes.len().div_ceil(2),
                 None => bytes.len(),
             };
+            let contents = state.tree.contents(self.id)?;
+            let offset = if self.mode == Mode::Append { contents.bytes().len() } else { offset as usize };
+            state.need(contents.blocks_of(offset + length) - contents.blocks())?;
             state.tree.touch(self.id);
             let contents = state.tree.contents_mut(self.id)?;
-            let offset = if self.mode == Mode::Append { contents.bytes().len() } else { offset as usize };
             contents.write(offset, &bytes[..length]);
             Ok(length)
         })
@@ -353,6 +368,9 @@ impl DiskFile for SimFile {
             if size > state.options.space.0 {
                 return Err(Errno::NOSPC.into());
             }
+            let contents = state.tree.contents(self.id)?;
+            state.need(contents.blocks_of(size as usize) - contents.blocks())?;
+            state.tree.contents_mut(self.id)?.allocate(size as usize);
             Ok(())
         })
     }
@@ -380,7 +398,10 @@ impl DiskFile for SimFile {
     }
 
     fn link(&self, to: &Path) -> io::Result<()> {
-        self.disk.call("link", to, Changes, |state| state.tree.link(self.id, to))
+        self.disk.call("link", to, Changes, |state| {
+            state.need(usize::from(state.tree.is_free(to)))?;
+            state.tree.link(self.id, to)
+        })
     }
 }
 

@@ -22,9 +22,13 @@ pub(super) struct Contents {
     flushed_attributes: Arc<Attributes>,
     pending: Vec<Change>,
     pending_attributes: Vec<(String, Vec<u8>)>,
+    /// Blocks that were taken for it beforehand.
+    allocated: usize,
     /// What a flush failed to write. Linux takes it for clean: only a later write to the file brings it to the platter.
     lost: Vec<Change>,
 }
+
+const BLOCK: usize = 4096;
 
 /// What of the changes on their way a power cut lets through.
 #[derive(Debug, Clone, Copy)]
@@ -60,11 +64,26 @@ impl Contents {
         self.pending.is_empty() && self.pending_attributes.is_empty() && self.lost.is_empty()
     }
 
+    /// Blocks that it takes.
+    pub(super) fn blocks(&self) -> usize {
+        self.blocks_of(0)
+    }
+
+    /// Blocks that it takes once it has so many bytes.
+    pub(super) fn blocks_of(&self, length: usize) -> usize {
+        length.max(self.bytes.len()).div_ceil(BLOCK).max(self.allocated)
+    }
+
+    pub(super) fn allocate(&mut self, length: usize) {
+        self.allocated = self.blocks_of(length);
+    }
+
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
         self.change(Change::Write { offset, bytes: bytes.to_vec() });
     }
 
     pub(super) fn truncate(&mut self) {
+        self.allocated = 0;
         self.change(Change::Truncate);
     }
 

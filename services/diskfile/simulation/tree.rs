@@ -86,6 +86,21 @@ impl Tree {
         Arc::make_mut(self.nodes.get_mut(&id).unwrap())
     }
 
+    /// Blocks that are taken.
+    pub(super) fn blocks(&self) -> usize {
+        let taken = |node: &&Arc<Node>| node.links > 0 || node.handles > 0;
+        let of = |node: &Arc<Node>| match &node.kind {
+            Kind::File(contents) => 1 + node.links + contents.blocks(),
+            Kind::Directory(_) => 1 + node.links,
+        };
+        self.nodes.values().filter(taken).map(of).sum()
+    }
+
+    /// Whether a name is free, so that to give it takes a block.
+    pub(super) fn is_free(&self, path: &Path) -> bool {
+        self.place(path).and_then(|place| self.at(place)).is_ok_and(|found| found.is_none())
+    }
+
     /// Advances the clock; what is old enough reaches the platter by itself.
     pub(super) fn pass(&mut self, time: Duration) {
         self.now += time;

@@ -228,20 +228,38 @@ fn small_objects_do_not_wait_for_large_bodies() {
     assert_eq!(bed.object("large0").info.content_length, 1 << 20);
 }
 
-#[test]
-fn a_name_that_no_hash_would_know_of_is_taken_back() {
-    let bed = batch_bed();
+/// Puts a newer body in the place of an older one. Its note is consumed before it has its name, and from then on some calls fail.
+fn put_without_notes(bed: &Bed, failing: &'static [&'static str]) -> Result<(), DiskError> {
     bed.put("o", b"old", at(1));
     let (device, watch) = (Arc::clone(&bed.device), bed.watch.clone());
     let partition = bed.location("o").partition;
     bed.watch.before("sync temporary", move || {
         device.suffix_hashes(super::bed::WHOLE, partition, &[], false).unwrap();
-        watch.fail("write objects/312/hashes.invalid", Errno::IO);
+        failing.iter().for_each(|operation| watch.fail(operation, Errno::IO));
     });
-    let new = bed.put_with("o", b"new", at(2), Metadata::new());
+    let put = bed.put_with("o", b"new", at(2), Metadata::new());
+    bed.watch.heal();
+    put
+}
+
+#[test]
+fn a_name_that_no_hash_would_know_of_is_taken_back() {
+    let bed = batch_bed();
+    let failing = &["write objects/312/hashes.invalid", "unlink objects/312/hashes.pkl"];
+    let new = put_without_notes(&bed, failing);
     assert!(matches!(new, Err(DiskError::Io { .. })), "{new:?}");
     assert_eq!(bed.files("o"), ["0000000001.00000.data"]);
-    bed.watch.heal();
     bed.put("o", b"new", at(2));
+    assert_eq!(bed.files("o"), ["0000000002.00000.data"]);
+}
+
+#[test]
+fn a_name_of_which_no_note_can_be_made_takes_the_old_hashes_away() {
+    let bed = batch_bed();
+    put_without_notes(&bed, &["write objects/312/hashes.invalid"]).unwrap();
+    let known = bed.hash_of("o");
+    let (partition, suffix) = (bed.location("o").partition, bed.suffix("o"));
+    let anew = bed.device.suffix_hashes(super::bed::WHOLE, partition, &[suffix], false).unwrap();
+    assert_eq!(known.as_ref(), anew.get(&suffix));
     assert_eq!(bed.files("o"), ["0000000002.00000.data"]);
 }

@@ -2,6 +2,7 @@
 //! again. One case in five in a release build, fewer in a debug build; all with `SSYNC_TEST_FULL=1`.
 
 mod bench;
+mod full;
 mod judge;
 mod operations;
 mod real;

@@ -2,7 +2,8 @@
 
 use std::{fs, os::unix::fs::MetadataExt as _, thread, time::Duration};
 
-use ssync_types::{ReleaseFile, ReleaseItem, ReleaseOutcome};
+use rustix::io::Errno;
+use ssync_types::{Reason, Refusal, ReleaseFile, ReleaseItem, ReleaseOutcome};
 
 use super::bed::{Bed, WHOLE, at, release_item, release_open};
 use crate::PartitionLock;
@@ -208,7 +209,7 @@ fn a_failure_leaves_the_object_whole() {
     bed.put("o", b"x", at(1));
     let files = confirmed(&bed);
     for operation in ["hard_link tmp", "unlink objects", "remove_dir objects", "sync_dir objects/312"] {
-        bed.watch.fail(operation, rustix::io::Errno::IO);
+        bed.watch.fail(operation, Errno::IO);
         assert!(matches!(release(&bed, &files), ReleaseOutcome::Failed(_)), "{operation}");
         bed.watch.heal();
         assert_eq!(bed.body("o").unwrap(), b"x", "{operation}");
@@ -222,7 +223,7 @@ fn what_cannot_be_put_back_is_kept() {
     bed.put("o", b"x", at(1));
     let files = confirmed(&bed);
     for operation in ["remove_dir objects/312/e31/4e27", "hard_link objects"] {
-        bed.watch.fail(operation, rustix::io::Errno::IO);
+        bed.watch.fail(operation, Errno::IO);
     }
     assert!(matches!(release(&bed, &files), ReleaseOutcome::Failed(_)));
     assert!(bed.names("tmp/held").is_empty(), "what is there is removed when it is old");
@@ -247,4 +248,81 @@ fn an_empty_partition_goes_with_its_bookkeeping_and_only_an_empty_one() {
     assert!(!bed.partition_dir("o").exists());
     bed.put("o", b"y", at(2));
     assert!(bed.hash_of("o").is_some());
+}
+
+/// Lets go of an object while another program hashes the partition, just before it is removed; from then on some calls fail.
+fn release_hashed_meanwhile(bed: &Bed, failing: &'static [&'static str], error: Errno) -> ReleaseOutcome {
+    let files = confirmed(bed);
+    let (other, partition, watch) = (bed.other_process(), bed.location("o").partition, bed.watch.clone());
+    bed.watch.before("unlink objects/312/e31", move || {
+        assert_eq!(other.suffix_hashes(WHOLE, partition, &[], false).unwrap().len(), 1);
+        failing.iter().for_each(|operation| watch.fail(operation, error));
+    });
+    let outcome = release(bed, &files);
+    bed.watch.heal();
+    outcome
+}
+
+/// Before, the answer was that it had failed, though the object was gone; and the hash that spoke of it stayed.
+#[test]
+fn where_no_second_note_can_be_made_the_hashes_go() {
+    for error in [Errno::IO, Errno::NOSPC] {
+        let bed = Bed::new();
+        bed.put("o", b"x", at(1));
+        let outcome = release_hashed_meanwhile(&bed, &["write objects/312/hashes.invalid"], error);
+        assert_eq!(outcome, ReleaseOutcome::Released);
+        assert!(bed.files("o").is_empty());
+        assert_eq!(bed.hash_of("o"), None);
+    }
+}
+
+/// A hash that speaks of an object that is gone would be believed. The object comes back, and that is what is answered.
+#[test]
+fn where_not_even_the_hashes_can_be_removed_the_object_stays() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    let failing = &["write objects/312/hashes.invalid", "unlink objects/312/hashes.pkl"];
+    assert!(matches!(release_hashed_meanwhile(&bed, failing, Errno::IO), ReleaseOutcome::Failed(_)));
+    assert_eq!(bed.body("o").unwrap(), b"x");
+    assert!(bed.hash_of("o").is_some());
+    assert!(bed.names("tmp/held").is_empty());
+    assert_eq!(release(&bed, &confirmed(&bed)), ReleaseOutcome::Released);
+}
+
+/// There were no hashes and no notes when the calculation began, and none when it ended: that alone did not tell that an object
+/// had gone meanwhile.
+#[test]
+fn hashes_that_were_calculated_before_an_unnoted_release_are_not_kept() {
+    let bed = std::sync::Arc::new(Bed::new());
+    bed.put("o", b"x", at(1));
+    let files = confirmed(&bed);
+    let neighbour = bed.object_dir("o").parent().unwrap().join("00000000000000000000000000000e31");
+    fs::create_dir(&neighbour).unwrap();
+    fs::write(neighbour.join("0000000001.00000.data"), "").unwrap();
+    fs::remove_file(bed.partition_dir("o").join("hashes.invalid")).unwrap();
+    let inner = std::sync::Arc::clone(&bed);
+    bed.watch.before("remove_dir objects/312/e31", move || {
+        inner.watch.fail("write objects/312/hashes.invalid", Errno::NOSPC);
+        assert_eq!(release(&inner, &files), ReleaseOutcome::Released);
+        inner.watch.heal();
+    });
+    let known = bed.hash_of("o");
+    let partition = bed.location("o").partition;
+    let anew = bed.device.suffix_hashes(WHOLE, partition, &[bed.suffix("o")], true).unwrap();
+    assert_eq!(known.as_ref(), anew.get(&bed.suffix("o")));
+    assert!(bed.files("o").is_empty());
+}
+
+#[test]
+fn one_object_twice_in_a_batch_is_refused() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    let item = item(&bed, &confirmed(&bed));
+    let open = release_open(&bed.location("o"));
+    let refused = bed.device.release_batch(&lock(&bed), &open, &[item.clone(), item.clone()]).unwrap_err();
+    assert_eq!(Refusal::from(refused).reason, Reason::InvalidArgument);
+    assert_eq!(bed.body("o").unwrap(), b"x");
+    assert!(bed.names("removal-log").is_empty());
+    assert!(bed.device.release_batch(&lock(&bed), &open, &[item]).is_ok());
+    assert!(bed.files("o").is_empty());
 }

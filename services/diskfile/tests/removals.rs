@@ -13,7 +13,7 @@ use ssync_types::{
 };
 
 use super::bed::{Bed, WHOLE, at, path};
-use crate::{Device, ReleasedBatch};
+use crate::{Device, ReleasedBatch, removal_log::FILES_MAX};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const AGE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
@@ -295,4 +295,74 @@ fn lines_without_end_and_of_no_sense_do_not_hide_the_others() {
         fs::write(&file, text).unwrap();
         assert_eq!(removals(&bed, "o").len(), 1);
     }
+}
+
+fn bytes_of_logs(bed: &Bed) -> u64 {
+    logs(bed).iter().map(|name| bed.real("removal-log").join(name).metadata().unwrap().len()).sum()
+}
+
+/// A clock that jumps ahead and back again: what was written in between neither takes the room of what comes after, nor gives
+/// its time to it, nor has it forgotten.
+#[test]
+fn a_clock_that_jumped_ahead_spoils_nothing() {
+    const BYTES_MAX: u64 = 16_000;
+    let bed = Bed::with(|config| {
+        config.removal_log_age = AGE;
+        config.removal_log_bytes_max = BYTES_MAX;
+    });
+    set_clock(&bed, Duration::ZERO);
+    put_and_release(&bed, "p");
+    for number in 0..60 {
+        set_clock(&bed, 1000 * DAY + Duration::from_secs(number));
+        put_and_release(&bed, "o");
+    }
+    set_clock(&bed, Duration::from_secs(10));
+    for number in 0..3 {
+        set_clock(&bed, Duration::from_secs(10 + number));
+        assert!(put_and_release(&bed, "q").unrecorded.is_none());
+        assert!(bytes_of_logs(&bed) <= BYTES_MAX);
+    }
+    let times: Vec<_> = removals(&bed, "q").iter().map(|removal| removal.at.seconds()).collect();
+    assert_eq!(times, [START + 10, START + 11, START + 12], "each has the time of its clock");
+    let young = |name: &&String| name.as_str() < "1750000000";
+    assert_eq!(logs(&bed).iter().filter(young).count(), 1, "one file goes on: {:?}", logs(&bed));
+    // It grows until it has all the room there is; those of times to come went first.
+    for number in 0..60 {
+        set_clock(&bed, Duration::from_secs(20 + number));
+        put_and_release(&bed, "q");
+        assert!(bytes_of_logs(&bed) <= BYTES_MAX);
+    }
+    assert!(removals(&bed, "o").is_empty());
+    assert!(removals(&bed, "q").len() > 4);
+}
+
+#[test]
+fn what_is_young_is_not_forgotten_for_a_clock_that_was_ahead() {
+    let bed = bed();
+    put_and_release(&bed, "o");
+    set_clock(&bed, AGE);
+    put_and_release(&bed, "p");
+    // Too little to forget the second, and enough to forget it if it went on from there.
+    set_clock(&bed, AGE + DAY);
+    put_and_release(&bed, "q");
+    set_clock(&bed, AGE);
+    put_and_release(&bed, "q");
+    assert_eq!(removals(&bed, "p").len(), 1);
+    assert_eq!(removals(&bed, "q").len(), 2);
+}
+
+/// Files of the log beyond any number it may have, listed in any order.
+#[test]
+fn of_too_many_files_the_oldest_go() {
+    let bed = bed();
+    fs::create_dir_all(bed.real("removal-log")).unwrap();
+    for number in 0..FILES_MAX + 10 {
+        let name = format!("{}.{number:05}.log", START - 1000);
+        fs::write(bed.real("removal-log").join(name), "").unwrap();
+    }
+    put_and_release(&bed, "o");
+    let left = logs(&bed);
+    assert_eq!(left.len(), FILES_MAX - 1);
+    assert_eq!(left[0], format!("{}.00011.log", START - 1000));
+    assert_eq!(removals(&bed, "o").len(), 1);
 }

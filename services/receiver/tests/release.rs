@@ -1,6 +1,6 @@
 //! A handoff lets go of exactly what was confirmed.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
 
 use ssync_api::{
     admin::{
@@ -10,13 +10,17 @@ use ssync_api::{
     status::from_status,
     v1::UpdateOutcome,
 };
+use ssync_diskfile::{
+    Devices,
+    simulation::{Machine, Options, SimDisk},
+};
 use ssync_store::Store as _;
 use ssync_types::{
     Assurance, Confirmed, ObjectKind, ObjectPath, Offer, Reason, ReleaseFile, ReleaseItem, ReleaseOutcome,
 };
 
 use super::support::{Node, at, delete, grpc, post, put, release_open};
-use crate::AdminGrpc;
+use crate::{AdminGrpc, ReceiverConfig};
 
 const CONFIRMED: Confirmed = Confirmed { primary: 0, assurance: Assurance::Confirmed };
 
@@ -203,8 +207,11 @@ async fn batches_that_wait_are_carried_out_together() {
     let items: Vec<_> = paths.iter().map(|path| item(&node, path)).collect();
     let mut held = node.receiver.release(release_open(0)).await.unwrap();
     // Nothing is carried out before this task waits: on its one thread the batches below are all there by then.
-    let padding = vec![items[0].clone(); 990];
-    for batch in items.chunks(10).map(<[_]>::to_vec).chain([padding]) {
+    let padding = (0..990).map(|number| {
+        let hash = format!("{number:032x}").parse().unwrap();
+        ReleaseItem { offer: Offer { hash, ..items[0].offer }, ..items[0].clone() }
+    });
+    for batch in items.chunks(10).map(<[_]>::to_vec).chain([padding.collect()]) {
         held.items.try_send(batch).unwrap();
     }
     drop(held.items);
@@ -216,4 +223,78 @@ async fn batches_that_wait_are_carried_out_together() {
     assert!(answers[0].iter().all(|result| result.outcome == ReleaseOutcome::Released));
     assert!(answers[1].iter().all(|result| result.outcome == ReleaseOutcome::Changed));
     assert!(!node.device().join("objects/0").exists());
+}
+
+/// In one batch it is the caller's mistake, and nothing of it is done. In two that wait it is an answer for each.
+#[tokio::test]
+async fn one_object_twice_in_a_batch_is_refused_and_in_two_is_answered_twice() {
+    let node = Node::new();
+    let path = node.object(0);
+    filled(std::slice::from_ref(&path), &node).await;
+    node.ring.set(Some(false));
+    let item = item(&node, &path);
+    let mut held = node.receiver.release(release_open(0)).await.unwrap();
+    held.items.send(vec![item.clone(), item.clone()]).await.unwrap();
+    let refusal = held.results.recv().await.unwrap().unwrap_err();
+    assert_eq!((refusal.reason, refusal.field.as_deref()), (Reason::InvalidArgument, Some("items")));
+    assert!(held.results.recv().await.is_none());
+    assert_eq!(node.files(&path).len(), 2);
+
+    let mut held = node.receiver.release(release_open(0)).await.unwrap();
+    for batch in [vec![item.clone()], vec![item.clone()], vec![item.clone(), item.clone()]] {
+        held.items.try_send(batch).unwrap();
+    }
+    for outcome in [ReleaseOutcome::Released, ReleaseOutcome::Changed] {
+        let results = held.results.recv().await.unwrap().unwrap();
+        assert_eq!(results.iter().map(|result| &result.outcome).collect::<Vec<_>>(), [&outcome]);
+    }
+    assert!(held.results.recv().await.unwrap().is_err(), "the third");
+}
+
+/// Not even the file of the partition's lock can be made there.
+#[tokio::test]
+async fn a_handoff_on_a_full_device_drains() {
+    let (machine, disk) = (Arc::new(Machine::default()), SimDisk::new(Options::default()));
+    machine.mount("d1".parse().unwrap(), disk.clone());
+    let mut devices = None;
+    let node = Node::on(ReceiverConfig::default(), |config, hash, policies| {
+        let open =
+            || Devices::simulated(Arc::clone(&machine), config.clone(), hash.clone(), policies.clone());
+        devices = Some(open());
+        open()
+    });
+    let device = devices.unwrap().open(&"d1".parse().unwrap()).unwrap();
+    let paths: Vec<_> = node.objects(0).take(3).collect();
+    let mut talk = node.open(grpc(0)).await;
+    for path in &paths {
+        talk.outcome(put(path, at(1), b"x")).await;
+    }
+    talk.close().await;
+    let items = paths.iter().flat_map(|path| {
+        let at = release_open(0).partition;
+        device.list_suffix(at.policy, at.partition, node.hash_of(path).suffix()).unwrap()
+    });
+    let items = items.map(|local| ReleaseItem {
+        offer: local.offer,
+        files: local.files,
+        confirmed_by: vec![CONFIRMED],
+    });
+    let items: Vec<_> = items.collect();
+    node.ring.set(Some(false));
+    // A session has left the file.
+    disk.take_away(Path::new("objects/0/.lock-replication"));
+    disk.leave_blocks(0);
+    assert_eq!(node.receiver.release(release_open(0)).await.unwrap_err().reason, Reason::DeviceFull);
+    disk.leave_blocks(1000);
+    device.keep_reserve().unwrap();
+    disk.leave_blocks(0);
+    let mut held = node.receiver.release(release_open(0)).await.unwrap();
+    held.items.send(items).await.unwrap();
+    let results = held.results.recv().await.unwrap().unwrap();
+    assert!(results.iter().all(|result| result.outcome == ReleaseOutcome::Released), "{results:?}");
+    drop(held.items);
+    assert!(held.results.recv().await.is_none());
+    assert!(!disk.paths().iter().any(|path| path.starts_with("objects/0/")), "{:?}", disk.paths());
+    let counters = node.receiver.counters();
+    assert_eq!((counters.objects_released, counters.removals_unrecorded), (3, 0));
 }

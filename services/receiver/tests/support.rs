@@ -76,12 +76,20 @@ impl Node {
 
     /// A node with devices `d1` and `d2` that is a primary of everything.
     pub(super) fn with(change: impl FnOnce(&mut ReceiverConfig)) -> Self {
+        let mut config = ReceiverConfig::default();
+        change(&mut config);
+        Self::on(config, Devices::new)
+    }
+
+    /// A node whose devices are `open`'s.
+    pub(super) fn on(
+        config: ReceiverConfig,
+        open: impl FnOnce(DiskConfig, HashPathConfig, BTreeMap<PolicyIndex, PolicyKind>) -> Devices,
+    ) -> Self {
         let root = tempfile::tempdir().unwrap();
         for device in ["d1", "d2"] {
             fs::create_dir(root.path().join(device)).unwrap();
         }
-        let mut config = ReceiverConfig::default();
-        change(&mut config);
         let disk = DiskConfig {
             devices: root.path().to_path_buf(),
             mount_check: false,
@@ -96,7 +104,7 @@ impl Node {
         let ring = Arc::new(Ring::default());
         ring.set(Some(true));
         let drain = CancellationToken::new();
-        let devices = Arc::new(Devices::new(disk, hash.clone(), policies));
+        let devices = Arc::new(open(disk, hash.clone(), policies));
         let placement: Arc<dyn Placement> = Arc::clone(&ring) as _;
         let receiver = Receiver::new(config, devices, placement, drain.clone());
         Self { receiver, ring, drain, hash, root }
