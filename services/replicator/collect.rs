@@ -107,6 +107,16 @@ pub(crate) async fn local_devices(
     devices
 }
 
+/// Why nothing is pushed from a device that was away for too long (rule S5), and what to do about it.
+pub(crate) const HELD_BACK: &str = "objects on it may have been deleted elsewhere, so nothing is pushed from it. Wipe it, and \
+     its peers fill it again; or set push_returned_devices for one pass";
+
+/// How long a device was away.
+pub(crate) fn absent(since: SystemTime) -> String {
+    let days = SystemTime::now().duration_since(since).unwrap_or_default().as_secs() / 86_400;
+    format!("was away for {days} days, longer than reclaim_age")
+}
+
 /// A look at one device in one policy.
 struct Look<'a> {
     local: LocalDevice,
@@ -203,16 +213,13 @@ impl Look<'_> {
             }
         }
         let Some(since) = absence else { return false };
-        let days = SystemTime::now().duration_since(since).unwrap_or_default().as_secs() / 86_400;
+        let absent = absent(since);
         if allowed {
-            tracing::warn!(device = %name,
-                "the device was away for {days} days, longer than reclaim_age, and is pushed from all the same \
+            tracing::warn!(device = %name, "the device {absent}, and is pushed from all the same \
                  (push_returned_devices): what was deleted meanwhile may come back");
             return false;
         }
-        tracing::error!(device = %name, policy = %self.policy(),
-            "the device was away for {days} days, longer than reclaim_age: objects on it may have been deleted elsewhere, so \
-             nothing is pushed from it. Wipe it, and its peers fill it again; or set push_returned_devices for one pass");
+        tracing::error!(device = %name, policy = %self.policy(), "the device {absent}: {HELD_BACK}");
         true
     }
 
@@ -249,6 +256,14 @@ impl Look<'_> {
         }
         if let Err(refusal) = self.local.run(move |device| device.make_objects_directory(policy)).await {
             tracing::error!("ERROR creating {}: {refusal}", self.local.objects_path(policy).display());
+        }
+        match self.local.run(|device| device.keep_reserve()).await {
+            Ok(()) => {}
+            // It is to be had again when a drain has made room.
+            Err(refusal) if refusal.reason == Reason::DeviceFull => {}
+            Err(refusal) => {
+                tracing::warn!(device = %name, %refusal, "no room is kept for letting go of objects");
+            }
         }
         match self.local.run(move |device| device.sweep_temporaries(policy)).await {
             Ok(0) => {}

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     PassStats, Progress, Replicator,
-    collect::{Collected, local_devices},
+    collect::{Collected, HELD_BACK, absent, local_devices},
     config::Overrides,
     gates::LeftAlone,
     job::Job,
@@ -150,11 +150,8 @@ impl Replicator {
             )));
         }
         let absence = self.devices.get(device).run(|device| device.absence()).await?;
-        if absence.is_some() && !self.config.push_returned_devices {
-            return Err(invalid(format!(
-                "device {device} was away for longer than reclaim_age, and what it has may have been deleted elsewhere; \
-                 wipe it, or set push_returned_devices"
-            )));
+        if let Some(since) = absence.filter(|_| !self.config.push_returned_devices) {
+            return Err(invalid(format!("device {device} {}: {HELD_BACK}", absent(since))));
         }
         Ok(found.clone())
     }
@@ -273,6 +270,19 @@ mod tests {
         assert!(refused(order("d0", 0, Some("d0"))).await.message.contains("neither a primary"), "itself");
         let other = PushOrder { policy: PolicyIndex::new(4), ..order("d0", 0, None) };
         assert_eq!(refused(other).await.reason, Reason::PolicyUnknown);
+    }
+
+    #[tokio::test]
+    async fn a_device_that_was_away_is_held_back_in_the_words_of_a_pass() {
+        let cluster = cluster();
+        let replicator = cluster.replicator(0);
+        std::fs::write(cluster.node(0).real(".ssync-away"), "1700000000 is when\n").unwrap();
+        let refusal = replicator.order(&order("d0", 0, None), CancellationToken::new()).await.unwrap_err();
+        assert_eq!(refusal.reason, Reason::InvalidArgument);
+        assert!(
+            refusal.message.contains("d0 was away for ") && refusal.message.ends_with(HELD_BACK),
+            "{refusal}"
+        );
     }
 
     #[tokio::test]

@@ -111,6 +111,8 @@ async fn nothing_is_pushed_from_a_device_that_was_away_for_long_unless_the_opera
         let meter = Meter::new(Statsd::disabled());
         let collected = collect(&config, vec![policy.clone()], &devices, &overrides, &meter, upkeep).await;
         assert_eq!(looked(collected), ["d0", "d2"]);
+        let reserve = root.path().join("d0/.ssync-reserve");
+        assert_eq!(reserve.exists(), upkeep == Upkeep::Tidy, "room for letting go of objects");
         let stats = meter.snapshot();
         assert_eq!((stats.devices_away, stats.devices_failed, stats.failure), (1, 1, 3));
         assert!(!stats.complete());
