@@ -105,8 +105,8 @@ struct State {
     locks: BTreeMap<journal::Id, u64>,
     handles: BTreeMap<u64, journal::Id>,
     next_handle: u64,
-    /// Files of which it said that it could not read them.
-    unreadable: BTreeSet<PathBuf>,
+    /// Files and directories of which it said that it could not read them, or give them their names.
+    failed: BTreeSet<PathBuf>,
     /// The call that is being made does half of what it is asked for.
     short: bool,
 }
@@ -131,7 +131,7 @@ impl Default for State {
             locks: BTreeMap::new(),
             handles: BTreeMap::new(),
             next_handle: 0,
-            unreadable: BTreeSet::new(),
+            failed: BTreeSet::new(),
             short: false,
         }
     }
@@ -187,8 +187,8 @@ impl SimDisk {
     }
 
     fn restarted(state: &State, tree: Tree) -> Self {
-        let (options, unreadable) = (state.options.clone(), state.unreadable.clone());
-        Self::of(State { tree, options, unreadable, ..State::default() })
+        let (options, failed) = (state.options.clone(), state.failed.clone());
+        Self::of(State { tree, options, failed, ..State::default() })
     }
 
     /// Unmounted though it was in use: it is seen to be gone, yet whoever has it open goes on writing to it.
@@ -289,9 +289,9 @@ impl SimDisk {
         self.state().tree.paths()
     }
 
-    /// Files whose bytes or attributes it could not read at some time, by the names that they had. It remembers them for good.
-    pub fn unreadable(&self) -> BTreeSet<PathBuf> {
-        self.state().unreadable.clone()
+    /// Files and directories that it could not read, list, make or link at some time (EIO). It remembers them for good.
+    pub fn failed(&self) -> BTreeSet<PathBuf> {
+        self.state().failed.clone()
     }
 
     /// Whether a power cut would leave a file as it is, with its name.

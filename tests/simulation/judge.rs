@@ -81,20 +81,25 @@ fn copy(
     })
 }
 
-/// What is in a disk's quarantine, which is all there after it could not be read. As stock Swift does, a node puts an object aside
-/// of which the disk says that it cannot be read, also where nobody else has it; what it must not do is to put aside another, or
-/// to lose a byte of it.
+/// Whether a path is that of an object, in whichever partition, or above or below it.
+fn is_on_the_way_to(path: &Path, hash: &ObjectHash) -> bool {
+    let place = [Some("objects".to_owned()), None, Some(hash.suffix().to_string()), Some(hash.to_string())];
+    path.iter().zip(place).all(|(part, wanted)| wanted.is_none_or(|wanted| part == wanted.as_str()))
+}
+
+/// What is in a disk's quarantine, all of it there. As stock Swift does, a node puts an object aside of which the disk says that
+/// it cannot be read, also where nobody else has it; and one that it was letting go of and that it cannot put back. What it must
+/// not do is to put aside another, or to lose a byte of it.
 fn quarantine(name: &DeviceName, disk: &SimDisk) -> Result<Vec<(ObjectHash, Copy)>, String> {
-    let (unreadable, disk) = (disk.unreadable(), disk.snapshot());
-    let of = |path: &Path| path.parent().and_then(Path::file_name).map(std::ffi::OsStr::to_owned);
+    let (failed, disk) = (disk.failed(), disk.snapshot());
     let mut found = Vec::new();
     let paths = disk.paths();
     let aside = paths.iter().filter_map(|path| path.strip_prefix("quarantined/objects/")?.strip_suffix('/'));
     for (partition, object) in (ASIDE..).zip(aside) {
         let of_hash = object.split('-').next().unwrap_or(object);
         let hash: ObjectHash = of_hash.parse().map_err(|_| format!("{name}: {object} is in quarantine"))?;
-        if !unreadable.iter().any(|path| of(path).is_some_and(|directory| directory == of_hash)) {
-            return Err(format!("{name}: {object} is in quarantine, and could be read each time"));
+        if !failed.iter().any(|path| is_on_the_way_to(path, &hash)) {
+            return Err(format!("{name}: {object} is in quarantine, and its disk has not failed"));
         }
         let from = format!("quarantined/objects/{object}");
         let to = format!("objects/{partition}/{}/{hash}", hash.suffix());

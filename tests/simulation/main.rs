@@ -31,7 +31,7 @@ use std::{
 use scenario::{Fault, Report, run};
 
 /// Seeds that are run where nobody says how many; a build without optimization is some ten times slower.
-const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 1900 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 2000 };
 /// Seeds of the long run, which begins where the other one ends.
 const SEEDS_LONG: u64 = 20_000;
 /// Failures after which no more seeds are begun.

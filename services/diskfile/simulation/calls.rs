@@ -17,6 +17,8 @@ use crate::disk::{Disk, DiskFile, Entry, OpenMode, Stat};
 /// How much time a call takes, and how much more a flush.
 const CALL: Duration = Duration::from_micros(10);
 const FLUSH: Duration = Duration::from_millis(1);
+/// Calls whose failures are remembered: those that keep an object from being read, or from being put back to its place.
+const REMEMBERED: [&str; 5] = ["read_at", "attribute", "list", "make_dir", "hard_link"];
 
 /// A call, as a hook sees it.
 #[derive(Debug, Clone)]
@@ -60,8 +62,8 @@ impl SimDisk {
         };
         let result = match fault {
             Some(error) => {
-                if error == Errno::IO && ["read_at", "attribute"].contains(&name) {
-                    self.state().unreadable.insert(path.to_path_buf());
+                if error == Errno::IO && REMEMBERED.contains(&name) {
+                    self.state().failed.insert(path.to_path_buf());
                 }
                 Err(error.into())
             }

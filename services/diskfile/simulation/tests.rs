@@ -271,7 +271,7 @@ fn a_flush_that_failed_has_lost_what_it_was_to_write_until_that_is_written_again
 }
 
 #[test]
-fn it_remembers_what_it_could_not_read_and_an_operator_may_move_it() {
+fn it_remembers_what_failed_and_an_operator_may_move_it() {
     let disk = disk();
     disk.make_dir(Path::new("d")).unwrap();
     create(&disk, "d/a", b"abcd").set_attribute("user.b", b"c").unwrap();
@@ -281,7 +281,7 @@ fn it_remembers_what_it_could_not_read_and_an_operator_may_move_it() {
     assert_eq!(read(&disk, "d/b"), Some(b"abcd".to_vec()));
     disk.sync_all().unwrap();
     for disk in [disk.snapshot(), disk.kill(), disk.crash(Model::Ordered, 1)] {
-        assert_eq!(disk.unreadable().into_iter().collect::<Vec<_>>(), [Path::new("d/a")]);
+        assert_eq!(disk.failed().into_iter().collect::<Vec<_>>(), [Path::new("d/a")]);
     }
     assert!(disk.move_directory(Path::new("d"), Path::new("e/f/d")));
     assert_eq!(read(&disk, "e/f/d/a"), Some(b"abcd".to_vec()));
