@@ -53,26 +53,28 @@ pub(crate) struct Record {
     /// At how many deaths of the daemon a partition was under way, if it was not done since.
     pub(crate) deaths: BTreeMap<Spot, u32>,
     /// It is of a daemon before this one.
-    pub(crate) is_recalled: bool,
+    pub(crate) has_died: bool,
 }
 
 impl Record {
     /// A pass that has done nothing yet.
     fn new(seed: u64, begun: SystemTime) -> Self {
         let (marks, under_way, deaths) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { seed, begun, marks, under_way, deaths, is_recalled: false }
+        Self { seed, begun, marks, under_way, deaths, has_died: false }
     }
 
     /// The daemon of which it is has gone. What was under way then may have been the cause; who stops in order has nothing
     /// under way.
     pub(crate) fn recalled(mut self) -> Self {
+        // Who stopped in order costs the next one no care.
+        let died = !self.under_way.is_empty() || !self.deaths.is_empty();
         for spot in std::mem::take(&mut self.under_way) {
             if self.deaths.len() < SUSPECTS_MAX || self.deaths.contains_key(&spot) {
                 let deaths = self.deaths.entry(spot).or_default();
                 *deaths = deaths.saturating_add(1);
             }
         }
-        Self { is_recalled: true, ..self }
+        Self { has_died: died, ..self }
     }
 }
 
@@ -108,7 +110,7 @@ impl Course {
                 jobs.retain(|job| !is_done(job));
                 return course.begin(jobs);
             }
-            (new.deaths, new.is_recalled) = (record.deaths, record.is_recalled);
+            (new.deaths, new.has_died) = (record.deaths, record.has_died);
         }
         Self::of(jobs, &new).begin(jobs)
     }
@@ -135,8 +137,13 @@ impl Course {
         // What comes last is not waited for: a daemon that dies of it goes on behind all others, with the next pass.
         for job in jobs.iter() {
             let left = self.left.entry(slot(job)).or_default();
-            if !is_suspect(&self.record, job) {
-                left.insert(place(&self.record, job));
+            match self.record.deaths.get(&spot(job)).filter(|deaths| **deaths >= DEATHS_LAST) {
+                None => drop(left.insert(place(&self.record, job))),
+                Some(deaths) => tracing::error!(
+                    device = %job.device, partition = %job.partition, policy = %job.policy,
+                    "the replicator has died {deaths} times while it was at this partition, which comes last from now on: \
+                     look at its log before the restarts, and at the partition's files"
+                ),
             }
         }
         self
@@ -154,7 +161,7 @@ impl Course {
 
     /// Whether a daemon has died, so that it is worth its while to note each partition before it is begun.
     pub(crate) fn is_careful(&self) -> bool {
-        self.record.is_recalled
+        self.record.has_died
     }
 
     /// A job is about to be begun.

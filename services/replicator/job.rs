@@ -236,6 +236,7 @@ impl Job {
         }
     }
 
+    /// It waits for its turn at the peer; who holds sessions with others sets that right.
     fn errand(&self, target: &Target, context: &Context, job: ssync_types::Job) -> Errand {
         Errand {
             partition: self.at(&target.device),
@@ -248,6 +249,7 @@ impl Job {
             ring_digest: Some(self.places.digest()),
             source: self.source(),
             parked: context.parked.at(&self.at(&self.device), &target.to_string()),
+            patient: true,
         }
     }
 }

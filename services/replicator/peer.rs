@@ -62,6 +62,9 @@ pub struct Errand {
     pub source: Source,
     /// Which of them have failed before.
     pub parked: ParkedHere,
+    /// Whether it waits for its turn at a peer that is full of this node's sessions. Who holds sessions with others does not:
+    /// they may be what those there wait for.
+    pub patient: bool,
 }
 
 /// How far a push goes.

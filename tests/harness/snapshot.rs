@@ -49,7 +49,8 @@ impl Snapshot {
     pub fn without_bookkeeping(mut self) -> Self {
         let counts = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            !(name.starts_with(".lock") || name.starts_with("hashes.") || name.starts_with(".ssync-"))
+            let own = [".ssync-served", ".ssync-away", ".ssync-reserve"].contains(&&*name);
+            !(name.starts_with(".lock") || name.starts_with("hashes.") || own)
         };
         self.files.retain(|path, _| counts(path));
         self

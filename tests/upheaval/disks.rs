@@ -106,16 +106,20 @@ impl Disks {
     }
 }
 
-/// The files that make an object's state. Metadata without a body make none, be they newer than a tombstone: a node that has
+/// The files that make an object's state, and those that must go. Metadata newer than a tombstone are neither: a node that has
 /// missed a DELETE takes a POST, and keeps its file after the tombstone has come, for as long as reclaim_age, in case that a
-/// body comes which is newer than the tombstone. No hash knows of it, and nobody pushes it (Swift: diskfile.py
-/// get_ondisk_files and DiskFileManager._process_ondisk_files).
+/// body comes which is newer than the tombstone. No hash knows of it (Swift: diskfile.py get_ondisk_files and
+/// DiskFileManager._process_ondisk_files).
 fn counting(files: impl Iterator<Item = String>) -> BTreeSet<String> {
     let (meta, mut files): (BTreeSet<String>, BTreeSet<String>) = files.partition(|name| is_meta(name));
-    if files.last().is_some_and(|name| name.ends_with(".data")) {
-        files.extend(meta);
-    }
+    let base = files.last().cloned().unwrap_or_default();
+    files.extend(meta.into_iter().filter(|name| !is_stray(name, &base)));
     files
+}
+
+/// Whether metadata are nobody's: those without a body, and those newer than a tombstone.
+pub(crate) fn is_stray(meta: &str, base: &str) -> bool {
+    !base.ends_with(".data") && meta.strip_suffix(".meta") > base.strip_suffix(".ts")
 }
 
 /// Whether a file has metadata alone.
@@ -183,6 +187,7 @@ mod tests {
     fn metadata_count_with_a_body_alone() {
         assert_eq!(counted(&["3.meta", "1.data", "2.meta"]), ["1.data", "2.meta", "3.meta"]);
         assert_eq!(counted(&["2.ts", "3.meta"]), ["2.ts"], "posted where the DELETE was missed");
+        assert_eq!(counted(&["2.ts", "1.meta"]), ["1.meta", "2.ts"], "what the tombstone hides must go");
         assert_eq!(counted(&["3.meta"]), [""; 0]);
         assert_eq!(
             counted(&["1.ts", "2.data", "3.meta"]),

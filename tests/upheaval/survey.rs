@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use ssync_tests::{Cluster, Tree, helper};
 
 use crate::{
-    disks::{DEVICES, Device, is_meta},
+    disks::{DEVICES, Device, is_meta, is_stray},
     ledger::{History, Ledger, State},
     writers::CONTAINER,
 };
@@ -137,12 +137,14 @@ impl Survey {
     }
 }
 
-/// Metadata beside a tombstone are nobody's (see [`crate::disks`]).
+/// Metadata newer than a tombstone are nobody's (see [`crate::disks`]).
 fn leave_out_strays(copy: &mut Value) {
     if copy["kind"] == "tombstone"
         && let Some(files) = copy["files"].as_array_mut()
     {
-        files.retain(|name| !name.as_str().is_some_and(is_meta));
+        let names = files.iter().filter_map(Value::as_str);
+        let base = names.filter(|name| name.ends_with(".ts")).max().unwrap_or_default().to_owned();
+        files.retain(|name| !name.as_str().is_some_and(|name| is_meta(name) && is_stray(name, &base)));
     }
 }
 

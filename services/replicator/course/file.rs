@@ -104,7 +104,7 @@ fn decode(value: &Value) -> Option<Record> {
     let under_way = entries("under_way")?.map(spot).collect::<Option<_>>()?;
     let died = |value: &Value| Some((spot(value.get(0)?)?, value.get(1)?.as_u64()?.try_into().ok()?));
     let deaths = entries("deaths")?.map(died).collect::<Option<_>>()?;
-    Some(Record { seed: number("seed")?, begun, marks, under_way, deaths, is_recalled: false })
+    Some(Record { seed: number("seed")?, begun, marks, under_way, deaths, has_died: false })
 }
 
 fn spot(value: &Value) -> Option<Spot> {
@@ -152,7 +152,7 @@ mod tests {
         let loaded = load(folder.path(), at(begun + 5)).unwrap();
         assert_eq!(loaded, record(at(begun)).recalled());
         assert_eq!(loaded.deaths, [(spot(7), 1), (spot(8), 5), (spot(9), 3)].into());
-        assert!(loaded.under_way.is_empty() && loaded.is_recalled);
+        assert!(loaded.under_way.is_empty() && loaded.has_died);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
         assert_eq!(load(folder.path(), at(begun + AGE_MAX.as_secs() + 1)), None, "too old");
         assert_eq!(load(folder.path(), at(begun - 5)), None, "from the future");

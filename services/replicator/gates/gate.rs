@@ -284,11 +284,16 @@ impl Gate {
         random: &mut Shuffle,
     ) -> Option<Duration> {
         let busy = is_busy(cause.reason);
-        // Besides the one that was refused.
-        let others = self.sessions.saturating_sub(1);
-        if busy && stage == Stage::Session && self.trouble.is_none() && others > 0 {
-            self.room = Some(Room { sessions_max: others, pushes: 0 });
-            return None;
+        if busy && cause.reason != Reason::Draining {
+            // Besides the one that was refused.
+            let others = self.sessions.saturating_sub(1);
+            if stage == Stage::Session && self.trouble.is_none() && others > 0 {
+                self.room = Some(Room { sessions_max: others, pushes: 0 });
+                return None;
+            }
+        } else {
+            // What it admits when it is back is to be found out anew.
+            self.room = None;
         }
         // What has been over for long tells nothing of now.
         let before = self.trouble.take().filter(|before| now < before.until + super::RETRY_MAX);

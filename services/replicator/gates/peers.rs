@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ssync_types::{Job, PartitionRef, Refusal, SuffixHashes, Want};
+use ssync_types::{PartitionRef, Refusal, SuffixHashes, Want};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{Gates, PLACE_WAIT_MAX, Sending, Stage, Visit};
@@ -57,11 +57,7 @@ impl Peer for GatedPeer {
 
     async fn open(&self, errand: Errand) -> Result<Box<dyn PushSession>, Refusal> {
         let begin = Instant::now();
-        let until = match errand.sender.job {
-            // It may hold sessions with other primaries, which others wait for.
-            Job::Revert => begin,
-            _ => begin + PLACE_WAIT_MAX,
-        };
+        let until = if errand.patient { begin + PLACE_WAIT_MAX } else { begin };
         loop {
             let place = self.visit.place(&self.target, until).await?;
             let session = self.inner.open(errand.clone()).await;

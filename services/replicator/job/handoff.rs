@@ -19,8 +19,8 @@ use crate::{
     ledger::Ledger,
     listing::{Listing, SLICE_OBJECTS_MAX},
     peer::{
-        OFFER_QUEUE_MAX, PushError, PushMode, PushSession, Pushed, Target, VERDICT_QUEUE_MAX, Verdict,
-        Verdicts,
+        Errand, OFFER_QUEUE_MAX, PushError, PushMode, PushSession, Pushed, Target, VERDICT_QUEUE_MAX,
+        Verdict, Verdicts,
     },
     remedy::Remedy,
     stats::Nodes,
@@ -79,7 +79,16 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
 
 fn not_locked(job: &Job, context: &Context, refusal: &Refusal) -> JobEnd {
     let Job { partition, device, policy, .. } = job;
-    tracing::info!(%refusal, "Unable to lock handoff partition {partition} for replication on device {device} policy {policy}");
+    let unable = format!(
+        "Unable to lock handoff partition {partition} for replication on device {device} policy {policy}"
+    );
+    match refusal.reason {
+        Reason::DeviceFull => tracing::error!(
+            %refusal,
+            "{unable}: not a block is free. Free one, best by removing the hashes.pkl of any partition there: it is made anew"
+        ),
+        _ => tracing::info!(%refusal, "{unable}"),
+    }
     job.tally(context).lock_failed();
     job.tally(context).count(|stats| {
         stats.handoffs_remaining += 1;
@@ -149,7 +158,7 @@ async fn open_sessions<'a>(job: &'a Job, context: &Context, outcome: &mut Outcom
         let Some(peer) = PeerIndex::new(place).filter(|_| !outcome.given_up.contains(&place)) else {
             continue;
         };
-        match open_session(job, context, target).await {
+        match open_session(job, context, target, visits.is_empty()).await {
             Ok(session) => {
                 let only_asked = target.region != job.region && !regions.insert(target.region);
                 visits.push(Visit { place, target, peer, session, only_asked });
@@ -164,9 +173,10 @@ async fn open_session(
     job: &Job,
     context: &Context,
     target: &Target,
+    patient: bool,
 ) -> Result<Box<dyn PushSession>, Refusal> {
     let peer = context.peers.find(target).await?;
-    peer.open(job.errand(target, context, Purpose::Revert)).await
+    peer.open(Errand { patient, ..job.errand(target, context, Purpose::Revert) }).await
 }
 
 impl Outcome {

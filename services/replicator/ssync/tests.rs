@@ -145,7 +145,14 @@ impl Scene {
         let job = ssync_types::Job::Sync;
         let sender = Sender { address: String::new(), device: "d0".into(), job, agent: "test".into() };
         let parked = self.parked.at(&partition(), "peer");
-        Errand { partition: partition(), sender, ring_digest: None, source: self.source.clone(), parked }
+        Errand {
+            partition: partition(),
+            sender,
+            ring_digest: None,
+            source: self.source.clone(),
+            parked,
+            patient: true,
+        }
     }
 
     async fn push(&self, address: SocketAddr, mode: PushMode) -> (Result<Pushed, Refusal>, Vec<Verdict>) {

@@ -168,6 +168,20 @@ async fn a_peer_that_is_full_of_our_sessions_is_given_the_next_as_soon_as_one_en
     assert!(!gate.is_full(), "it may have room for a fourth by now");
 }
 
+/// It names a time, and after its restart it admits as many as ever.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_drains_is_left_alone_though_sessions_are_under_way() {
+    let (mut gate, mut random, now) = (Gate::default(), Shuffle::seeded(1), Instant::now());
+    (0..3).for_each(|_| gate.begin_session());
+    gate.failed(Stage::Session, &refusal(Reason::DeviceLocked), now, &mut random);
+    gate.end_session();
+    assert!(gate.is_full());
+    let drains = refusal(Reason::Draining).retry_after(Duration::from_secs(20));
+    gate.failed(Stage::Session, &drains, now, &mut random);
+    assert!(!gate.is_full());
+    assert_eq!(wait_of(gate.access(Stage::Session, 9, now), now), Duration::from_secs(20));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_refuses_the_only_session_is_full_of_others() {
     let (mut gate, mut random, now) = (Gate::default(), Shuffle::seeded(1), Instant::now());
