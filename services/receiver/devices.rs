@@ -324,8 +324,8 @@ impl DeviceHandle {
         self.known.pool.refuse_if_it_hangs()
     }
 
-    /// Queues `work` of a session, which the caller bounds.
-    pub(crate) fn push(&self, session: u64, work: impl FnOnce() + Send + 'static) {
+    /// Queues `work` of a session, which the caller bounds. It calls what it is given when it is done with the disk.
+    pub(crate) fn push(&self, session: u64, work: impl FnOnce(&dyn Fn()) + Send + 'static) {
         self.known.pool.push(Lane::Replication, Some(session), work);
     }
 

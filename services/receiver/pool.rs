@@ -253,10 +253,15 @@ impl DevicePool {
         Refusal::new(Reason::DeviceUnmounted, message)
     }
 
-    /// Queues `work` of a session. The caller bounds how much it queues.
-    pub(crate) fn push(&self, lane: Lane, session: Option<u64>, work: impl FnOnce() + Send + 'static) {
-        self.shared
-            .queue(lane, Job { session, kind: Kind::Short { bytes: 0 }, work: Box::new(move |_| work()) });
+    /// Queues `work` of a session. The caller bounds how much it queues. It calls what it is given when it is done with the
+    /// disk, before it tells anybody: who hears of it may begin what hangs.
+    pub(crate) fn push(
+        &self,
+        lane: Lane,
+        session: Option<u64>,
+        work: impl FnOnce(&dyn Fn()) + Send + 'static,
+    ) {
+        self.shared.queue(lane, Job { session, kind: Kind::Short { bytes: 0 }, work: Box::new(work) });
     }
 
     /// Has `value` dropped by a thread of the device.

@@ -188,11 +188,12 @@ impl Driver {
         match task {
             Task::Whole { id, update, bytes } => {
                 let handle = context.handle.clone();
-                handle.push(context.registered.entry.id(), move || {
+                handle.push(context.registered.entry.id(), move |done_with_disk| {
                     // Also when the work panics there is a verdict. Who has it finds slot and locks free: the session's
                     // context goes first.
                     let mut verdict = Verdict::new(done, id, hash);
                     let outcome = (!context.is_abandoned()).then(|| apply(&context, hash, update));
+                    done_with_disk();
                     drop((context, bytes));
                     verdict.settle(outcome);
                 });
