@@ -1,6 +1,6 @@
 //! Processor time, as `/proc` tells it.
 
-use std::{fs, ops::Range};
+use std::{collections::BTreeMap, fs, ops::Range, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -12,18 +12,26 @@ const TIME_FIELDS: Range<usize> = 11..15;
 /// Of these, cutime and cstime.
 const CHILDREN_TIME_FIELDS: Range<usize> = 13..15;
 
-/// Seconds used by all processes of these process groups, with the children that they have waited for.
-pub(crate) fn seconds_of_groups(groups: &[u32]) -> Result<f64> {
-    let mut ticks = 0;
-    for entry in fs::read_dir("/proc")?.flatten() {
-        // Most entries are no processes, and a process may end while we look.
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        let Some((group, used)) = group_and_ticks(&stat) else { continue };
-        if groups.contains(&group) {
-            ticks += used;
+/// Every process: its folder, its process group, and the ticks that it has used, with the children that it has waited for.
+pub(crate) fn processes() -> impl Iterator<Item = (PathBuf, u32, u64)> {
+    let folders = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+    // Most entries are no processes, and a process may end while we look.
+    folders.filter_map(|path| {
+        let stat = fs::read_to_string(path.join("stat")).ok()?;
+        let (group, used) = group_and_ticks(&stat)?;
+        Some((path, group, used))
+    })
+}
+
+/// Seconds used by all processes of these process groups, by what each group is.
+pub(crate) fn seconds_of_groups<R: Copy + Ord>(groups: &[(R, u32)]) -> BTreeMap<R, f64> {
+    let mut ticks: BTreeMap<R, u64> = BTreeMap::new();
+    for (_, group, used) in processes() {
+        if let Some((what, _)) = groups.iter().find(|known| known.1 == group) {
+            *ticks.entry(*what).or_default() += used;
         }
     }
-    Ok(ticks as f64 / TICKS_PER_SECOND)
+    ticks.into_iter().map(|(what, used)| (what, used as f64 / TICKS_PER_SECOND)).collect()
 }
 
 /// Seconds used by children of this process that have ended, and by theirs.

@@ -1,11 +1,16 @@
 //! ssync beside stock Swift, on one machine, in alternation; `tests/bench/run` calls it.
 
 mod cpu;
+mod floor;
+mod medium;
+mod memory;
 mod placement;
+mod processes;
 mod records;
 mod replication;
 mod requests;
 mod spread;
+mod wire;
 
 use anyhow::Result;
 use clap::Parser;

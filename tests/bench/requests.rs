@@ -7,13 +7,18 @@ mod server;
 mod smoke;
 mod table;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::records::Records;
-use contest::{Contest, Record};
+use crate::{
+    medium::Medium,
+    records::{Measurement, Records},
+};
+use contest::Contest;
+pub(crate) use contest::Record;
 use server::Contestant;
+pub(crate) use table::markdown;
 
 /// Longest window that one load may have.
 const SECONDS_MAX: f64 = 600.0;
@@ -27,9 +32,9 @@ const SIZE_MAX: usize = 1 << 30;
 /// server writes its access log to a file. The client is one thread, on the same cores as the server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Where the devices are made: a folder on the file system to measure on.
-    #[arg(long)]
-    dir: PathBuf,
+    /// Where the devices are made: folders on the file systems to measure on.
+    #[arg(long, required = true, value_delimiter = ',')]
+    dir: Vec<Medium>,
     /// Who is measured: `stock-N` (stock Swift with N workers), `node-D` (`ssync node`), `two-D` (`ssync receiver` and
     /// `ssync sidecar` over a Unix socket); D is ssync's durability: object, batch or none. Stock Swift flushes each
     /// object, as `object` does; `batch` gives the same promise, and shares flushes.
@@ -52,17 +57,16 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 0.4)]
     warm_up: f64,
     /// Connections, each with one request at a time.
-    #[arg(long, default_value_t = 16)]
-    connections: u16,
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
+    connections: Vec<u16>,
     /// A connection for each request, as Swift's proxy has it, in place of connections that are kept.
     #[arg(long)]
     new_connections: bool,
     /// PUTs send `Expect: 100-continue` and wait, as Swift's proxy does.
     #[arg(long)]
     expect: bool,
-    /// A file for each measurement by itself, one JSON object a line; it is appended to.
-    #[arg(long)]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    out: crate::records::Out,
 }
 
 impl Options {
@@ -74,16 +78,18 @@ impl Options {
             "--seconds: more than 0, at most {SECONDS_MAX}"
         );
         ensure!(in_range(self.warm_up), "--warm-up: 0 to {SECONDS_MAX}");
-        ensure!((1..=CONNECTIONS_MAX).contains(&self.connections), "--connections: 1 to {CONNECTIONS_MAX}");
+        let in_bounds = |count: &u16| (1..=CONNECTIONS_MAX).contains(count);
+        ensure!(self.connections.iter().all(in_bounds), "--connections: 1 to {CONNECTIONS_MAX}");
         ensure!(self.sizes.iter().all(|&size| size <= SIZE_MAX), "--sizes: at most {SIZE_MAX} bytes");
         ensure!(self.rounds > 0, "--rounds: at least 1");
         Ok(Contest {
-            folder: self.dir.clone(),
+            media: self.dir.clone(),
             servers: self.servers.clone(),
             sizes: self.sizes.clone(),
+            connections: self.connections.clone(),
             rounds: self.rounds,
             habits: load::Habits {
-                connections: self.connections,
+                connections: 1,
                 window: Duration::from_secs_f64(self.seconds),
                 warm_up: Duration::from_secs_f64(self.warm_up),
                 new_connections: self.new_connections,
@@ -95,10 +101,16 @@ impl Options {
 
 /// Measures, and prints the table.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let mut out = Records::open(options.out.as_deref())?;
-    let records = options.contest()?.run(|record: &Record| out.add(record))?;
-    print!("{}", table::markdown(&records));
-    let errors: u64 = records.iter().map(|record| record.errors).sum();
+    let mut out = Records::open(&options.out)?;
+    let (mut measurements, mut errors) = (Vec::new(), 0);
+    options.contest()?.run(|record| {
+        errors += record.errors;
+        let measurement = Measurement::Requests(record);
+        out.add(&measurement)?;
+        measurements.push(measurement);
+        Ok(())
+    })?;
+    print!("{}", markdown(&measurements));
     ensure!(errors == 0, "{errors} requests failed: what the table says of them is no measure");
     Ok(())
 }

@@ -4,16 +4,20 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::Mutex,
     thread,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use ssync_tests::{Cluster, DEVICE, Node, as_own_group, exchange, ssync_binary};
+use ssync_tests::{Cluster, DEVICE, Node, exchange};
 use tempfile::TempDir;
 
-use super::{processes::Processes, work::Work};
-use crate::placement::{PART_POWER, partition};
+use super::swift_like::node_server;
+use crate::{
+    medium::Medium,
+    placement::{PART_POWER, partition},
+    processes::{Processes, Role},
+};
 
 /// Clients that write at once.
 const WRITERS: usize = 4;
@@ -26,32 +30,35 @@ pub(crate) struct Dataset {
 }
 
 impl Dataset {
-    /// Writes the objects of a work.
-    pub(crate) fn make(folder: &Path, work: &Work) -> Result<Self> {
+    /// Writes so many objects of one size.
+    pub(crate) fn make(medium: &Medium, objects: usize, size: usize) -> Result<Self> {
         let cluster = Cluster::of(1)
-            .within(folder)
+            .within(medium.folder())
             .part_power(PART_POWER)
             .setting("DEFAULT", "log_level", "INFO")
             .setting("ssync", "durability", "none")
             .build()?;
         let node = cluster.node(1);
-        let mut processes = Processes::new(cluster.folder().join("log/dataset.log"));
-        let mut server = as_own_group(&ssync_binary()?);
-        server.args(["node", "--no-replicator", "--conf"]).arg(node.conf());
-        processes.serve(&mut server, node.address())?;
-        put_all(node, work)?;
+        let mut processes = Processes::new(&cluster.folder().join("log"));
+        processes.serve(Role::Home, &node_server(node)?, node.address())?;
+        put_all(node, 0..objects, size, FIRST)?;
         drop(processes);
-        let kept = TempDir::new_in(folder)?;
+        let kept = TempDir::new_in(medium.folder())?;
         let device = kept.path().join(DEVICE);
         fs::rename(node.device(), &device)?;
         Ok(Self { _folder: kept, device })
     }
 
-    /// Puts a copy in the place of a node's device.
+    /// Where it lies.
+    pub(crate) fn device(&self) -> &Path {
+        &self.device
+    }
+
+    /// Puts a copy in the place of a node's device; it is in the page cache then.
     pub(crate) fn copy_to(&self, node: &Node) -> Result<()> {
         fs::remove_dir_all(node.device())?;
         let copied = Command::new("cp")
-            .args(["-a", "--reflink=auto"])
+            .args(["-a", "--reflink=never"])
             .arg(&self.device)
             .arg(node.device())
             .status()?;
@@ -60,16 +67,25 @@ impl Dataset {
     }
 }
 
-fn put_all(node: &Node, work: &Work) -> Result<()> {
-    let next = AtomicUsize::new(0);
+/// The second of the epoch in which the objects of a data set were written.
+const FIRST: u64 = 1_700_000_000;
+/// The same of those that are written anew.
+pub(crate) const SECOND: u64 = 1_700_100_000;
+
+/// PUTs objects of these numbers to a node, by HTTP.
+pub(crate) fn put_all(
+    node: &Node,
+    numbers: impl Iterator<Item = usize> + Send,
+    size: usize,
+    second: u64,
+) -> Result<()> {
+    let numbers = Mutex::new(numbers);
+    let next = || numbers.lock().ok()?.next();
     let write = || -> Result<()> {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= work.objects {
-                return Ok(());
-            }
-            put(node, number, work.size).with_context(|| format!("object {number}"))?;
+        while let Some(number) = next() {
+            put(node, number, size, second).with_context(|| format!("object {number}"))?;
         }
+        Ok(())
     };
     thread::scope(|scope| {
         let writers: Vec<_> = (0..WRITERS).map(|_| scope.spawn(write)).collect();
@@ -79,10 +95,10 @@ fn put_all(node: &Node, work: &Work) -> Result<()> {
     })
 }
 
-fn put(node: &Node, number: usize, size: usize) -> Result<()> {
+fn put(node: &Node, number: usize, size: usize, second: u64) -> Result<()> {
     let path = format!("/AUTH_bench/c/object-{number:07}");
     let mut request = format!(
-        "PUT /{DEVICE}/{}{path} HTTP/1.1\r\nHost: node\r\nX-Timestamp: 1700000000.{:05}\r\n\
+        "PUT /{DEVICE}/{}{path} HTTP/1.1\r\nHost: node\r\nX-Timestamp: {second}.{:05}\r\n\
          Content-Type: application/octet-stream\r\nX-Object-Meta-Number: {number}\r\nContent-Length: {size}\r\n\
          Connection: close\r\n\r\n",
         partition(&path),
@@ -91,7 +107,7 @@ fn put(node: &Node, number: usize, size: usize) -> Result<()> {
     .into_bytes();
     let head = request.len();
     request.resize(head + size, 0);
-    fill(&mut request[head..], number as u64);
+    fill(&mut request[head..], number as u64 ^ second);
     let answer = exchange(node.address(), &request)?;
     ensure!(answer.status == 201, "{}: {}", answer.status, answer.text());
     Ok(())

@@ -2,30 +2,25 @@
 
 use std::{
     fmt,
-    fs::{self, File},
     net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     str::FromStr,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process_group};
-use ssync_tests::{Cluster, Shape, as_own_group, exchange, repository, ssync_binary, venv_program};
+use ssync_tests::{Cluster, Shape, exchange, repository, ssync_binary, venv_program};
 
 use crate::{
-    cpu,
+    medium::Medium,
     placement::{PART_POWER, partition},
+    processes::{Call, Processes, Role},
 };
 
 /// Asked for until it is answered that there is none.
 const NOTHING: &str = "/AUTH_bench/c/nothing";
 /// Longest that a server may take until it answers.
 const START_MAX: Duration = Duration::from_secs(40);
-/// Lines of its log that an error shows.
-const SAID_LINES_MAX: usize = 10;
 const POLL: Duration = Duration::from_millis(20);
 
 /// Workers of one stock server at the most.
@@ -73,10 +68,10 @@ impl fmt::Display for Contestant {
 }
 
 impl Contestant {
-    /// Starts it on a new, empty device below `folder`. All read the same configuration but for what their names say.
-    pub(crate) fn start(&self, folder: &Path) -> Result<Running> {
+    /// Starts it on a new, empty device. All read the same configuration but for what their names say.
+    pub(crate) fn start(&self, medium: &Medium) -> Result<Running> {
         let builder = Cluster::of(1)
-            .within(folder)
+            .within(medium.folder())
             .part_power(PART_POWER)
             .setting("DEFAULT", "log_level", "INFO")
             .setting("DEFAULT", "disable_fallocate", "false");
@@ -85,26 +80,35 @@ impl Contestant {
             Self::Ssync { durability, .. } => builder.setting("ssync", "durability", durability),
         }
         .build()?;
-        let mut running = Running { processes: Vec::new(), cluster };
-        match self {
-            Self::Stock { .. } => running.start_stock()?,
-            Self::Ssync { shape: Shape::OneProcess, .. } => {
-                running.start_ssync("node", &["--no-replicator"])?;
-            }
-            Self::Ssync { .. } => {
-                running.start_ssync("receiver", &[])?;
-                running.start_ssync("sidecar", &[])?;
-            }
+        let mut processes = Processes::new(&cluster.folder().join("log"));
+        for call in self.calls(&cluster)? {
+            processes.begin(Role::Receiver, &call)?;
         }
+        let mut running = Running { processes, cluster };
         running.wait_until_it_answers()?;
         Ok(running)
+    }
+
+    fn calls(&self, cluster: &Cluster) -> Result<Vec<Call>> {
+        let node = cluster.node(1);
+        let ssync = |part: &str| Ok(Call::of(ssync_binary()?).arg(part).arg("--conf").arg(node.conf()));
+        match self {
+            Self::Stock { .. } => {
+                let run = repository().join("tests/harness/python/run.py");
+                let stock = Call::of(venv_program("python")?).arg(run).arg(node.swift_dir());
+                Ok(vec![stock.arg("swift-object-server").arg(node.conf())])
+            }
+            Self::Ssync { shape: Shape::OneProcess, .. } => Ok(vec![ssync("node")?.arg("--no-replicator")]),
+            Self::Ssync { .. } => ["receiver", "sidecar"].into_iter().map(ssync).collect(),
+        }
     }
 }
 
 /// A server at work, with its device.
 #[derive(Debug)]
 pub(crate) struct Running {
-    processes: Vec<Child>,
+    // The first of the two to go.
+    processes: Processes,
     cluster: Cluster,
 }
 
@@ -114,31 +118,8 @@ impl Running {
     }
 
     #[cfg(test)]
-    pub(crate) fn device(&self) -> PathBuf {
+    pub(crate) fn device(&self) -> std::path::PathBuf {
         self.cluster.node(1).device()
-    }
-
-    fn start_stock(&mut self) -> Result<()> {
-        let node = self.cluster.node(1);
-        let mut command = as_own_group(&venv_program("python")?);
-        command.arg(repository().join("tests/harness/python/run.py")).arg(node.swift_dir());
-        self.spawn(command.arg("swift-object-server").arg(self.cluster.node(1).conf()))
-    }
-
-    fn start_ssync(&mut self, part: &str, more: &[&str]) -> Result<()> {
-        let mut command = as_own_group(&ssync_binary()?);
-        self.spawn(command.arg(part).arg("--conf").arg(self.cluster.node(1).conf()).args(more))
-    }
-
-    fn log(&self) -> PathBuf {
-        self.cluster.folder().join("log/bench.log")
-    }
-
-    fn spawn(&mut self, command: &mut Command) -> Result<()> {
-        let log = File::options().create(true).append(true).open(self.log())?;
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
-        self.processes.push(child);
-        Ok(())
     }
 
     /// A receiver that is not up yet is a 5xx of its sidecar.
@@ -152,50 +133,24 @@ impl Running {
             {
                 return Ok(());
             }
-            for process in &mut self.processes {
-                if let Some(status) = process.try_wait()? {
-                    bail!("the server has ended ({status}): {}", self.said());
-                }
-            }
-            ensure!(started.elapsed() < START_MAX, "the server does not answer: {}", self.said());
+            self.processes.assert_alive()?;
+            ensure!(started.elapsed() < START_MAX, "the server does not answer: {}", self.processes.said());
             thread::sleep(POLL);
         }
     }
 
-    /// The beginning of what it has written, which says why.
-    fn said(&self) -> String {
-        fs::read_to_string(self.log())
-            .unwrap_or_default()
-            .lines()
-            .take(SAID_LINES_MAX)
-            .collect::<Vec<_>>()
-            .join("\n")
-    }
-
     /// Processor time that all of its processes have used.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let groups: Vec<u32> = self.processes.iter().map(Child::id).collect();
-        cpu::seconds_of_groups(&groups)
+        Ok(self.processes.groups().cpu_seconds()?.get(&Role::Receiver).copied().unwrap_or_default())
     }
 
-    /// Stops it, removes its device, and waits until the disk is quiet, so that it costs the next one nothing.
+    /// What all of its processes held at their highest.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.processes.groups().peak_bytes().get(&Role::Receiver).copied().unwrap_or_default()
+    }
+
+    /// Fails unless it has lived to the end; stops it and removes its device.
     pub(crate) fn end(mut self) -> Result<()> {
-        for process in &mut self.processes {
-            ensure!(process.try_wait()?.is_none(), "the server did not live to the end");
-        }
-        let folder = self.cluster.folder();
-        let disk = File::open(folder.parent().unwrap_or(&folder))?;
-        drop(self);
-        Ok(rustix::fs::syncfs(&disk)?)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        for process in &mut self.processes {
-            // Stock Swift's workers are of its group. It may have ended by itself.
-            let _ = kill_process_group(Pid::from_child(process), Signal::KILL);
-            let _ = process.wait();
-        }
+        self.processes.assert_alive()
     }
 }

@@ -4,7 +4,8 @@ use std::env;
 
 use clap::Parser as _;
 
-use super::{Options, load::Method, server::Contestant, table};
+use super::{Options, contest::Record, load::Method, markdown, server::Contestant};
+use crate::records::Measurement;
 
 #[derive(Debug, clap::Parser)]
 struct Alone {
@@ -24,22 +25,29 @@ fn options(more: &[&str]) -> Options {
 fn every_load_reaches_every_kind_of_server() {
     let servers = "stock-1,node-object,two-batch";
     let contest = options(&["--servers", servers, "--sizes", "10,300000", "--expect"]).contest().unwrap();
-    let records = contest.run(|_| Ok(())).unwrap();
+    let mut records: Vec<Record> = Vec::new();
+    let ran = contest.run(|record| {
+        records.push(record);
+        Ok(())
+    });
+    ran.unwrap();
     assert_eq!(records.len(), 3 * 2 * 2);
     for record in &records {
         assert!(record.requests > 0 && record.errors == 0, "{record}");
         assert!(record.p99_ms >= record.p50_ms && record.p50_ms > 0.0, "{record}");
+        assert!(record.server_peak_bytes > 1 << 20, "{record:?}");
     }
-    let table = table::markdown(&records);
-    assert_eq!(table.lines().count(), 2 + records.len(), "{table}");
     assert!(records.iter().any(|record| record.method == Method::Get && record.size == 300_000));
+    let measurements: Vec<Measurement> = records.into_iter().map(Measurement::Requests).collect();
+    let table = markdown(&measurements);
+    assert_eq!(table.lines().count(), 2 + measurements.len(), "{table}");
 }
 
 #[test]
 fn what_the_server_refuses_is_counted() {
     // No object has a device of this name.
     let contest = options(&["--servers", "node-object", "--sizes", "10"]).contest().unwrap();
-    let running = contest.servers[0].start(&contest.folder).unwrap();
+    let running = contest.servers[0].start(&contest.media[0]).unwrap();
     std::fs::remove_dir_all(running.device()).unwrap();
     let load = super::load::Load {
         address: running.address(),
