@@ -2,12 +2,16 @@
 
 mod cpu;
 mod floor;
+mod guard;
+mod instructions;
+mod machine;
 mod medium;
 mod memory;
 mod placement;
 mod processes;
 mod records;
 mod replication;
+mod report;
 mod requests;
 mod spread;
 mod wire;
@@ -21,13 +25,25 @@ use clap::Parser;
 enum Bench {
     /// PUT and GET over HTTP, straight to one object server, as a proxy would send them
     Requests(requests::Options),
-    /// A wiped device is filled again, and a handoff is drained: until all is where it belongs
+    /// What one node lacks is pushed there: until all is where it belongs
     Replication(replication::Options),
+    /// GETs through a node while replication runs, beside each of them alone
+    Guard(guard::Options),
+    /// Instructions of three hot paths, against what is kept
+    Instructions(instructions::Options),
+    /// What machine this is
+    Machine(machine::Options),
+    /// The page and the chart of what was measured
+    Report(report::Options),
 }
 
 fn main() -> Result<()> {
     match Bench::parse() {
         Bench::Requests(options) => requests::run(&options),
         Bench::Replication(options) => replication::run(&options),
+        Bench::Guard(options) => guard::run(&options),
+        Bench::Instructions(options) => instructions::run(&options),
+        Bench::Machine(options) => machine::run(&options),
+        Bench::Report(options) => report::run(&options),
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{replication, requests};
+use crate::{guard, instructions, machine, replication, requests};
 
 /// Where measurements are kept.
 #[derive(Debug, clap::Args)]
@@ -27,6 +27,9 @@ pub(crate) enum Measurement {
     Replication(replication::Record),
     Watched(replication::Watched),
     Requests(requests::Record),
+    Guard(guard::Record),
+    Instructions(instructions::Record),
+    Machine(machine::Machine),
 }
 
 impl fmt::Display for Measurement {
@@ -35,6 +38,9 @@ impl fmt::Display for Measurement {
             Self::Replication(record) => record.fmt(f),
             Self::Watched(watched) => watched.fmt(f),
             Self::Requests(record) => record.fmt(f),
+            Self::Guard(record) => record.fmt(f),
+            Self::Instructions(record) => record.fmt(f),
+            Self::Machine(machine) => machine.fmt(f),
         }
     }
 }

@@ -20,12 +20,14 @@ use crate::{
     medium::Medium,
     records::{Measurement, Records},
 };
-use contestant::Contestant;
-use dataset::Dataset;
+pub(crate) use contestant::Contestant;
+pub(crate) use dataset::{Dataset, SECOND, object_name, put_all};
 pub(crate) use record::{Record, Watched};
+pub(crate) use scene::Scene;
+pub(crate) use summary::{Group, Summary, groups};
 pub(crate) use table::markdown;
-use turn::Turn;
-use work::Work;
+pub(crate) use turn::{Turn, beside};
+pub(crate) use work::Work;
 
 /// What one node has that another lacks is pushed there, until all is where it belongs.
 ///

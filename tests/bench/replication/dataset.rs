@@ -95,8 +95,13 @@ pub(crate) fn put_all(
     })
 }
 
+/// What the object of a number is called.
+pub(crate) fn object_name(number: usize) -> String {
+    format!("/AUTH_bench/c/object-{number:07}")
+}
+
 fn put(node: &Node, number: usize, size: usize, second: u64) -> Result<()> {
-    let path = format!("/AUTH_bench/c/object-{number:07}");
+    let path = object_name(number);
     let mut request = format!(
         "PUT /{DEVICE}/{}{path} HTTP/1.1\r\nHost: node\r\nX-Timestamp: {second}.{:05}\r\n\
          Content-Type: application/octet-stream\r\nX-Object-Meta-Number: {number}\r\nContent-Length: {size}\r\n\

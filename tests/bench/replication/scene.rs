@@ -84,7 +84,8 @@ impl<'a> Scene<'a> {
         Ok(scene)
     }
 
-    fn sender(&self) -> &Node {
+    /// The node that pushes.
+    pub(crate) fn sender(&self) -> &Node {
         self.cluster.node(if self.work.kind == Kind::Drain { 3 } else { 1 })
     }
 

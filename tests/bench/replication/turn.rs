@@ -112,7 +112,7 @@ fn tap(scene: &Scene<'_>) -> Option<Wire> {
 }
 
 /// Does something, and something else beside it until that has ended.
-fn beside<A: Send, B>(
+pub(crate) fn beside<A: Send, B>(
     watch: impl FnOnce(&AtomicBool) -> A + Send,
     work: impl FnOnce() -> Result<B>,
 ) -> Result<(B, A)> {
