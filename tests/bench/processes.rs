@@ -80,7 +80,8 @@ impl Call {
             Some(file) => {
                 let mut strace = as_own_group(Path::new("strace"));
                 strace.args(["-f", "--seccomp-bpf", "-qq", "-ttt", "-e", FLUSHES, "-e", "signal=none", "-o"]);
-                strace.arg(file).arg("--").arg(&self.program);
+                // What is traced would outlive strace.
+                strace.arg(file).args(["--", "setpriv", "--pdeathsig", "KILL", "--"]).arg(&self.program);
                 strace
             }
         };
