@@ -4,14 +4,16 @@ mod patient;
 mod real;
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fmt, io,
+    os::fd::BorrowedFd,
     path::Path,
     time::{Duration, SystemTime},
 };
 
 pub(crate) use patient::Patient;
 pub(crate) use real::{Mount, RealDisk};
+use rustix::io::Errno;
 
 /// How to open a file that has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub(crate) struct Entry {
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a directory.
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn DiskDir>>;
     /// Makes a file without a name in a directory.
     fn temporary(&self, directory: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Gives a file another name, which must be free.
@@ -80,6 +84,42 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn pause(&self, time: Duration);
 }
 
+/// An open directory, wherever it has been moved meanwhile. What is asked of a name in it walks no path; a name is a single one.
+pub(crate) trait DiskDir: fmt::Debug + Send + Sync {
+    /// Lists it, without `.` and `..`. One that has been removed is empty.
+    fn list(&self) -> io::Result<Vec<Entry>>;
+    /// Opens a file to read it.
+    fn open(&self, name: &OsStr) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a directory.
+    fn open_dir(&self, name: &OsStr) -> io::Result<Box<dyn DiskDir>>;
+    /// Makes one directory.
+    fn make_dir(&self, name: &OsStr) -> io::Result<()>;
+    /// What is known of it.
+    fn stat(&self) -> io::Result<Stat>;
+    /// Flushes it.
+    fn sync(&self) -> io::Result<()>;
+    /// What files of the same disk know it by.
+    fn handle(&self) -> Handle<'_>;
+}
+
+/// What an open directory is to its disk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Handle<'a> {
+    Descriptor(BorrowedFd<'a>),
+    #[cfg(any(test, feature = "simulation"))]
+    Simulated(u64),
+}
+
+/// A name that leads nowhere but into its directory.
+pub(crate) fn single(name: &OsStr) -> io::Result<&OsStr> {
+    let bytes = name.as_encoded_bytes();
+    match bytes {
+        b"" | b"." | b".." => Err(Errno::INVAL.into()),
+        _ if bytes.iter().any(|byte| matches!(byte, b'/' | 0)) => Err(Errno::INVAL.into()),
+        _ => Ok(name),
+    }
+}
+
 /// An open file.
 pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// Reads at most the buffer's length; 0 at the end.
@@ -108,6 +148,8 @@ pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     fn try_lock(&self) -> io::Result<bool>;
     /// Gives a file without a name one, which must be free.
     fn link(&self, to: &Path) -> io::Result<()>;
+    /// The same in an open directory.
+    fn link_in(&self, directory: &dyn DiskDir, name: &OsStr) -> io::Result<()>;
 }
 
 /// Writes all bytes at an offset (at the end, for a file opened to append).

@@ -7,6 +7,7 @@ mod confirming;
 mod crash;
 mod damage;
 mod differential;
+mod directories;
 mod errors;
 mod format;
 mod hashing;

@@ -1,12 +1,13 @@
 //! A disk whose calls are made again when a signal interrupted them (Python: PEP 475, which Swift relies on).
 
 use std::{
+    ffi::OsStr,
     io,
     path::Path,
     time::{Duration, SystemTime},
 };
 
-use super::{Disk, DiskFile, Entry, OpenMode, Stat};
+use super::{Disk, DiskDir, DiskFile, Entry, Handle, OpenMode, Stat};
 
 /// How often a call is made again. A disk that is interrupted more often than that has another problem.
 const INTERRUPTIONS_MAX: usize = 100;
@@ -14,6 +15,9 @@ const INTERRUPTIONS_MAX: usize = 100;
 /// Makes every call of another disk again while it is interrupted.
 #[derive(Debug)]
 pub(crate) struct Patient(Box<dyn Disk>);
+
+#[derive(Debug)]
+struct PatientDir(Box<dyn DiskDir>);
 
 #[derive(Debug)]
 struct PatientFile(Box<dyn DiskFile>);
@@ -34,6 +38,10 @@ fn patiently<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     call()
 }
 
+fn patient_dir(directory: Box<dyn DiskDir>) -> Box<dyn DiskDir> {
+    Box::new(PatientDir(directory))
+}
+
 fn patient_file(file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
     Box::new(PatientFile(file))
 }
@@ -41,6 +49,10 @@ fn patient_file(file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
 impl Disk for Patient {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
         patiently(|| self.0.open(path, mode)).map(patient_file)
+    }
+
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn DiskDir>> {
+        patiently(|| self.0.open_dir(path)).map(patient_dir)
     }
 
     fn temporary(&self, directory: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -100,6 +112,36 @@ impl Disk for Patient {
     }
 }
 
+impl DiskDir for PatientDir {
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        patiently(|| self.0.list())
+    }
+
+    fn open(&self, name: &OsStr) -> io::Result<Box<dyn DiskFile>> {
+        patiently(|| self.0.open(name)).map(patient_file)
+    }
+
+    fn open_dir(&self, name: &OsStr) -> io::Result<Box<dyn DiskDir>> {
+        patiently(|| self.0.open_dir(name)).map(patient_dir)
+    }
+
+    fn make_dir(&self, name: &OsStr) -> io::Result<()> {
+        patiently(|| self.0.make_dir(name))
+    }
+
+    fn stat(&self) -> io::Result<Stat> {
+        patiently(|| self.0.stat())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        patiently(|| self.0.sync())
+    }
+
+    fn handle(&self) -> Handle<'_> {
+        self.0.handle()
+    }
+}
+
 impl DiskFile for PatientFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         patiently(|| self.0.read_at(buffer, offset))
@@ -151,5 +193,9 @@ impl DiskFile for PatientFile {
 
     fn link(&self, to: &Path) -> io::Result<()> {
         patiently(|| self.0.link(to))
+    }
+
+    fn link_in(&self, directory: &dyn DiskDir, name: &OsStr) -> io::Result<()> {
+        patiently(|| self.0.link_in(directory, name))
     }
 }

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     io,
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
@@ -17,17 +17,19 @@ use std::{
 
 use rustix::{
     fs::{
-        self, Advice, AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, ResolveFlags, StatxFlags,
-        XattrFlags,
+        self, Advice, AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, RawDir, ResolveFlags,
+        SeekFrom, StatxFlags, XattrFlags,
     },
     io::Errno,
 };
 
-use super::{Disk, DiskFile, Entry, OpenMode, Stat};
+use super::{Disk, DiskDir, DiskFile, Entry, Handle, OpenMode, Stat, single};
 use crate::mount;
 
 /// Most names read from one directory; beyond it something is wrong with the directory.
 const ENTRIES_MAX: usize = 1 << 23;
+/// How much of a directory is read at a time.
+const LISTING_BYTES: usize = 32 * 1024;
 /// Longest extended attribute that Linux keeps.
 const ATTRIBUTE_BYTES_MAX: usize = 65_536;
 /// Room for almost every object's metadata.
@@ -138,6 +140,10 @@ impl Disk for RealDisk {
         Ok(self.file(self.root.open(path, flags, mode)?))
     }
 
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn DiskDir>> {
+        Ok(Box::new(RealDir::open(&self.root, path)?))
+    }
+
     fn temporary(&self, directory: &Path) -> io::Result<Box<dyn DiskFile>> {
         Ok(self.file(self.root.open(directory, OFlags::TMPFILE | OFlags::WRONLY, MODE)?))
     }
@@ -168,20 +174,7 @@ impl Disk for RealDisk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        let directory = self.root.open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-        let mut entries = Vec::new();
-        for entry in fs::Dir::new(directory)? {
-            let entry = entry?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name == "." || name == ".." {
-                continue;
-            }
-            if entries.len() == ENTRIES_MAX {
-                return Err(io::Error::other(format!("more than {ENTRIES_MAX} names")));
-            }
-            entries.push(Entry { name: name.to_owned(), inode: entry.ino() });
-        }
-        Ok(entries)
+        RealDir::open(&self.root, path)?.list()
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -193,8 +186,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let directory = self.root.open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-        Ok(fs::fsync(directory)?)
+        RealDir::open(&self.root, path)?.sync()
     }
 
     fn sync_all(&self) -> io::Result<()> {
@@ -219,6 +211,91 @@ impl Disk for RealDisk {
 
     fn pause(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+}
+
+#[derive(Debug)]
+struct RealDir {
+    directory: OwnedFd,
+    root: Arc<Root>,
+    /// As it was opened, from the root.
+    path: PathBuf,
+    /// It has been listed, so it is to be read from its beginning.
+    listed: AtomicBool,
+}
+
+impl RealDir {
+    fn open(root: &Arc<Root>, path: &Path) -> io::Result<Self> {
+        let directory = root.open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        Ok(Self::of(root, directory, path.to_path_buf()))
+    }
+
+    fn of(root: &Arc<Root>, directory: OwnedFd, path: PathBuf) -> Self {
+        Self { directory, root: Arc::clone(root), path, listed: AtomicBool::new(false) }
+    }
+}
+
+impl DiskDir for RealDir {
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        if self.listed.swap(true, Ordering::Relaxed) {
+            fs::seek(&self.directory, SeekFrom::Start(0))?;
+        }
+        let mut buffer = Vec::with_capacity(LISTING_BYTES);
+        let mut directory = RawDir::new(&self.directory, buffer.spare_capacity_mut());
+        let mut entries = Vec::new();
+        // A short answer need not be the last: an error that cut it short comes with the next one alone.
+        while let Some(entry) = directory.next() {
+            let entry = match entry {
+                // It has been removed.
+                Err(Errno::NOENT) => break,
+                entry => entry?,
+            };
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            if entries.len() == ENTRIES_MAX {
+                return Err(io::Error::other(format!("more than {ENTRIES_MAX} names")));
+            }
+            entries.push(Entry { name: name.to_owned(), inode: entry.ino() });
+        }
+        Ok(entries)
+    }
+
+    fn open(&self, name: &OsStr) -> io::Result<Box<dyn DiskFile>> {
+        // No link is followed, so a single name does not lead out of the directory.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = fs::openat(&self.directory, single(name)?, flags, Mode::empty())?;
+        Ok(Box::new(RealFile { file, root: Arc::clone(&self.root) }))
+    }
+
+    fn open_dir(&self, name: &OsStr) -> io::Result<Box<dyn DiskDir>> {
+        let path = self.path.join(single(name)?);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = match fs::openat(&self.directory, name, flags, Mode::empty()) {
+            // A link is followed, but not out of the device.
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                self.root.open(&path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?
+            }
+            opened => opened?,
+        };
+        Ok(Box::new(Self::of(&self.root, directory, path)))
+    }
+
+    fn make_dir(&self, name: &OsStr) -> io::Result<()> {
+        Ok(fs::mkdirat(&self.directory, single(name)?, MODE)?)
+    }
+
+    fn stat(&self) -> io::Result<Stat> {
+        stat(&self.directory, Path::new(""))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(fs::fsync(&self.directory)?)
+    }
+
+    fn handle(&self) -> Handle<'_> {
+        Handle::Descriptor(self.directory.as_fd())
     }
 }
 
@@ -294,6 +371,20 @@ impl DiskFile for RealFile {
 
     fn link(&self, to: &Path) -> io::Result<()> {
         let (directory, name) = self.root.parent(to)?;
+        self.name(directory.as_fd(), name)
+    }
+
+    fn link_in(&self, directory: &dyn DiskDir, name: &OsStr) -> io::Result<()> {
+        match directory.handle() {
+            Handle::Descriptor(directory) => self.name(directory, single(name)?),
+            #[cfg(any(test, feature = "simulation"))]
+            Handle::Simulated(_) => Err(Errno::XDEV.into()),
+        }
+    }
+}
+
+impl RealFile {
+    fn name(&self, directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
         // AT_EMPTY_PATH on the descriptor itself wants a capability; the way through /proc does not (open(2), O_TMPFILE).
         let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         Ok(fs::linkat(CWD, own.as_str(), directory, name, AtFlags::SYMLINK_FOLLOW)?)

@@ -1,6 +1,7 @@
 //! The disk's calls: each is counted, noted, given to the hook, and may fail.
 
 use std::{
+    ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -12,7 +13,7 @@ use super::{
     SimDisk, State, journal, lock,
     tree::{Kind, Tree},
 };
-use crate::disk::{Disk, DiskFile, Entry, OpenMode, Stat};
+use crate::disk::{Disk, DiskDir, DiskFile, Entry, Handle, OpenMode, Stat, single};
 
 /// How much time a call takes, and how much more a flush.
 const CALL: Duration = Duration::from_micros(10);
@@ -98,11 +99,28 @@ impl SimDisk {
     }
 
     fn file(&self, state: &mut State, id: journal::Id, path: &Path, mode: Mode) -> Box<dyn DiskFile> {
-        let handle = state.next_handle;
-        state.next_handle += 1;
-        state.handles.insert(handle, id);
-        state.tree.open(id);
-        Box::new(SimFile { disk: self.clone(), id, handle, path: path.to_path_buf(), mode })
+        Box::new(SimFile { disk: self.clone(), id, handle: state.open(id), path: path.to_path_buf(), mode })
+    }
+
+    fn directory(&self, state: &mut State, id: journal::Id, path: &Path) -> io::Result<Box<dyn DiskDir>> {
+        state.tree.names(id)?;
+        Ok(Box::new(SimDir { disk: self.clone(), id, handle: state.open(id), path: path.to_path_buf() }))
+    }
+}
+
+impl State {
+    fn open(&mut self, id: journal::Id) -> u64 {
+        let handle = self.next_handle;
+        self.next_handle += 1;
+        self.handles.insert(handle, id);
+        self.tree.open(id);
+        handle
+    }
+
+    fn close(&mut self, handle: u64) {
+        if let Some(id) = self.handles.remove(&handle) {
+            self.tree.close(id);
+        }
     }
 }
 
@@ -121,9 +139,13 @@ fn stat(state: &State, id: journal::Id) -> Stat {
     }
 }
 
-/// As directories are listed: in no order.
-fn disorder(entry: &Entry) -> u64 {
-    entry.inode.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// A directory's names, in no order.
+fn list(tree: &Tree, directory: journal::Id) -> io::Result<Vec<Entry>> {
+    let entry =
+        |(name, id): (&OsString, &journal::Id)| Entry { name: name.clone(), inode: tree.node(*id).number };
+    let mut entries: Vec<_> = tree.names(directory)?.iter().map(entry).collect();
+    entries.sort_unstable_by_key(|entry| entry.inode.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    Ok(entries)
 }
 
 fn open(tree: &mut Tree, path: &Path, mode: OpenMode) -> io::Result<(journal::Id, Mode)> {
@@ -156,6 +178,13 @@ impl Disk for SimDisk {
             }
             let (id, mode) = open(&mut state.tree, path, mode)?;
             Ok(self.file(state, id, path, mode))
+        })
+    }
+
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn DiskDir>> {
+        self.call("open_dir", path, Looks, |state| {
+            let id = state.tree.find(path)?;
+            self.directory(state, id, path)
         })
     }
 
@@ -200,16 +229,7 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        self.call("list", path, Looks, |state| {
-            let names = state.tree.names(state.tree.find(path)?)?;
-            let entry = |(name, id): (&std::ffi::OsString, &journal::Id)| Entry {
-                name: name.clone(),
-                inode: state.tree.node(*id).number,
-            };
-            let mut entries: Vec<_> = names.iter().map(entry).collect();
-            entries.sort_unstable_by_key(disorder);
-            Ok(entries)
-        })
+        self.call("list", path, Looks, |state| list(&state.tree, state.tree.find(path)?))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -251,6 +271,66 @@ impl Disk for SimDisk {
 
     fn pause(&self, time: Duration) {
         self.advance(time);
+    }
+}
+
+#[derive(Debug)]
+struct SimDir {
+    disk: SimDisk,
+    id: journal::Id,
+    handle: u64,
+    path: PathBuf,
+}
+
+impl DiskDir for SimDir {
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        self.disk.call("list", &self.path, Looks, |state| list(&state.tree, self.id))
+    }
+
+    fn open(&self, name: &OsStr) -> io::Result<Box<dyn DiskFile>> {
+        let path = self.path.join(single(name)?);
+        self.disk.call("open", &path, Looks, |state| {
+            let id = state.tree.in_directory(self.id, name)?.ok_or(Errno::NOENT)?;
+            Ok(self.disk.file(state, id, &path, Mode::Read))
+        })
+    }
+
+    fn open_dir(&self, name: &OsStr) -> io::Result<Box<dyn DiskDir>> {
+        let path = self.path.join(single(name)?);
+        self.disk.call("open_dir", &path, Looks, |state| {
+            let id = state.tree.in_directory(self.id, name)?.ok_or(Errno::NOENT)?;
+            self.disk.directory(state, id, &path)
+        })
+    }
+
+    fn make_dir(&self, name: &OsStr) -> io::Result<()> {
+        let path = self.path.join(single(name)?);
+        self.disk.call("make_dir", &path, Changes, |state| {
+            let is_free = state.tree.in_directory(self.id, name)?.is_none();
+            state.need(if is_free { 2 } else { 0 })?;
+            state.tree.make_dir_in(self.id, name)
+        })
+    }
+
+    fn stat(&self) -> io::Result<Stat> {
+        self.disk.call("stat", &self.path, Looks, |state| Ok(stat(state, self.id)))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.call("sync_dir", &self.path, Flushes, |state| {
+            state.tree.force(self.id);
+            Ok(())
+        })
+    }
+
+    fn handle(&self) -> Handle<'_> {
+        Handle::Simulated(self.id)
+    }
+}
+
+impl Drop for SimDir {
+    fn drop(&mut self) {
+        self.disk.state().close(self.handle);
     }
 }
 
@@ -405,6 +485,16 @@ impl DiskFile for SimFile {
             state.tree.link(self.id, to)
         })
     }
+
+    fn link_in(&self, directory: &dyn DiskDir, name: &OsStr) -> io::Result<()> {
+        let Handle::Simulated(directory) = directory.handle() else { return Err(Errno::XDEV.into()) };
+        // The hook is told the whole name, as it is by now.
+        let to = self.disk.state().tree.path_of(directory).join(single(name)?);
+        self.disk.call("link", &to, Changes, |state| {
+            state.need(usize::from(state.tree.in_directory(directory, name)?.is_none()))?;
+            state.tree.link_in(self.id, directory, name)
+        })
+    }
 }
 
 impl Drop for SimFile {
@@ -413,8 +503,6 @@ impl Drop for SimFile {
         if state.locks.get(&self.id) == Some(&self.handle) {
             state.locks.remove(&self.id);
         }
-        if state.handles.remove(&self.handle).is_some() {
-            state.tree.close(self.id);
-        }
+        state.close(self.handle);
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
     io,
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -132,6 +132,27 @@ impl Tree {
         Ok(self.names(directory)?.get(name).copied())
     }
 
+    /// A name in an open directory, if that is still there.
+    pub(super) fn in_directory(&self, directory: Id, name: &OsStr) -> io::Result<Option<Id>> {
+        let gone = directory != ROOT && self.node(directory).links == 0;
+        if gone { Err(Errno::NOENT.into()) } else { self.at((directory, name)) }
+    }
+
+    /// Where a directory is.
+    pub(super) fn path_of(&self, directory: Id) -> PathBuf {
+        let mut look = vec![(ROOT, PathBuf::new())];
+        while let Some((id, path)) = look.pop() {
+            if id == directory {
+                return path;
+            }
+            let below = self.names(id).into_iter().flatten();
+            look.extend(
+                below.filter(|(_, id)| self.is_directory(**id)).map(|(name, id)| (*id, path.join(name))),
+            );
+        }
+        PathBuf::new()
+    }
+
     pub(super) fn names(&self, directory: Id) -> io::Result<&Names> {
         match &self.node(directory).kind {
             Kind::Directory(names) => Ok(names),
@@ -177,12 +198,16 @@ impl Tree {
         if path.as_os_str().is_empty() {
             return Err(Errno::EXIST.into());
         }
-        let place = self.place(path)?;
-        if self.at(place)?.is_some() {
+        let (directory, name) = self.place(path)?;
+        self.make_dir_in(directory, name)
+    }
+
+    pub(super) fn make_dir_in(&mut self, directory: Id, name: &OsStr) -> io::Result<()> {
+        if self.in_directory(directory, name)?.is_some() {
             return Err(Errno::EXIST.into());
         }
         let id = self.add(Kind::Directory(Names::new()), false);
-        self.step(vec![Self::change(place, Some(id))]);
+        self.step(vec![Self::change((directory, name), Some(id))]);
         Ok(())
     }
 
@@ -200,8 +225,12 @@ impl Tree {
     }
 
     pub(super) fn link(&mut self, id: Id, to: &Path) -> io::Result<()> {
-        let place = self.place(to)?;
-        if self.at(place)?.is_some() {
+        let (directory, name) = self.place(to)?;
+        self.link_in(id, directory, name)
+    }
+
+    pub(super) fn link_in(&mut self, id: Id, directory: Id, name: &OsStr) -> io::Result<()> {
+        if self.in_directory(directory, name)?.is_some() {
             return Err(Errno::EXIST.into());
         }
         let node = self.node(id);
@@ -212,7 +241,7 @@ impl Tree {
         if node.links == 0 && !node.nameless {
             return Err(Errno::NOENT.into());
         }
-        self.step(vec![Self::change(place, Some(id))]);
+        self.step(vec![Self::change((directory, name), Some(id))]);
         Ok(())
     }
 

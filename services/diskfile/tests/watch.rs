@@ -1,15 +1,16 @@
 //! A disk that notes what is done to it, and fails or interferes where it is told to.
 
 use std::{
+    ffi::OsStr,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use rustix::io::Errno;
 
-use crate::disk::{Disk, DiskFile, Entry, OpenMode, RealDisk, Stat};
+use crate::disk::{Disk, DiskDir, DiskFile, Entry, Handle, OpenMode, RealDisk, Stat};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
@@ -86,6 +87,13 @@ pub(super) struct Watched {
 }
 
 #[derive(Debug)]
+struct WatchedDir {
+    inner: Box<dyn DiskDir>,
+    path: PathBuf,
+    watch: Watch,
+}
+
+#[derive(Debug)]
 struct WatchedFile {
     inner: Box<dyn DiskFile>,
     name: String,
@@ -110,6 +118,11 @@ impl Disk for Watched {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
         self.note("open", path)?;
         Ok(self.file(self.inner.open(path, mode)?, path.display().to_string()))
+    }
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn DiskDir>> {
+        self.note("open_dir", path)?;
+        let inner = self.inner.open_dir(path)?;
+        Ok(Box::new(WatchedDir { inner, path: path.to_path_buf(), watch: self.watch.clone() }))
     }
     fn temporary(&self, directory: &Path) -> io::Result<Box<dyn DiskFile>> {
         self.note("temporary", directory)?;
@@ -162,6 +175,44 @@ impl Disk for Watched {
     }
     fn pause(&self, time: Duration) {
         self.inner.pause(time);
+    }
+}
+
+impl WatchedDir {
+    fn note(&self, operation: &str, path: &Path) -> io::Result<()> {
+        self.watch.note(format!("{operation} {}", path.display()))
+    }
+}
+
+impl DiskDir for WatchedDir {
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        self.note("list", &self.path)?;
+        self.inner.list()
+    }
+    fn open(&self, name: &OsStr) -> io::Result<Box<dyn DiskFile>> {
+        let path = self.path.join(name);
+        self.note("open", &path)?;
+        let (inner, name) = (self.inner.open(name)?, path.display().to_string());
+        Ok(Box::new(WatchedFile { inner, name, watch: self.watch.clone() }))
+    }
+    fn open_dir(&self, name: &OsStr) -> io::Result<Box<dyn DiskDir>> {
+        let path = self.path.join(name);
+        self.note("open_dir", &path)?;
+        Ok(Box::new(WatchedDir { inner: self.inner.open_dir(name)?, path, watch: self.watch.clone() }))
+    }
+    fn make_dir(&self, name: &OsStr) -> io::Result<()> {
+        self.note("make_dir", &self.path.join(name))?;
+        self.inner.make_dir(name)
+    }
+    fn stat(&self) -> io::Result<Stat> {
+        self.inner.stat()
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.note("sync_dir", &self.path)?;
+        self.inner.sync()
+    }
+    fn handle(&self) -> Handle<'_> {
+        self.inner.handle()
     }
 }
 
@@ -222,5 +273,9 @@ impl DiskFile for WatchedFile {
     fn link(&self, to: &Path) -> io::Result<()> {
         self.watch.note(format!("link {}", to.display()))?;
         self.inner.link(to)
+    }
+    fn link_in(&self, directory: &dyn DiskDir, name: &OsStr) -> io::Result<()> {
+        self.watch.note(format!("link {}", name.display()))?;
+        self.inner.link_in(directory, name)
     }
 }

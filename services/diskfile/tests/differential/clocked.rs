@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::disk::{Disk, DiskFile, Entry, OpenMode, RealDisk, Stat};
+use crate::disk::{Disk, DiskDir, DiskFile, Entry, OpenMode, RealDisk, Stat};
 
 #[derive(Debug, Clone)]
 pub(super) struct Clock(Arc<Mutex<SystemTime>>);
@@ -33,6 +33,9 @@ pub(super) struct Clocked {
 impl Disk for Clocked {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
         self.inner.open(path, mode)
+    }
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn DiskDir>> {
+        self.inner.open_dir(path)
     }
     fn temporary(&self, directory: &Path) -> io::Result<Box<dyn DiskFile>> {
         self.inner.temporary(directory)

@@ -1,6 +1,6 @@
 //! Extended attributes, and what they say.
 
-use std::{io, path::Path, sync::Mutex};
+use std::{ffi::OsStr, io, path::Path, sync::Mutex};
 
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     attributes::{self, Attributes},
     digest,
-    disk::{DiskFile, OpenMode, Stat},
+    disk::{DiskDir, DiskFile, OpenMode, Stat},
     layout,
     tests::bed::Bed,
 };
@@ -64,6 +64,9 @@ impl DiskFile for Kept {
         Ok(true)
     }
     fn link(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+    fn link_in(&self, _: &dyn DiskDir, _: &OsStr) -> io::Result<()> {
         Ok(())
     }
 }
