@@ -51,23 +51,29 @@ pub(crate) fn write(file: &dyn DiskFile, attributes: &Attributes) -> io::Result<
 
 /// Reads them.
 pub(crate) fn read(file: &dyn DiskFile) -> Result<Attributes, AttributesError> {
-    let pickle = read_pickle(file)?;
+    let first = attribute(file, METADATA)?;
     // Objects from before Swift 2.16 have no checksum; an empty one says as little.
-    if let Some(stored) = attribute(file, CHECKSUM)?
-        && !stored.is_empty()
-        && stored != checksum(&pickle).as_bytes()
-    {
+    let stored = attribute(file, CHECKSUM)?.filter(|stored| !stored.is_empty());
+    let is_whole = |pickle: &[u8]| stored.as_ref().map(|stored| stored == checksum(pickle).as_bytes());
+    let is_there = first.is_some();
+    let mut pickle = first.unwrap_or_default();
+    let mut whole = is_whole(&pickle);
+    // What the checksum is of is all that was written; Swift asks for one piece more to see the end.
+    if is_there && whole != Some(true) {
+        add_further_pieces(file, &mut pickle)?;
+        whole = is_whole(&pickle);
+    }
+    if whole == Some(false) {
         return Err(AttributesError::Damaged("has metadata whose checksum does not match".to_owned()));
     }
     decode(&pickle).map_err(AttributesError::Damaged)
 }
 
-fn read_pickle(file: &dyn DiskFile) -> Result<Vec<u8>, AttributesError> {
-    let mut pickle = Vec::new();
-    for index in 0..PIECES_MAX {
+fn add_further_pieces(file: &dyn DiskFile, pickle: &mut Vec<u8>) -> Result<(), AttributesError> {
+    for index in 1..PIECES_MAX {
         match attribute(file, &piece_name(index))? {
             Some(piece) => pickle.extend_from_slice(&piece),
-            None => return Ok(pickle),
+            None => return Ok(()),
         }
         if pickle.len() > PICKLE_BYTES_MAX {
             break;

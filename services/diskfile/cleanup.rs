@@ -9,7 +9,7 @@ use crate::{
     Device, DiskError, PolicyKind,
     choice::{Choice, Preference},
     directory::{is, names},
-    disk::Entry,
+    disk::{DiskDir, Entry},
     name::FileName,
 };
 
@@ -18,6 +18,24 @@ use crate::{
 pub(crate) struct Cleaned {
     pub(crate) choice: Choice,
     pub(crate) files: Vec<Entry>,
+    /// The directory itself, to open them in; `None` where there is none.
+    pub(crate) directory: Option<Box<dyn DiskDir>>,
+}
+
+impl Cleaned {
+    /// Lists a directory and chooses among its files; nothing where there is none.
+    fn of(
+        opened: io::Result<Box<dyn DiskDir>>,
+        kind: PolicyKind,
+        preference: Preference<'_>,
+    ) -> io::Result<Self> {
+        let listed = opened.and_then(|directory| Ok((directory.list()?, directory)));
+        let (files, directory) = match listed {
+            Err(error) if is(&error, Errno::NOENT) => (Vec::new(), None),
+            listed => listed.map(|(files, directory)| (files, Some(directory)))?,
+        };
+        Ok(Self { choice: Choice::of(&names(&files), kind, preference), files, directory })
+    }
 }
 
 impl Device {
@@ -28,11 +46,7 @@ impl Device {
         kind: PolicyKind,
         preference: Preference<'_>,
     ) -> io::Result<Cleaned> {
-        let files = match self.disk.list(directory) {
-            Err(error) if is(&error, Errno::NOENT) => Vec::new(),
-            other => other?,
-        };
-        Ok(Cleaned { choice: Choice::of(&names(&files), kind, preference), files })
+        Cleaned::of(self.disk.open_dir(directory), kind, preference)
     }
 
     /// As [`examine`](Self::examine), and removes what is obsolete, tombstones and strays that are old enough, and a directory
@@ -43,7 +57,17 @@ impl Device {
         kind: PolicyKind,
         preference: Preference<'_>,
     ) -> io::Result<Cleaned> {
-        let mut found = self.examine(directory, kind, preference)?;
+        self.clean_up_opened(directory, self.disk.open_dir(directory), kind, preference)
+    }
+
+    fn clean_up_opened(
+        &self,
+        directory: &Path,
+        opened: io::Result<Box<dyn DiskDir>>,
+        kind: PolicyKind,
+        preference: Preference<'_>,
+    ) -> io::Result<Cleaned> {
+        let mut found = Cleaned::of(opened, kind, preference)?;
         let mut remove = std::mem::take(&mut found.choice.obsolete);
         if let Some(tombstone) =
             found.choice.tombstone.take_if(|tombstone| self.is_reclaimable(tombstone.timestamp))
@@ -59,8 +83,8 @@ impl Device {
             found.files.retain(|entry| entry.name != file.name.as_str());
         }
         found.choice.obsolete = remove;
-        if found.files.is_empty() {
-            // Not there, or somebody is just putting a file into it.
+        if found.files.is_empty() && found.directory.is_some() {
+            // Somebody may just be putting a file into it.
             let _ = self.disk.remove_dir(directory);
         }
         Ok(found)
@@ -75,6 +99,19 @@ impl Device {
     ) -> Result<Cleaned, DiskError> {
         let kind = self.kind(policy)?;
         self.clean_up(directory, kind, preference)
+            .map_err(|error| self.quarantine_unlistable(policy, directory, error))
+    }
+
+    /// The same of a directory in a suffix that is open.
+    pub(crate) fn clean_up_in(
+        &self,
+        policy: PolicyIndex,
+        suffix: &dyn DiskDir,
+        directory: &Path,
+    ) -> Result<Cleaned, DiskError> {
+        let kind = self.kind(policy)?;
+        let opened = suffix.open_dir(directory.file_name().unwrap_or_default());
+        self.clean_up_opened(directory, opened, kind, Preference::default())
             .map_err(|error| self.quarantine_unlistable(policy, directory, error))
     }
 

@@ -58,11 +58,12 @@ pub use config::{DiskConfig, PolicyKind, Reserve, Space};
 pub use device::Device;
 pub use devices::Devices;
 pub use error::{DiskError, LockKind};
+pub use listing::SuffixListing;
 pub use lock::{DeviceLock, PartitionLock};
 pub use look::SuffixLook;
 pub use object::{
     Committed, Confirmation, DataFile, Found, LocalObject, Location, MetaFile, MetaView, OpenObject,
-    OpenOptions, PartitionListing,
+    OpenOptions, PartitionListing, ToSend,
 };
 pub use release::ReleasedBatch;
 pub use writer::Writer;

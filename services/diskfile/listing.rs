@@ -1,6 +1,6 @@
 //! What a device holds, for a sender (Swift: diskfile.py yield_suffixes, yield_hashes; replicator.py build_replication_jobs).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use rustix::io::Errno;
 use ssync_types::{FragmentIndex, ObjectHash, ObjectKind, Offer, Partition, PolicyIndex, Suffix};
@@ -12,6 +12,9 @@ use crate::{
     directory::{is, names, release_files},
     layout,
 };
+
+/// A suffix, and what is in it as a sender offers it.
+pub type SuffixListing = (Suffix, Result<Vec<LocalObject>, DiskError>);
 
 /// Most names reported that are no partitions.
 const UNEXPECTED_MAX: usize = 100;
@@ -62,12 +65,51 @@ impl Device {
         partition: Partition,
         suffix: Suffix,
     ) -> Result<Vec<LocalObject>, DiskError> {
-        let kind = self.kind(policy)?;
         self.check_mounted()?;
+        self.objects_of(policy, partition, suffix)
+    }
+
+    /// As [`list_suffix`](Self::list_suffix) of one suffix after the other, at least one, until so many objects are found or it
+    /// has taken so long; the rest is to be asked for again. One that cannot be read costs itself alone.
+    pub fn list_suffixes_until(
+        &self,
+        policy: PolicyIndex,
+        partition: Partition,
+        suffixes: &[Suffix],
+        enough: usize,
+        longest: Duration,
+    ) -> Result<Vec<SuffixListing>, DiskError> {
+        self.check_mounted()?;
+        let begin = self.disk.now();
+        let mut listed = Vec::new();
+        let mut found = 0;
+        for suffix in suffixes {
+            let objects = self.objects_of(policy, partition, *suffix);
+            found += objects.as_ref().map_or(0, Vec::len);
+            listed.push((*suffix, objects));
+            let took = self.disk.now().duration_since(begin).unwrap_or_default();
+            if found >= enough || took >= longest {
+                break;
+            }
+        }
+        Ok(listed)
+    }
+
+    fn objects_of(
+        &self,
+        policy: PolicyIndex,
+        partition: Partition,
+        suffix: Suffix,
+    ) -> Result<Vec<LocalObject>, DiskError> {
+        let kind = self.kind(policy)?;
         let directory = layout::suffix(policy, partition, suffix);
-        let mut entries = match self.disk.list(&directory) {
+        let stale = || self.invalidate(&layout::partition(policy, partition), &[suffix]);
+        let opened = self.disk.open_dir(&directory).and_then(|opened| Ok((opened.list()?, opened)));
+        let (mut entries, opened) = match opened {
             // As in Swift a file in its place holds nothing, and the next hashing forgets the suffix.
-            Err(error) if is(&error, Errno::NOENT) || is(&error, Errno::NOTDIR) => Vec::new(),
+            Err(error) if is(&error, Errno::NOENT) || is(&error, Errno::NOTDIR) => {
+                return stale().map(|()| Vec::new());
+            }
             other => other.map_err(|error| self.io("list", &directory, error))?,
         };
         entries.sort_unstable();
@@ -82,7 +124,7 @@ impl Device {
             };
             let cleaned = {
                 let _exclusive = self.exclusive(&hash);
-                self.clean_up_or_quarantine(policy, &directory.join(&entry.name), Preference::default())
+                self.clean_up_in(policy, &*opened, &directory.join(&entry.name))
             };
             match cleaned {
                 Ok(cleaned) => {
@@ -96,7 +138,7 @@ impl Device {
             }
         }
         if empty {
-            self.invalidate(&layout::partition(policy, partition), &[suffix])?;
+            stale()?;
         }
         Ok(objects)
     }

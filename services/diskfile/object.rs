@@ -53,6 +53,17 @@ pub enum Found {
     Nothing,
 }
 
+/// What a sender sends of an object.
+#[derive(Debug)]
+pub enum ToSend {
+    /// Its body, or metadata of a later POST.
+    Object(Box<OpenObject>),
+    /// Its deletion, by its name and at this time.
+    Deletion(ObjectPath, Timestamp),
+    /// Nothing: it is not there.
+    Nothing,
+}
+
 /// A `.meta` file's own contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetaView {

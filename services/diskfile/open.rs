@@ -1,18 +1,21 @@
 //! Opening an object: which files, whole or damaged, and what they say together (Swift: diskfile.py BaseDiskFile.open).
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use rustix::io::Errno;
 use ssync_types::{FragmentSet, Metadata, ObjectInfo, ObjectPath, Timestamp};
 
 use crate::{
-    Device, DiskError, Found, Location, MetaView, OpenObject, OpenOptions,
+    Device, DiskError, Found, Location, MetaView, OpenObject, OpenOptions, ToSend,
     attributes::{self, Attributes, AttributesError},
     choice::{Choice, Preference},
     cleanup::Cleaned,
     directory::{is, names, release_files},
-    disk::{DiskFile, Entry, OpenMode},
+    disk::{DiskFile, Entry},
     layout, merge,
     name::FileName,
 };
@@ -29,22 +32,14 @@ struct Opening<'a> {
     device: &'a Arc<Device>,
     at: &'a Location,
     directory: PathBuf,
-    files: &'a [Entry],
+    found: &'a Cleaned,
 }
 
 impl Device {
     /// Opens an object and checks it.
     pub fn open_object(self: &Arc<Self>, at: &Location, options: &OpenOptions) -> Result<Found, DiskError> {
-        let kind = self.kind(at.policy)?;
         let directory = layout::object(at);
-        let found = match self.examine(&directory, kind, preference(options)) {
-            Ok(found) => found,
-            Err(error) => {
-                let _exclusive = self.exclusive(&at.hash);
-                let error = self.quarantine_unlistable(at.policy, &directory, error);
-                return Err(self.settings.at_quarantine.tell(error));
-            }
-        };
+        let found = self.examine_to_open(at, &directory, options)?;
         self.open_found(at, directory, &found, options)
     }
 
@@ -75,28 +70,51 @@ impl Device {
         Ok(fragment_sets(&found.choice))
     }
 
-    /// The name and the time in an object's tombstone, where a tombstone is what counts: what a sender tells of a deletion.
-    /// `None` also for one without a name that belongs there, of which nobody can be told.
+    /// Opens what a sender sends: a body, also an expired one, or what it tells of a deletion.
+    pub fn open_to_send(self: &Arc<Self>, at: &Location) -> Result<ToSend, DiskError> {
+        let options = OpenOptions { open_expired: true, ..OpenOptions::default() };
+        let directory = layout::object(at);
+        let found = self.examine_to_open(at, &directory, &options)?;
+        let opening = Opening { device: self, at, directory, found: &found };
+        match (&found.choice.data, &found.choice.tombstone) {
+            (Some(data), _) => match opening.object(data, &found.choice, &options)? {
+                Found::Object(object) | Found::Expired(object) => Ok(ToSend::Object(object)),
+                Found::Tombstone(_) | Found::Nothing => Ok(ToSend::Nothing),
+            },
+            (None, Some(tombstone)) => {
+                let deleted = opening.deleted(tombstone)?;
+                Ok(deleted.map_or(ToSend::Nothing, |(name, time)| ToSend::Deletion(name, time)))
+            }
+            (None, None) => Ok(ToSend::Nothing),
+        }
+    }
+
+    /// The name and the time in an object's tombstone, where a tombstone is what counts. `None` also for one without a name that
+    /// belongs there.
     pub fn deleted_object(
         self: &Arc<Self>,
         at: &Location,
     ) -> Result<Option<(ObjectPath, Timestamp)>, DiskError> {
-        let kind = self.kind(at.policy)?;
         let directory = layout::object(at);
-        let options = OpenOptions::default();
         let found = self
-            .examine(&directory, kind, preference(&options))
-            .map_err(|error| DiskError::io(&self.name, "list", &directory, error))?;
+            .examine(&directory, self.kind(at.policy)?, Preference::default())
+            .map_err(|error| self.io("list", &directory, error))?;
         let (None, Some(tombstone)) = (&found.choice.data, &found.choice.tombstone) else { return Ok(None) };
-        let opening = Opening { device: self, at, directory, files: &found.files };
-        let part = match opening.part(tombstone) {
-            Ok(part) => part,
-            Err(DiskError::Damaged { .. } | DiskError::StateChanged { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let time = time_of(&part.attributes.metadata).unwrap_or(tombstone.timestamp);
-        let name = part.attributes.name.and_then(|name| ObjectPath::parse(name).ok());
-        Ok(name.filter(|name| self.settings.hash.hash(name) == at.hash).map(|name| (name, time)))
+        Opening { device: self, at, directory, found: &found }.deleted(tombstone)
+    }
+
+    /// A directory that cannot be listed because it is damaged goes to quarantine.
+    fn examine_to_open(
+        &self,
+        at: &Location,
+        directory: &Path,
+        options: &OpenOptions,
+    ) -> Result<Cleaned, DiskError> {
+        self.examine(directory, self.kind(at.policy)?, preference(options)).map_err(|error| {
+            let _exclusive = self.exclusive(&at.hash);
+            let error = self.quarantine_unlistable(at.policy, directory, error);
+            self.settings.at_quarantine.tell(error)
+        })
     }
 
     pub(crate) fn open_found(
@@ -106,7 +124,7 @@ impl Device {
         found: &Cleaned,
         options: &OpenOptions,
     ) -> Result<Found, DiskError> {
-        let opening = Opening { device: self, at, directory, files: &found.files };
+        let opening = Opening { device: self, at, directory, found };
         match (&found.choice.data, &found.choice.tombstone) {
             (Some(data), _) => opening.object(data, &found.choice, options),
             (None, Some(tombstone)) => opening.tombstone(tombstone),
@@ -127,6 +145,18 @@ impl Opening<'_> {
             Err(DiskError::Damaged { .. } | DiskError::StateChanged { .. }) => Ok(Found::Nothing),
             Err(error) => Err(error),
         }
+    }
+
+    /// What a tombstone says of the object, if its name belongs there: otherwise nobody can be told of it.
+    fn deleted(&self, file: &FileName) -> Result<Option<(ObjectPath, Timestamp)>, DiskError> {
+        let part = match self.part(file) {
+            Ok(part) => part,
+            Err(DiskError::Damaged { .. } | DiskError::StateChanged { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let time = time_of(&part.attributes.metadata).unwrap_or(file.timestamp);
+        let name = part.attributes.name.and_then(|name| ObjectPath::parse(name).ok());
+        Ok(name.filter(|name| self.device.settings.hash.hash(name) == self.at.hash).map(|name| (name, time)))
     }
 
     fn object(&self, file: &FileName, choice: &Choice, options: &OpenOptions) -> Result<Found, DiskError> {
@@ -158,7 +188,7 @@ impl Opening<'_> {
             data_metadata: data.attributes.metadata,
             meta,
             fragment: file.fragment,
-            files: release_files(self.files),
+            files: release_files(&self.found.files),
             private: options.private,
             device: Arc::clone(self.device),
             at: *self.at,
@@ -185,22 +215,24 @@ impl Opening<'_> {
     }
 
     fn part(&self, file: &FileName) -> Result<Part, DiskError> {
-        let path = self.directory.join(&file.name);
-        let entry = self.files.iter().find(|entry| entry.name == file.name.as_str()).cloned();
-        let entry = entry.ok_or_else(|| self.changed())?;
-        let opened = match self.device.disk.open(&path, OpenMode::Read) {
+        let entry = self.found.files.iter().find(|entry| entry.name == file.name.as_str()).cloned();
+        let (Some(entry), Some(directory)) = (entry, &self.found.directory) else {
+            return Err(self.changed());
+        };
+        let path = || self.directory.join(&entry.name);
+        let opened = match directory.open(&entry.name) {
             Ok(opened) => opened,
             Err(error) if is(&error, Errno::NOENT) => return Err(self.changed()),
             Err(error) if is(&error, Errno::NODATA) || is(&error, Errno::UCLEAN) => {
                 return Err(self.damaged(&entry, format!("has a file that could not be opened ({error})")));
             }
-            Err(error) => return Err(self.device.io("open", &path, error)),
+            Err(error) => return Err(self.device.io("open", &path(), error)),
         };
         match attributes::read(&*opened) {
             Ok(attributes) => Ok(Part { file: opened, entry, attributes }),
             Err(AttributesError::Damaged(problem)) => Err(self.damaged(&entry, problem)),
             Err(AttributesError::Io(error)) => {
-                Err(DiskError::attributes(&self.device.name, "read the attributes of", &path, error))
+                Err(DiskError::attributes(&self.device.name, "read the attributes of", &path(), error))
             }
         }
     }
@@ -246,8 +278,8 @@ impl Opening<'_> {
     /// The size, which must be the stored one. As in Swift nobody asks that of what has expired: it is to be deleted, and a
     /// damaged one must not hide from the expirer.
     fn size(&self, data: &Part, expired: bool) -> Result<u64, DiskError> {
-        let path = self.directory.join(&data.entry.name);
-        let size = data.file.stat().map_err(|error| self.device.io("stat", &path, error))?.size;
+        let failed = |error| self.device.io("stat", &self.directory.join(&data.entry.name), error);
+        let size = data.file.stat().map_err(failed)?.size;
         let stored = data.attributes.metadata.get("Content-Length").and_then(|value| merge::integer(value));
         match stored {
             _ if expired => Ok(size),

@@ -7,12 +7,7 @@ use rustix::io::Errno;
 use ssync_types::{FragmentIndex, ObjectHash, Partition, PolicyIndex, Suffix, SuffixHash, SuffixHashes};
 
 use crate::{
-    Device, DiskError, PolicyKind,
-    choice::{Choice, Preference},
-    cleanup::Cleaned,
-    digest,
-    directory::is,
-    hashes::Hashes,
+    Device, DiskError, PolicyKind, choice::Choice, cleanup::Cleaned, digest, directory::is, hashes::Hashes,
     layout,
 };
 
@@ -135,27 +130,32 @@ impl Device {
     /// The hash of one suffix; `None` where there is no such directory, or nothing in it. Removes what no longer counts.
     fn hash_suffix(&self, policy: PolicyIndex, directory: &Path) -> Result<Option<SuffixHash>, DiskError> {
         let kind = self.kind(policy)?;
-        let mut entries = match self.disk.list(directory) {
-            Ok(entries) => entries,
+        let opened = self.disk.open_dir(directory).and_then(|suffix| Ok((suffix.list()?, suffix)));
+        let (mut entries, suffix) = match opened {
+            Ok(opened) => opened,
             Err(error) if is(&error, Errno::NOTDIR) || is(&error, Errno::NOENT) => return Ok(None),
             Err(error) => return Err(self.io("list", directory, error)),
         };
         entries.sort_unstable();
         let mut digests = Digests::new();
+        let mut seems_empty = true;
         for entry in entries {
             let hash = entry.name.to_str().and_then(|name| name.parse::<ObjectHash>().ok());
             let cleaned = {
                 // Waits for a name that is just being published; what is no object's name nobody publishes.
                 let _exclusive = hash.as_ref().map(|hash| self.exclusive(hash));
-                self.clean_up_or_quarantine(policy, &directory.join(&entry.name), Preference::default())
+                self.clean_up_in(policy, &*suffix, &directory.join(&entry.name))
             };
             match cleaned {
-                Ok(Cleaned { choice, files }) if !files.is_empty() => digest_object(&mut digests, &choice),
+                Ok(Cleaned { choice, files, .. }) if !files.is_empty() => {
+                    seems_empty = false;
+                    digest_object(&mut digests, &choice);
+                }
                 Ok(_) | Err(DiskError::Damaged { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        match self.disk.remove_dir(directory) {
+        match if seems_empty { self.disk.remove_dir(directory) } else { Err(Errno::NOTEMPTY.into()) } {
             Ok(()) => return Ok(None),
             Err(error) if is(&error, Errno::NOENT) => return Ok(None),
             Err(_) => {}

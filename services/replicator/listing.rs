@@ -17,6 +17,8 @@ use crate::{peer::OfferBatch, source::Source};
 /// A slice ends with the suffix in which it reaches this: what a job holds in memory, and repeats after an interruption.
 pub(crate) const SLICE_OBJECTS_MAX: u64 = 20_000;
 
+/// Suffixes that are asked for at a time: in a cluster with few objects each has one or two.
+const SUFFIXES_MAX: usize = 256;
 /// What has waited for this long is offered, however few it is: a slow disk does not make sessions wait.
 const BATCH_AGE_MAX: Duration = Duration::from_secs(3);
 /// How long one session may keep the others of a job waiting for the next batch.
@@ -73,20 +75,43 @@ impl Listing {
         let mut batch = Batch::new();
         let mut done = Offered::default();
         while done.objects + batch.len() < objects_max && !audience.is_empty() && !self.drain.is_cancelled() {
-            let Some(suffix) = self.suffixes.pop_front() else { break };
-            match self.source.list(suffix).await {
-                Ok(objects) => batch.add(objects),
-                Err(refusal) => {
-                    tracing::error!(%suffix, %refusal, "a suffix could not be listed, and is not in sync");
-                    self.first_failure.get_or_insert(refusal);
-                }
+            let next: Vec<Suffix> = self.suffixes.iter().copied().take(SUFFIXES_MAX).collect();
+            if next.is_empty() {
+                break;
             }
+            let left = usize::try_from(objects_max - done.objects - batch.len()).unwrap_or(usize::MAX);
+            let enough = left.min(Offer::BATCH_MAX);
+            self.list(next, enough, &mut batch).await;
             while let Some(due) = batch.take_due() {
                 audience.offer(due, &mut offered, &mut done).await;
             }
         }
         audience.offer(batch.objects, &mut offered, &mut done).await;
         done
+    }
+
+    /// Lists what is next to be offered: as many suffixes as it takes to find enough.
+    async fn list(&mut self, next: Vec<Suffix>, enough: usize, batch: &mut Batch) {
+        let listed = match self.source.list(next.clone(), enough).await {
+            Ok(listed) => listed,
+            // The device is not there: none of them can be listed.
+            Err(refusal) => {
+                self.suffixes.drain(..next.len());
+                return next.into_iter().for_each(|suffix| self.failed(suffix, refusal.clone()));
+            }
+        };
+        self.suffixes.drain(..listed.len().min(self.suffixes.len()));
+        for (suffix, objects) in listed {
+            match objects {
+                Ok(objects) => batch.add(objects),
+                Err(error) => self.failed(suffix, error.into()),
+            }
+        }
+    }
+
+    fn failed(&mut self, suffix: Suffix, refusal: Refusal) {
+        tracing::error!(%suffix, %refusal, "a suffix could not be listed, and is not in sync");
+        self.first_failure.get_or_insert(refusal);
     }
 }
 

@@ -11,12 +11,10 @@ use std::{
     time::Duration,
 };
 
-use ssync_diskfile::{
-    Device, Devices, DiskError, Found, LocalObject, Location, OpenObject, OpenOptions, SuffixLook,
-};
+use ssync_diskfile::{Device, Devices, DiskError, LocalObject, Location, SuffixListing, SuffixLook, ToSend};
 use ssync_types::{
-    DeviceName, ObjectHash, ObjectKind, ObjectPath, Partition, PolicyIndex, Reason, Refusal, ReleaseFile,
-    Suffix, Timestamp, Want,
+    DeviceName, ObjectHash, ObjectKind, Partition, PolicyIndex, Reason, Refusal, ReleaseFile, Suffix,
+    Timestamp, Want,
 };
 use tokio::{
     sync::Semaphore,
@@ -30,6 +28,8 @@ pub(crate) const DEVICE_CALLS_MAX: usize = 8;
 
 /// How often it is looked whether hashing gets on.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After this no further suffix is listed at a time: what is found is offered.
+const LIST_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// A local device and its share of the blocking threads. It is opened for each piece of work, so that its mount is checked
 /// each time (rule S7), and nothing holds it while it is idle.
@@ -212,17 +212,6 @@ pub(crate) struct OpenSource {
     partition: Partition,
 }
 
-/// What is there when a wanted object is opened.
-#[derive(Debug)]
-pub(crate) enum Opened {
-    /// A body.
-    Object(Box<OpenObject>),
-    /// A tombstone.
-    Tombstone(ObjectPath, Timestamp),
-    /// Nothing to send.
-    Gone,
-}
-
 impl Source {
     pub(crate) fn new(local: LocalDevice, policy: PolicyIndex, partition: Partition) -> Self {
         Self { local, policy, partition }
@@ -255,9 +244,17 @@ impl Source {
         self.run(|source| source.device.suffixes(source.policy, source.partition)).await
     }
 
-    /// The objects of a suffix.
-    pub(crate) async fn list(&self, suffix: Suffix) -> Result<Vec<LocalObject>, Refusal> {
-        self.run(move |source| source.device.list_suffix(source.policy, source.partition, suffix)).await
+    /// The objects of suffixes in their order, at least of the first: until there are so many, or it has taken long.
+    pub(crate) async fn list(
+        &self,
+        suffixes: Vec<Suffix>,
+        enough: usize,
+    ) -> Result<Vec<SuffixListing>, Refusal> {
+        let list = move |source: &OpenSource| {
+            let (policy, partition) = (source.policy, source.partition);
+            source.device.list_suffixes_until(policy, partition, &suffixes, enough, LIST_TIME_MAX)
+        };
+        self.run(list).await
     }
 
     /// The same with their sizes, and without putting anything in order.
@@ -284,21 +281,13 @@ impl Source {
 
 impl OpenSource {
     /// Opens an object as replication does: expired ones too. Blocks.
-    pub(crate) fn open(&self, hash: ObjectHash) -> Result<Opened, DiskError> {
+    pub(crate) fn open(&self, hash: ObjectHash) -> Result<ToSend, DiskError> {
         let at = Location { policy: self.policy, partition: self.partition, hash };
-        let options = OpenOptions { open_expired: true, ..OpenOptions::default() };
-        match self.device.open_object(&at, &options)? {
-            Found::Object(object) | Found::Expired(object) => Ok(Opened::Object(object)),
-            Found::Tombstone(_) => {
-                let deleted = self.device.deleted_object(&at)?;
-                Ok(deleted.map_or(Opened::Gone, |(name, timestamp)| Opened::Tombstone(name, timestamp)))
-            }
-            Found::Nothing => Ok(Opened::Gone),
-        }
+        self.device.open_to_send(&at)
     }
 
     fn verify(&self, hash: ObjectHash) -> Result<bool, DiskError> {
-        let Opened::Object(object) = self.open(hash)? else { return Ok(true) };
+        let ToSend::Object(object) = self.open(hash)? else { return Ok(true) };
         let mut reader = object.into_reader();
         loop {
             match reader.next_chunk() {
@@ -326,9 +315,9 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// What of `opened` to send for `want`, and whether it is what `listed` says.
-    pub(crate) fn of(opened: &Opened, want: Want, listed: &LocalObject) -> Self {
+    pub(crate) fn of(opened: &ToSend, want: Want, listed: &LocalObject) -> Self {
         match opened {
-            Opened::Object(object) => Self {
+            ToSend::Object(object) => Self {
                 put: want.data,
                 post: want.metadata && object.meta.is_some(),
                 delete: false,
@@ -336,13 +325,13 @@ impl Plan {
                     && object.info.data == listed.offer.data
                     && listed.offer.kind != Some(ObjectKind::Tombstone),
             },
-            Opened::Tombstone(_, timestamp) => Self {
+            ToSend::Deletion(_, timestamp) => Self {
                 put: false,
                 post: false,
                 delete: want.data,
                 as_offered: *timestamp == listed.offer.data && listed.offer.kind != Some(ObjectKind::Data),
             },
-            Opened::Gone => Self { put: false, post: false, delete: false, as_offered: false },
+            ToSend::Nothing => Self { put: false, post: false, delete: false, as_offered: false },
         }
     }
 
@@ -364,7 +353,7 @@ fn same_files(opened: &[ReleaseFile], listed: &[ReleaseFile]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use ssync_types::Offer;
+    use ssync_types::{ObjectPath, Offer};
 
     use super::*;
 
@@ -382,7 +371,7 @@ mod tests {
     #[test]
     fn a_tombstone_is_sent_only_when_the_body_was_wanted() {
         let path = ObjectPath::of("a", "c", "o").unwrap();
-        let opened = Opened::Tombstone(path, Timestamp::from_seconds(5));
+        let opened = ToSend::Deletion(path, Timestamp::from_seconds(5));
         let object = listed(ObjectKind::Tombstone, 5, 5);
         let plan = Plan::of(&opened, want(true, true), &object);
         assert!(plan.delete && plan.as_offered && plan.covers(&object) && plan.changes() == 1);
@@ -394,7 +383,7 @@ mod tests {
 
     #[test]
     fn what_is_gone_is_not_as_offered() {
-        let plan = Plan::of(&Opened::Gone, want(true, true), &listed(ObjectKind::Data, 1, 1));
+        let plan = Plan::of(&ToSend::Nothing, want(true, true), &listed(ObjectKind::Data, 1, 1));
         assert!(!plan.as_offered && plan.changes() == 0);
     }
 

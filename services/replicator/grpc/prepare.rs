@@ -3,12 +3,12 @@
 use std::{ops::Deref, sync::Arc};
 
 use bytes::Bytes;
-use ssync_diskfile::{LocalObject, MetaView, OpenObject};
+use ssync_diskfile::{LocalObject, MetaView, OpenObject, ToSend};
 use ssync_types::{InlineBody, Metadata, ObjectPath, PutUpdate, Refusal, Timestamp, UpdateOp, Want};
 
 use crate::{
     peer::OfferBatch,
-    source::{OpenSource, Opened, Plan},
+    source::{OpenSource, Plan},
 };
 
 /// A body of this many bytes goes after the small ones.
@@ -65,11 +65,11 @@ fn one(source: &OpenSource, listed: &Listed, want: Want, inline_bytes_max: u64) 
     let plan = Plan::of(&opened, want, listed);
     let mut prepared = Prepared { listed: listed.clone(), want, plan, ops: Vec::new(), body: None, bytes: 0 };
     match opened {
-        Opened::Object(object) => prepared.add_object(*object, inline_bytes_max)?,
-        Opened::Tombstone(path, timestamp) if plan.delete => {
+        ToSend::Object(object) => prepared.add_object(*object, inline_bytes_max)?,
+        ToSend::Deletion(path, timestamp) if plan.delete => {
             prepared.ops.push(UpdateOp::Delete { path, timestamp });
         }
-        Opened::Tombstone(..) | Opened::Gone => {}
+        ToSend::Deletion(..) | ToSend::Nothing => {}
     }
     Ok(prepared)
 }

@@ -1,12 +1,12 @@
 //! Wanted objects as sub-requests: one thread reads, the connection sends.
 
 use bytes::Bytes;
-use ssync_diskfile::{DiskError, LocalObject, MetaView, OpenObject};
+use ssync_diskfile::{DiskError, LocalObject, MetaView, OpenObject, ToSend};
 use ssync_protocol::{HeaderField, SubMethod, SubRequest};
 use ssync_types::{HeaderName, Metadata, ObjectHash, Offer, Refusal, Want};
 use tokio::sync::mpsc;
 
-use crate::source::{OpenSource, Opened, Plan};
+use crate::source::{OpenSource, Plan};
 
 /// Pieces read ahead of the connection.
 pub(super) const PIECES_AHEAD_MAX: usize = 16;
@@ -79,7 +79,7 @@ fn read_one(
     }
     let mut body_bytes = None;
     match opened {
-        Opened::Object(object) => {
+        ToSend::Object(object) => {
             let post = object.meta.as_ref().filter(|_| plan.post).map(|meta| post(&object, meta));
             if plan.put {
                 body_bytes = Some(object.info.content_length);
@@ -89,19 +89,19 @@ fn read_one(
                 hand_over(post.encode().into(), pieces)?;
             }
         }
-        Opened::Tombstone(path, timestamp) => {
+        ToSend::Deletion(path, timestamp) => {
             let mut delete = SubRequest::new(SubMethod::Delete, path);
             delete.headers.push((Bytes::from_static(b"X-Timestamp"), timestamp.internal().into()));
             hand_over(delete.encode().into(), pieces)?;
         }
-        Opened::Gone => {}
+        ToSend::Nothing => {}
     }
     Ok(Piece::Sent { hash, body_bytes, as_offered: plan.as_offered })
 }
 
 /// A name of the object's metadata that cannot be sent.
-fn unsendable(opened: &Opened) -> Option<HeaderName> {
-    let Opened::Object(object) = opened else { return None };
+fn unsendable(opened: &ToSend) -> Option<HeaderName> {
+    let ToSend::Object(object) = opened else { return None };
     let meta = object.meta.as_ref().and_then(|meta| meta.metadata.unsendable());
     object.data_metadata.unsendable().or(meta).cloned()
 }

@@ -127,10 +127,9 @@ impl Scene {
         put("expiring-6", "1795248857.0", b"y");
         let local = LocalDevices::new(Arc::clone(&node.devices)).get(&node.name);
         let source = Source::new(local, POLICY, PARTITION);
-        let mut offers = Vec::new();
-        for suffix in source.suffixes().await.unwrap() {
-            offers.extend(source.list(suffix).await.unwrap());
-        }
+        let suffixes = source.suffixes().await.unwrap();
+        let listed = source.list(suffixes, usize::MAX).await.unwrap();
+        let mut offers: Vec<_> = listed.into_iter().flat_map(|(_, objects)| objects.unwrap()).collect();
         let recorded = String::from_utf8_lossy(DELTA_SENT).into_owned();
         offers.retain(|object| recorded.contains(&object.offer.hash.to_string()));
         assert_eq!(offers.len(), 5);
