@@ -164,7 +164,10 @@ fn bytes_of_characters(text: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::disk::{Disk, OpenMode};
 
     fn attributes() -> Attributes {
         let mut metadata = Metadata::new();
@@ -201,6 +204,42 @@ mod tests {
         assert_eq!(read.name.as_deref(), Some(&b"/a/c/\xc3\xa8"[..]));
         assert_eq!(read.metadata.get("X").unwrap(), &b"\xc3\xa8"[..]);
         assert_eq!(read.metadata.get("Y").unwrap(), &b"\xe8"[..]);
+    }
+
+    fn file_with(pieces: &[&[u8]], checksum: Option<&str>) -> Box<dyn DiskFile> {
+        let disk = crate::simulation::SimDisk::new(crate::simulation::Options::default());
+        let file = Disk::open(&disk, Path::new("f"), OpenMode::CreateNew).unwrap();
+        for (index, piece) in (0..).zip(pieces) {
+            file.set_attribute(&piece_name(index), piece).unwrap();
+        }
+        checksum.iter().for_each(|sum| file.set_attribute(CHECKSUM, sum.as_bytes()).unwrap());
+        file
+    }
+
+    /// Before 2014 Swift wrote pieces of 254 bytes, and no checksum.
+    #[test]
+    fn pieces_are_read_until_they_are_whole_or_there_are_no_more() {
+        let pickle = encode(&attributes());
+        let pieces: Vec<_> = pickle.chunks(254).collect();
+        assert!(pieces.len() > 1);
+        let is_read = |pieces: &[&[u8]], sum: Option<&str>| match read(&*file_with(pieces, sum)) {
+            Ok(read) => read == attributes(),
+            Err(_) => false,
+        };
+        let right = checksum(&pickle);
+        for sum in [None, Some(""), Some(&*right)] {
+            assert!(is_read(&pieces, sum), "{sum:?}");
+            assert!(is_read(&[&pickle], sum), "{sum:?}");
+        }
+        let wrong = checksum(b"");
+        assert!(!is_read(&pieces, Some(&wrong)) && !is_read(&[&pickle], Some(&wrong)));
+        assert!(!is_read(&[], None) && !is_read(&[], Some(&right)) && !is_read(&[], Some(&wrong)));
+        let half = checksum(pieces[0]);
+        assert!(!is_read(&pieces, Some(&half)), "the first piece alone is no pickle");
+        assert!(
+            is_read(&[&pickle, b"left over"], Some(&right)),
+            "what is beyond the checksum is not asked for"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use ssync_types::{FragmentSet, Metadata, ObjectInfo, ObjectPath, Timestamp};
 
 use crate::{
-    Device, DiskError, Found, Location, MetaView, OpenObject, OpenOptions, ToSend,
+    Device, DiskError, Found, Location, MetaView, OpenObject, OpenOptions, PolicyKind, ToSend,
     attributes::{self, Attributes, AttributesError},
     choice::{Choice, Preference},
     cleanup::Cleaned,
@@ -44,21 +44,22 @@ impl Device {
     }
 
     /// As [`open_object`](Self::open_object), but removes first what no longer counts, and waits for a name that is just being
-    /// published: the receiver's check of an offer.
+    /// published: the receiver's check of an offer. Offers come in batches; whether the device is mounted its caller asks for each.
     pub fn open_for_check(
         self: &Arc<Self>,
         at: &Location,
         options: &OpenOptions,
     ) -> Result<Found, DiskError> {
-        self.check_mounted()?;
         let directory = layout::object(at);
         let kind = self.kind(at.policy)?;
         let mut found = {
             let _exclusive = self.exclusive(&at.hash);
             self.clean_up_or_quarantine(at.policy, &directory, Preference::default())?
         };
-        // Cleaning does not depend on what is asked for; and what it removed is no fragment that is here.
-        found.choice = Choice::of(&names(&found.files), kind, preference(options));
+        if kind != PolicyKind::Replication {
+            // Cleaning does not depend on what is asked for; and what it removed is no fragment that is here.
+            found.choice = Choice::of(&names(&found.files), kind, preference(options));
+        }
         self.open_found(at, directory, &found, options)
     }
 

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use ssync_types::{Metadata, ObjectKind, Reason, Refusal, Timestamp};
 
 use super::bed::{Bed, WHOLE, ago, at, path};
-use crate::{DiskError, Found, OpenOptions, SuffixLook};
+use crate::{DiskError, Found, OpenOptions, SuffixLook, ToSend};
 
 #[test]
 fn reads_back_body_and_ranges() {
@@ -20,6 +20,60 @@ fn reads_back_body_and_ranges() {
     assert_eq!(object.info.content_length, 100);
     assert_eq!(object.info.durable, Some(at(1)));
     assert_eq!(object.files.len(), 1);
+}
+
+/// What was asked of the disk, without the names.
+fn asked(bed: &Bed) -> Vec<String> {
+    let calls = bed.watch.take();
+    calls.iter().filter_map(|call| call.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn each_thing_is_asked_of_the_disk_once() {
+    let bed = Bed::new();
+    bed.put("o", b"abc", at(1));
+    let at = bed.location("o");
+    asked(&bed);
+    bed.object("o").read_at(0, 3).unwrap();
+    assert_eq!(asked(&bed), ["open_dir", "list", "open", "attribute", "attribute", "read"]);
+    bed.device.open_for_check(&at, &OpenOptions::default()).unwrap();
+    assert_eq!(asked(&bed), ["open_dir", "list", "open", "attribute", "attribute"]);
+    bed.device.list_suffix(at.policy, at.partition, at.hash.suffix()).unwrap();
+    assert_eq!(asked(&bed), ["open_dir", "list", "open_dir", "list"]);
+    bed.device.suffix_hashes(at.policy, at.partition, &[at.hash.suffix()], false).unwrap();
+    let within = |call: &String| call.contains(&at.hash.suffix().to_string());
+    let calls: Vec<_> = bed.watch.take().into_iter().filter(within).collect();
+    assert_eq!(calls.len(), 4, "{calls:?}");
+    bed.delete("o", super::bed::at(2));
+    asked(&bed);
+    assert!(matches!(bed.device.open_to_send(&at).unwrap(), ToSend::Deletion(..)));
+    assert_eq!(asked(&bed), ["open_dir", "list", "open", "attribute", "attribute"]);
+}
+
+#[test]
+fn suffixes_are_listed_until_there_is_enough() {
+    let bed = Bed::new();
+    for number in 0..20 {
+        bed.put(&format!("o{number}"), b"abc", at(1));
+    }
+    let partition = bed.location("o0").partition;
+    let names = (0..20).map(|number| bed.location(&format!("o{number}")));
+    let here: Vec<_> = names.filter(|at| at.partition == partition).map(|at| at.hash).collect();
+    let suffixes = bed.device.suffixes(WHOLE, partition).unwrap();
+    let list = |enough, longest| {
+        bed.device.list_suffixes_until(WHOLE, partition, &suffixes, enough, longest).unwrap()
+    };
+    let long = Duration::from_secs(3600);
+    let all: Vec<_> = list(usize::MAX, long).into_iter().flat_map(|(_, objects)| objects.unwrap()).collect();
+    assert_eq!(all.len(), here.len());
+    assert!(all.iter().all(|object| here.contains(&object.offer.hash)));
+    assert_eq!(list(1, long).len(), 1);
+    assert_eq!(list(usize::MAX, Duration::ZERO).len(), 1, "one at least, or it would never end");
+    assert!(bed.device.list_suffixes_until(WHOLE, partition, &[], 1, long).unwrap().is_empty());
+    // One that cannot be read costs itself alone.
+    bed.watch.fail("open_dir", rustix::io::Errno::IO);
+    assert!(list(1, long).iter().all(|(_, objects)| objects.is_err()));
+    assert_eq!(list(1, long).len(), suffixes.len());
 }
 
 #[test]
