@@ -13,8 +13,7 @@ use std::{
 
 use ssync_diskfile::{Device, Devices, DiskError, LocalObject, Location, SuffixListing, SuffixLook, ToSend};
 use ssync_types::{
-    DeviceName, ObjectHash, ObjectKind, Partition, PolicyIndex, Reason, Refusal, ReleaseFile, Suffix,
-    Timestamp, Want,
+    DeviceName, ObjectHash, ObjectKind, Partition, PolicyIndex, Reason, Refusal, ReleaseFile, Suffix, Want,
 };
 use tokio::{
     sync::Semaphore,
@@ -353,7 +352,7 @@ fn same_files(opened: &[ReleaseFile], listed: &[ReleaseFile]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use ssync_types::{ObjectPath, Offer};
+    use ssync_types::{ObjectPath, Offer, Timestamp};
 
     use super::*;
 

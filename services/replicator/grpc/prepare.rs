@@ -80,6 +80,11 @@ impl Prepared {
         self.body.is_some() && self.bytes >= LARGE_BYTES_MIN
     }
 
+    /// Whether each of its operations is one message to a peer that takes bodies of so many bytes in one.
+    pub(super) fn is_inline(&self, inline_bytes_max: u32) -> bool {
+        self.body.is_none() && self.bytes <= u64::from(inline_bytes_max)
+    }
+
     fn add_object(&mut self, object: OpenObject, inline_bytes_max: u64) -> Result<(), Refusal> {
         let post =
             object.meta.as_ref().filter(|_| self.plan.post).map(|meta| post(object.name.clone(), meta));

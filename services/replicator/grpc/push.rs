@@ -283,15 +283,16 @@ impl Push {
         {
             let mut ledger = lock(&self.ledger);
             let before = ledger.pushed;
+            let answered = results.len();
             for result in results {
-                let settled = ledger.in_flight.answered(result)?;
-                room.add_permits(1);
-                if let Some(settled) = settled {
+                if let Some(settled) = ledger.in_flight.answered(result)? {
                     ledger.count(&settled);
                     self.remember(&settled);
                     verdicts.push(settled.verdict);
                 }
             }
+            // At once: who waits for room is woken once.
+            room.add_permits(answered);
             let now = ledger.pushed;
             self.source().moved(now.objects - before.objects, now.bytes - before.bytes);
         }
@@ -311,11 +312,14 @@ impl Push {
         }
     }
 
-    /// These updates are about to be sent and speak for the object.
-    pub(super) fn begin(&self, prepared: &Prepared, updates: Vec<u64>) {
-        // Who only updates is content with a newer version than the one that was offered.
-        let as_offered = prepared.plan.as_offered || !self.mode.confirms();
-        lock(&self.ledger).in_flight.sent(&prepared.listed.offer, updates, Some(prepared.bytes), as_offered);
+    /// These updates are about to be sent and speak for the objects.
+    pub(super) fn begin(&self, objects: Vec<(Prepared, Vec<u64>)>) {
+        let mut ledger = lock(&self.ledger);
+        for (prepared, updates) in objects {
+            // Who only updates is content with a newer version than the one that was offered.
+            let as_offered = prepared.plan.as_offered || !self.mode.confirms();
+            ledger.in_flight.sent(&prepared.listed.offer, updates, Some(prepared.bytes), as_offered);
+        }
     }
 
     /// This question is about to be asked.

@@ -32,6 +32,11 @@ pub(super) const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 
 /// Most updates that one object takes: body, metadata, a question.
 const OBJECT_UPDATES_MAX: u64 = 3;
+/// Most updates of small objects that are given to the connection at once: who waits for it is woken once for all of them,
+/// and so is the peer.
+const RUN_UPDATES_MAX: usize = 32;
+/// A run waits until it has room as a whole; this part of what the peer allows keeps it busy meanwhile.
+const RUN_PART: usize = 4;
 
 /// How the sending ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +138,13 @@ impl<'a> Outgoing<'a> {
         &mut self,
         mut objects: VecDeque<Result<Prepared, Unsent>>,
     ) -> Result<Option<Ready>, PushError> {
-        while let Some(object) = objects.pop_front() {
+        loop {
+            let run = self.next_run(&mut objects);
+            if !run.is_empty() {
+                self.send_run(run).await?;
+                continue;
+            }
+            let Some(object) = objects.pop_front() else { return Ok(None) };
             match object {
                 Err((listed, refusal)) => self.push.skip(&listed, refusal).await,
                 Ok(prepared) if prepared.ops.is_empty() => {
@@ -152,19 +163,63 @@ impl<'a> Outgoing<'a> {
                 Ok(prepared) => self.send_object(prepared).await?,
             }
         }
-        Ok(None)
+    }
+
+    /// The objects that come next and are sent with one message for each update, as many as are sent at once.
+    fn next_run(&self, objects: &mut VecDeque<Result<Prepared, Unsent>>) -> Vec<Prepared> {
+        let allowed = self.accepted.outstanding_updates_max as usize / RUN_PART;
+        let queue = self.messages.max_capacity() / 2;
+        let updates_max = RUN_UPDATES_MAX.min(allowed).min(queue);
+        let (mut run, mut updates) = (Vec::new(), 0);
+        while let Some(Ok(prepared)) = objects.front() {
+            updates += prepared.ops.len() + usize::from(self.asks(prepared));
+            let ends =
+                updates > updates_max || self.is_full(updates as u64 + 1) || self.draining.is_cancelled();
+            if ends || prepared.ops.is_empty() || !prepared.is_inline(self.accepted.inline_bytes_max) {
+                break;
+            }
+            run.extend(objects.pop_front().and_then(Result::ok));
+        }
+        run
+    }
+
+    async fn send_run(&mut self, run: Vec<Prepared>) -> Result<(), PushError> {
+        let mut messages = Vec::new();
+        let mut begun = Vec::new();
+        for mut prepared in run {
+            let updates = self.updates(&mut prepared);
+            begun.push((prepared, updates.iter().map(|update| update.id).collect()));
+            messages.extend(updates.into_iter().map(UpdateMessage::Update));
+        }
+        self.make_room(messages.len()).await?;
+        self.push.begin(begun);
+        let places = self.messages.reserve_many(messages.len()).await.map_err(|_| self.ended())?;
+        places.zip(messages).for_each(|(place, message)| place.send(message));
+        self.push.gets_on();
+        Ok(())
+    }
+
+    /// Whether the peer's answers to what is sent do not speak for the whole object, so that it is asked for.
+    fn asks(&self, prepared: &Prepared) -> bool {
+        self.push.confirms() && prepared.plan.as_offered && !prepared.plan.covers(&prepared.listed)
+    }
+
+    /// What is sent for an object, in order.
+    fn updates(&mut self, prepared: &mut Prepared) -> Vec<Update> {
+        let mut ops = std::mem::take(&mut prepared.ops);
+        if self.asks(prepared) {
+            ops.push(UpdateOp::Confirm(vec![prepared.listed.offer.clone()]));
+        }
+        ops.into_iter().map(|op| Update { id: self.next_id(), op }).collect()
     }
 
     async fn send_object(&mut self, mut prepared: Prepared) -> Result<(), PushError> {
-        let mut ops = std::mem::take(&mut prepared.ops);
-        if self.push.confirms() && prepared.plan.as_offered && !prepared.plan.covers(&prepared.listed) {
-            ops.push(UpdateOp::Confirm(vec![prepared.listed.offer.clone()]));
-        }
-        let updates: Vec<Update> = ops.into_iter().map(|op| Update { id: self.next_id(), op }).collect();
-        self.push.begin(&prepared, updates.iter().map(|update| update.id).collect());
+        let updates = self.updates(&mut prepared);
+        let mut body = prepared.body.take();
+        self.push.begin(vec![(prepared, updates.iter().map(|update| update.id).collect())]);
         for update in updates {
             self.make_room(1).await?;
-            self.send_update(update, &mut prepared.body).await?;
+            self.send_update(update, &mut body).await?;
         }
         Ok(())
     }
