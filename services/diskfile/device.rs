@@ -17,7 +17,7 @@ use crate::{
     DiskConfig, DiskError, Location, PolicyKind, Reserve, Space,
     disk::{Disk, Patient},
     doubt::Doubts,
-    pipeline::Pipeline,
+    pipeline::{Pipeline, Tempo},
     queue::Queue,
 };
 
@@ -73,6 +73,7 @@ pub struct Device {
     /// Publishing, cleaning and letting go in one object's directory exclude each other.
     objects: Stripes,
     pub(crate) pipeline: Pipeline,
+    tempo: Mutex<Tempo>,
     /// Threads of this program that want one partition's `.lock` queue here, not on the file: that can only be polled.
     pub(crate) partitions: Queue,
     /// The file system cannot make files without names.
@@ -129,6 +130,7 @@ impl Device {
             disk: Box::new(Patient::new(disk)),
             objects: Stripes::new(),
             pipeline: Pipeline::default(),
+            tempo: Mutex::default(),
             partitions: Queue::default(),
             named_temporaries: AtomicBool::new(false),
             settled: Mutex::default(),
@@ -195,13 +197,23 @@ impl Device {
         }))
     }
 
+    pub(crate) fn tempo(&self) -> MutexGuard<'_, Tempo> {
+        self.tempo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What every write asks first: policy, mount, and that the name belongs into the directory.
     pub(crate) fn admit(&self, at: &Location, path: &ObjectPath) -> Result<PolicyKind, DiskError> {
+        let kind = self.admit_name(at, path)?;
+        self.check_mounted()?;
+        Ok(kind)
+    }
+
+    /// As [`admit`](Self::admit), for whoever has just looked at the mount.
+    pub(crate) fn admit_name(&self, at: &Location, path: &ObjectPath) -> Result<PolicyKind, DiskError> {
         let kind = self.kind(at.policy)?;
         if self.settings.hash.hash(path) != at.hash {
             return Err(Invalid::new("path", format!("{path} does not hash to {}", at.hash)).into());
         }
-        self.check_mounted()?;
         Ok(kind)
     }
 }

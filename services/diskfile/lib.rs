@@ -41,6 +41,7 @@ mod queue;
 mod release;
 mod removal_log;
 mod reserve;
+mod sheaf;
 #[cfg(any(test, feature = "simulation"))]
 #[allow(clippy::unwrap_used, reason = "a model that is wrong ends the test")]
 pub mod simulation;
@@ -66,4 +67,5 @@ pub use object::{
     OpenOptions, PartitionListing, ToSend,
 };
 pub use release::ReleasedBatch;
+pub use sheaf::Sheaf;
 pub use writer::Writer;

@@ -1,12 +1,14 @@
 //! Where threads that publish at the same time meet, so that one flush serves many (`durability = batch`).
 //!
-//! Each thread flushes its own file and note: the kernel joins flushes that are asked for at once, and would do those that one
-//! thread asks for one after the other. Then it queues. While fewer threads lead than `Pace` allows, one that waits leads: it
-//! takes its own publication and its share of the others, commits these as a batch, in which one flush of the file system's log
-//! serves all names, and tells them. Nobody waits for a batch to fill up: a thread that comes alone commits at once, and what
-//! comes in the meantime makes the next batch. The queue is bounded by the threads.
+//! Each thread comes with one publication or with a sheaf of them, and flushes its own files and notes: the kernel joins
+//! flushes that are asked for at once, and would do those that one thread asks for one after the other. Then it queues. While
+//! fewer threads lead than `Pace` allows, one that waits leads: it takes its own publications and its share of the others',
+//! commits these as a batch, in which one flush of the file system's log serves all names, and tells them. Nobody waits for a
+//! batch to fill up: a thread that comes alone commits at once, and what comes in the meantime makes the next batch. The queue
+//! is bounded by the threads.
 
 mod pace;
+mod tempo;
 
 use std::{
     collections::VecDeque,
@@ -16,13 +18,11 @@ use std::{
     time::Instant,
 };
 
-use crate::{
-    Device, DiskError,
-    publish::{Member, Publication},
-};
+use crate::{Device, DiskError, publish::Member};
 use pace::Pace;
+pub(crate) use tempo::Tempo;
 
-/// Most publications in a batch.
+/// Publications in a batch: nothing is added to what makes as many.
 const BATCH_MAX: usize = 64;
 
 /// The queue of a device.
@@ -38,34 +38,35 @@ struct State {
 
 #[derive(Debug)]
 struct Waiting {
-    member: Member,
+    members: Vec<Member>,
     ticket: Arc<Ticket>,
 }
+
+/// Of each publication that a thread came with.
+type Outcomes = Vec<Result<(), DiskError>>;
 
 /// What a thread waits with.
 #[derive(Debug, Default)]
 struct Ticket {
     /// Written and read by who holds the pipeline's lock.
-    outcome: Mutex<Option<Result<(), DiskError>>>,
-    /// It has an outcome, or should lead.
+    outcomes: Mutex<Option<Outcomes>>,
+    /// It has its outcomes, or should lead.
     called: Condvar,
 }
 
 impl Pipeline {
     /// Publishes, with whatever else is being published on the device.
-    pub(crate) fn publish(&self, device: &Device, publication: Publication) -> Result<(), DiskError> {
-        let mut own = [Member::new(publication)];
-        device.prepare(&mut own);
-        let [member] = own;
-        if member.has_failed() {
-            return member.into_outcome();
+    pub(crate) fn publish(&self, device: &Device, mut members: Vec<Member>) -> Outcomes {
+        device.prepare(&mut members);
+        if members.iter().all(Member::has_failed) {
+            return members.into_iter().map(Member::into_outcome).collect();
         }
         let ticket = Arc::new(Ticket::default());
         let mut state = self.lock();
-        state.waiting.push_back(Waiting { member, ticket: Arc::clone(&ticket) });
+        state.waiting.push_back(Waiting { members, ticket: Arc::clone(&ticket) });
         loop {
-            if let Some(outcome) = ticket.take() {
-                return outcome;
+            if let Some(outcomes) = ticket.take() {
+                return outcomes;
             }
             if let Some(batch) = state.take_batch(&ticket) {
                 drop(state);
@@ -78,8 +79,14 @@ impl Pipeline {
     }
 
     fn lead(&self, device: &Device, batch: Vec<Waiting>) {
-        let (mut members, tickets): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|waiting| (waiting.member, waiting.ticket)).unzip();
+        let (groups, tickets): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|waiting| {
+                let count = waiting.members.len();
+                (waiting.members, (waiting.ticket, count))
+            })
+            .unzip();
+        let mut members: Vec<_> = groups.into_iter().flatten().collect();
         let mut leading =
             Leading { pipeline: self, device, began: Instant::now(), tickets, outcomes: Vec::new() };
         device.commit(&mut members);
@@ -93,17 +100,23 @@ impl Pipeline {
 }
 
 impl State {
-    /// A batch for the thread that waits with a ticket, if one more may lead and nobody has taken its publication; that
+    /// A batch for the thread that waits with a ticket, if one more may lead and nobody has taken its publications; that
     /// thread is counted. So all who are left in the queue wait, and none of them leads.
     fn take_batch(&mut self, own: &Arc<Ticket>) -> Option<Vec<Waiting>> {
         let free = self.places();
         let place = self.waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.ticket, own));
         let place = place.filter(|_| free > 0)?;
-        // With one of the others at least, the one that has waited longest: who comes late cannot keep it waiting.
-        let share = self.waiting.len().div_ceil(free).clamp(2, BATCH_MAX);
+        let all: usize = self.waiting.iter().map(|waiting| waiting.members.len()).sum();
+        let share = all.div_ceil(free).min(BATCH_MAX);
         let mut batch: Vec<_> = self.waiting.remove(place).into_iter().collect();
-        let others = (share - 1).min(self.waiting.len());
-        batch.extend(self.waiting.drain(..others));
+        let mut count: usize = batch.iter().map(|own| own.members.len()).sum();
+        // With one of the others at least, the one that has waited longest: who comes late cannot keep it waiting.
+        while (batch.len() < 2 || count < share)
+            && let Some(next) = self.waiting.pop_front()
+        {
+            count += next.members.len();
+            batch.push(next);
+        }
         self.leaders += 1;
         Some(batch)
     }
@@ -115,12 +128,12 @@ impl State {
 }
 
 impl Ticket {
-    fn take(&self) -> Option<Result<(), DiskError>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn take(&self) -> Option<Outcomes> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn call(&self, outcome: Result<(), DiskError>) {
-        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    fn call(&self, outcomes: Outcomes) {
+        *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcomes);
         self.called.notify_one();
     }
 }
@@ -130,9 +143,10 @@ struct Leading<'a> {
     pipeline: &'a Pipeline,
     device: &'a Device,
     began: Instant,
-    tickets: Vec<Arc<Ticket>>,
-    /// Of each ticket; none yet, or none ever where the thread panicked.
-    outcomes: Vec<Result<(), DiskError>>,
+    /// And how many publications each is for.
+    tickets: Vec<(Arc<Ticket>, usize)>,
+    /// Of each publication; none yet, or none ever where the thread panicked.
+    outcomes: Outcomes,
 }
 
 impl Drop for Leading<'_> {
@@ -140,14 +154,17 @@ impl Drop for Leading<'_> {
         let mut state = self.pipeline.lock();
         let crowded = !state.waiting.is_empty();
         state.leaders -= 1;
-        state.pace.observe(self.tickets.len(), self.began, crowded);
+        state.pace.observe(self.tickets.iter().map(|(_, count)| count).sum(), self.began, crowded);
         let mut outcomes = mem::take(&mut self.outcomes).into_iter();
-        for ticket in &self.tickets {
-            ticket.call(outcomes.next().unwrap_or_else(|| {
+        let mut next = || {
+            outcomes.next().unwrap_or_else(|| {
                 // Published or not: whoever asks again is told.
                 let lost = io::Error::other("the thread that committed it ended; the log has the cause");
                 Err(self.device.io("commit", Path::new(""), lost))
-            }));
+            })
+        };
+        for (ticket, count) in &self.tickets {
+            ticket.call((0..*count).map(|_| next()).collect());
         }
         for next in state.waiting.iter().take(state.places()) {
             next.ticket.called.notify_one();

@@ -92,18 +92,36 @@ impl Member {
 impl Device {
     /// Writes the file's metadata and publishes it. When this returns, file and name are on disk, by the configured durability.
     pub(crate) fn publish(&self, publication: Publication, attributes: &Attributes) -> Result<(), DiskError> {
+        self.describe(&publication, attributes)?;
+        self.publish_all(vec![Member::new(publication)]).into_iter().collect()
+    }
+
+    /// Writes the file's metadata.
+    pub(crate) fn describe(
+        &self,
+        publication: &Publication,
+        attributes: &Attributes,
+    ) -> Result<(), DiskError> {
         attributes::write(&*publication.file.file, attributes)
-            .map_err(|error| self.unstorable(&publication.target(), error))?;
+            .map_err(|error| self.unstorable(&publication.target(), error))
+    }
+
+    /// Publishes files that have their metadata: what became of each, in their order.
+    pub(crate) fn publish_all(&self, mut members: Vec<Member>) -> Vec<Result<(), DiskError>> {
         match self.settings.config.durability {
-            Durability::Batch => self.pipeline.publish(self, publication),
-            Durability::Object | Durability::None => {
-                let mut alone = [Member::new(publication)];
-                self.prepare(&mut alone);
-                self.commit(&mut alone);
-                let [alone] = alone;
-                alone.into_outcome()
+            Durability::Batch => return self.pipeline.publish(self, members),
+            Durability::None => self.publish_at_once(&mut members),
+            // Each for itself, whoever comes with it.
+            Durability::Object => {
+                members.iter_mut().for_each(|member| self.publish_at_once(std::slice::from_mut(member)));
             }
         }
+        members.into_iter().map(Member::into_outcome).collect()
+    }
+
+    fn publish_at_once(&self, batch: &mut [Member]) {
+        self.prepare(batch);
+        self.commit(batch);
     }
 
     /// ext4 answers metadata of more than one block as it answers a full disk.
@@ -206,9 +224,18 @@ impl Device {
 
     /// If somebody calculated hashes between note and name, the note is made again.
     fn renew_notes(&self, batch: &mut [Member]) {
+        // Of each note it is asked once.
+        let mut known = Vec::<(Arc<Note>, bool)>::new();
         let consumed = |member: &Member| {
-            member.outcome.is_ok()
-                && self.is_consumed(&member.publication.partition(), member.note.as_deref())
+            let Some(note) = member.note.as_ref().filter(|_| member.outcome.is_ok()) else {
+                return member.outcome.is_ok();
+            };
+            if let Some((_, consumed)) = known.iter().find(|(other, _)| Arc::ptr_eq(note, other)) {
+                return *consumed;
+            }
+            let consumed = self.is_consumed(&member.publication.partition(), Some(note));
+            known.push((Arc::clone(note), consumed));
+            consumed
         };
         for (partition, suffixes) in stale(batch, consumed) {
             if let Err(error) = self.invalidate(&partition, &suffixes) {
@@ -313,7 +340,7 @@ impl Device {
 }
 
 /// The suffixes of some members, by partition.
-fn stale(batch: &[Member], which: impl Fn(&Member) -> bool) -> BTreeMap<PathBuf, Vec<Suffix>> {
+fn stale(batch: &[Member], mut which: impl FnMut(&Member) -> bool) -> BTreeMap<PathBuf, Vec<Suffix>> {
     let mut stale = BTreeMap::<_, BTreeSet<_>>::new();
     for member in batch.iter().filter(|member| which(member)) {
         let publication = &member.publication;

@@ -36,6 +36,13 @@ pub struct Writer {
     failed: Option<DiskError>,
 }
 
+/// A body with all that is to be said of it.
+pub(crate) struct Finished {
+    pub(crate) publication: Publication,
+    pub(crate) attributes: Attributes,
+    pub(crate) committed: Committed,
+}
+
 impl Device {
     /// Begins a body of `size` bytes (`None`: not known beforehand).
     pub fn create(
@@ -44,7 +51,18 @@ impl Device {
         path: &ObjectPath,
         size: Option<u64>,
     ) -> Result<Writer, DiskError> {
-        let kind = self.admit(at, path)?;
+        self.check_mounted()?;
+        self.create_on_mounted(at, path, size)
+    }
+
+    /// As [`create`](Self::create), for whoever has just looked at the mount.
+    pub(crate) fn create_on_mounted(
+        self: &Arc<Self>,
+        at: &Location,
+        path: &ObjectPath,
+        size: Option<u64>,
+    ) -> Result<Writer, DiskError> {
+        let kind = self.admit_name(at, path)?;
         let file = Temporary::create(self, at)?;
         self.reserve(&file, at, size)?;
         Ok(Writer {
@@ -196,6 +214,14 @@ impl Writer {
     /// Publishes the body: flushed, named, its directory flushed, what it obsoletes removed. Another body of the same time is
     /// replaced; whether that may be is the caller's to know.
     pub fn commit(self, file: DataFile) -> Result<Committed, DiskError> {
+        let device = Arc::clone(&self.device);
+        let Finished { publication, attributes, committed } = self.finish(file)?;
+        device.publish(publication, &attributes)?;
+        Ok(committed)
+    }
+
+    /// Takes no more bytes.
+    pub(crate) fn finish(self, file: DataFile) -> Result<Finished, DiskError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -232,8 +258,8 @@ impl Writer {
                 next_part_power: file.next_part_power,
             },
         };
-        self.device.publish(publication, &attributes)?;
-        Ok(Committed { etag, content_length: self.written })
+        let committed = Committed { etag, content_length: self.written };
+        Ok(Finished { publication, attributes, committed })
     }
 
     /// The fragment that this is, and whether it gets its mark. What the metadata says counts, whatever the caller thinks

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ssync_diskfile::{Committed, DataFile, Writer};
+use ssync_diskfile::{Committed, DataFile, DiskError, Writer};
 use ssync_types::{BodyEnd, BodyEvent, FragmentIndex, Metadata, Reason, Refusal};
 use tokio::sync::mpsc;
 
@@ -150,19 +150,20 @@ impl WriteBody<'_> {
     }
 }
 
-fn write_all(mut writer: Writer, pieces: &[Bytes]) -> Result<Writer, ssync_diskfile::DiskError> {
+fn write_all(mut writer: Writer, pieces: &[Bytes]) -> Result<Writer, DiskError> {
     for piece in pieces {
         writer.write(piece)?;
     }
     Ok(writer)
 }
 
-/// Gives a body its name, if it has the length and the MD5 that were announced.
-pub(crate) fn publish(
+/// Has a body committed, if it has the length and the MD5 that were announced.
+pub(crate) fn finish(
     writer: Writer,
     announced: Option<u64>,
     etag: Option<&str>,
     mut file: DataFile,
+    commit: impl FnOnce(Writer, DataFile) -> Result<Committed, DiskError>,
 ) -> Result<Committed, Refusal> {
     let came = writer.written();
     if let Some(announced) = announced.filter(|&announced| announced != came) {
@@ -176,7 +177,7 @@ pub(crate) fn publish(
     }
     file.metadata
         .retain(|name| !["etag", "content-length", "x-timestamp", "name"].iter().any(|own| name.is(own)));
-    Ok(writer.commit(file)?)
+    Ok(commit(writer, file)?)
 }
 
 /// Where a fragment's metadata name its index.

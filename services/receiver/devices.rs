@@ -324,9 +324,10 @@ impl DeviceHandle {
         self.known.pool.refuse_if_it_hangs()
     }
 
-    /// Queues `work` of a session, which the caller bounds. It calls what it is given when it is done with the disk.
-    pub(crate) fn push(&self, session: u64, work: impl FnOnce(&dyn Fn()) + Send + 'static) {
-        self.known.pool.push(Lane::Replication, Some(session), work);
+    /// Queues `work` of a session, which the caller bounds and which may flush so many bytes. It calls what it is given when it
+    /// is done with the disk.
+    pub(crate) fn push(&self, session: u64, bytes: u64, work: impl FnOnce(&dyn Fn()) + Send + 'static) {
+        self.known.pool.push(Lane::Replication, Some(session), bytes, work);
     }
 
     /// Takes back what a session queued and what has not begun. What it holds goes with it.

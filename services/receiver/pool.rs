@@ -253,15 +253,16 @@ impl DevicePool {
         Refusal::new(Reason::DeviceUnmounted, message)
     }
 
-    /// Queues `work` of a session. The caller bounds how much it queues. It calls what it is given when it is done with the
-    /// disk, before it tells anybody: who hears of it may begin what hangs.
+    /// Queues `work` of a session, which may flush so many bytes. The caller bounds how much it queues. It calls what it is given
+    /// when it is done with the disk, before it tells anybody: who hears of it may begin what hangs.
     pub(crate) fn push(
         &self,
         lane: Lane,
         session: Option<u64>,
+        bytes: u64,
         work: impl FnOnce(&dyn Fn()) + Send + 'static,
     ) {
-        self.shared.queue(lane, Job { session, kind: Kind::Short { bytes: 0 }, work: Box::new(work) });
+        self.shared.queue(lane, Job { session, kind: Kind::Short { bytes }, work: Box::new(work) });
     }
 
     /// Has `value` dropped by a thread of the device.

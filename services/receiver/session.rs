@@ -4,6 +4,7 @@ mod apply;
 mod context;
 mod driver;
 mod lanes;
+mod sheaf;
 mod streamed;
 
 use std::{sync::Arc, time::Duration};

@@ -11,7 +11,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
     before::{Before, conflict, delete_at},
-    body::{Complete, FRAGMENT_INDEX, WriteBody, fragment_of, publish},
+    body::{self, Complete, FRAGMENT_INDEX, WriteBody, fragment_of},
     core::Core,
     devices::DeviceHandle,
     pool::{Held, Lane},
@@ -151,7 +151,8 @@ fn finish(
         fragment: index.map(|index| (index, durable)),
         next_part_power: put.next_part_power,
     };
-    let committed = publish(writer, put.content_length, end.etag.as_deref(), file)?;
+    let etag = end.etag.as_deref();
+    let committed = body::finish(writer, put.content_length, etag, file, Writer::commit)?;
     let stored = Stored { etag: committed.etag, content_length: committed.content_length, previous: None };
     Ok((stored, index))
 }

@@ -36,8 +36,8 @@ async fn no_job_waits_for_a_thread_that_was_woken_for_another() {
         }
         let (open, gate) = mpsc::channel::<()>();
         let (answer, answered) = mpsc::channel();
-        pool.push(Lane::Request, None, move |_| gate.recv().unwrap());
-        pool.push(Lane::Request, None, move |_| answer.send(()).unwrap());
+        pool.push(Lane::Request, None, 0, move |_| gate.recv().unwrap());
+        pool.push(Lane::Request, None, 0, move |_| answer.send(()).unwrap());
         assert_eq!(answered.recv_timeout(Duration::from_secs(5)), Ok(()), "round {round}");
         open.send(()).unwrap();
     }
@@ -56,12 +56,12 @@ async fn requests_do_not_wait_behind_all_of_replication() {
     let pool = pool(1);
     let (order, seen) = mpsc::channel();
     let (open, gate) = mpsc::channel::<()>();
-    pool.push(Lane::Replication, None, move |_| gate.recv().unwrap());
+    pool.push(Lane::Replication, None, 0, move |_| gate.recv().unwrap());
     for n in 0..4 {
         let order = order.clone();
-        pool.push(Lane::Replication, None, move |_| order.send(n).unwrap());
+        pool.push(Lane::Replication, None, 0, move |_| order.send(n).unwrap());
     }
-    pool.push(Lane::Request, None, move |_| order.send(100).unwrap());
+    pool.push(Lane::Request, None, 0, move |_| order.send(100).unwrap());
     open.send(()).unwrap();
     let order: Vec<i32> = tokio::task::spawn_blocking(move || seen.iter().collect()).await.unwrap();
     let place = order.iter().position(|&n| n == 100).unwrap();
@@ -129,7 +129,7 @@ fn dropped_by(tells: &mpsc::Receiver<Option<String>>) -> Option<String> {
 async fn what_refused_or_cancelled_work_holds_is_let_go_of_by_a_thread_of_the_device() {
     let pool = Arc::new(DevicePool::new("d1".parse().unwrap(), 1, Duration::from_millis(50)));
     let (open, gate) = mpsc::channel::<()>();
-    pool.push(Lane::Request, None, move |_| gate.recv().unwrap());
+    pool.push(Lane::Request, None, 0, move |_| gate.recv().unwrap());
     let (cancelled, by_cancelled) = telltale();
     let held = pool.hold(cancelled);
     let future = pool.run(Lane::Request, move || drop(held.into_inner()));
@@ -209,7 +209,7 @@ async fn long_work_that_never_ends_is_not_waited_for_for_ever() {
 async fn without_a_device_timeout_no_device_hangs_and_nobody_spins() {
     let pool = Arc::new(DevicePool::new("d1".parse().unwrap(), 1, Duration::ZERO));
     let (open, gate) = mpsc::channel::<()>();
-    pool.push(Lane::Request, None, move |_| gate.recv().unwrap());
+    pool.push(Lane::Request, None, 0, move |_| gate.recv().unwrap());
     let mut waits = Box::pin(pool.run(Lane::Request, || ()));
     let polls = std::cell::Cell::new(0);
     let counted = std::future::poll_fn(|context| {
@@ -246,13 +246,13 @@ async fn what_begins_once_an_end_was_told_may_be_what_hangs() {
     let pool = Arc::new(DevicePool::new("d1".parse().unwrap(), 2, Duration::from_millis(50)));
     let ((told, tells), (begins, begun)) = (mpsc::channel(), mpsc::channel());
     let ((go, gate), (open, hangs)) = (mpsc::channel::<()>(), mpsc::channel::<()>());
-    pool.push(Lane::Replication, None, move |done_with_disk| {
+    pool.push(Lane::Replication, None, 0, move |done_with_disk| {
         done_with_disk();
         told.send(()).unwrap();
         gate.recv().unwrap();
     });
     tells.recv().unwrap();
-    pool.push(Lane::Replication, None, move |_| {
+    pool.push(Lane::Replication, None, 0, move |_| {
         begins.send(()).unwrap();
         hangs.recv().unwrap();
     });

@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
-use ssync_diskfile::{Confirmation, DataFile, Device, DiskError, Found, Location, OpenOptions, Writer};
+use ssync_diskfile::{
+    Committed, Confirmation, DataFile, Device, DiskError, Found, Location, OpenOptions, Writer,
+};
 use ssync_types::{
-    Durability, FragmentIndex, InlineBody, Invalid, Metadata, ObjectHash, ObjectInfo, ObjectKind, ObjectPath,
-    Offer, Outcome, PutUpdate, Reason, Refusal, SessionProtocol, Timestamp,
+    Durability, FragmentIndex, Invalid, Metadata, ObjectHash, ObjectInfo, ObjectKind, ObjectPath, Offer,
+    Outcome, PutUpdate, Reason, Refusal, SessionProtocol, Timestamp,
 };
 
 use super::context::Context;
 use crate::{
-    body::{BodyFault, Complete, fragment_of, publish},
+    body::{Complete, finish, fragment_of},
     post::{Merged, merge_post},
 };
 
-/// An update that comes in one message.
+/// An update without a body.
 #[derive(Debug)]
 pub(super) enum Whole {
-    Put(PutUpdate, InlineBody),
     Post { path: ObjectPath, timestamp: Timestamp, metadata: Metadata, content_type: Option<Timestamp> },
     Delete { path: ObjectPath, timestamp: Timestamp },
     Commit { timestamp: Timestamp },
@@ -33,7 +34,6 @@ pub(super) fn apply(context: &Context, hash: ObjectHash, update: Whole) -> Outco
         return Outcome::NotPrimary;
     }
     let done = device.check_mounted().map_err(Refusal::from).and_then(|()| match update {
-        Whole::Put(put, body) => put_inline(context, &at, &put, &body),
         Whole::Post { path, timestamp, metadata, content_type } => {
             post(context, &at, &path, timestamp, &metadata, content_type)
         }
@@ -55,25 +55,10 @@ pub(super) fn stored(context: &Context) -> Outcome {
     }
 }
 
-fn put_inline(
-    context: &Context,
-    at: &Location,
-    put: &PutUpdate,
-    body: &InlineBody,
-) -> Result<Outcome, Refusal> {
-    if put.content_length != body.data.len() as u64 {
-        return Err(BodyFault::Length { announced: put.content_length, came: body.data.len() as u64 }.into());
-    }
-    check_etag(context, body.etag.as_deref(), "put.inline_body.etag")?;
-    match begin_put(context, at, put)? {
-        Begun::Settled(outcome) => Ok(outcome),
-        Begun::Writer(mut writer) => {
-            writer.write(&body.data)?;
-            let end =
-                Complete { bytes: put.content_length, etag: body.etag.clone(), footers: Metadata::new() };
-            finish_put(context, *writer, put, end)
-        }
-    }
+/// The answer for a body of so many bytes that was stored; they are counted.
+pub(super) fn stored_body(context: &Context, bytes: u64) -> Outcome {
+    context.core.counters.replicated_bytes.add(bytes);
+    stored(context)
 }
 
 /// How a PUT begins.
@@ -85,8 +70,14 @@ pub(super) enum Begun {
     Writer(Box<Writer>),
 }
 
-/// Looks whether the offered body is newer than what is here (Swift: server.py `_pre_create_checks`), and begins it.
-pub(super) fn begin_put(context: &Context, at: &Location, put: &PutUpdate) -> Result<Begun, Refusal> {
+/// Looks whether the offered body is newer than what is here (Swift: server.py `_pre_create_checks`), and has it begun with
+/// its size.
+pub(super) fn begin_put(
+    context: &Context,
+    at: &Location,
+    put: &PutUpdate,
+    create: impl FnOnce(Option<u64>) -> Result<Writer, DiskError>,
+) -> Result<Begun, Refusal> {
     context.core.check_length(put.content_length)?;
     let device = &context.handle.device;
     // As in Swift what stands against a fragment is the session's, and any durable one where the session names none.
@@ -97,35 +88,33 @@ pub(super) fn begin_put(context: &Context, at: &Location, put: &PutUpdate) -> Re
             return Ok(Begun::Settled(outcome));
         }
     }
-    let writer = device.create(at, &put.path, Some(put.content_length))?;
-    Ok(Begun::Writer(Box::new(writer)))
+    Ok(Begun::Writer(Box::new(create(Some(put.content_length))?)))
 }
 
-/// Publishes a body if it is what was announced.
+/// Has a body committed if it is what was announced; gives its bytes.
 pub(super) fn finish_put(
     context: &Context,
     writer: Writer,
     put: &PutUpdate,
     end: Complete,
-) -> Result<Outcome, Refusal> {
+    commit: impl FnOnce(Writer, DataFile) -> Result<Committed, DiskError>,
+) -> Result<u64, Refusal> {
     check_etag(context, end.etag.as_deref(), "end.complete.etag")?;
     let mut metadata = put.metadata.clone();
     metadata.extend(end.footers);
-    let bytes = writer.written();
     let file = DataFile {
         timestamp: put.timestamp,
         fragment: fragment(context, &metadata)?.map(|index| (index, put.durable)),
         metadata,
         next_part_power: None,
     };
-    publish(writer, Some(put.content_length), end.etag.as_deref(), file)?;
-    context.core.counters.replicated_bytes.add(bytes);
-    Ok(stored(context))
+    let committed = finish(writer, Some(put.content_length), end.etag.as_deref(), file, commit)?;
+    Ok(committed.content_length)
 }
 
 /// Refuses a whole copy without the MD5 that it was stored with: whatever came would be its truth from now on. Only a
 /// fragment that was just rebuilt has none, and what a sender by Swift's rules has stored without one.
-fn check_etag(context: &Context, etag: Option<&str>, field: &'static str) -> Result<(), Refusal> {
+pub(super) fn check_etag(context: &Context, etag: Option<&str>, field: &'static str) -> Result<(), Refusal> {
     if etag.is_some() || context.is_erasure_coded() || context.open.protocol == SessionProtocol::Ssync {
         return Ok(());
     }

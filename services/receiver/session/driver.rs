@@ -2,6 +2,7 @@
 
 mod clock;
 mod intake;
+mod sheaves;
 mod verdict;
 
 use std::{collections::VecDeque, future::pending, mem, pin::Pin, sync::Arc, time::Duration};
@@ -16,14 +17,20 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{Events, apply::Whole, context::Context, lanes::Lanes};
 use crate::waiting::Waiting;
 
+use sheaves::{Put, SHEAF_MAX, Sheaves};
+use verdict::Done;
+
 /// Results in one message.
 const RESULTS_MAX: usize = 512;
+/// Messages about results that are taken at a time.
+const DONE_MAX: usize = RESULTS_MAX / SHEAF_MAX;
 /// How long a result waits for others while more work is under way.
 const RESULTS_WAIT: Duration = Duration::from_millis(2);
 
 /// What waits for its turn, or runs.
 #[derive(Debug)]
 enum Task {
+    Put(Put),
     Whole { id: u64, update: Whole, bytes: Option<Waiting> },
     Streamed { id: u64, put: PutUpdate, pieces: mpsc::Receiver<BodyEvent> },
 }
@@ -59,8 +66,9 @@ pub(super) struct Driver {
     input: Input,
     stalled: Option<Stalled>,
     lanes: Lanes<Task>,
-    done: mpsc::Sender<UpdateResult>,
-    finished: mpsc::Receiver<UpdateResult>,
+    sheaves: Sheaves,
+    done: mpsc::Sender<Done>,
+    finished: mpsc::Receiver<Done>,
     /// Results to come.
     outstanding: usize,
     updates: u64,
@@ -96,6 +104,7 @@ impl Driver {
             input: Input::Updates,
             stalled: None,
             lanes: Lanes::new(),
+            sheaves: Sheaves::default(),
             done,
             finished,
             outstanding: 0,
@@ -117,6 +126,7 @@ impl Driver {
         let drain = self.context.core.drain.clone();
         let mut finished = Vec::new();
         while !self.is_over() {
+            self.hand_over();
             let wake = self.next_look();
             tokio::select! {
                 biased;
@@ -127,10 +137,10 @@ impl Driver {
                     }
                     self.tell();
                 }
-                count = self.finished.recv_many(&mut finished, RESULTS_MAX), if self.results.len() < RESULTS_MAX => {
+                count = self.finished.recv_many(&mut finished, DONE_MAX), if self.results.len() < RESULTS_MAX => {
                     debug_assert!(count > 0, "the session holds a sender");
-                    for result in finished.drain(..) {
-                        self.take_result(result);
+                    for done in finished.drain(..) {
+                        self.take_done(done);
                     }
                 }
                 passed = wait_for(&mut self.stalled), if self.stalled.is_some() => {
@@ -141,7 +151,7 @@ impl Driver {
                     }
                 }
                 () = drain.cancelled(), if self.drains_since.is_none() => self.begin_drain(),
-                message = self.messages.recv(), if self.wants_messages() => self.take(message),
+                message = self.messages.recv(), if self.wants_messages() => self.take_all(message),
                 () = tokio::time::sleep_until(wake) => {
                     if !self.look() {
                         return self.abandoned();
@@ -202,8 +212,9 @@ impl Driver {
         let event = match self.notices.pop_front() {
             Some(notice) => notice,
             None => {
-                self.results_since = None;
-                SessionEvent::Results(mem::take(&mut self.results))
+                let rest = self.results.split_off(self.results.len().min(RESULTS_MAX));
+                self.results_since = (!rest.is_empty()).then(Instant::now);
+                SessionEvent::Results(mem::replace(&mut self.results, rest))
             }
         };
         let _ = self.events.try_send(Ok(event));
@@ -223,6 +234,15 @@ impl Driver {
         if error.is_some() {
             self.stalled = None;
             self.error = self.error.take().or(error);
+        }
+    }
+
+    fn take_done(&mut self, done: Done) {
+        if done.sheaf {
+            self.sheaves.end();
+        }
+        for result in done.results {
+            self.take_result(result);
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use ssync_diskfile::{Device, Writer};
 use ssync_types::{BodyEvent, ObjectHash, Outcome, PutUpdate, Refusal};
 use tokio::sync::mpsc;
 
 use super::{
-    apply::{Begun, begin_put, finish_put},
+    apply::{Begun, begin_put, finish_put, stored_body},
     context::Context,
 };
 use crate::{body::WriteBody, pool::Lane};
@@ -35,7 +36,10 @@ async fn try_put(
     let begun = {
         let (context, put) = (Arc::clone(context), Arc::clone(&put));
         let (handle, session) = (context.handle.clone(), context.registered.entry.id());
-        handle.run_in(session, move |_| Ok(begin_put(&context, &at, &put))).await??
+        let begin = move |device: &Arc<Device>| {
+            Ok(begin_put(&context, &at, &put, |size| device.create(&at, &put.path, size)))
+        };
+        handle.run_in(session, begin).await??
     };
     let writer = match begun {
         Begun::Settled(outcome) => return Ok(outcome),
@@ -54,6 +58,9 @@ async fn try_put(
     let context = Arc::clone(context);
     let handle = context.handle.clone();
     let bytes = end.bytes;
-    let finish = move |writer| Ok(finish_put(&context, writer, &put, end));
+    let finish = move |writer| {
+        let bytes = finish_put(&context, writer, &put, end, Writer::commit);
+        Ok(bytes.map(|bytes| stored_body(&context, bytes)))
+    };
     handle.run_flushing(Lane::Replication, bytes, writer, finish).await?
 }

@@ -3,17 +3,23 @@
 use std::{future::pending, sync::Arc};
 
 use ssync_protocol::may_go_on;
+use ssync_store::SESSION_QUEUE_MAX;
 use ssync_types::{
     BodyEvent, ObjectHash, Offer, Outcome, PutUpdate, Reason, Refusal, SessionEvent, Update, UpdateMessage,
     UpdateOp, UpdateResult,
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Driver, Input, Passed, Task, verdict::Verdict};
+use super::{
+    Driver, Input, Passed, Task,
+    sheaves::{self, Put},
+    verdict::Verdicts,
+};
 use crate::{
     core::UPDATE_BYTES,
     session::{
         apply::{Whole, apply},
+        sheaf::{self, WholePut},
         streamed::{self, BODY_QUEUE_MAX},
     },
     waiting::Waiting,
@@ -22,8 +28,24 @@ use crate::{
 /// Bytes of one piece of a body.
 const CHUNK_BYTES_MAX: usize = 1024 * 1024;
 
+/// Messages that are taken one after the other before anything else is looked at.
+const MESSAGES_MAX: usize = SESSION_QUEUE_MAX;
+
 impl Driver {
-    pub(super) fn take(&mut self, message: Option<UpdateMessage>) {
+    /// Takes a message, and what else is there: so that it can be handed over together.
+    pub(super) fn take_all(&mut self, message: Option<UpdateMessage>) {
+        self.take(message);
+        for _ in 1..MESSAGES_MAX {
+            if !self.wants_messages() {
+                return;
+            }
+            // That there are no more, and never will be, is found out by waiting.
+            let Ok(message) = self.messages.try_recv() else { return };
+            self.take(Some(message));
+        }
+    }
+
+    fn take(&mut self, message: Option<UpdateMessage>) {
         self.heard = Instant::now();
         if !matches!(message, Some(UpdateMessage::Heartbeat)) {
             self.progress = self.heard;
@@ -127,10 +149,10 @@ impl Driver {
             UpdateOp::Confirm(offers) => return self.start_confirms(id, offers),
             UpdateOp::Put(mut put) => {
                 let hash = self.context.hash(&put.path);
-                match put.inline_body.take() {
-                    Some(body) => (hash, Whole::Put(put, body)),
-                    None => return self.start_body(id, hash, put),
-                }
+                let Some(body) = put.inline_body.take() else { return self.start_body(id, hash, put) };
+                let put = Put { id, whole: WholePut { hash, put, body }, bytes };
+                self.queue(id, hash, Task::Put(put));
+                return self.check_updates_max();
             }
             UpdateOp::Post { path, timestamp, metadata, content_type } => {
                 (self.context.hash(&path), Whole::Post { path, timestamp, metadata, content_type })
@@ -183,29 +205,50 @@ impl Driver {
         }
     }
 
-    pub(super) fn spawn(&self, hash: ObjectHash, task: Task) {
+    pub(super) fn spawn(&mut self, hash: ObjectHash, task: Task) {
         let (context, done) = (Arc::clone(&self.context), self.done.clone());
         match task {
+            Task::Put(put) => self.sheaves.add(put),
             Task::Whole { id, update, bytes } => {
+                let mut verdict = Verdicts::of_one(done, id, hash);
                 let handle = context.handle.clone();
-                handle.push(context.registered.entry.id(), move |done_with_disk| {
-                    // Also when the work panics there is a verdict. Who has it finds slot and locks free: the session's
-                    // context goes first.
-                    let mut verdict = Verdict::new(done, id, hash);
+                handle.push(context.registered.entry.id(), 0, move |done_with_disk| {
                     let outcome = (!context.is_abandoned()).then(|| apply(&context, hash, update));
                     done_with_disk();
+                    // Who has the verdict finds slot and locks free: the session's context goes first.
                     drop((context, bytes));
-                    verdict.settle(outcome);
+                    verdict.settle([outcome]);
                 });
             }
             Task::Streamed { id, put, pieces } => {
                 tokio::spawn(async move {
-                    let mut verdict = Verdict::new(done, id, hash);
+                    let mut verdict = Verdicts::of_one(done, id, hash);
                     let outcome = streamed::put(&context, hash, put, pieces).await;
                     drop(context);
-                    verdict.settle(Some(outcome));
+                    verdict.settle([Some(outcome)]);
                 });
             }
+        }
+    }
+
+    /// Hands the bodies that came whole to the disk, as many together as it serves well.
+    pub(super) fn hand_over(&mut self) {
+        while let Some(sheaf) = self.sheaves.next(self.context.handle.device.hands()) {
+            let context = Arc::clone(&self.context);
+            let handle = context.handle.clone();
+            let updates = sheaf.iter().map(|put| (put.id, put.whole.hash));
+            // Also where the work panics, or is never begun, there is a verdict on each.
+            let mut verdicts = Verdicts::of_sheaf(self.done.clone(), updates);
+            handle.push(context.registered.entry.id(), sheaves::cost(&sheaf), move |done_with_disk| {
+                let (puts, bytes): (Vec<_>, Vec<_>) =
+                    sheaf.into_iter().map(|put| (put.whole, put.bytes)).unzip();
+                let outcomes = sheaf::store(&context, &puts);
+                done_with_disk();
+                drop((puts, bytes));
+                // As above.
+                drop(context);
+                verdicts.settle(outcomes);
+            });
         }
     }
 }
