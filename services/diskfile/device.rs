@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::SystemTime,
 };
@@ -97,18 +97,29 @@ impl fmt::Debug for Device {
 }
 
 #[derive(Debug)]
-struct Stripes(Box<[Mutex<()>; STRIPES]>);
+struct Stripes {
+    locks: Box<[Mutex<()>; STRIPES]>,
+    /// How often something was published among the objects of each.
+    published: Box<[AtomicU64; STRIPES]>,
+}
 
 impl Stripes {
     fn new() -> Self {
-        Self(Box::new([const { Mutex::new(()) }; STRIPES]))
+        Self {
+            locks: Box::new([const { Mutex::new(()) }; STRIPES]),
+            published: Box::new([const { AtomicU64::new(0) }; STRIPES]),
+        }
     }
 
-    /// Locks the stripes of some keys, in one order for all callers.
-    fn lock(&self, keys: impl Iterator<Item = u64>) -> Exclusive<'_> {
-        let stripes: BTreeSet<_> =
-            keys.filter_map(|key| usize::try_from(key % STRIPES as u64).ok()).collect();
-        let stripes = stripes.into_iter().filter_map(|stripe| self.0.get(stripe));
+    fn of(hash: &ObjectHash) -> usize {
+        let [.., a, b] = *hash.as_bytes();
+        usize::from(u16::from_be_bytes([a, b])) % STRIPES
+    }
+
+    /// Locks the stripes of some objects, in one order for all callers.
+    fn lock<'a>(&self, hashes: impl Iterator<Item = &'a ObjectHash>) -> Exclusive<'_> {
+        let stripes: BTreeSet<_> = hashes.map(Self::of).collect();
+        let stripes = stripes.into_iter().filter_map(|stripe| self.locks.get(stripe));
         Exclusive(stripes.map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner)).collect())
     }
 }
@@ -189,12 +200,22 @@ impl Device {
         self.exclusive_all(iter::once(hash))
     }
 
+    /// How often something was published of this object, or of those that share its stripe.
+    pub(crate) fn published(&self, hash: &ObjectHash) -> u64 {
+        let stripe = self.objects.published.get(Stripes::of(hash));
+        stripe.map_or(0, |count| count.load(Ordering::Acquire))
+    }
+
+    /// Something is published of an object. The caller excludes others from it.
+    pub(crate) fn count_published(&self, hash: &ObjectHash) {
+        if let Some(count) = self.objects.published.get(Stripes::of(hash)) {
+            count.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
     /// Excludes others from several objects' directories. Who holds one must not ask for another.
     pub(crate) fn exclusive_all<'a>(&self, hashes: impl Iterator<Item = &'a ObjectHash>) -> Exclusive<'_> {
-        self.objects.lock(hashes.map(|hash| {
-            let [.., a, b] = *hash.as_bytes();
-            u64::from(u16::from_be_bytes([a, b]))
-        }))
+        self.objects.lock(hashes)
     }
 
     pub(crate) fn tempo(&self) -> MutexGuard<'_, Tempo> {

@@ -1,9 +1,10 @@
 //! Making directories, listing them, and flushing their names (Swift: common/utils makedirs_count, fsync_dir).
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::PoisonError,
+    sync::{Arc, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -12,7 +13,7 @@ use ssync_types::{Durability, ReleaseFile};
 
 use crate::{
     Device,
-    disk::{Disk, Entry, Stat},
+    disk::{Disk, DiskDir, Entry, Stat},
 };
 
 /// The age from which a directory's name counts as flushed, whoever made it: file systems write back within half of it.
@@ -64,37 +65,82 @@ pub(crate) fn release_files(entries: &[Entry]) -> Vec<ReleaseFile> {
     files
 }
 
+/// A directory that was opened and looked at.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    pub(crate) path: PathBuf,
+    directory: Arc<dyn DiskDir>,
+    stat: Stat,
+}
+
+/// Directories of a batch, each opened and looked at once.
+#[derive(Debug, Default)]
+pub(crate) struct Looks(BTreeMap<PathBuf, Arc<Looked>>);
+
+impl Looks {
+    /// Looks at a directory that is open.
+    pub(crate) fn add(&mut self, path: &Path, directory: &Arc<dyn DiskDir>) -> io::Result<()> {
+        if !self.0.contains_key(path) {
+            self.insert(path, Arc::clone(directory))?;
+        }
+        Ok(())
+    }
+
+    /// Knows nothing any more of a directory and of those above it.
+    pub(crate) fn forget(&mut self, directory: &Path) {
+        directory.ancestors().for_each(|path| drop(self.0.remove(path)));
+    }
+
+    fn of(&mut self, device: &Device, path: &Path) -> io::Result<Arc<Looked>> {
+        match self.0.get(path) {
+            Some(looked) => Ok(Arc::clone(looked)),
+            None => self.insert(path, Arc::from(device.disk.open_dir(path)?)),
+        }
+    }
+
+    fn insert(&mut self, path: &Path, directory: Arc<dyn DiskDir>) -> io::Result<Arc<Looked>> {
+        let looked = Arc::new(Looked { path: path.to_path_buf(), stat: directory.stat()?, directory });
+        self.0.insert(path.to_path_buf(), Arc::clone(&looked));
+        Ok(looked)
+    }
+}
+
 /// What is to be flushed so that a directory's names last, its own where that may not: it is one of the `made` nearest to it
 /// that the caller made, or it is young and somebody else's.
 #[derive(Debug)]
 pub(crate) struct Settling<'a> {
     device: &'a Device,
-    directories: Vec<&'a Path>,
+    directories: Vec<Arc<Looked>>,
     /// Whose names last then: their inode and when it was made.
     settled: Vec<(PathBuf, (u64, Option<SystemTime>))>,
 }
 
 impl<'a> Settling<'a> {
-    pub(crate) fn of(device: &'a Device, directory: &'a Path, made: usize) -> io::Result<Self> {
-        let mut settling = Self { device, directories: vec![directory], settled: Vec::new() };
-        for (level, (current, parent)) in directory.ancestors().zip(directory.ancestors().skip(1)).enumerate()
-        {
-            let stat = device.disk.stat(current)?;
-            if level >= made && device.is_settled(current, &stat) {
+    pub(crate) fn of(
+        device: &'a Device,
+        directory: &Path,
+        made: usize,
+        looks: &mut Looks,
+    ) -> io::Result<Self> {
+        let mut current = looks.of(device, directory)?;
+        let mut settling = Self { device, directories: vec![Arc::clone(&current)], settled: Vec::new() };
+        for (level, parent) in directory.ancestors().skip(1).enumerate() {
+            if level >= made && device.is_settled(&current.path, &current.stat) {
                 break;
             }
-            settling.directories.push(parent);
             if level > 0 {
                 // Directories of single objects are too many to remember.
-                settling.settled.push((current.to_path_buf(), (stat.inode, stat.born)));
+                settling.settled.push((current.path.clone(), (current.stat.inode, current.stat.born)));
             }
+            current = looks.of(device, parent)?;
+            settling.directories.push(Arc::clone(&current));
         }
         Ok(settling)
     }
 
     /// From the nearest up.
-    pub(crate) fn directories(&self) -> impl Iterator<Item = &'a Path> {
-        self.directories.iter().copied()
+    pub(crate) fn directories(&self) -> impl Iterator<Item = &Looked> {
+        self.directories.iter().map(|looked| &**looked)
     }
 
     /// They have been flushed.
@@ -123,10 +169,8 @@ impl Device {
 
     /// As [`sync_names`](Self::sync_names), whatever the configured durability.
     pub(crate) fn flush_names(&self, directory: &Path, made: usize) -> io::Result<()> {
-        let settling = Settling::of(self, directory, made)?;
-        for directory in settling.directories() {
-            self.flush_directory(directory)?;
-        }
+        let settling = Settling::of(self, directory, made, &mut Looks::default())?;
+        settling.directories().try_for_each(|directory| self.flush_looked(directory))?;
         settling.remember();
         Ok(())
     }
@@ -144,8 +188,12 @@ impl Device {
 
     /// Flushes one directory. Once that has failed, it fails for as long as it is the same directory.
     pub(crate) fn flush_directory(&self, directory: &Path) -> io::Result<()> {
-        let stat = self.disk.stat(directory)?;
-        self.doubts.flush_directory(directory, &stat, || self.disk.sync_dir(directory))
+        self.flush_looked(&*Looks::default().of(self, directory)?)
+    }
+
+    /// As [`flush_directory`](Self::flush_directory), for one that is open.
+    pub(crate) fn flush_looked(&self, Looked { path, directory, stat }: &Looked) -> io::Result<()> {
+        self.doubts.flush_directory(path, stat, || directory.sync())
     }
 
     /// Whether names in a directory may not last, for all that later flushes of it say.

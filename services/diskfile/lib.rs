@@ -28,6 +28,7 @@ mod look;
 mod merge;
 mod mount;
 mod name;
+mod nest;
 mod object;
 mod open;
 mod pending;

@@ -132,9 +132,8 @@ impl Ticket {
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn call(&self, outcomes: Outcomes) {
+    fn give(&self, outcomes: Outcomes) {
         *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcomes);
-        self.called.notify_one();
     }
 }
 
@@ -163,8 +162,12 @@ impl Drop for Leading<'_> {
                 Err(self.device.io("commit", Path::new(""), lost))
             })
         };
-        for (ticket, count) in &self.tickets {
-            ticket.call((0..*count).map(|_| next()).collect());
+        for (place, (ticket, count)) in self.tickets.iter().enumerate() {
+            ticket.give((0..*count).map(|_| next()).collect());
+            // The first is this thread's own: it does not wait.
+            if place > 0 {
+                ticket.called.notify_one();
+            }
         }
         for next in state.waiting.iter().take(state.places()) {
             next.ticket.called.notify_one();

@@ -12,7 +12,7 @@ use crate::{
     Device, DiskError, Location,
     attributes::{self, Attributes},
     choice::{Choice, Preference},
-    directory::Settling,
+    directory::{Looks, Settling},
     invalidate::Note,
     layout,
     temporary::Temporary,
@@ -159,7 +159,9 @@ impl Device {
         self.flush_directories(batch);
         for member in batch {
             member.step(|publication| {
-                self.finish(&publication.at, &publication.name, &publication.then);
+                let Publication { file, at, name, then, .. } = publication;
+                then.clean_up &= !(is_body(name) && file.is_alone(&at.hash));
+                self.finish(at, name, then);
                 Ok(())
             });
         }
@@ -219,6 +221,7 @@ impl Device {
             self.require_body(&publication.at)?;
         }
         let target = publication.target();
+        self.count_published(&publication.at.hash);
         publication.file.publish(&target).map_err(|error| self.io("name", &target, error))
     }
 
@@ -263,25 +266,29 @@ impl Device {
         if self.is_unflushed() {
             return;
         }
-        let mut flushed = BTreeMap::new();
+        let mut flushed = Flushed::default();
         for member in &mut *batch {
             member.step(|publication| self.flush_names_of(publication, &mut flushed));
         }
     }
 
-    /// `flushed` has what became of each directory that was flushed for the batch.
     fn flush_names_of(
         &self,
-        publication: &Publication,
-        flushed: &mut BTreeMap<PathBuf, Result<(), DiskError>>,
+        Publication { file, at, .. }: &Publication,
+        flushed: &mut Flushed,
     ) -> Result<(), DiskError> {
-        let directory = publication.directory();
+        let directory = layout::object(at);
         let failed = |error| self.io("flush the directory", &directory, error);
-        let settling = Settling::of(self, &directory, publication.file.made).map_err(failed)?;
+        if file.is_displaced() {
+            // Those of before need not be those that it is in.
+            flushed.forget(&directory);
+        }
+        file.show(&mut flushed.looks).map_err(failed)?;
+        let settling = Settling::of(self, &directory, file.made, &mut flushed.looks).map_err(failed)?;
         for directory in settling.directories() {
-            let done = match flushed.entry(directory.to_path_buf()) {
+            let done = match flushed.done.entry(directory.path.clone()) {
                 Entry::Occupied(done) => done.get().clone(),
-                Entry::Vacant(open) => open.insert(self.flush_directory(directory).map_err(failed)).clone(),
+                Entry::Vacant(open) => open.insert(self.flush_looked(directory).map_err(failed)).clone(),
             };
             done?;
         }
@@ -336,6 +343,28 @@ impl Device {
         if let Err(error) = cleaned {
             tracing::warn!(%error, "an object's directory could not be cleaned; the next rehash tries again");
         }
+    }
+}
+
+/// Whether a file is a body. Nothing is obsolete beside one in a directory that was made for it: what another writer of this
+/// program put there has been counted. A process of Swift's may have put something there too; what is older stays then until
+/// somebody cleans, and that will be: whoever publishes later does, and the suffix is noted as stale, so that hashing it
+/// lists the directory. Until then the newest counts for everybody. A tombstone may be obsolete itself.
+fn is_body(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "data")
+}
+
+/// The directories that were flushed for a batch, and what became of that.
+#[derive(Debug, Default)]
+struct Flushed {
+    looks: Looks,
+    done: BTreeMap<PathBuf, Result<(), DiskError>>,
+}
+
+impl Flushed {
+    fn forget(&mut self, directory: &Path) {
+        self.looks.forget(directory);
+        directory.ancestors().for_each(|path| drop(self.done.remove(path)));
     }
 }
 

@@ -10,8 +10,15 @@ use std::{
 /// Whose turn it is, by the path of what the turn is for. As many as there are threads.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    taken: Mutex<BTreeSet<PathBuf>>,
+    turns: Mutex<Turns>,
     left: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Turns {
+    taken: BTreeSet<PathBuf>,
+    /// Threads that wait for any of them: where there are none, nobody is woken, which is a system call.
+    waiting: usize,
 }
 
 /// A turn; dropped, it is the next one's.
@@ -24,31 +31,44 @@ pub(crate) struct Turn<'a> {
 impl Queue {
     /// Waits for its turn.
     pub(crate) fn wait(&self, path: &Path) -> Turn<'_> {
-        let taken = self.left.wait_while(self.taken(), |taken| taken.contains(path));
-        self.take(taken.unwrap_or_else(PoisonError::into_inner), path)
+        let mut turns = self.turns();
+        while turns.taken.contains(path) {
+            turns.waiting += 1;
+            turns = self.left.wait(turns).unwrap_or_else(PoisonError::into_inner);
+            turns.waiting -= 1;
+        }
+        self.take(turns, path)
     }
 
     /// Waits for its turn; `None` when it has not come in time.
     pub(crate) fn wait_for(&self, path: &Path, timeout: Duration) -> Option<Turn<'_>> {
-        let waited = self.left.wait_timeout_while(self.taken(), timeout, |taken| taken.contains(path));
-        let (taken, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        (!taken.contains(path)).then(|| self.take(taken, path))
+        let mut turns = self.turns();
+        if turns.taken.contains(path) {
+            turns.waiting += 1;
+            let waited = self.left.wait_timeout_while(turns, timeout, |turns| turns.taken.contains(path));
+            (turns, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            turns.waiting -= 1;
+        }
+        (!turns.taken.contains(path)).then(|| self.take(turns, path))
     }
 
-    fn take(&self, mut taken: MutexGuard<'_, BTreeSet<PathBuf>>, path: &Path) -> Turn<'_> {
-        taken.insert(path.to_path_buf());
+    fn take(&self, mut turns: MutexGuard<'_, Turns>, path: &Path) -> Turn<'_> {
+        turns.taken.insert(path.to_path_buf());
         Turn { queue: self, path: path.to_path_buf() }
     }
 
-    fn taken(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.queue.taken().remove(&self.path);
-        self.queue.left.notify_all();
+        let mut turns = self.queue.turns();
+        turns.taken.remove(&self.path);
+        if turns.waiting > 0 {
+            self.queue.left.notify_all();
+        }
     }
 }
 
@@ -69,7 +89,7 @@ mod tests {
         assert!(queue.wait_for(Path::new("b"), SHORT).is_some());
         drop(turn);
         assert!(queue.wait_for(path, Duration::ZERO).is_some());
-        assert!(queue.taken().is_empty());
+        assert!(queue.turns().taken.is_empty());
     }
 
     #[test]

@@ -7,7 +7,9 @@ use ssync_types::ObjectPath;
 
 use crate::{
     Committed, DataFile, Device, DiskError, Location,
+    nest::Nests,
     publish::Member,
+    temporary::Temporary,
     writer::{Finished, Writer},
 };
 
@@ -15,6 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Sheaf {
     device: Arc<Device>,
+    nests: Nests,
     members: Vec<Member>,
     /// When its first body may have begun.
     began: SystemTime,
@@ -24,7 +27,8 @@ impl Device {
     /// Begins a sheaf, if the device is still mounted (rule S7). It is asked once more before the first name is given.
     pub fn sheaf(self: &Arc<Self>) -> Result<Sheaf, DiskError> {
         self.check_mounted()?;
-        Ok(Sheaf { device: Arc::clone(self), members: Vec::new(), began: self.disk.now() })
+        let (members, began) = (Vec::new(), self.disk.now());
+        Ok(Sheaf { device: Arc::clone(self), nests: Nests::default(), members, began })
     }
 
     /// How many sheaves a caller best has under way at once on this device, as measured.
@@ -35,9 +39,19 @@ impl Device {
 }
 
 impl Sheaf {
+    /// Whether there is certainly nothing of an object.
+    pub fn is_vacant(&mut self, at: &Location) -> bool {
+        self.nests.is_vacant(&self.device, at)
+    }
+
     /// As [`Device::create`]: begins a body of the sheaf.
-    pub fn create(&self, at: &Location, path: &ObjectPath, size: Option<u64>) -> Result<Writer, DiskError> {
-        self.device.create_on_mounted(at, path, size)
+    pub fn create(
+        &mut self,
+        at: &Location,
+        path: &ObjectPath,
+        size: Option<u64>,
+    ) -> Result<Writer, DiskError> {
+        self.device.create_with(at, path, size, |at| Temporary::create_in(&self.device, at, &mut self.nests))
     }
 
     /// Takes a body that is written. What it gives holds when [`publish`](Self::publish) says so.
@@ -50,7 +64,7 @@ impl Sheaf {
 
     /// Publishes the bodies: what became of each, in the order in which they were taken. What fails costs itself alone.
     pub fn publish(self) -> Vec<Result<(), DiskError>> {
-        let Self { device, members, began } = self;
+        let Self { device, members, began, nests: _ } = self;
         let written = device.disk.now();
         let outcomes = device.publish_all(members);
         let since = |then| device.disk.now().duration_since(then).unwrap_or_default();

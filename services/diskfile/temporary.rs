@@ -7,13 +7,14 @@ use std::{
 };
 
 use rustix::io::Errno;
-use ssync_types::PolicyIndex;
+use ssync_types::{ObjectHash, PolicyIndex};
 
 use crate::{
     Device, DiskError, Location,
-    directory::{errno, is, make_all},
-    disk::{DiskFile, OpenMode},
+    directory::{Looks, errno, is, make_all},
+    disk::{DiskDir, DiskFile, OpenMode},
     layout,
+    nest::{Nest, Nests},
     quarantine::random_name,
 };
 
@@ -33,15 +34,40 @@ pub(crate) struct Temporary {
     linked: bool,
     /// How many directories were made for it, from the object's upwards.
     pub(crate) made: usize,
+    /// What is above the object's directory, while its owner keeps that open.
+    nest: Option<Nest>,
+    /// The directory in which it got its name.
+    opened: Option<Arc<dyn DiskDir>>,
+    /// A directory was gone when it was to get its name.
+    displaced: bool,
+    /// What had been published among the objects of its stripe before its directory was made.
+    before: u64,
 }
 
 impl Temporary {
     /// Makes a file for an object, and the object's directory.
     pub(crate) fn create(device: &Arc<Device>, at: &Location) -> Result<Self, DiskError> {
+        // It may be long on its way: no directory is kept open for it.
+        let mut file = Self::create_in(device, at, &mut Nests::default())?;
+        file.nest = None;
+        Ok(file)
+    }
+
+    /// As [`create`](Self::create), for one that soon gets its name, beside others whose directories are open.
+    pub(crate) fn create_in(
+        device: &Arc<Device>,
+        at: &Location,
+        nests: &mut Nests,
+    ) -> Result<Self, DiskError> {
         let directory = layout::object(at);
         let device = Arc::clone(device);
-        let attempt = |made: &mut usize| -> io::Result<(Box<dyn DiskFile>, Option<PathBuf>)> {
-            *made = make_all(&*device.disk, &directory)?.max(*made);
+        let before = device.published(&at.hash);
+        let mut nest = None;
+        let mut attempt = |made: &mut usize| -> io::Result<(Box<dyn DiskFile>, Option<PathBuf>)> {
+            let (found, new) = nests.make(&device, at)?;
+            *made = new.max(*made);
+            let suffix = Arc::clone(&found.suffix);
+            nest = Some(found);
             if !device.named_temporaries.load(Ordering::Relaxed) {
                 match device.disk.temporary(&directory) {
                     Err(error)
@@ -53,6 +79,8 @@ impl Temporary {
                     other => return other.map(|file| (file, None)),
                 }
             }
+            // As the file in it would have told.
+            drop(suffix.open_dir(at.hash.to_string().as_ref())?);
             let place = layout::temporary(at.policy);
             make_all(&*device.disk, &place)?;
             let name = place.join(random_name());
@@ -78,6 +106,10 @@ impl Temporary {
                 published: false,
                 linked: false,
                 made,
+                nest,
+                opened: None,
+                displaced: false,
+                before,
             }),
             Err(error) if is(&error, Errno::NOTDIR) => {
                 let _exclusive = device.exclusive(&at.hash);
@@ -89,12 +121,12 @@ impl Temporary {
 
     /// Gives it its name, replacing a file that has it. The caller excludes others from the object.
     pub(crate) fn publish(&mut self, target: &Path) -> io::Result<()> {
-        let directory = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
         let mut result = self.name_as(target);
         for _ in 1..ATTEMPTS_MAX {
             match &result {
                 Err(error) if is(error, Errno::NOENT) => {
-                    self.made = make_all(&*self.device.disk, directory)?.max(self.made);
+                    (self.nest, self.opened, self.displaced) = (None, None, true);
+                    self.made = make_all(&*self.device.disk, &self.directory)?.max(self.made);
                 }
                 Err(error) if is(error, Errno::EXIST) => {
                     // A link cannot replace; a rename can, and at no time is there no file of that name.
@@ -109,9 +141,11 @@ impl Temporary {
     }
 
     fn name_as(&mut self, target: &Path) -> io::Result<()> {
+        let directory = self.open_directory()?;
         match &self.name {
             None => {
-                self.file.link(target)?;
+                let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+                self.file.link_in(&*directory, name)?;
                 self.linked = true;
                 Ok(())
             }
@@ -121,6 +155,40 @@ impl Temporary {
                 Ok(())
             }
         }
+    }
+
+    /// The object's directory as it is now: since it was made it may have been removed, or moved to quarantine.
+    fn open_directory(&mut self) -> io::Result<Arc<dyn DiskDir>> {
+        if let Some(open) = &self.opened {
+            return Ok(Arc::clone(open));
+        }
+        let name = self.directory.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let open = Arc::from(match &self.nest {
+            Some(nest) => nest.suffix.open_dir(name)?,
+            None => self.device.disk.open_dir(&self.directory)?,
+        });
+        self.opened = Some(Arc::clone(&open));
+        Ok(open)
+    }
+
+    /// Shows the directories that are open for it, which are to be flushed.
+    pub(crate) fn show(&self, looks: &mut Looks) -> io::Result<()> {
+        if let Some(open) = &self.opened {
+            looks.add(&self.directory, open)?;
+        }
+        let above = self.nest.iter().flat_map(|nest| [&nest.suffix, &nest.partition]);
+        above.zip(self.directory.ancestors().skip(1)).try_for_each(|(open, path)| looks.add(path, open))
+    }
+
+    /// Whether its directory was made anew when it got its name: what is known of those above it may be of others.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.displaced
+    }
+
+    /// Whether it is alone in its directory, as far as this program knows: that was made for it, and nothing was published
+    /// there since but itself. The caller excludes others from the object.
+    pub(crate) fn is_alone(&self, hash: &ObjectHash) -> bool {
+        self.made > 0 && !self.displaced && self.device.published(hash) == self.before + 1
     }
 
     /// Takes its name away again, unless it took the place of another file.

@@ -18,6 +18,7 @@ mod reclaiming;
 mod reference;
 mod releasing;
 mod removals;
+mod sheaves;
 mod space;
 mod sweeping;
 mod watch;

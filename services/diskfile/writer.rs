@@ -52,18 +52,19 @@ impl Device {
         size: Option<u64>,
     ) -> Result<Writer, DiskError> {
         self.check_mounted()?;
-        self.create_on_mounted(at, path, size)
+        self.create_with(at, path, size, |at| Temporary::create(self, at))
     }
 
-    /// As [`create`](Self::create), for whoever has just looked at the mount.
-    pub(crate) fn create_on_mounted(
+    /// As [`create`](Self::create), in a file of the caller's, who has just looked at the mount.
+    pub(crate) fn create_with(
         self: &Arc<Self>,
         at: &Location,
         path: &ObjectPath,
         size: Option<u64>,
+        file: impl FnOnce(&Location) -> Result<Temporary, DiskError>,
     ) -> Result<Writer, DiskError> {
         let kind = self.admit_name(at, path)?;
-        let file = Temporary::create(self, at)?;
+        let file = file(at)?;
         self.reserve(&file, at, size)?;
         Ok(Writer {
             device: Arc::clone(self),

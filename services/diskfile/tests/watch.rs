@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     io,
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -25,6 +26,9 @@ struct State {
     hooks: Vec<(String, Hook)>,
     now: Option<SystemTime>,
     space: Option<(u64, u64)>,
+    /// How often it was asked whether it is mounted, and how often it says yes.
+    mount_looks: usize,
+    mounted_for: Option<usize>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -56,6 +60,17 @@ impl Watch {
     /// The bytes free, and those in all, from now on.
     pub(super) fn set_space(&self, free: u64, total: u64) {
         self.0.lock().unwrap().space = Some((free, total));
+    }
+
+    /// After so many more looks it is not mounted any more.
+    pub(super) fn unmount_after(&self, looks: usize) {
+        let mut state = self.0.lock().unwrap();
+        (state.mount_looks, state.mounted_for) = (0, Some(looks));
+    }
+
+    /// How often it was asked whether it is mounted, since the last call.
+    pub(super) fn take_mount_looks(&self) -> usize {
+        std::mem::take(&mut self.0.lock().unwrap().mount_looks)
     }
 
     /// What was done since the last call.
@@ -168,6 +183,14 @@ impl Disk for Watched {
         space.map_or_else(|| self.inner.space(), Ok)
     }
     fn still_mounted(&self) -> Result<(), String> {
+        let (looks, mounted_for) = {
+            let mut state = self.watch.0.lock().unwrap();
+            state.mount_looks += 1;
+            (state.mount_looks, state.mounted_for)
+        };
+        if mounted_for.is_some_and(|times| looks > times) {
+            return Err("was unmounted".to_owned());
+        }
         self.inner.still_mounted()
     }
     fn now(&self) -> SystemTime {
@@ -275,7 +298,15 @@ impl DiskFile for WatchedFile {
         self.inner.link(to)
     }
     fn link_in(&self, directory: &dyn DiskDir, name: &OsStr) -> io::Result<()> {
-        self.watch.note(format!("link {}", name.display()))?;
+        self.watch.note(format!("link {}", path_of(directory).join(name).display()))?;
         self.inner.link_in(directory, name)
     }
+}
+
+/// An open directory's path on the device, as it is now.
+fn path_of(directory: &dyn DiskDir) -> PathBuf {
+    let Handle::Descriptor(descriptor) = directory.handle() else { return PathBuf::new() };
+    let real = std::fs::read_link(format!("/proc/self/fd/{}", descriptor.as_raw_fd())).unwrap();
+    let below = real.components().skip_while(|name| name.as_os_str() != "sda").skip(1);
+    below.collect()
 }

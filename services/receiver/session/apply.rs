@@ -70,18 +70,19 @@ pub(super) enum Begun {
     Writer(Box<Writer>),
 }
 
-/// Looks whether the offered body is newer than what is here (Swift: server.py `_pre_create_checks`), and has it begun with
-/// its size.
+/// Looks whether the offered body is newer than what is here (Swift: server.py `_pre_create_checks`), unless it is known that
+/// nothing is, and has it begun with its size.
 pub(super) fn begin_put(
     context: &Context,
     at: &Location,
     put: &PutUpdate,
+    is_vacant: bool,
     create: impl FnOnce(Option<u64>) -> Result<Writer, DiskError>,
 ) -> Result<Begun, Refusal> {
     context.core.check_length(put.content_length)?;
     let device = &context.handle.device;
     // As in Swift what stands against a fragment is the session's, and any durable one where the session names none.
-    let here = version(device, at, &put.path, context.fragment())?;
+    let here = if is_vacant { None } else { version(device, at, &put.path, context.fragment())? };
     if here.is_some_and(|(time, _)| time >= put.timestamp) {
         let offer = Offer::of_one_time(at.hash, put.timestamp, Some(ObjectKind::Data));
         if let Some(outcome) = confirm(context, at, &offer, context.fragment())? {

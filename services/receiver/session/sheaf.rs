@@ -66,7 +66,8 @@ fn try_write(
     }
     check_etag(context, body.etag.as_deref(), "put.inline_body.etag")?;
     let at = context.location(*hash);
-    match begin_put(context, &at, put, |size| sheaf.create(&at, &put.path, size))? {
+    let is_vacant = sheaf.is_vacant(&at);
+    match begin_put(context, &at, put, is_vacant, |size| sheaf.create(&at, &put.path, size))? {
         Begun::Settled(outcome) => Ok(Written::Settled(outcome)),
         Begun::Writer(mut writer) => {
             writer.write(&body.data)?;

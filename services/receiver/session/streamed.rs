@@ -37,7 +37,7 @@ async fn try_put(
         let (context, put) = (Arc::clone(context), Arc::clone(&put));
         let (handle, session) = (context.handle.clone(), context.registered.entry.id());
         let begin = move |device: &Arc<Device>| {
-            Ok(begin_put(&context, &at, &put, |size| device.create(&at, &put.path, size)))
+            Ok(begin_put(&context, &at, &put, false, |size| device.create(&at, &put.path, size)))
         };
         handle.run_in(session, begin).await??
     };

@@ -8,7 +8,7 @@ use ssync_types::{
 };
 
 use super::support::{
-    Node, at, complete, delete, grpc, head, md5, metadata, partition, post, put, revert, ssync,
+    Node, at, complete, delete, grpc, head, lock, md5, metadata, partition, post, put, revert, ssync,
 };
 
 fn reason(outcome: &Outcome) -> Reason {
@@ -422,6 +422,75 @@ async fn a_flood_is_answered_in_full() {
     assert_eq!(ended.summary.unwrap().applied, 400);
     assert!(results + ended.results.len() <= 400);
     assert!(node.receiver.sessions().is_empty());
+}
+
+/// Small bodies go to the disk together: what is wrong with one of them is its own.
+#[tokio::test]
+async fn a_bad_body_among_many_costs_its_object_and_nothing_else() {
+    let node = Node::new();
+    let paths: Vec<_> = node.objects(0).take(60).collect();
+    let mut talk = node.open(grpc(0)).await;
+    assert_eq!(talk.outcome(put(&paths[0], at(1), b"x")).await, Outcome::Applied);
+    // What comes while the first wait for this is handed over together.
+    let held = lock(&node, "objects/0/.lock");
+    for (number, path) in paths.iter().enumerate().skip(1) {
+        let mut update = put(path, at(2), b"body");
+        if number % 20 == 7
+            && let UpdateOp::Put(put) = &mut update
+        {
+            put.inline_body =
+                Some(InlineBody { data: Bytes::from_static(b"rots"), etag: Some(md5(b"body")) });
+        }
+        talk.send(update).await;
+        if number == 30 {
+            talk.send(put(&paths[0], at(1), b"x")).await;
+        }
+    }
+    drop(held);
+    let outcomes = talk.outcomes(60).await;
+    for (number, outcome) in outcomes.iter().enumerate() {
+        // The one that is here already comes after the thirtieth.
+        match number {
+            30 => assert_eq!(*outcome, Outcome::Confirmed),
+            6 | 26 | 47 => assert_eq!(reason(outcome), Reason::EtagMismatch, "{number}"),
+            _ => assert_eq!(*outcome, Outcome::Applied, "{number}"),
+        }
+    }
+    assert_eq!(node.all_files().len(), 57);
+    let summary = talk.close().await.summary.unwrap();
+    assert_eq!((summary.applied, summary.confirmed, summary.failed), (57, 1, 3));
+}
+
+#[tokio::test]
+async fn a_sender_that_goes_away_ends_what_was_begun_and_begins_nothing() {
+    const SENT: usize = 700;
+    let node = Node::new();
+    let mut talk = node.open(grpc(0)).await;
+    assert_eq!(talk.outcome(put(&node.object(0), at(1), b"x")).await, Outcome::Applied);
+    let held = lock(&node, "objects/0/.lock");
+    for path in node.objects(0).skip(1).take(SENT) {
+        talk.send(put(&path, at(1), b"body")).await;
+    }
+    let waiting = || async { node.receiver.devices().await.iter().map(|device| device.waiting).sum::<u64>() };
+    drop(talk);
+    let gone = async {
+        while waiting().await > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("its work is withdrawn");
+    drop(held);
+    let freed = async {
+        while !node.receiver.sessions().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), freed).await.expect("its slot is free");
+    let files = node.all_files();
+    assert!(files.len() < SENT, "{} of {SENT}", files.len());
+    assert!(files.iter().all(|file| file.extension().is_some_and(|extension| extension == "data")));
+    let path = node.objects(0).nth(SENT + 1).unwrap();
+    assert_eq!(node.open(grpc(0)).await.outcome(put(&path, at(1), b"x")).await, Outcome::Applied);
 }
 
 #[tokio::test]

@@ -147,15 +147,16 @@ impl Session {
     }
 
     fn batch(&mut self) -> Op {
-        let count = 2 + self.random.below(5);
+        let (count, sheaf) = (2 + self.random.below(5), self.random.once_in(2));
         let member = |session: &mut Self| {
             let object = session.random.below(session.objects.len());
             let (time, mark) = (session.time(), session.mark());
-            let deleted = session.random.once_in(4);
+            let deleted = !sheaf && session.random.once_in(4);
             let change = if deleted { Change::Tombstone { time } } else { Change::Data { time, mark } };
             (object, change)
         };
-        Op::Batch((0..count).map(|_| member(self)).collect())
+        let members = (0..count).map(|_| member(self)).collect();
+        if sheaf { Op::Sheaf(members) } else { Op::Batch(members) }
     }
 
     fn hash(&mut self, object: usize) -> Op {

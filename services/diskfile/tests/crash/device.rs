@@ -120,6 +120,28 @@ pub(super) fn put(
     writer.commit(file).map(|_| ())
 }
 
+/// Bodies that one thread writes and publishes together.
+pub(super) fn put_together(
+    device: &Arc<Device>,
+    puts: &[(&Object, Timestamp, Mark)],
+) -> Vec<Result<(), DiskError>> {
+    let mut sheaf = match device.sheaf() {
+        Ok(sheaf) => sheaf,
+        Err(error) => return puts.iter().map(|_| Err(error.clone())).collect(),
+    };
+    let mut add = |(object, timestamp, mark): &(&Object, Timestamp, Mark)| {
+        let (body, metadata) = (body(*mark), metadata(*mark, true));
+        sheaf.is_vacant(&object.at);
+        let mut writer = sheaf.create(&object.at, &object.path, Some(body.len() as u64))?;
+        writer.write(&body)?;
+        let file = DataFile { timestamp: *timestamp, metadata, fragment: None, next_part_power: None };
+        sheaf.add(writer, file).map(|_| ())
+    };
+    let added: Vec<_> = puts.iter().map(&mut add).collect();
+    let mut published = sheaf.publish().into_iter();
+    added.into_iter().map(|added| added.and_then(|()| published.next().unwrap())).collect()
+}
+
 pub(super) fn post(
     device: &Arc<Device>,
     object: &Object,

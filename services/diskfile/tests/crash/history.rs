@@ -129,7 +129,7 @@ impl Session {
         self.disk.without_hook();
         let outcome = outcome.map_err(|error| format!("the operation failed: {error}"))?;
         let points = std::mem::take(&mut *points.lock().unwrap_or_else(PoisonError::into_inner));
-        if let (Op::Write { .. }, Some(at)) = (&op, unmount)
+        if let (Op::Write { .. } | Op::Sheaf(_), Some(at)) = (&op, unmount)
             && points.iter().position(|point| point.names).is_some_and(|named| at < named)
         {
             return Err("S7: a file was named on a device that was not mounted".to_owned());
@@ -202,7 +202,7 @@ impl Session {
                 (object.unflushed, object.unflushed_notes) = (true, true);
                 self.damaged.insert(object.at.hash.to_string());
             }
-            Op::Batch(members) => {
+            Op::Batch(members) | Op::Sheaf(members) => {
                 for (object, change) in members {
                     self.objects[*object].let_go = false;
                     self.objects[*object].uncertain.push(*change);
@@ -235,7 +235,7 @@ impl Session {
                 self.begin(op);
                 self.acknowledge([(*object, change)].into_iter(), &results);
             }
-            (Op::Batch(members), Outcome::Changes(results)) => {
+            (Op::Batch(members) | Op::Sheaf(members), Outcome::Changes(results)) => {
                 self.begin(op);
                 let members = members.iter().map(|(object, change)| (*object, change));
                 self.acknowledge(members, &results);

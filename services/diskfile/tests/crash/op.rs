@@ -26,6 +26,8 @@ pub(super) enum Op {
     },
     /// Bodies and tombstones in one batch.
     Batch(Vec<(usize, Change)>),
+    /// Bodies that one thread writes and publishes together.
+    Sheaf(Vec<(usize, Change)>),
     /// A body that is begun and given up.
     Abandon(usize),
     /// A write of somebody who flushes nothing.
@@ -86,6 +88,7 @@ impl Op {
                 (Change::Durable { .. }, _) => "durable mark",
             },
             Self::Batch(_) => "batch",
+            Self::Sheaf(_) => "sheaf",
             Self::Abandon(_) => "given up",
             Self::Foreign { .. } => "written by others",
             Self::Hash { .. } => "hashed",
@@ -128,6 +131,7 @@ impl Session {
                 changes(vec![self.write(&other, &self.objects[*object], change, None)])
             }
             Op::Batch(members) => changes(self.write_batch(members)),
+            Op::Sheaf(members) => changes(self.write_sheaf(members)),
             Op::Abandon(object) => {
                 let object = &self.objects[*object];
                 let given_up = self.device.create(&object.at, &object.path, None).and_then(|mut writer| {
@@ -206,6 +210,17 @@ impl Session {
         self.device.prepare(&mut batch);
         self.device.commit(&mut batch);
         batch.into_iter().map(Member::into_outcome).collect()
+    }
+
+    fn write_sheaf(&self, members: &[(usize, Change)]) -> Vec<Result<(), DiskError>> {
+        let puts: Vec<_> = members
+            .iter()
+            .filter_map(|(object, change)| match *change {
+                Change::Data { time, mark } => Some((&self.objects[*object], time, mark)),
+                _ => None,
+            })
+            .collect();
+        device::put_together(&self.device, &puts)
     }
 
     /// As a sender that has what is here asks.

@@ -145,6 +145,7 @@ pub(super) fn writes() -> Vec<Operation> {
             )
         }),
         operation("batch", &[Fresh, Exists, Noted], Never, batch),
+        operation("sheaf", &[Fresh, Exists, Noted, Newer], Never, sheaf).batched().without_nameless_files(),
     ]
 }
 
@@ -190,6 +191,31 @@ fn batch(b: &Bench) -> Answer {
     }
     match failed {
         // What is kept is promised all the same.
+        Some(error) if kept.is_empty() => Err(error.into()),
+        _ => Ok(Promise { lines: Vec::new(), kept }),
+    }
+}
+
+fn sheaf(b: &Bench) -> Answer {
+    b.arm();
+    let mut sheaf = b.device.sheaf()?;
+    let mut add = |name: &String| {
+        sheaf.is_vacant(&b.at(name));
+        let mut writer = sheaf.create(&b.at(name), &path(name), Some(BODY.len() as u64))?;
+        writer.write(BODY)?;
+        sheaf.add(writer, data_file(at(50), None, None)).map(|_| ())
+    };
+    let names = ["o".to_owned(), b.neighbour(), "p".to_owned()];
+    let added: Vec<_> = names.iter().map(&mut add).collect();
+    let mut published = sheaf.publish().into_iter();
+    let (mut kept, mut failed) = (Vec::new(), None);
+    for (name, added) in names.into_iter().zip(added) {
+        match added.and_then(|()| published.next().unwrap()) {
+            Ok(()) => kept.push(name),
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed {
         Some(error) if kept.is_empty() => Err(error.into()),
         _ => Ok(Promise { lines: Vec::new(), kept }),
     }
