@@ -44,7 +44,7 @@ impl Sheaf {
         self.nests.is_vacant(&self.device, at)
     }
 
-    /// As [`Device::create`]: begins a body of the sheaf.
+    /// As [`Device::create`]: begins a body of the sheaf, whose bytes are at hand: no space is taken before they are written.
     pub fn create(
         &mut self,
         at: &Location,

@@ -52,10 +52,13 @@ impl Device {
         size: Option<u64>,
     ) -> Result<Writer, DiskError> {
         self.check_mounted()?;
-        self.create_with(at, path, size, |at| Temporary::create(self, at))
+        let writer = self.create_with(at, path, size, |at| Temporary::create(self, at))?;
+        writer.allocate(size)?;
+        Ok(writer)
     }
 
-    /// As [`create`](Self::create), in a file of the caller's, who has just looked at the mount.
+    /// As [`create`](Self::create), in a file of the caller's, who has just looked at the mount and has the bytes at hand: no
+    /// space is taken before they are written.
     pub(crate) fn create_with(
         self: &Arc<Self>,
         at: &Location,
@@ -65,7 +68,10 @@ impl Device {
     ) -> Result<Writer, DiskError> {
         let kind = self.admit_name(at, path)?;
         let file = file(at)?;
-        self.reserve(&file, at, size)?;
+        match size.filter(|size| *size > 0) {
+            Some(_) if self.settings.config.disable_fallocate => {}
+            size => self.require_space(size, &layout::object(at))?,
+        }
         Ok(Writer {
             device: Arc::clone(self),
             file,
@@ -77,22 +83,6 @@ impl Device {
             md5: Md5::new(),
             failed: None,
         })
-    }
-
-    fn reserve(&self, file: &Temporary, at: &Location, size: Option<u64>) -> Result<(), DiskError> {
-        let Some(size) = size.filter(|size| *size > 0) else {
-            return self.require_space(None, &layout::object(at));
-        };
-        if self.settings.config.disable_fallocate {
-            return Ok(());
-        }
-        self.require_space(Some(size), &layout::object(at))?;
-        match file.file.allocate(size) {
-            Err(error) if !matches!(errno(&error), Some(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL)) => {
-                Err(self.io("take space in", &layout::object(at), error))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Refuses what would eat into the reserve (Swift: common/utils fallocate with a size, fs_has_free_space without).
@@ -179,6 +169,20 @@ impl Device {
 }
 
 impl Writer {
+    /// Takes space for so many bytes.
+    fn allocate(&self, size: Option<u64>) -> Result<(), DiskError> {
+        let Some(size) = size.filter(|size| *size > 0 && !self.device.settings.config.disable_fallocate)
+        else {
+            return Ok(());
+        };
+        match self.file.file.allocate(size) {
+            Err(error) if !matches!(errno(&error), Some(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL)) => {
+                Err(self.error("take space in", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Appends bytes. After an error all that follows has the same error.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
         if self.failed.is_none() {

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use ssync_types::{Durability, Metadata, Timestamp};
 
 use super::bed::{Bed, WHOLE, at, path};
-use crate::{DataFile, DiskError, Sheaf, layout};
+use crate::{DataFile, DiskError, Reserve, Sheaf, layout};
 
 fn bed() -> Bed {
     Bed::with(|config| config.durability = Durability::Batch)
@@ -171,6 +171,19 @@ fn a_file_that_cannot_be_flushed_costs_itself() {
     assert_eq!(right, [true, false, true]);
     assert!(!bed.object_dir(&names[1]).exists());
     assert_eq!(bed.body(&names[2]).unwrap(), b"body");
+}
+
+#[test]
+fn the_reserve_is_kept_and_no_space_is_taken_before_the_bytes_are_written() {
+    let bed = Bed::with(|config| config.fallocate_reserve = Reserve::Bytes(100));
+    bed.watch.fail("allocate", Errno::IO);
+    let mut sheaf = bed.device.sheaf().unwrap();
+    bed.watch.set_space(105, 1000);
+    add(&bed, &mut sheaf, "o", at(1)).unwrap();
+    bed.watch.set_space(104, 1000);
+    assert!(matches!(add(&bed, &mut sheaf, "p", at(1)), Err(DiskError::Full { .. })));
+    assert!(sheaf.publish()[0].is_ok());
+    assert!(!bed.object_dir("p").exists());
 }
 
 /// Rule S7.
