@@ -115,7 +115,10 @@ impl Temporary {
                 let _exclusive = device.exclusive(&at.hash);
                 Err(device.quarantine_unlistable(at.policy, &directory, error))
             }
-            Err(error) => Err(device.io("make a file in", &directory, error)),
+            Err(error) => {
+                remove_made(&device, &directory, made);
+                Err(device.io("make a file in", &directory, error))
+            }
         }
     }
 
@@ -216,12 +219,16 @@ impl Drop for Temporary {
             tracing::warn!(device = %self.device.name, file = %name.display(), %error, "a temporary file stays; the replicator removes it when it is old");
         }
         if !self.published {
-            // Object and suffix directory, if they were made for this file and hold nothing else.
-            for directory in self.directory.ancestors().take(self.made.min(2)) {
-                if self.device.disk.remove_dir(directory).is_err() {
-                    break;
-                }
-            }
+            remove_made(&self.device, &self.directory, self.made);
+        }
+    }
+}
+
+/// Removes the directories of object and suffix, if they were made for a file and hold nothing else.
+fn remove_made(device: &Device, directory: &Path, made: usize) {
+    for directory in directory.ancestors().take(made.min(2)) {
+        if device.disk.remove_dir(directory).is_err() {
+            break;
         }
     }
 }

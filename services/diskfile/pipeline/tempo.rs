@@ -4,10 +4,10 @@ use std::time::Duration;
 
 /// As many as keep the processors busy while one of them waits.
 const HANDS_MIN: usize = 2;
-/// Most at once.
-const HANDS_MAX: usize = 32;
+/// Most at once: half of the threads that a device has by default.
+const HANDS_MAX: usize = 16;
 /// How many there are before anything was measured: nowhere slow.
-const HANDS_FIRST: usize = 16;
+const HANDS_FIRST: usize = 8;
 /// How much of what was measured before still counts after one sheaf more.
 const KEPT: f64 = 0.875;
 
