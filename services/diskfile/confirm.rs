@@ -81,7 +81,7 @@ impl Device {
     /// Flushes a file that may not be flushed. Once that has failed, it fails for as long as it is the same file.
     fn flush_file(&self, path: &Path) -> io::Result<()> {
         let file = self.disk.open(path, OpenMode::Read)?;
-        self.doubts.flush_file(path, &file.stat()?, || file.sync())
+        self.doubts.flush(path, &file.stat()?, || file.sync())
     }
 }
 

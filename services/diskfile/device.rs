@@ -80,6 +80,8 @@ pub struct Device {
     pub(crate) named_temporaries: AtomicBool,
     /// Directories whose names are known to be flushed: their inode and when it was made.
     pub(crate) settled: Mutex<HashMap<PathBuf, (u64, Option<SystemTime>)>>,
+    /// Directories that were made for files under way, and for how many: nobody may have flushed their names.
+    unflushed: Mutex<BTreeMap<PathBuf, usize>>,
     /// The time of the last batch in the log of removals. Who appends to the log holds it.
     pub(crate) removal_log: Mutex<Timestamp>,
     /// How often the hashes of a partition were removed here. Who calculates some notices it.
@@ -145,6 +147,7 @@ impl Device {
             partitions: Queue::default(),
             named_temporaries: AtomicBool::new(false),
             settled: Mutex::default(),
+            unflushed: Mutex::default(),
             removal_log: Mutex::default(),
             forgotten: AtomicU64::new(0),
             doubts,
@@ -216,6 +219,10 @@ impl Device {
     /// Excludes others from several objects' directories. Who holds one must not ask for another.
     pub(crate) fn exclusive_all<'a>(&self, hashes: impl Iterator<Item = &'a ObjectHash>) -> Exclusive<'_> {
         self.objects.lock(hashes)
+    }
+
+    pub(crate) fn unflushed_names(&self) -> MutexGuard<'_, BTreeMap<PathBuf, usize>> {
+        self.unflushed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn tempo(&self) -> MutexGuard<'_, Tempo> {

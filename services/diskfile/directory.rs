@@ -65,12 +65,28 @@ pub(crate) fn release_files(entries: &[Entry]) -> Vec<ReleaseFile> {
     files
 }
 
-/// A directory that was opened and looked at.
+/// A directory that is open, and what it was when it was opened.
 #[derive(Debug)]
 pub(crate) struct Looked {
     pub(crate) path: PathBuf,
-    directory: Arc<dyn DiskDir>,
+    pub(crate) directory: Arc<dyn DiskDir>,
     stat: Stat,
+}
+
+impl Looked {
+    pub(crate) fn new(path: PathBuf, directory: Box<dyn DiskDir>) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self { path, stat: directory.stat()?, directory: Arc::from(directory) }))
+    }
+
+    /// Opens a directory that is in this one.
+    pub(crate) fn below(&self, name: &str) -> io::Result<Arc<Self>> {
+        Self::new(self.path.join(name), self.directory.open_dir(name.as_ref())?)
+    }
+
+    /// Whether this is what was found at some place.
+    pub(crate) fn is(&self, found: &Stat) -> bool {
+        (found.inode, found.born) == (self.stat.inode, self.stat.born)
+    }
 }
 
 /// Directories of a batch, each opened and looked at once.
@@ -78,28 +94,17 @@ pub(crate) struct Looked {
 pub(crate) struct Looks(BTreeMap<PathBuf, Arc<Looked>>);
 
 impl Looks {
-    /// Looks at a directory that is open.
-    pub(crate) fn add(&mut self, path: &Path, directory: &Arc<dyn DiskDir>) -> io::Result<()> {
-        if !self.0.contains_key(path) {
-            self.insert(path, Arc::clone(directory))?;
-        }
-        Ok(())
-    }
-
-    /// Knows nothing any more of a directory and of those above it.
-    pub(crate) fn forget(&mut self, directory: &Path) {
-        directory.ancestors().for_each(|path| drop(self.0.remove(path)));
+    /// Takes one that is open. It must be the one that is known at its place, if any is.
+    pub(crate) fn add(&mut self, looked: &Arc<Looked>) -> io::Result<()> {
+        let known = self.0.entry(looked.path.clone()).or_insert_with(|| Arc::clone(looked));
+        if known.is(&looked.stat) { Ok(()) } else { Err(Errno::STALE.into()) }
     }
 
     fn of(&mut self, device: &Device, path: &Path) -> io::Result<Arc<Looked>> {
-        match self.0.get(path) {
-            Some(looked) => Ok(Arc::clone(looked)),
-            None => self.insert(path, Arc::from(device.disk.open_dir(path)?)),
+        if let Some(looked) = self.0.get(path) {
+            return Ok(Arc::clone(looked));
         }
-    }
-
-    fn insert(&mut self, path: &Path, directory: Arc<dyn DiskDir>) -> io::Result<Arc<Looked>> {
-        let looked = Arc::new(Looked { path: path.to_path_buf(), stat: directory.stat()?, directory });
+        let looked = Looked::new(path.to_path_buf(), device.disk.open_dir(path)?)?;
         self.0.insert(path.to_path_buf(), Arc::clone(&looked));
         Ok(looked)
     }
@@ -193,7 +198,7 @@ impl Device {
 
     /// As [`flush_directory`](Self::flush_directory), for one that is open.
     pub(crate) fn flush_looked(&self, Looked { path, directory, stat }: &Looked) -> io::Result<()> {
-        self.doubts.flush_directory(path, stat, || directory.sync())
+        self.doubts.flush(path, stat, || directory.sync())
     }
 
     /// Whether names in a directory may not last, for all that later flushes of it say.
@@ -207,8 +212,12 @@ impl Device {
             .born
             .and_then(|born| self.disk.now().duration_since(born).ok())
             .is_some_and(|age| age >= SETTLED_AFTER);
-        // Not where a flush on its way to the root has failed: a name may be among what that has lost.
-        if old && !directory.ancestors().skip(1).any(|above| self.is_doubtful(above)) {
+        // Not where a flush on its way to the root has failed: a name may be among what that has lost. Nor where who made it has
+        // not come to flushing it in all that time.
+        if old
+            && !self.unflushed_names().contains_key(directory)
+            && !directory.ancestors().skip(1).any(|above| self.is_doubtful(above))
+        {
             return true;
         }
         let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);

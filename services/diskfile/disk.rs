@@ -96,6 +96,8 @@ pub(crate) trait DiskDir: fmt::Debug + Send + Sync {
     fn make_dir(&self, name: &OsStr) -> io::Result<()>;
     /// What is known of it.
     fn stat(&self) -> io::Result<Stat>;
+    /// What a name in it stands for; links are not followed.
+    fn stat_of(&self, name: &OsStr) -> io::Result<Stat>;
     /// Flushes it.
     fn sync(&self) -> io::Result<()>;
     /// What files of the same disk know it by.

@@ -52,24 +52,22 @@ impl Doubts {
         self.known().has(&key(path, stat))
     }
 
-    /// Flushes a file, unless it is in doubt; it is from now on where that fails.
-    pub(crate) fn flush_file(
+    /// Flushes an open file or directory, unless it is in doubt; it is from now on where that fails.
+    pub(crate) fn flush(
         &self,
         path: &Path,
         stat: &Stat,
         flush: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
-        self.flush(path, stat, flush, |error| errno(error) != Some(Errno::INTR))
-    }
-
-    /// As [`flush_file`](Self::flush_file), for a directory, which the flush opens itself.
-    pub(crate) fn flush_directory(
-        &self,
-        path: &Path,
-        stat: &Stat,
-        flush: impl FnOnce() -> io::Result<()>,
-    ) -> io::Result<()> {
-        self.flush(path, stat, flush, |error| !is_of_opening(error))
+        let _turn = self.flushes.wait(path);
+        if self.has(path, stat) {
+            return Err(io::Error::other(Doubtful));
+        }
+        let flushed = flush();
+        if flushed.as_ref().is_err_and(|error| errno(error) != Some(Errno::INTR)) {
+            self.known().add(key(path, stat));
+        }
+        flushed
     }
 
     /// Flushes the device, unless it is in doubt; all that is on it is from now on where that fails.
@@ -81,24 +79,6 @@ impl Doubts {
         let flushed = flush();
         if flushed.as_ref().is_err_and(|error| errno(error) != Some(Errno::INTR)) {
             self.known().whole = true;
-        }
-        flushed
-    }
-
-    fn flush(
-        &self,
-        path: &Path,
-        stat: &Stat,
-        flush: impl FnOnce() -> io::Result<()>,
-        loses: impl FnOnce(&io::Error) -> bool,
-    ) -> io::Result<()> {
-        let _turn = self.flushes.wait(path);
-        if self.has(path, stat) {
-            return Err(io::Error::other(Doubtful));
-        }
-        let flushed = flush();
-        if flushed.as_ref().is_err_and(loses) {
-            self.known().add(key(path, stat));
         }
         flushed
     }
@@ -126,24 +106,6 @@ fn key(path: &Path, stat: &Stat) -> (PathBuf, u64, Option<SystemTime>) {
     (path.to_path_buf(), stat.inode, stat.born)
 }
 
-/// The directory could not be opened, or not be reached: nothing was flushed, and nothing is lost.
-fn is_of_opening(error: &io::Error) -> bool {
-    matches!(
-        errno(error),
-        Some(
-            Errno::INTR
-                | Errno::NOENT
-                | Errno::NOTDIR
-                | Errno::LOOP
-                | Errno::ACCESS
-                | Errno::PERM
-                | Errno::MFILE
-                | Errno::NFILE
-                | Errno::NOMEM
-        )
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
@@ -166,24 +128,23 @@ mod tests {
     #[test]
     fn what_failed_fails_while_it_is_the_same() {
         let (doubts, path) = (Doubts::default(), Path::new("a"));
-        assert!(!is_doubtful(doubts.flush_file(path, &stat(1, 1), || fails(Errno::IO))));
-        assert!(is_doubtful(doubts.flush_file(path, &stat(1, 1), || Ok(()))));
-        doubts.flush_file(path, &stat(2, 1), || Ok(())).unwrap();
-        doubts.flush_file(path, &stat(1, 2), || Ok(())).unwrap();
-        doubts.flush_file(Path::new("b"), &stat(1, 1), || Ok(())).unwrap();
+        assert!(!is_doubtful(doubts.flush(path, &stat(1, 1), || fails(Errno::IO))));
+        assert!(is_doubtful(doubts.flush(path, &stat(1, 1), || Ok(()))));
+        doubts.flush(path, &stat(2, 1), || Ok(())).unwrap();
+        doubts.flush(path, &stat(1, 2), || Ok(())).unwrap();
+        doubts.flush(Path::new("b"), &stat(1, 1), || Ok(())).unwrap();
         doubts.flush_all(|| Ok(())).unwrap();
-        assert!(is_doubtful(doubts.flush_file(path, &stat(1, 1), || Ok(()))));
+        assert!(is_doubtful(doubts.flush(path, &stat(1, 1), || Ok(()))));
     }
 
     #[test]
-    fn a_directory_that_cannot_be_opened_has_lost_nothing() {
+    fn a_flush_that_was_interrupted_has_lost_nothing() {
         let doubts = Doubts::default();
-        for error in [Errno::MFILE, Errno::NOMEM, Errno::ACCESS, Errno::NOENT, Errno::INTR] {
-            doubts.flush_directory(Path::new("a"), &stat(1, 1), || fails(error)).unwrap_err();
-        }
+        doubts.flush(Path::new("a"), &stat(1, 1), || fails(Errno::INTR)).unwrap_err();
         assert!(doubts.is_empty());
-        for (inode, error) in (1..).zip([Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::UCLEAN]) {
-            doubts.flush_directory(Path::new("a"), &stat(inode, 1), || fails(error)).unwrap_err();
+        let errors = [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::UCLEAN, Errno::NOMEM];
+        for (inode, error) in (1..).zip(errors) {
+            doubts.flush(Path::new("a"), &stat(inode, 1), || fails(error)).unwrap_err();
             assert!(doubts.has(Path::new("a"), &stat(inode, 1)), "{error}");
         }
     }
@@ -193,16 +154,16 @@ mod tests {
         let doubts = Doubts::default();
         doubts.flush_all(|| fails(Errno::IO)).unwrap_err();
         assert!(is_doubtful(doubts.flush_all(|| Ok(()))));
-        assert!(is_doubtful(doubts.flush_file(Path::new("a"), &stat(1, 1), || Ok(()))));
+        assert!(is_doubtful(doubts.flush(Path::new("a"), &stat(1, 1), || Ok(()))));
     }
 
     #[test]
     fn more_doubts_than_can_be_remembered_are_about_everything() {
         let doubts = Doubts::default();
         for inode in 0..=DOUBTS_MAX as u64 {
-            doubts.flush_file(Path::new("a"), &stat(inode, 1), || fails(Errno::IO)).unwrap_err();
+            doubts.flush(Path::new("a"), &stat(inode, 1), || fails(Errno::IO)).unwrap_err();
         }
-        assert!(is_doubtful(doubts.flush_file(Path::new("b"), &stat(1, 1), || Ok(()))));
+        assert!(is_doubtful(doubts.flush(Path::new("b"), &stat(1, 1), || Ok(()))));
         assert_eq!(doubts.known().things.len(), DOUBTS_MAX);
     }
 
@@ -219,10 +180,10 @@ mod tests {
                     std::thread::sleep(Duration::from_millis(50));
                     fails(Errno::IO)
                 };
-                doubts.flush_directory(path, &stat(1, 1), flush)
+                doubts.flush(path, &stat(1, 1), flush)
             });
             begins.recv().unwrap();
-            assert!(is_doubtful(doubts.flush_directory(path, &stat(1, 1), || Ok(()))));
+            assert!(is_doubtful(doubts.flush(path, &stat(1, 1), || Ok(()))));
         });
     }
 }

@@ -11,25 +11,51 @@ use rustix::io::Errno;
 
 use crate::{
     Device, Location,
-    directory::{is, make_all},
-    disk::DiskDir,
+    directory::{Looked, is, make_all},
+    disk::Stat,
     layout,
 };
 
-/// The directories above an object's, open. What is found in them is still in its place: they are not empty then, and
-/// nobody moves them.
+/// The directories above an object's, open. They may be moved away meanwhile: a suffix that cannot be listed goes to quarantine
+/// as a whole. So whoever has given a name in them looks whether they are still at their places before that counts.
 #[derive(Debug, Clone)]
 pub(crate) struct Nest {
-    pub(crate) partition: Arc<dyn DiskDir>,
-    pub(crate) suffix: Arc<dyn DiskDir>,
+    pub(crate) partition: Arc<Looked>,
+    pub(crate) suffix: Arc<Looked>,
 }
+
+/// An object's directory that is there now.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) nest: Nest,
+    /// It was made just now.
+    pub(crate) is_new: bool,
+    /// How many were made by the owner of the nests, from the object's upwards.
+    pub(crate) levels: usize,
+}
+
+/// A directory that is open, and how many were made from it upwards.
+type Open = (Arc<Looked>, usize);
 
 /// What is known of such directories. For as long as its owner writes a few objects, so there are few of them.
 #[derive(Debug, Default)]
 pub(crate) struct Nests {
-    partitions: BTreeMap<PathBuf, Arc<dyn DiskDir>>,
+    partitions: BTreeMap<PathBuf, Open>,
     /// `None`: there was none when it was looked for.
-    suffixes: BTreeMap<PathBuf, Option<Arc<dyn DiskDir>>>,
+    suffixes: BTreeMap<PathBuf, Option<Open>>,
+}
+
+impl Nest {
+    /// What is found at the partition's place now.
+    pub(crate) fn partition_found(&self, device: &Device) -> io::Result<Stat> {
+        device.disk.stat(&self.partition.path)
+    }
+
+    /// What is found at the suffix's place in the partition now.
+    pub(crate) fn suffix_found(&self) -> io::Result<Stat> {
+        let name = self.suffix.path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        self.partition.directory.stat_of(name)
+    }
 }
 
 impl Nests {
@@ -39,16 +65,15 @@ impl Nests {
         match self.suffix(device, at) {
             Err(error) => is_absent(&error),
             Ok(None) => true,
-            Ok(Some(suffix)) => {
+            Ok(Some((suffix, _))) => {
                 let name = at.hash.to_string();
-                suffix.open_dir(name.as_ref()).is_err_and(|error| is_absent(&error))
+                suffix.directory.open_dir(name.as_ref()).is_err_and(|error| is_absent(&error))
             }
         }
     }
 
-    /// Makes an object's directory and those above it where there are none. Says how many were made, from the object's
-    /// upwards.
-    pub(crate) fn make(&mut self, device: &Device, at: &Location) -> io::Result<(Nest, usize)> {
+    /// Makes an object's directory and those above it where there are none.
+    pub(crate) fn make(&mut self, device: &Device, at: &Location) -> io::Result<Made> {
         let made = self.try_make(device, at);
         if made.is_err() {
             // Removed meanwhile, perhaps: whoever tries again opens them again.
@@ -57,56 +82,65 @@ impl Nests {
         made
     }
 
-    fn try_make(&mut self, device: &Device, at: &Location) -> io::Result<(Nest, usize)> {
+    fn try_make(&mut self, device: &Device, at: &Location) -> io::Result<Made> {
         let path = layout::partition(at.policy, at.partition);
-        let mut above = 0;
         let looked = match self.suffix(device, at) {
             Err(error) if is(&error, Errno::NOENT) && !self.partitions.contains_key(&path) => {
-                above = make_all(&*device.disk, &path)?;
-                self.suffix(device, at)?
+                let levels = make_all(&*device.disk, &path)?;
+                self.open_partition(device, &path, levels)?;
+                None
             }
             looked => looked?,
         };
-        let partition = self.partition(device, &path)?;
-        let suffix = match looked {
+        let (partition, above) = self.partition(device, &path)?;
+        let (suffix, above) = match looked {
             Some(suffix) => suffix,
             None => {
                 let name = at.hash.suffix().to_string();
                 // Another thread may have made it meanwhile.
-                let made = is_new(partition.make_dir(name.as_ref()))?;
-                above = if made { above + 1 } else { 0 };
-                let suffix = Arc::<dyn DiskDir>::from(partition.open_dir(name.as_ref())?);
-                self.suffixes.insert(suffix_path(at), Some(Arc::clone(&suffix)));
-                suffix
+                let is_new = is_new(partition.directory.make_dir(name.as_ref()))?;
+                let open = (partition.below(&name)?, levels(is_new, above));
+                self.suffixes.insert(suffix_path(at), Some(open.clone()));
+                open
             }
         };
-        let made = is_new(suffix.make_dir(at.hash.to_string().as_ref()))?;
-        Ok((Nest { partition, suffix }, if made { above + 1 } else { 0 }))
+        let is_new = is_new(suffix.directory.make_dir(at.hash.to_string().as_ref()))?;
+        Ok(Made { nest: Nest { partition, suffix }, is_new, levels: levels(is_new, above) })
     }
 
-    fn partition(&mut self, device: &Device, path: &Path) -> io::Result<Arc<dyn DiskDir>> {
-        if let Some(open) = self.partitions.get(path) {
-            return Ok(Arc::clone(open));
+    fn partition(&mut self, device: &Device, path: &Path) -> io::Result<Open> {
+        match self.partitions.get(path) {
+            Some(open) => Ok(open.clone()),
+            None => self.open_partition(device, path, 0),
         }
-        let open = Arc::<dyn DiskDir>::from(device.disk.open_dir(path)?);
-        self.partitions.insert(path.to_path_buf(), Arc::clone(&open));
+    }
+
+    fn open_partition(&mut self, device: &Device, path: &Path, levels: usize) -> io::Result<Open> {
+        let open = (Looked::new(path.to_path_buf(), device.disk.open_dir(path)?)?, levels);
+        self.partitions.insert(path.to_path_buf(), open.clone());
         Ok(open)
     }
 
     /// The directory of the object's suffix, if there is one; an error where there is no partition.
-    fn suffix(&mut self, device: &Device, at: &Location) -> io::Result<Option<Arc<dyn DiskDir>>> {
+    fn suffix(&mut self, device: &Device, at: &Location) -> io::Result<Option<Open>> {
         let path = suffix_path(at);
         if let Some(known) = self.suffixes.get(&path) {
             return Ok(known.clone());
         }
-        let partition = self.partition(device, &layout::partition(at.policy, at.partition))?;
-        let suffix = match partition.open_dir(at.hash.suffix().to_string().as_ref()) {
+        let (partition, above) = self.partition(device, &layout::partition(at.policy, at.partition))?;
+        let suffix = match partition.below(&at.hash.suffix().to_string()) {
             Err(error) if is(&error, Errno::NOENT) => None,
-            opened => Some(Arc::from(opened?)),
+            opened => Some((opened?, levels(false, above))),
         };
         self.suffixes.insert(path, suffix.clone());
         Ok(suffix)
     }
+}
+
+/// How many were made from a directory upwards. One that somebody else has made in a new one counts as well: its name is as
+/// new.
+fn levels(is_new: bool, above: usize) -> usize {
+    if is_new || above > 0 { above + 1 } else { 0 }
 }
 
 fn suffix_path(at: &Location) -> PathBuf {

@@ -2,17 +2,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use rustix::io::Errno;
 use ssync_types::{Durability, Suffix};
 
 use crate::{
     Device, DiskError, Location,
     attributes::{self, Attributes},
     choice::{Choice, Preference},
-    directory::{Looks, Settling},
+    directory::{Looked, Looks, Settling, is},
+    disk::Stat,
     invalidate::Note,
     layout,
     temporary::Temporary,
@@ -125,7 +128,7 @@ impl Device {
     }
 
     /// ext4 answers metadata of more than one block as it answers a full disk.
-    fn unstorable(&self, target: &Path, error: std::io::Error) -> DiskError {
+    fn unstorable(&self, target: &Path, error: io::Error) -> DiskError {
         match DiskError::attributes(&self.name, "store the metadata of", target, error) {
             DiskError::Full { device, path, .. } => {
                 let problem =
@@ -155,12 +158,14 @@ impl Device {
                 self.name_file(publication)
             });
         }
+        self.check_places(batch);
         self.renew_notes(batch);
         self.flush_directories(batch);
         for member in batch {
             member.step(|publication| {
                 let Publication { file, at, name, then, .. } = publication;
-                then.clean_up &= !(is_body(name) && file.is_alone(&at.hash));
+                let is_alone = is_body(name) && then.next_part_power.is_none() && file.is_alone(&at.hash);
+                then.clean_up &= !is_alone;
                 self.finish(at, name, then);
                 Ok(())
             });
@@ -225,6 +230,19 @@ impl Device {
         publication.file.publish(&target).map_err(|error| self.io("name", &target, error))
     }
 
+    /// A name in a directory that was moved away is no name of the object's: it is left where it went.
+    fn check_places(&self, batch: &mut [Member]) {
+        let mut places = Places { device: self, known: Vec::new() };
+        for member in batch {
+            member.step(|publication| {
+                let Some(nest) = publication.file.nest() else { return Ok(()) };
+                let path = layout::object(&publication.at);
+                places.check(&nest.partition, &path, || nest.partition_found(self))?;
+                places.check(&nest.suffix, &path, || nest.suffix_found())
+            });
+        }
+    }
+
     /// If somebody calculated hashes between note and name, the note is made again.
     fn renew_notes(&self, batch: &mut [Member]) {
         // Of each note it is asked once.
@@ -279,10 +297,6 @@ impl Device {
     ) -> Result<(), DiskError> {
         let directory = layout::object(at);
         let failed = |error| self.io("flush the directory", &directory, error);
-        if file.is_displaced() {
-            // Those of before need not be those that it is in.
-            flushed.forget(&directory);
-        }
         file.show(&mut flushed.looks).map_err(failed)?;
         let settling = Settling::of(self, &directory, file.made, &mut flushed.looks).map_err(failed)?;
         for directory in settling.directories() {
@@ -361,10 +375,33 @@ struct Flushed {
     done: BTreeMap<PathBuf, Result<(), DiskError>>,
 }
 
-impl Flushed {
-    fn forget(&mut self, directory: &Path) {
-        self.looks.forget(directory);
-        directory.ancestors().for_each(|path| drop(self.done.remove(path)));
+/// Whether open directories are still at their places: of each it is asked once.
+struct Places<'a> {
+    device: &'a Device,
+    known: Vec<(Arc<Looked>, Result<(), DiskError>)>,
+}
+
+impl Places<'_> {
+    /// `path` is the directory of whoever asks.
+    fn check(
+        &mut self,
+        open: &Arc<Looked>,
+        path: &Path,
+        find: impl FnOnce() -> io::Result<Stat>,
+    ) -> Result<(), DiskError> {
+        if let Some((_, checked)) = self.known.iter().find(|(other, _)| Arc::ptr_eq(open, other)) {
+            return checked.clone();
+        }
+        let changed =
+            || DiskError::StateChanged { device: self.device.name.clone(), path: path.to_path_buf() };
+        let checked = match find() {
+            Ok(found) if open.is(&found) => Ok(()),
+            Ok(_) => Err(changed()),
+            Err(error) if is(&error, Errno::NOENT) => Err(changed()),
+            Err(error) => Err(self.device.io("look at", &open.path, error)),
+        };
+        self.known.push((Arc::clone(open), checked.clone()));
+        checked
     }
 }
 

@@ -11,10 +11,10 @@ use ssync_types::{ObjectHash, PolicyIndex};
 
 use crate::{
     Device, DiskError, Location,
-    directory::{Looks, errno, is, make_all},
-    disk::{DiskDir, DiskFile, OpenMode},
+    directory::{Looked, Looks, errno, is, make_all},
+    disk::{DiskFile, OpenMode},
     layout,
-    nest::{Nest, Nests},
+    nest::{Made, Nest, Nests},
     quarantine::random_name,
 };
 
@@ -37,9 +37,9 @@ pub(crate) struct Temporary {
     /// What is above the object's directory, while its owner keeps that open.
     nest: Option<Nest>,
     /// The directory in which it got its name.
-    opened: Option<Arc<dyn DiskDir>>,
-    /// A directory was gone when it was to get its name.
-    displaced: bool,
+    opened: Option<Arc<Looked>>,
+    /// The object's directory was made for it, and was there when it got its name.
+    in_new: bool,
     /// What had been published among the objects of its stripe before its directory was made.
     before: u64,
 }
@@ -62,10 +62,10 @@ impl Temporary {
         let directory = layout::object(at);
         let device = Arc::clone(device);
         let before = device.published(&at.hash);
-        let mut nest = None;
+        let (mut nest, mut in_new) = (None, false);
         let mut attempt = |made: &mut usize| -> io::Result<(Box<dyn DiskFile>, Option<PathBuf>)> {
-            let (found, new) = nests.make(&device, at)?;
-            *made = new.max(*made);
+            let Made { nest: found, is_new, levels } = nests.make(&device, at)?;
+            (*made, in_new) = (levels.max(*made), is_new);
             let suffix = Arc::clone(&found.suffix);
             nest = Some(found);
             if !device.named_temporaries.load(Ordering::Relaxed) {
@@ -80,7 +80,7 @@ impl Temporary {
                 }
             }
             // As the file in it would have told.
-            drop(suffix.open_dir(at.hash.to_string().as_ref())?);
+            drop(suffix.directory.open_dir(at.hash.to_string().as_ref())?);
             let place = layout::temporary(at.policy);
             make_all(&*device.disk, &place)?;
             let name = place.join(random_name());
@@ -97,20 +97,24 @@ impl Temporary {
             }
         }
         match result {
-            Ok((file, name)) => Ok(Self {
-                device,
-                file,
-                policy: at.policy,
-                name,
-                directory,
-                published: false,
-                linked: false,
-                made,
-                nest,
-                opened: None,
-                displaced: false,
-                before,
-            }),
+            Ok((file, name)) => {
+                let file = Self {
+                    device,
+                    file,
+                    policy: at.policy,
+                    name,
+                    directory,
+                    published: false,
+                    linked: false,
+                    made,
+                    nest,
+                    opened: None,
+                    in_new,
+                    before,
+                };
+                file.note_unflushed();
+                Ok(file)
+            }
             Err(error) if is(&error, Errno::NOTDIR) => {
                 let _exclusive = device.exclusive(&at.hash);
                 Err(device.quarantine_unlistable(at.policy, &directory, error))
@@ -128,8 +132,11 @@ impl Temporary {
         for _ in 1..ATTEMPTS_MAX {
             match &result {
                 Err(error) if is(error, Errno::NOENT) => {
-                    (self.nest, self.opened, self.displaced) = (None, None, true);
-                    self.made = make_all(&*self.device.disk, &self.directory)?.max(self.made);
+                    (self.nest, self.opened, self.in_new) = (None, None, false);
+                    let made = make_all(&*self.device.disk, &self.directory)?;
+                    self.forget_unflushed();
+                    self.made = made.max(self.made);
+                    self.note_unflushed();
                 }
                 Err(error) if is(error, Errno::EXIST) => {
                     // A link cannot replace; a rename can, and at no time is there no file of that name.
@@ -148,50 +155,75 @@ impl Temporary {
         match &self.name {
             None => {
                 let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-                self.file.link_in(&*directory, name)?;
+                self.file.link_in(&*directory.directory, name)?;
                 self.linked = true;
                 Ok(())
             }
             Some(name) => {
                 self.device.disk.rename(name, target)?;
-                self.name = None;
+                // It went by its path, wherever that leads by now.
+                (self.name, self.nest, self.opened) = (None, None, None);
                 Ok(())
             }
         }
     }
 
     /// The object's directory as it is now: since it was made it may have been removed, or moved to quarantine.
-    fn open_directory(&mut self) -> io::Result<Arc<dyn DiskDir>> {
+    fn open_directory(&mut self) -> io::Result<Arc<Looked>> {
         if let Some(open) = &self.opened {
             return Ok(Arc::clone(open));
         }
         let name = self.directory.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let open = Arc::from(match &self.nest {
-            Some(nest) => nest.suffix.open_dir(name)?,
+        let open = match &self.nest {
+            Some(nest) => nest.suffix.directory.open_dir(name)?,
             None => self.device.disk.open_dir(&self.directory)?,
-        });
+        };
+        let open = Looked::new(self.directory.clone(), open)?;
         self.opened = Some(Arc::clone(&open));
         Ok(open)
     }
 
     /// Shows the directories that are open for it, which are to be flushed.
     pub(crate) fn show(&self, looks: &mut Looks) -> io::Result<()> {
-        if let Some(open) = &self.opened {
-            looks.add(&self.directory, open)?;
-        }
         let above = self.nest.iter().flat_map(|nest| [&nest.suffix, &nest.partition]);
-        above.zip(self.directory.ancestors().skip(1)).try_for_each(|(open, path)| looks.add(path, open))
+        self.opened.iter().chain(above).try_for_each(|open| looks.add(open))
     }
 
-    /// Whether its directory was made anew when it got its name: what is known of those above it may be of others.
-    pub(crate) fn is_displaced(&self) -> bool {
-        self.displaced
+    /// The directories in which it got its name, where they were opened before.
+    pub(crate) fn nest(&self) -> Option<&Nest> {
+        self.nest.as_ref()
     }
 
     /// Whether it is alone in its directory, as far as this program knows: that was made for it, and nothing was published
     /// there since but itself. The caller excludes others from the object.
     pub(crate) fn is_alone(&self, hash: &ObjectHash) -> bool {
-        self.made > 0 && !self.displaced && self.device.published(hash) == self.before + 1
+        self.in_new && self.device.published(hash) == self.before + 1
+    }
+
+    /// The directories that were made for it, however long it takes until their names are flushed.
+    fn unflushed(&self) -> impl Iterator<Item = &Path> {
+        self.directory.ancestors().take(self.made)
+    }
+
+    fn note_unflushed(&self) {
+        if self.made > 0 {
+            let mut names = self.device.unflushed_names();
+            self.unflushed().for_each(|path| *names.entry(path.to_path_buf()).or_default() += 1);
+        }
+    }
+
+    fn forget_unflushed(&self) {
+        if self.made > 0 {
+            let mut names = self.device.unflushed_names();
+            for path in self.unflushed() {
+                if let Some(count) = names.get_mut(path) {
+                    *count -= 1;
+                    if *count == 0 {
+                        names.remove(path);
+                    }
+                }
+            }
+        }
     }
 
     /// Takes its name away again, unless it took the place of another file.
@@ -213,6 +245,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
+        self.forget_unflushed();
         if let Some(name) = &self.name
             && let Err(error) = self.device.disk.unlink(name)
         {

@@ -133,6 +133,10 @@ impl DiskDir for PatientDir {
         patiently(|| self.0.stat())
     }
 
+    fn stat_of(&self, name: &OsStr) -> io::Result<Stat> {
+        patiently(|| self.0.stat_of(name))
+    }
+
     fn sync(&self) -> io::Result<()> {
         patiently(|| self.0.sync())
     }

@@ -290,6 +290,10 @@ impl DiskDir for RealDir {
         stat(&self.directory, Path::new(""))
     }
 
+    fn stat_of(&self, name: &OsStr) -> io::Result<Stat> {
+        stat(&self.directory, Path::new(single(name)?))
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(fs::fsync(&self.directory)?)
     }

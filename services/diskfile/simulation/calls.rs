@@ -316,6 +316,13 @@ impl DiskDir for SimDir {
         self.disk.call("stat", &self.path, Looks, |state| Ok(stat(state, self.id)))
     }
 
+    fn stat_of(&self, name: &OsStr) -> io::Result<Stat> {
+        self.disk.call("stat", &self.path.join(single(name)?), Looks, |state| {
+            let id = state.tree.in_directory(self.id, name)?.ok_or(Errno::NOENT)?;
+            Ok(stat(state, id))
+        })
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.disk.call("sync_dir", &self.path, Flushes, |state| {
             state.tree.force(self.id);

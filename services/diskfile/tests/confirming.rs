@@ -114,7 +114,7 @@ fn names_in_a_directory_whose_flush_failed_are_on_no_disk() {
 fn fail_directory(bed: &Bed, directory: impl AsRef<Path>) {
     let flush = || Err(Errno::IO.into());
     let stat = bed.device.disk.stat(directory.as_ref()).unwrap();
-    bed.device.doubts.flush_directory(directory.as_ref(), &stat, flush).unwrap_err();
+    bed.device.doubts.flush(directory.as_ref(), &stat, flush).unwrap_err();
 }
 
 /// A directory's name counts as flushed when it is old, whoever made it: not where the flush of it has failed.

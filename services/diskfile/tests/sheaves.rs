@@ -1,6 +1,10 @@
 //! Bodies that one thread writes and publishes together.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use rustix::io::Errno;
 use ssync_types::{Durability, Metadata, Timestamp};
@@ -250,6 +254,62 @@ fn a_directory_that_was_moved_away_meanwhile_gets_no_name() {
     assert!(sheaf.publish().iter().all(Result::is_ok));
     assert_eq!(fs::read_dir(away).unwrap().count(), 0);
     assert_eq!(bed.body(&names[0]).unwrap(), b"body");
+}
+
+/// A suffix that cannot be listed goes to quarantine as a whole. What gets its name there is not where it is looked for.
+#[test]
+fn a_suffix_that_was_moved_away_meanwhile_costs_what_is_in_it() {
+    for remade in [false, true] {
+        let bed = bed();
+        let names = neighbours(&bed, 3);
+        let mut sheaf = bed.device.sheaf().unwrap();
+        names.iter().for_each(|name| add(&bed, &mut sheaf, name, at(1)).unwrap());
+        let suffix = bed.object_dir(&names[1]).parent().unwrap().to_path_buf();
+        fs::rename(&suffix, bed.real("quarantined")).unwrap();
+        if remade {
+            fs::create_dir_all(bed.object_dir(&names[1])).unwrap();
+        }
+        let outcomes = sheaf.publish();
+        assert!(matches!(outcomes[1], Err(DiskError::StateChanged { .. })), "{outcomes:?}");
+        assert!(outcomes[0].is_ok() && outcomes[2].is_ok(), "{outcomes:?}");
+        assert_eq!(bed.files(&names[1]), [""; 0]);
+        assert_eq!(bed.body(&names[2]).unwrap(), b"body");
+        // Once more, and it is there.
+        assert!(put_all(&bed, &names[1..2], at(1))[0].is_ok());
+        assert_eq!(bed.body(&names[1]).unwrap(), b"body");
+    }
+}
+
+#[test]
+fn a_partition_that_was_moved_away_meanwhile_costs_all_of_it() {
+    let bed = bed();
+    let names = neighbours(&bed, 2);
+    let mut sheaf = bed.device.sheaf().unwrap();
+    names.iter().for_each(|name| add(&bed, &mut sheaf, name, at(1)).unwrap());
+    fs::rename(bed.partition_dir("o"), bed.real("away")).unwrap();
+    let outcomes = sheaf.publish();
+    assert!(outcomes.iter().all(Result::is_err), "{outcomes:?}");
+    assert!(!bed.partition_dir("o").exists());
+}
+
+/// The age of a directory tells nothing while who made it has not come to flushing its name.
+#[test]
+fn who_writes_beside_a_sheaf_that_stands_still_flushes_what_that_has_made() {
+    let bed = bed();
+    bed.put("o", b"x", at(1));
+    let name = &neighbours(&bed, 1)[0];
+    let mut sheaf = bed.device.sheaf().unwrap();
+    add(&bed, &mut sheaf, name, at(1)).unwrap();
+    bed.watch.set_clock(SystemTime::now() + Duration::from_secs(100));
+    bed.watch.take();
+    bed.put(name, b"x", at(2));
+    let log = bed.watch.take();
+    for directory in directory(&bed, name).ancestors().take(3) {
+        let flush = format!("sync_dir {}", directory.display());
+        assert!(log.contains(&flush), "no {flush} in {log:#?}");
+    }
+    assert!(sheaf.publish()[0].is_ok());
+    assert!(bed.device.unflushed_names().is_empty());
 }
 
 #[test]

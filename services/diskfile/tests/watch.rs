@@ -230,6 +230,9 @@ impl DiskDir for WatchedDir {
     fn stat(&self) -> io::Result<Stat> {
         self.inner.stat()
     }
+    fn stat_of(&self, name: &OsStr) -> io::Result<Stat> {
+        self.inner.stat_of(name)
+    }
     fn sync(&self) -> io::Result<()> {
         self.note("sync_dir", &self.path)?;
         self.inner.sync()

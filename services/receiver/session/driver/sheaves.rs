@@ -9,7 +9,7 @@ pub(super) const SHEAF_MAX: usize = 32;
 /// Most bytes in a sheaf, but that it has one object at least.
 const SHEAF_BYTES_MAX: usize = 1024 * 1024;
 /// What another object in a sheaf may cost a slow disk beside its bytes: its share of the flushes, as bytes.
-const FLUSHES_BYTES: u64 = 1024 * 1024;
+const FLUSHES_BYTES: u64 = 128 * 1024;
 
 /// A body that may be stored now: no other update of its object is under way.
 #[derive(Debug)]
