@@ -233,9 +233,10 @@ fn a_mark_that_was_cut_off_is_made_good_when_it_is_given_again() {
     bed.put_fragment("o", at(1), 0, true);
     bed.put_fragment("o", at(2), 0, false);
     let mark = || bed.device.commit_fragment(&here, FragmentIndex::new(0), at(2), None);
+    let opening = format!("open_dir {}", layout::object(&here).display());
     let directory = format!("sync_dir {}", layout::object(&here).display());
     // Not begun: a flush that fails is never made good.
-    bed.watch.fail(&directory, rustix::io::Errno::MFILE);
+    bed.watch.fail(&opening, rustix::io::Errno::MFILE);
     assert_eq!(Refusal::from(mark().unwrap_err()).reason, Reason::ObjectIo);
     assert_eq!(files(&bed), ["0000000001.00000#0#d.data", "0000000002.00000#0#d.data"], "the name has it");
     bed.watch.heal();

@@ -296,12 +296,13 @@ fn hashes_that_were_calculated_before_an_unnoted_release_are_not_kept() {
     let bed = std::sync::Arc::new(Bed::new());
     bed.put("o", b"x", at(1));
     let files = confirmed(&bed);
-    let neighbour = bed.object_dir("o").parent().unwrap().join("00000000000000000000000000000e31");
+    // It comes after the object, and is none, so that nobody waits for it.
+    let neighbour = bed.object_dir("o").parent().unwrap().join("zz");
     fs::create_dir(&neighbour).unwrap();
     fs::write(neighbour.join("0000000001.00000.data"), "").unwrap();
     fs::remove_file(bed.partition_dir("o").join("hashes.invalid")).unwrap();
     let inner = std::sync::Arc::clone(&bed);
-    bed.watch.before("remove_dir objects/312/e31", move || {
+    bed.watch.before("open_dir objects/312/e31/zz", move || {
         inner.watch.fail("write objects/312/hashes.invalid", Errno::NOSPC);
         assert_eq!(release(&inner, &files), ReleaseOutcome::Released);
         inner.watch.heal();

@@ -174,7 +174,7 @@ fn is_damage((name, path): &(String, String), error: Errno) -> bool {
         && match name.as_str() {
             "read_at" => error == Errno::IO,
             "attribute" => bad_sector || error == Errno::IO,
-            "list" | "open" => bad_sector,
+            "list" | "open" | "open_dir" => bad_sector,
             _ => false,
         }
 }
