@@ -74,16 +74,18 @@ impl Device {
         {
             remove.push(tombstone);
         }
-        remove.extend(found.choice.stray.iter().filter(|file| self.is_old_stray(directory, file)).cloned());
+        let Some(open) = found.directory.as_deref() else { return Ok(found) };
+        remove.extend(found.choice.stray.iter().filter(|file| self.is_old_stray(open, file)).cloned());
         // What takes their place may not last.
-        let doubtful = self.is_doubtful(directory);
+        let doubtful = self.is_open_doubtful(directory, open);
         for file in &remove {
-            // An error leaves a file that does not count; the next cleaning tries again.
-            let _ = if doubtful { Ok(()) } else { self.disk.unlink(&directory.join(&file.name)) };
+            // In the directory that was listed: there may be another at its place by now. An error leaves a file that does not
+            // count; the next cleaning tries again.
+            let _ = if doubtful { Ok(()) } else { open.unlink(file.name.as_ref()) };
             found.files.retain(|entry| entry.name != file.name.as_str());
         }
         found.choice.obsolete = remove;
-        if found.files.is_empty() && found.directory.is_some() {
+        if found.files.is_empty() {
             // Somebody may just be putting a file into it.
             let _ = self.disk.remove_dir(directory);
         }
@@ -120,11 +122,11 @@ impl Device {
     }
 
     /// A fragment that a writer may be about to commit is not old, whatever its name says.
-    fn is_old_stray(&self, directory: &Path, file: &FileName) -> bool {
+    fn is_old_stray(&self, directory: &dyn DiskDir, file: &FileName) -> bool {
         let window = self.settings.config.commit_window;
         let may_be_committed = file.fragment.is_some() && !file.durable && window > Duration::ZERO;
         let written_before = || {
-            let stat = self.disk.stat(&directory.join(&file.name)).ok()?;
+            let stat = directory.stat_of(file.name.as_ref()).ok()?;
             Some(self.disk.now().duration_since(stat.modified).unwrap_or_default() > window)
         };
         self.is_reclaimable(file.timestamp) && (!may_be_committed || written_before().unwrap_or(false))

@@ -207,6 +207,11 @@ impl Device {
             && self.disk.stat(directory).is_ok_and(|stat| self.doubts.has(directory, &stat))
     }
 
+    /// As [`is_doubtful`](Self::is_doubtful), for one that is open. What cannot be looked at is.
+    pub(crate) fn is_open_doubtful(&self, path: &Path, directory: &dyn DiskDir) -> bool {
+        !self.doubts.is_empty() && !directory.stat().is_ok_and(|stat| !self.doubts.has(path, &stat))
+    }
+
     fn is_settled(&self, directory: &Path, stat: &Stat) -> bool {
         let old = stat
             .born

@@ -94,6 +94,8 @@ pub(crate) trait DiskDir: fmt::Debug + Send + Sync {
     fn open_dir(&self, name: &OsStr) -> io::Result<Box<dyn DiskDir>>;
     /// Makes one directory.
     fn make_dir(&self, name: &OsStr) -> io::Result<()>;
+    /// Removes a file's name.
+    fn unlink(&self, name: &OsStr) -> io::Result<()>;
     /// What is known of it.
     fn stat(&self) -> io::Result<Stat>;
     /// What a name in it stands for; links are not followed.

@@ -228,9 +228,11 @@ impl Temporary {
 
     /// Takes its name away again, unless it took the place of another file.
     pub(crate) fn withdraw(&mut self, target: &Path) {
-        if self.linked && self.device.disk.unlink(target).is_ok() {
-            self.published = false;
-        }
+        let name = target.file_name().filter(|_| self.linked);
+        // In the directory in which it got it: there may be another at its place by now.
+        let unlinked =
+            self.opened.as_ref().zip(name).is_some_and(|(open, name)| open.directory.unlink(name).is_ok());
+        self.published &= !unlinked;
     }
 
     fn name_in_tmp(&mut self) -> io::Result<()> {

@@ -129,6 +129,10 @@ impl DiskDir for PatientDir {
         patiently(|| self.0.make_dir(name))
     }
 
+    fn unlink(&self, name: &OsStr) -> io::Result<()> {
+        patiently(|| self.0.unlink(name))
+    }
+
     fn stat(&self) -> io::Result<Stat> {
         patiently(|| self.0.stat())
     }

@@ -286,6 +286,10 @@ impl DiskDir for RealDir {
         Ok(fs::mkdirat(&self.directory, single(name)?, MODE)?)
     }
 
+    fn unlink(&self, name: &OsStr) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.directory, single(name)?, AtFlags::empty())?)
+    }
+
     fn stat(&self) -> io::Result<Stat> {
         stat(&self.directory, Path::new(""))
     }

@@ -312,6 +312,11 @@ impl DiskDir for SimDir {
         })
     }
 
+    fn unlink(&self, name: &OsStr) -> io::Result<()> {
+        let path = self.path.join(single(name)?);
+        self.disk.call("unlink", &path, Changes, |state| state.tree.unlink_in(self.id, name))
+    }
+
     fn stat(&self) -> io::Result<Stat> {
         self.disk.call("stat", &self.path, Looks, |state| Ok(stat(state, self.id)))
     }

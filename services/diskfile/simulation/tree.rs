@@ -270,12 +270,16 @@ impl Tree {
     }
 
     pub(super) fn unlink(&mut self, path: &Path) -> io::Result<()> {
-        let place = self.place(path)?;
-        let id = self.at(place)?.ok_or(Errno::NOENT)?;
+        let (directory, name) = self.place(path)?;
+        self.unlink_in(directory, name)
+    }
+
+    pub(super) fn unlink_in(&mut self, directory: Id, name: &OsStr) -> io::Result<()> {
+        let id = self.in_directory(directory, name)?.ok_or(Errno::NOENT)?;
         if self.is_directory(id) {
             return Err(Errno::ISDIR.into());
         }
-        self.step(vec![Self::change(place, None)]);
+        self.step(vec![Self::change((directory, name), None)]);
         Ok(())
     }
 

@@ -290,3 +290,26 @@ fn a_hash_in_upper_case_is_calculated_anew() {
     });
     assert_eq!(bed.hashes(partition), good);
 }
+
+/// A directory that is damaged goes to quarantine, alone or with its suffix, and a peer may send the object again at once: what
+/// was found in the one says nothing about the other.
+#[test]
+fn what_is_obsolete_is_removed_where_it_was_found() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    let directory = bed.object_dir("o");
+    let old = directory.join("0000000001.00000.data");
+    let bytes = fs::read(&old).unwrap();
+    let new = directory.join("0000000002.00000.data");
+    fs::write(&new, &bytes).unwrap();
+    let away = bed.real("quarantined");
+    let (place, kept, moved) = (directory.clone(), old.clone(), away.clone());
+    bed.watch.before(&format!("unlink {}", old.strip_prefix(bed.real("")).unwrap().display()), move || {
+        fs::rename(&place, moved).unwrap();
+        fs::create_dir(&place).unwrap();
+        fs::write(kept, bytes).unwrap();
+    });
+    bed.hash_of("o");
+    assert_eq!(bed.files("o"), ["0000000001.00000.data"], "it is another's only file");
+    assert_eq!(fs::read_dir(away).unwrap().count(), 1);
+}

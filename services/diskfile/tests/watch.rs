@@ -227,6 +227,10 @@ impl DiskDir for WatchedDir {
         self.note("make_dir", &self.path.join(name))?;
         self.inner.make_dir(name)
     }
+    fn unlink(&self, name: &OsStr) -> io::Result<()> {
+        self.note("unlink", &self.path.join(name))?;
+        self.inner.unlink(name)
+    }
     fn stat(&self) -> io::Result<Stat> {
         self.inner.stat()
     }
