@@ -8,7 +8,7 @@ use ssync_types::{PolicyIndex, Timestamp};
 use crate::{
     Device, DiskError, PolicyKind,
     choice::{Choice, Preference},
-    directory::{is, names},
+    directory::{Looked, is, names},
     disk::{DiskDir, Entry},
     name::FileName,
 };
@@ -77,7 +77,7 @@ impl Device {
         let Some(open) = found.directory.as_deref() else { return Ok(found) };
         remove.extend(found.choice.stray.iter().filter(|file| self.is_old_stray(open, file)).cloned());
         // What takes their place may not last.
-        let doubtful = self.is_open_doubtful(directory, open);
+        let doubtful = self.is_doubtful(directory, open);
         for file in &remove {
             // In the directory that was listed: there may be another at its place by now. An error leaves a file that does not
             // count; the next cleaning tries again.
@@ -104,17 +104,27 @@ impl Device {
             .map_err(|error| self.quarantine_unlistable(policy, directory, error))
     }
 
-    /// The same of a directory in a suffix that is open.
+    /// The same of a directory in a suffix that is open. It fails once the suffix has been moved away: another may be at its
+    /// place, with what is whole.
     pub(crate) fn clean_up_in(
         &self,
         policy: PolicyIndex,
-        suffix: &dyn DiskDir,
+        suffix: &Looked,
         directory: &Path,
     ) -> Result<Cleaned, DiskError> {
         let kind = self.kind(policy)?;
-        let opened = suffix.open_dir(directory.file_name().unwrap_or_default());
-        self.clean_up_opened(directory, opened, kind, Preference::default())
-            .map_err(|error| self.quarantine_unlistable(policy, directory, error))
+        let opened = suffix.directory.open_dir(directory.file_name().unwrap_or_default());
+        self.clean_up_opened(directory, opened, kind, Preference::default()).map_err(|error| {
+            let in_place =
+                suffix.is_in_place(self, None).map_err(|error| self.io("look at", &suffix.path, error));
+            match in_place {
+                Ok(true) => self.quarantine_unlistable(policy, directory, error),
+                Ok(false) => {
+                    DiskError::StateChanged { device: self.name.clone(), path: directory.to_path_buf() }
+                }
+                Err(error) => error,
+            }
+        })
     }
 
     pub(crate) fn is_reclaimable(&self, timestamp: Timestamp) -> bool {

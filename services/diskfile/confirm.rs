@@ -8,8 +8,8 @@ use crate::{
     Confirmation, Device, DiskError, Found, Location, OpenOptions, PolicyKind,
     choice::{Choice, Preference},
     cleanup::Cleaned,
-    directory::names,
-    disk::OpenMode,
+    directory::{Looks, names},
+    disk::DiskFile,
     layout, listing,
     name::FileName,
 };
@@ -64,23 +64,34 @@ impl Device {
 
     fn flush_chosen(&self, at: &Location, directory: &Path, found: &Cleaned) -> Result<(), DiskError> {
         let _exclusive = self.exclusive(&at.hash);
+        let changed = || DiskError::StateChanged { device: self.name.clone(), path: directory.to_path_buf() };
         let Choice { data, meta, content_type, tombstone, .. } = &found.choice;
+        let open = found.directory.as_deref().ok_or_else(changed)?;
         for file in [data, meta, content_type, tombstone].into_iter().flatten() {
             let path = directory.join(&file.name);
-            self.flush_file(&path).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => {
-                    DiskError::StateChanged { device: self.name.clone(), path: directory.to_path_buf() }
-                }
+            self.flush_file(&path, || open.open(file.name.as_ref())).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => changed(),
                 _ => self.io("flush", &path, error),
             })?;
         }
+        let failed = |error| self.io("flush the directory", directory, error);
+        // What was looked at must be what is at the object's place.
+        let mut looks = Looks::default();
+        let here = looks.of(self, directory).map_err(failed)?;
+        if !here.is(&open.stat().map_err(failed)?) {
+            return Err(changed());
+        }
         // The object's and the suffix's directory in any case: somebody else may have made the file.
-        self.flush_names(directory, 1).map_err(|error| self.io("flush the directory", directory, error))
+        self.flush_names(directory, 1, &mut looks).map_err(failed)
     }
 
     /// Flushes a file that may not be flushed. Once that has failed, it fails for as long as it is the same file.
-    fn flush_file(&self, path: &Path) -> io::Result<()> {
-        let file = self.disk.open(path, OpenMode::Read)?;
+    fn flush_file(
+        &self,
+        path: &Path,
+        open: impl FnOnce() -> io::Result<Box<dyn DiskFile>>,
+    ) -> io::Result<()> {
+        let file = open()?;
         self.doubts.flush(path, &file.stat()?, || file.sync())
     }
 }

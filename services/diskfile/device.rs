@@ -19,9 +19,11 @@ use crate::{
     doubt::Doubts,
     pipeline::{Pipeline, Tempo},
     queue::Queue,
+    unflushed::Unflushed,
 };
 
-/// How many objects can be changed at once on a device without two of them waiting for each other by chance.
+/// How many objects can be changed at once on a device: one for each suffix, so that who moves a whole suffix to quarantine
+/// excludes whoever publishes in it.
 const STRIPES: usize = 4096;
 
 /// What all devices of a node share.
@@ -80,8 +82,7 @@ pub struct Device {
     pub(crate) named_temporaries: AtomicBool,
     /// Directories whose names are known to be flushed: their inode and when it was made.
     pub(crate) settled: Mutex<HashMap<PathBuf, (u64, Option<SystemTime>)>>,
-    /// Directories that were made for files under way, and for how many: nobody may have flushed their names.
-    unflushed: Mutex<BTreeMap<PathBuf, usize>>,
+    pub(crate) unflushed: Arc<Unflushed>,
     /// The time of the last batch in the log of removals. Who appends to the log holds it.
     pub(crate) removal_log: Mutex<Timestamp>,
     /// How often the hashes of a partition were removed here. Who calculates some notices it.
@@ -147,7 +148,7 @@ impl Device {
             partitions: Queue::default(),
             named_temporaries: AtomicBool::new(false),
             settled: Mutex::default(),
-            unflushed: Mutex::default(),
+            unflushed: Arc::default(),
             removal_log: Mutex::default(),
             forgotten: AtomicU64::new(0),
             doubts,
@@ -219,10 +220,6 @@ impl Device {
     /// Excludes others from several objects' directories. Who holds one must not ask for another.
     pub(crate) fn exclusive_all<'a>(&self, hashes: impl Iterator<Item = &'a ObjectHash>) -> Exclusive<'_> {
         self.objects.lock(hashes)
-    }
-
-    pub(crate) fn unflushed_names(&self) -> MutexGuard<'_, BTreeMap<PathBuf, usize>> {
-        self.unflushed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn tempo(&self) -> MutexGuard<'_, Tempo> {

@@ -78,12 +78,38 @@ impl Looked {
         Ok(Arc::new(Self { path, stat: directory.stat()?, directory: Arc::from(directory) }))
     }
 
+    /// Opens a directory.
+    pub(crate) fn open(device: &Device, path: &Path) -> io::Result<Arc<Self>> {
+        Self::new(path.to_path_buf(), device.disk.open_dir(path)?)
+    }
+
     /// Opens a directory that is in this one.
     pub(crate) fn below(&self, name: &str) -> io::Result<Arc<Self>> {
         Self::new(self.path.join(name), self.directory.open_dir(name.as_ref())?)
     }
 
-    /// Whether this is what was found at some place.
+    /// Whether it is still where it was opened; `above` is the directory that it was opened in, if that is open.
+    pub(crate) fn is_in_place(&self, device: &Device, above: Option<&Self>) -> io::Result<bool> {
+        let name = self.path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let found = match above {
+            Some(above) => above.directory.stat_of(name),
+            None => device.disk.stat(&self.path),
+        };
+        let found = match found {
+            // A link to it, perhaps.
+            Ok(found) if !found.directory => {
+                device.disk.open_dir(&self.path).and_then(|directory| directory.stat())
+            }
+            found => found,
+        };
+        match found {
+            Ok(found) => Ok(self.is(&found)),
+            Err(error) if is(&error, Errno::NOENT) || is(&error, Errno::NOTDIR) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether this is what was found somewhere.
     pub(crate) fn is(&self, found: &Stat) -> bool {
         (found.inode, found.born) == (self.stat.inode, self.stat.born)
     }
@@ -100,11 +126,12 @@ impl Looks {
         if known.is(&looked.stat) { Ok(()) } else { Err(Errno::STALE.into()) }
     }
 
-    fn of(&mut self, device: &Device, path: &Path) -> io::Result<Arc<Looked>> {
+    /// The one at a place, which is opened if it is not known.
+    pub(crate) fn of(&mut self, device: &Device, path: &Path) -> io::Result<Arc<Looked>> {
         if let Some(looked) = self.0.get(path) {
             return Ok(Arc::clone(looked));
         }
-        let looked = Looked::new(path.to_path_buf(), device.disk.open_dir(path)?)?;
+        let looked = Looked::open(device, path)?;
         self.0.insert(path.to_path_buf(), Arc::clone(&looked));
         Ok(looked)
     }
@@ -169,12 +196,12 @@ impl Device {
         if self.is_unflushed() {
             return Ok(());
         }
-        self.flush_names(directory, made)
+        self.flush_names(directory, made, &mut Looks::default())
     }
 
     /// As [`sync_names`](Self::sync_names), whatever the configured durability.
-    pub(crate) fn flush_names(&self, directory: &Path, made: usize) -> io::Result<()> {
-        let settling = Settling::of(self, directory, made, &mut Looks::default())?;
+    pub(crate) fn flush_names(&self, directory: &Path, made: usize, looks: &mut Looks) -> io::Result<()> {
+        let settling = Settling::of(self, directory, made, looks)?;
         settling.directories().try_for_each(|directory| self.flush_looked(directory))?;
         settling.remember();
         Ok(())
@@ -201,15 +228,15 @@ impl Device {
         self.doubts.flush(path, stat, || directory.sync())
     }
 
-    /// Whether names in a directory may not last, for all that later flushes of it say.
-    pub(crate) fn is_doubtful(&self, directory: &Path) -> bool {
-        !self.doubts.is_empty()
-            && self.disk.stat(directory).is_ok_and(|stat| self.doubts.has(directory, &stat))
+    /// Whether names in a directory may not last, for all that later flushes of it say. Those in one that cannot be looked at
+    /// may not.
+    pub(crate) fn is_doubtful(&self, path: &Path, directory: &dyn DiskDir) -> bool {
+        !self.doubts.is_empty() && !directory.stat().is_ok_and(|stat| !self.doubts.has(path, &stat))
     }
 
-    /// As [`is_doubtful`](Self::is_doubtful), for one that is open. What cannot be looked at is.
-    pub(crate) fn is_open_doubtful(&self, path: &Path, directory: &dyn DiskDir) -> bool {
-        !self.doubts.is_empty() && !directory.stat().is_ok_and(|stat| !self.doubts.has(path, &stat))
+    fn is_place_doubtful(&self, path: &Path) -> bool {
+        !self.doubts.is_empty()
+            && !self.disk.open_dir(path).is_ok_and(|directory| !self.is_doubtful(path, &*directory))
     }
 
     fn is_settled(&self, directory: &Path, stat: &Stat) -> bool {
@@ -220,8 +247,8 @@ impl Device {
         // Not where a flush on its way to the root has failed: a name may be among what that has lost. Nor where who made it has
         // not come to flushing it in all that time.
         if old
-            && !self.unflushed_names().contains_key(directory)
-            && !directory.ancestors().skip(1).any(|above| self.is_doubtful(above))
+            && !self.unflushed.has(directory)
+            && !directory.ancestors().skip(1).any(|above| self.is_place_doubtful(above))
         {
             return true;
         }

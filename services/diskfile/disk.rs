@@ -84,7 +84,8 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn pause(&self, time: Duration);
 }
 
-/// An open directory, wherever it has been moved meanwhile. What is asked of a name in it walks no path; a name is a single one.
+/// An open directory, wherever it has been moved meanwhile. What is asked of a name in it walks no path, but where a link stands
+/// for a directory; a name is a single one.
 pub(crate) trait DiskDir: fmt::Debug + Send + Sync {
     /// Lists it, without `.` and `..`. One that has been removed is empty.
     fn list(&self) -> io::Result<Vec<Entry>>;

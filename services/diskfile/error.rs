@@ -147,6 +147,14 @@ pub enum DiskError {
 }
 
 impl DiskError {
+    /// Whether this program lacks what it will soon have again: descriptors or memory. That says nothing about the disk.
+    pub(crate) fn is_shortage(&self) -> bool {
+        use rustix::io::Errno;
+        let Self::Io { source, .. } = self else { return false };
+        let errno = source.raw_os_error().map(Errno::from_raw_os_error);
+        matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+    }
+
     pub(crate) fn io(device: &DeviceName, op: &'static str, path: &Path, source: io::Error) -> Self {
         use rustix::io::Errno;
         let path = path.to_path_buf();

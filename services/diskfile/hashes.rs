@@ -13,7 +13,7 @@ use ssync_types::{FragmentIndex, Suffix, SuffixHash};
 
 use crate::{
     Device, DiskError,
-    directory::is,
+    directory::{Looks, is},
     disk::{DiskFile, OpenMode, read_all, write_all},
     layout,
     quarantine::random_name,
@@ -157,7 +157,7 @@ impl Device {
         let target = partition.join(layout::HASHES);
         let written = self.write_pickle(&temporary, &hashes.encode()).and_then(|()| {
             self.disk.rename(&temporary, &target)?;
-            self.flush_names(partition, 0)
+            self.flush_names(partition, 0, &mut Looks::default())
         });
         written.map_err(|error| {
             // Renamed already, or of no use.

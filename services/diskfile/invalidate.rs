@@ -41,10 +41,10 @@ impl Device {
     }
 
     /// As [`invalidate`](Self::invalidate), by a note. Where none can be made, as on a full device, all the hashes of the
-    /// partition go: that needs no room.
+    /// partition go: that needs no room. Not for want of what this program will soon have again.
     pub(crate) fn mark(&self, partition: &Path, suffixes: &[Suffix]) -> Result<Option<Note>, DiskError> {
         let error = match self.flushed_note(partition, suffixes) {
-            Err(error) if !matches!(error, DiskError::Locked { .. }) => error,
+            Err(error) if !(matches!(error, DiskError::Locked { .. }) || error.is_shortage()) => error,
             noted => return noted,
         };
         match self.forget_hashes(partition) {

@@ -50,6 +50,7 @@ mod suffix_hash;
 mod survey;
 mod sweep;
 mod temporary;
+mod unflushed;
 mod writer;
 
 #[cfg(test)]

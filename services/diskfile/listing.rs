@@ -9,7 +9,7 @@ use crate::{
     Device, DiskError, LocalObject, PartitionListing, PolicyKind,
     choice::{Choice, Preference},
     cleanup::Cleaned,
-    directory::{is, names, release_files},
+    directory::{Looked, is, names, release_files},
     layout,
 };
 
@@ -104,7 +104,7 @@ impl Device {
         let kind = self.kind(policy)?;
         let directory = layout::suffix(policy, partition, suffix);
         let stale = || self.invalidate(&layout::partition(policy, partition), &[suffix]);
-        let opened = self.disk.open_dir(&directory).and_then(|opened| Ok((opened.list()?, opened)));
+        let opened = Looked::open(self, &directory).and_then(|opened| Ok((opened.directory.list()?, opened)));
         let (mut entries, opened) = match opened {
             // As in Swift a file in its place holds nothing, and the next hashing forgets the suffix.
             Err(error) if is(&error, Errno::NOENT) || is(&error, Errno::NOTDIR) => {
@@ -124,7 +124,7 @@ impl Device {
             };
             let cleaned = {
                 let _exclusive = self.exclusive(&hash);
-                self.clean_up_in(policy, &*opened, &directory.join(&entry.name))
+                self.clean_up_in(policy, &opened, &directory.join(&entry.name))
             };
             match cleaned {
                 Ok(cleaned) => {

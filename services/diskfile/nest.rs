@@ -12,7 +12,6 @@ use rustix::io::Errno;
 use crate::{
     Device, Location,
     directory::{Looked, is, make_all},
-    disk::Stat,
     layout,
 };
 
@@ -24,16 +23,6 @@ pub(crate) struct Nest {
     pub(crate) suffix: Arc<Looked>,
 }
 
-/// An object's directory that is there now.
-#[derive(Debug)]
-pub(crate) struct Made {
-    pub(crate) nest: Nest,
-    /// It was made just now.
-    pub(crate) is_new: bool,
-    /// How many were made by the owner of the nests, from the object's upwards.
-    pub(crate) levels: usize,
-}
-
 /// A directory that is open, and how many were made from it upwards.
 type Open = (Arc<Looked>, usize);
 
@@ -41,21 +30,9 @@ type Open = (Arc<Looked>, usize);
 #[derive(Debug, Default)]
 pub(crate) struct Nests {
     partitions: BTreeMap<PathBuf, Open>,
-    /// `None`: there was none when it was looked for.
-    suffixes: BTreeMap<PathBuf, Option<Open>>,
-}
-
-impl Nest {
-    /// What is found at the partition's place now.
-    pub(crate) fn partition_found(&self, device: &Device) -> io::Result<Stat> {
-        device.disk.stat(&self.partition.path)
-    }
-
-    /// What is found at the suffix's place in the partition now.
-    pub(crate) fn suffix_found(&self) -> io::Result<Stat> {
-        let name = self.suffix.path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        self.partition.directory.stat_of(name)
-    }
+    suffixes: BTreeMap<PathBuf, Open>,
+    /// There was none when it was looked for just now: it need not be looked for again before it is made.
+    vacant: Option<PathBuf>,
 }
 
 impl Nests {
@@ -72,40 +49,50 @@ impl Nests {
         }
     }
 
-    /// Makes an object's directory and those above it where there are none.
-    pub(crate) fn make(&mut self, device: &Device, at: &Location) -> io::Result<Made> {
-        let made = self.try_make(device, at);
-        if made.is_err() {
+    /// Makes an object's directory and those above it where there are none. Gives also whether the object's was made just now.
+    /// `made` is at least how many the owner of the nests has made, from the object's upwards, whether that succeeds or not.
+    pub(crate) fn make(
+        &mut self,
+        device: &Device,
+        at: &Location,
+        made: &mut usize,
+    ) -> io::Result<(Nest, bool)> {
+        let nest = self.try_make(device, at, made);
+        if nest.is_err() {
             // Removed meanwhile, perhaps: whoever tries again opens them again.
             *self = Self::default();
         }
-        made
+        nest
     }
 
-    fn try_make(&mut self, device: &Device, at: &Location) -> io::Result<Made> {
+    fn try_make(&mut self, device: &Device, at: &Location, made: &mut usize) -> io::Result<(Nest, bool)> {
         let path = layout::partition(at.policy, at.partition);
-        let looked = match self.suffix(device, at) {
+        let suffix = match self.suffix(device, at) {
             Err(error) if is(&error, Errno::NOENT) && !self.partitions.contains_key(&path) => {
                 let levels = make_all(&*device.disk, &path)?;
+                *made = levels_with(levels, 2).max(*made);
                 self.open_partition(device, &path, levels)?;
                 None
             }
-            looked => looked?,
+            suffix => suffix?,
         };
         let (partition, above) = self.partition(device, &path)?;
-        let (suffix, above) = match looked {
+        let (suffix, above) = match suffix {
             Some(suffix) => suffix,
             None => {
                 let name = at.hash.suffix().to_string();
                 // Another thread may have made it meanwhile.
                 let is_new = is_new(partition.directory.make_dir(name.as_ref()))?;
-                let open = (partition.below(&name)?, levels(is_new, above));
-                self.suffixes.insert(suffix_path(at), Some(open.clone()));
+                let levels = levels(is_new, above);
+                *made = levels_with(levels, 1).max(*made);
+                let open = (partition.below(&name)?, levels);
+                self.suffixes.insert(suffix_path(at), open.clone());
                 open
             }
         };
         let is_new = is_new(suffix.directory.make_dir(at.hash.to_string().as_ref()))?;
-        Ok(Made { nest: Nest { partition, suffix }, is_new, levels: levels(is_new, above) })
+        *made = levels(is_new, above).max(*made);
+        Ok((Nest { partition, suffix }, is_new))
     }
 
     fn partition(&mut self, device: &Device, path: &Path) -> io::Result<Open> {
@@ -116,7 +103,7 @@ impl Nests {
     }
 
     fn open_partition(&mut self, device: &Device, path: &Path, levels: usize) -> io::Result<Open> {
-        let open = (Looked::new(path.to_path_buf(), device.disk.open_dir(path)?)?, levels);
+        let open = (Looked::open(device, path)?, levels);
         self.partitions.insert(path.to_path_buf(), open.clone());
         Ok(open)
     }
@@ -125,15 +112,23 @@ impl Nests {
     fn suffix(&mut self, device: &Device, at: &Location) -> io::Result<Option<Open>> {
         let path = suffix_path(at);
         if let Some(known) = self.suffixes.get(&path) {
-            return Ok(known.clone());
+            return Ok(Some(known.clone()));
+        }
+        if self.vacant.take_if(|vacant| *vacant == path).is_some() {
+            return Ok(None);
         }
         let (partition, above) = self.partition(device, &layout::partition(at.policy, at.partition))?;
-        let suffix = match partition.below(&at.hash.suffix().to_string()) {
-            Err(error) if is(&error, Errno::NOENT) => None,
-            opened => Some((opened?, levels(false, above))),
-        };
-        self.suffixes.insert(path, suffix.clone());
-        Ok(suffix)
+        match partition.below(&at.hash.suffix().to_string()) {
+            Err(error) if is(&error, Errno::NOENT) => {
+                self.vacant = Some(path);
+                Ok(None)
+            }
+            opened => {
+                let open = (opened?, levels(false, above));
+                self.suffixes.insert(path, open.clone());
+                Ok(Some(open))
+            }
+        }
     }
 }
 
@@ -141,6 +136,11 @@ impl Nests {
 /// new.
 fn levels(is_new: bool, above: usize) -> usize {
     if is_new || above > 0 { above + 1 } else { 0 }
+}
+
+/// As many as were made, and so many below them that are still to be made.
+fn levels_with(made: usize, below: usize) -> usize {
+    if made > 0 { made + below } else { 0 }
 }
 
 fn suffix_path(at: &Location) -> PathBuf {

@@ -7,15 +7,13 @@ use std::{
     sync::Arc,
 };
 
-use rustix::io::Errno;
 use ssync_types::{Durability, Suffix};
 
 use crate::{
     Device, DiskError, Location,
     attributes::{self, Attributes},
     choice::{Choice, Preference},
-    directory::{Looked, Looks, Settling, is},
-    disk::Stat,
+    directory::{Looked, Looks, Settling},
     invalidate::Note,
     layout,
     temporary::Temporary,
@@ -158,8 +156,9 @@ impl Device {
                 self.name_file(publication)
             });
         }
-        self.check_places(batch);
+        // Of what has a name a note must tell, wherever that is.
         self.renew_notes(batch);
+        self.check_places(batch);
         self.flush_directories(batch);
         for member in batch {
             member.step(|publication| {
@@ -226,8 +225,9 @@ impl Device {
             self.require_body(&publication.at)?;
         }
         let target = publication.target();
+        let named = publication.file.publish(&target).map_err(|error| self.io("name", &target, error));
         self.count_published(&publication.at.hash);
-        publication.file.publish(&target).map_err(|error| self.io("name", &target, error))
+        named
     }
 
     /// A name in a directory that was moved away is no name of the object's: it is left where it went.
@@ -235,10 +235,7 @@ impl Device {
         let mut places = Places { device: self, known: Vec::new() };
         for member in batch {
             member.step(|publication| {
-                let Some(nest) = publication.file.nest() else { return Ok(()) };
-                let path = layout::object(&publication.at);
-                places.check(&nest.partition, &path, || nest.partition_found(self))?;
-                places.check(&nest.suffix, &path, || nest.suffix_found())
+                publication.file.open_directories().try_for_each(|(above, open)| places.check(above, open))
             });
         }
     }
@@ -298,7 +295,7 @@ impl Device {
         let directory = layout::object(at);
         let failed = |error| self.io("flush the directory", &directory, error);
         file.show(&mut flushed.looks).map_err(failed)?;
-        let settling = Settling::of(self, &directory, file.made, &mut flushed.looks).map_err(failed)?;
+        let settling = Settling::of(self, &directory, file.made(), &mut flushed.looks).map_err(failed)?;
         for directory in settling.directories() {
             let done = match flushed.done.entry(directory.path.clone()) {
                 Entry::Occupied(done) => done.get().clone(),
@@ -382,22 +379,16 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// `path` is the directory of whoever asks.
-    fn check(
-        &mut self,
-        open: &Arc<Looked>,
-        path: &Path,
-        find: impl FnOnce() -> io::Result<Stat>,
-    ) -> Result<(), DiskError> {
+    /// `above` is what it was opened in, if that is open, and was checked.
+    fn check(&mut self, above: Option<&Looked>, open: &Arc<Looked>) -> Result<(), DiskError> {
         if let Some((_, checked)) = self.known.iter().find(|(other, _)| Arc::ptr_eq(open, other)) {
             return checked.clone();
         }
-        let changed =
-            || DiskError::StateChanged { device: self.device.name.clone(), path: path.to_path_buf() };
-        let checked = match find() {
-            Ok(found) if open.is(&found) => Ok(()),
-            Ok(_) => Err(changed()),
-            Err(error) if is(&error, Errno::NOENT) => Err(changed()),
+        let checked = match open.is_in_place(self.device, above) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                Err(DiskError::StateChanged { device: self.device.name.clone(), path: open.path.clone() })
+            }
             Err(error) => Err(self.device.io("look at", &open.path, error)),
         };
         self.known.push((Arc::clone(open), checked.clone()));

@@ -64,7 +64,11 @@ impl Sheaf {
 
     /// Publishes the bodies: what became of each, in the order in which they were taken. What fails costs itself alone.
     pub fn publish(self) -> Vec<Result<(), DiskError>> {
-        let Self { device, members, began, nests: _ } = self;
+        let Self { device, members, began, nests } = self;
+        drop(nests);
+        if members.is_empty() {
+            return Vec::new();
+        }
         let written = device.disk.now();
         let outcomes = device.publish_all(members);
         let since = |then| device.disk.now().duration_since(then).unwrap_or_default();

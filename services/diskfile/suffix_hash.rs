@@ -7,7 +7,12 @@ use rustix::io::Errno;
 use ssync_types::{FragmentIndex, ObjectHash, Partition, PolicyIndex, Suffix, SuffixHash, SuffixHashes};
 
 use crate::{
-    Device, DiskError, PolicyKind, choice::Choice, cleanup::Cleaned, digest, directory::is, hashes::Hashes,
+    Device, DiskError, PolicyKind,
+    choice::Choice,
+    cleanup::Cleaned,
+    digest,
+    directory::{Looked, is},
+    hashes::Hashes,
     layout,
 };
 
@@ -130,7 +135,7 @@ impl Device {
     /// The hash of one suffix; `None` where there is no such directory, or nothing in it. Removes what no longer counts.
     fn hash_suffix(&self, policy: PolicyIndex, directory: &Path) -> Result<Option<SuffixHash>, DiskError> {
         let kind = self.kind(policy)?;
-        let opened = self.disk.open_dir(directory).and_then(|suffix| Ok((suffix.list()?, suffix)));
+        let opened = Looked::open(self, directory).and_then(|suffix| Ok((suffix.directory.list()?, suffix)));
         let (mut entries, suffix) = match opened {
             Ok(opened) => opened,
             Err(error) if is(&error, Errno::NOTDIR) || is(&error, Errno::NOENT) => return Ok(None),
@@ -144,7 +149,7 @@ impl Device {
             let cleaned = {
                 // Waits for a name that is just being published; what is no object's name nobody publishes.
                 let _exclusive = hash.as_ref().map(|hash| self.exclusive(hash));
-                self.clean_up_in(policy, &*suffix, &directory.join(&entry.name))
+                self.clean_up_in(policy, &suffix, &directory.join(&entry.name))
             };
             match cleaned {
                 Ok(Cleaned { choice, files, .. }) if !files.is_empty() => {

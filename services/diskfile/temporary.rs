@@ -14,8 +14,9 @@ use crate::{
     directory::{Looked, Looks, errno, is, make_all},
     disk::{DiskFile, OpenMode},
     layout,
-    nest::{Made, Nest, Nests},
+    nest::{Nest, Nests},
     quarantine::random_name,
+    unflushed::MadeDirectories,
 };
 
 /// How often a name is tried: the directory may be removed as empty between making it and using it.
@@ -32,8 +33,8 @@ pub(crate) struct Temporary {
     published: bool,
     /// The name that it was given was nobody's before.
     linked: bool,
-    /// How many directories were made for it, from the object's upwards.
-    pub(crate) made: usize,
+    /// The directories that were made for it, however long it takes until their names are flushed.
+    made: MadeDirectories,
     /// What is above the object's directory, while its owner keeps that open.
     nest: Option<Nest>,
     /// The directory in which it got its name.
@@ -60,67 +61,38 @@ impl Temporary {
         nests: &mut Nests,
     ) -> Result<Self, DiskError> {
         let directory = layout::object(at);
-        let device = Arc::clone(device);
         let before = device.published(&at.hash);
-        let (mut nest, mut in_new) = (None, false);
-        let mut attempt = |made: &mut usize| -> io::Result<(Box<dyn DiskFile>, Option<PathBuf>)> {
-            let Made { nest: found, is_new, levels } = nests.make(&device, at)?;
-            (*made, in_new) = (levels.max(*made), is_new);
-            let suffix = Arc::clone(&found.suffix);
-            nest = Some(found);
-            if !device.named_temporaries.load(Ordering::Relaxed) {
-                match device.disk.temporary(&directory) {
-                    Err(error)
-                        if matches!(errno(&error), Some(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL)) =>
-                    {
-                        // This file system never will.
-                        device.named_temporaries.store(true, Ordering::Relaxed);
-                    }
-                    other => return other.map(|file| (file, None)),
-                }
-            }
-            // As the file in it would have told.
-            drop(suffix.directory.open_dir(at.hash.to_string().as_ref())?);
-            let place = layout::temporary(at.policy);
-            make_all(&*device.disk, &place)?;
-            let name = place.join(random_name());
-            Ok((device.disk.open(&name, OpenMode::CreateNew)?, Some(name)))
-        };
-        let mut made = 0;
-        let mut result = attempt(&mut made);
+        let mut made = MadeDirectories::none(&device.unflushed, &directory);
+        let mut begun = Begun::attempt(device, at, nests, &mut made);
         for _ in 1..ATTEMPTS_MAX {
-            match &result {
+            match &begun {
                 Err(error) if is(error, Errno::NOENT) || is(error, Errno::EXIST) => {
-                    result = attempt(&mut made);
+                    begun = Begun::attempt(device, at, nests, &mut made);
                 }
                 _ => break,
             }
         }
-        match result {
-            Ok((file, name)) => {
-                let file = Self {
-                    device,
-                    file,
-                    policy: at.policy,
-                    name,
-                    directory,
-                    published: false,
-                    linked: false,
-                    made,
-                    nest,
-                    opened: None,
-                    in_new,
-                    before,
-                };
-                file.note_unflushed();
-                Ok(file)
-            }
+        match begun {
+            Ok(Begun { file, name, nest, in_new }) => Ok(Self {
+                device: Arc::clone(device),
+                file,
+                policy: at.policy,
+                name,
+                directory,
+                published: false,
+                linked: false,
+                made,
+                nest: Some(nest),
+                opened: None,
+                in_new,
+                before,
+            }),
             Err(error) if is(&error, Errno::NOTDIR) => {
                 let _exclusive = device.exclusive(&at.hash);
                 Err(device.quarantine_unlistable(at.policy, &directory, error))
             }
             Err(error) => {
-                remove_made(&device, &directory, made);
+                remove_made(device, &directory, made.levels());
                 Err(device.io("make a file in", &directory, error))
             }
         }
@@ -133,10 +105,7 @@ impl Temporary {
             match &result {
                 Err(error) if is(error, Errno::NOENT) => {
                     (self.nest, self.opened, self.in_new) = (None, None, false);
-                    let made = make_all(&*self.device.disk, &self.directory)?;
-                    self.forget_unflushed();
-                    self.made = made.max(self.made);
-                    self.note_unflushed();
+                    self.made.add(make_all(&*self.device.disk, &self.directory)?);
                 }
                 Err(error) if is(error, Errno::EXIST) => {
                     // A link cannot replace; a rename can, and at no time is there no file of that name.
@@ -183,47 +152,29 @@ impl Temporary {
         Ok(open)
     }
 
-    /// Shows the directories that are open for it, which are to be flushed.
-    pub(crate) fn show(&self, looks: &mut Looks) -> io::Result<()> {
-        let above = self.nest.iter().flat_map(|nest| [&nest.suffix, &nest.partition]);
-        self.opened.iter().chain(above).try_for_each(|open| looks.add(open))
+    /// How many directories were made for it, from the object's upwards.
+    pub(crate) fn made(&self) -> usize {
+        self.made.levels()
     }
 
-    /// The directories in which it got its name, where they were opened before.
-    pub(crate) fn nest(&self) -> Option<&Nest> {
-        self.nest.as_ref()
+    /// Shows the directories that are open for it, which are to be flushed.
+    pub(crate) fn show(&self, looks: &mut Looks) -> io::Result<()> {
+        self.open_directories().try_for_each(|(_, open)| looks.add(open))
+    }
+
+    /// The directories in which it got its name and that are open, from the highest, each with the one above it.
+    pub(crate) fn open_directories(&self) -> impl Iterator<Item = (Option<&Looked>, &Arc<Looked>)> {
+        let nest = self.nest.as_ref();
+        let partition = nest.map(|nest| (None, &nest.partition));
+        let suffix = nest.map(|nest| (Some(&*nest.partition), &nest.suffix));
+        let own = self.opened.as_ref().map(|own| (nest.map(|nest| &*nest.suffix), own));
+        [partition, suffix, own].into_iter().flatten()
     }
 
     /// Whether it is alone in its directory, as far as this program knows: that was made for it, and nothing was published
     /// there since but itself. The caller excludes others from the object.
     pub(crate) fn is_alone(&self, hash: &ObjectHash) -> bool {
         self.in_new && self.device.published(hash) == self.before + 1
-    }
-
-    /// The directories that were made for it, however long it takes until their names are flushed.
-    fn unflushed(&self) -> impl Iterator<Item = &Path> {
-        self.directory.ancestors().take(self.made)
-    }
-
-    fn note_unflushed(&self) {
-        if self.made > 0 {
-            let mut names = self.device.unflushed_names();
-            self.unflushed().for_each(|path| *names.entry(path.to_path_buf()).or_default() += 1);
-        }
-    }
-
-    fn forget_unflushed(&self) {
-        if self.made > 0 {
-            let mut names = self.device.unflushed_names();
-            for path in self.unflushed() {
-                if let Some(count) = names.get_mut(path) {
-                    *count -= 1;
-                    if *count == 0 {
-                        names.remove(path);
-                    }
-                }
-            }
-        }
     }
 
     /// Takes its name away again, unless it took the place of another file.
@@ -247,23 +198,70 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        self.forget_unflushed();
         if let Some(name) = &self.name
             && let Err(error) = self.device.disk.unlink(name)
         {
             tracing::warn!(device = %self.device.name, file = %name.display(), %error, "a temporary file stays; the replicator removes it when it is old");
         }
         if !self.published {
-            remove_made(&self.device, &self.directory, self.made);
+            remove_made(&self.device, &self.directory, self.made.levels());
         }
     }
 }
 
-/// Removes the directories of object and suffix, if they were made for a file and hold nothing else.
+/// Removes the directories of object and suffix, if they were made for a file and hold nothing else. The first may never have
+/// come about.
 fn remove_made(device: &Device, directory: &Path, made: usize) {
     for directory in directory.ancestors().take(made.min(2)) {
-        if device.disk.remove_dir(directory).is_err() {
-            break;
+        match device.disk.remove_dir(directory) {
+            Err(error) if !is(&error, Errno::NOENT) => break,
+            _ => {}
         }
+    }
+}
+
+/// A file that has just been made.
+struct Begun {
+    file: Box<dyn DiskFile>,
+    name: Option<PathBuf>,
+    nest: Nest,
+    /// The object's directory was made for it.
+    in_new: bool,
+}
+
+impl Begun {
+    fn attempt(
+        device: &Device,
+        at: &Location,
+        nests: &mut Nests,
+        made: &mut MadeDirectories,
+    ) -> io::Result<Self> {
+        let mut levels = 0;
+        let nest = nests.make(device, at, &mut levels);
+        // Before anything else is waited for: another writer may find them.
+        made.add(levels);
+        let (nest, in_new) = nest?;
+        let (file, name) = Self::file(device, at, &nest)?;
+        Ok(Self { file, name, nest, in_new })
+    }
+
+    fn file(device: &Device, at: &Location, nest: &Nest) -> io::Result<(Box<dyn DiskFile>, Option<PathBuf>)> {
+        if !device.named_temporaries.load(Ordering::Relaxed) {
+            match device.disk.temporary(&layout::object(at)) {
+                Err(error)
+                    if matches!(errno(&error), Some(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL)) =>
+                {
+                    // This file system never will.
+                    device.named_temporaries.store(true, Ordering::Relaxed);
+                }
+                file => return file.map(|file| (file, None)),
+            }
+        }
+        // As the file in it would have told.
+        drop(nest.suffix.directory.open_dir(at.hash.to_string().as_ref())?);
+        let place = layout::temporary(at.policy);
+        make_all(&*device.disk, &place)?;
+        let name = place.join(random_name());
+        Ok((device.disk.open(&name, OpenMode::CreateNew)?, Some(name)))
     }
 }

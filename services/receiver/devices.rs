@@ -331,6 +331,11 @@ impl DeviceHandle {
     }
 
     /// Takes back what a session queued and what has not begun. What it holds goes with it.
+    /// How many sheaves a session has under way at once: as the device serves best, and never more than half of the threads.
+    pub(crate) fn hands(&self) -> usize {
+        self.device.hands().min(self.known.pool.threads_max() / 2).max(1)
+    }
+
     pub(crate) fn withdraw(&self, session: u64) {
         self.known.pool.withdraw(session);
     }

@@ -234,6 +234,10 @@ impl DevicePool {
         self.shared.lock().pulse.hangs_for(self.patience?, self.shared.threads_max, Instant::now())
     }
 
+    pub(crate) fn threads_max(&self) -> usize {
+        self.shared.threads_max
+    }
+
     pub(crate) fn refuse_if_it_hangs(&self) -> Result<(), Refusal> {
         let Some(age) = self.hangs_for() else { return Ok(()) };
         let message = format!(

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 
 use ssync_diskfile::LocalObject;
-use ssync_types::{Offer, Refusal, Suffix};
+use ssync_types::{Offer, Reason, Refusal, Suffix};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -94,6 +94,11 @@ impl Listing {
     async fn list(&mut self, next: Vec<Suffix>, enough: usize, batch: &mut Batch) {
         let listed = match self.source.list(next.clone(), enough).await {
             Ok(listed) => listed,
+            // The thread panicked over one of them: the first goes alone, and the others have their turn after it.
+            Err(refusal) if refusal.reason == Reason::Internal && next.len() > 1 => {
+                let first = next.into_iter().take(1).collect();
+                return Box::pin(self.list(first, enough, batch)).await;
+            }
             // The device is not there: none of them can be listed.
             Err(refusal) => {
                 self.suffixes.drain(..next.len());

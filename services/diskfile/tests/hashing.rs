@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
+use rustix::io::Errno;
 use ssync_types::{FragmentIndex, Metadata, Partition, Suffix, SuffixHash, Timestamp};
 
 use super::bed::{Bed, CODED, WHOLE, at, path};
@@ -312,4 +313,30 @@ fn what_is_obsolete_is_removed_where_it_was_found() {
     bed.hash_of("o");
     assert_eq!(bed.files("o"), ["0000000001.00000.data"], "it is another's only file");
     assert_eq!(fs::read_dir(away).unwrap().count(), 1);
+}
+
+/// The same of what cannot be listed: it may be whole by now.
+#[test]
+fn what_cannot_be_listed_goes_to_quarantine_only_where_it_was_found() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    let directory = bed.object_dir("o");
+    let suffix = directory.parent().unwrap().to_path_buf();
+    let list = format!("list {}", directory.strip_prefix(bed.real("")).unwrap().display());
+    let away = bed.real("away");
+    let (place, moved) = (suffix.clone(), away.clone());
+    bed.watch.fail(&list, Errno::UCLEAN);
+    bed.watch.before(&list, move || {
+        fs::rename(&place, &moved).unwrap();
+        fs::create_dir(&place).unwrap();
+        fs::create_dir(&directory).unwrap();
+        fs::copy(
+            moved.join(directory.file_name().unwrap()).join("0000000001.00000.data"),
+            directory.join("0000000001.00000.data"),
+        )
+        .unwrap();
+    });
+    bed.hash_of("o");
+    assert_eq!(bed.files("o"), ["0000000001.00000.data"], "it is not the one that could not be listed");
+    assert!(away.exists());
 }

@@ -256,6 +256,69 @@ fn a_directory_that_was_moved_away_meanwhile_gets_no_name() {
     assert_eq!(bed.body(&names[0]).unwrap(), b"body");
 }
 
+/// The same between opening it and giving the name, in a sheaf and alone: the name is given where nobody looks for it.
+#[test]
+fn a_name_in_a_directory_that_is_just_being_moved_away_is_none() {
+    let bed = bed();
+    let away = bed.real("quarantined");
+    let moves = |bed: &Bed, name: &str| {
+        let (place, away) = (bed.object_dir(name), away.clone());
+        bed.watch.before(&format!("link {}", directory(bed, name).display()), move || {
+            fs::rename(place, away).unwrap();
+        });
+    };
+    let name = &neighbours(&bed, 1)[0];
+    let mut sheaf = bed.device.sheaf().unwrap();
+    add(&bed, &mut sheaf, name, at(1)).unwrap();
+    moves(&bed, name);
+    assert!(matches!(sheaf.publish()[..], [Err(DiskError::StateChanged { .. })]));
+    assert_eq!(fs::read_dir(&away).unwrap().count(), 1);
+    fs::remove_dir_all(&away).unwrap();
+    moves(&bed, "o");
+    let alone = bed.put_with("o", b"x", at(1), Metadata::new());
+    assert!(matches!(alone, Err(DiskError::StateChanged { .. })), "{alone:?}");
+    assert_eq!(fs::read_dir(&away).unwrap().count(), 1);
+}
+
+/// What cannot be looked at any more has its name all the same: hashes that were calculated in between are of before.
+#[test]
+fn what_has_a_name_is_noted_although_its_place_cannot_be_looked_at() {
+    let bed = bed();
+    bed.put("o", b"x", at(1));
+    let name = neighbours(&bed, 1).remove(0);
+    let mut sheaf = bed.device.sheaf().unwrap();
+    add(&bed, &mut sheaf, &name, at(1)).unwrap();
+    let (other, location) = (bed.other_process(), bed.location("o"));
+    bed.watch.before(&format!("link {}", directory(&bed, &name).display()), move || {
+        other.suffix_hashes(WHOLE, location.partition, &[], true).unwrap();
+    });
+    bed.watch.fail(&format!("stat {}", directory(&bed, &name).parent().unwrap().display()), Errno::MFILE);
+    assert!(matches!(sheaf.publish()[..], [Err(DiskError::Io { .. })]));
+    bed.watch.heal();
+    let hash = bed.hash_of(&name);
+    let alone = Bed::with(|config| config.durability = Durability::Batch);
+    alone.put(&name, b"body", at(1));
+    assert_eq!(hash, alone.hash_of(&name));
+}
+
+/// An operator may have put a partition or a suffix elsewhere on the device.
+#[test]
+fn a_partition_and_a_suffix_behind_links_take_a_sheaf() {
+    let bed = bed();
+    bed.put("o", b"x", at(1));
+    let name = neighbours(&bed, 1).remove(0);
+    bed.put(&name, b"x", at(1));
+    let suffix = bed.object_dir(&name).parent().unwrap().to_path_buf();
+    for place in [suffix.as_path(), suffix.parent().unwrap()] {
+        let moved = place.with_file_name("moved");
+        fs::rename(place, &moved).unwrap();
+        std::os::unix::fs::symlink("moved", place).unwrap();
+    }
+    let outcomes = put_all(&bed, std::slice::from_ref(&name), at(2));
+    assert!(outcomes[0].is_ok(), "{outcomes:?}");
+    assert_eq!(bed.body(&name).unwrap(), b"body");
+}
+
 /// A suffix that cannot be listed goes to quarantine as a whole. What gets its name there is not where it is looked for.
 #[test]
 fn a_suffix_that_was_moved_away_meanwhile_costs_what_is_in_it() {
@@ -309,7 +372,8 @@ fn who_writes_beside_a_sheaf_that_stands_still_flushes_what_that_has_made() {
         assert!(log.contains(&flush), "no {flush} in {log:#?}");
     }
     assert!(sheaf.publish()[0].is_ok());
-    assert!(bed.device.unflushed_names().is_empty());
+    let suffix = directory(&bed, name).parent().unwrap().to_path_buf();
+    assert!(!bed.device.unflushed.has(&suffix));
 }
 
 #[test]

@@ -168,6 +168,7 @@ impl Disk for Watched {
         self.inner.list(path)
     }
     fn stat(&self, path: &Path) -> io::Result<Stat> {
+        self.note("stat", path)?;
         self.inner.stat(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -235,6 +236,7 @@ impl DiskDir for WatchedDir {
         self.inner.stat()
     }
     fn stat_of(&self, name: &OsStr) -> io::Result<Stat> {
+        self.note("stat", &self.path.join(name))?;
         self.inner.stat_of(name)
     }
     fn sync(&self) -> io::Result<()> {

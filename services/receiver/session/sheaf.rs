@@ -1,7 +1,9 @@
 //! Bodies that came whole, written one after the other and published together. Synchronous: it runs on a thread of the device.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use ssync_diskfile::Sheaf;
-use ssync_types::{InlineBody, Metadata, ObjectHash, Outcome, PutUpdate, Refusal};
+use ssync_types::{InlineBody, Metadata, ObjectHash, Outcome, PutUpdate, Reason, Refusal};
 
 use super::{
     apply::{Begun, begin_put, check_etag, finish_put, stored_body},
@@ -53,7 +55,11 @@ fn write(context: &Context, sheaf: &mut Sheaf, put: &WholePut) -> Written {
     if context.is_abandoned() {
         return Written::Left;
     }
-    try_write(context, sheaf, put).unwrap_or_else(|refusal| Written::Settled(Outcome::Failed(refusal)))
+    // One that makes this program panic costs itself, not the others each time.
+    let written = catch_unwind(AssertUnwindSafe(|| try_write(context, sheaf, put))).unwrap_or_else(|_| {
+        Err(Refusal::new(Reason::Internal, "storing it made the receiver panic; its log has the cause"))
+    });
+    written.unwrap_or_else(|refusal| Written::Settled(Outcome::Failed(refusal)))
 }
 
 fn try_write(

@@ -115,8 +115,12 @@ impl<'a> Outgoing<'a> {
     /// Whether the session may not have `updates` more. The peer ends it when it has had all that it may have, so it is left
     /// before that.
     fn is_full(&self, updates: u64) -> bool {
+        self.last_id > 0 && self.fills(updates)
+    }
+
+    fn fills(&self, updates: u64) -> bool {
         let max = self.accepted.session_updates_max;
-        max != 0 && self.last_id > 0 && self.last_id + updates >= max
+        max != 0 && self.last_id + updates >= max
     }
 
     /// A peer says the same of a session that has had enough as of itself when it shuts down.
@@ -173,8 +177,10 @@ impl<'a> Outgoing<'a> {
         let (mut run, mut updates) = (Vec::new(), 0);
         while let Some(Ok(prepared)) = objects.front() {
             updates += prepared.ops.len() + usize::from(self.asks(prepared));
-            let ends =
-                updates > updates_max || self.is_full(updates as u64 + 1) || self.draining.is_cancelled();
+            // Of the first objects of a session one goes in any case, and alone if no other has room.
+            let first = self.last_id == 0 && run.is_empty();
+            let is_full = !first && self.fills(updates as u64 + 1);
+            let ends = updates > updates_max || is_full || self.draining.is_cancelled();
             if ends || prepared.ops.is_empty() || !prepared.is_inline(self.accepted.inline_bytes_max) {
                 break;
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
+use ssync_store::{Body, CheckAnswers, Release, SESSION_QUEUE_MAX, Session, Store, StoreResult, Upload};
 use ssync_types::{
     ByteRange, Deleted, DeviceSurvey, ObjectDelete, ObjectHash, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
     Offer, Outcome, Partition, PartitionRef, PendingUpdate, Posted, ReadOptions, Refusal, Rehash,
@@ -152,7 +152,7 @@ impl Store for Faulty {
             asked.sessions_at.push(Instant::now());
         }
         let mut session = self.inner.updates(open).await?;
-        let (messages, mut sent) = mpsc::channel(1);
+        let (messages, mut sent) = mpsc::channel(SESSION_QUEUE_MAX);
         let (results, events) = mpsc::channel(1);
         let asked = Arc::clone(&self.asked);
         tokio::spawn(async move {

@@ -233,7 +233,7 @@ impl Driver {
 
     /// Hands the bodies that came whole to the disk, as many together as it serves well.
     pub(super) fn hand_over(&mut self) {
-        while let Some(sheaf) = self.sheaves.next(self.context.handle.device.hands()) {
+        while let Some(sheaf) = self.sheaves.next(self.context.handle.hands()) {
             let context = Arc::clone(&self.context);
             let handle = context.handle.clone();
             let updates = sheaf.iter().map(|put| (put.id, put.whole.hash));
