@@ -31,6 +31,8 @@ enum Bench {
     Guard(guard::Options),
     /// Instructions of three hot paths, against what is kept
     Instructions(instructions::Options),
+    /// What processes hold while one partition of very many objects is pushed, within bounds
+    Memory(memory::Options),
     /// What machine this is
     Machine(machine::Options),
     /// The page and the chart of what was measured
@@ -43,6 +45,7 @@ fn main() -> Result<()> {
         Bench::Replication(options) => replication::run(&options),
         Bench::Guard(options) => guard::run(&options),
         Bench::Instructions(options) => instructions::run(&options),
+        Bench::Memory(options) => memory::run(&options),
         Bench::Machine(options) => machine::run(&options),
         Bench::Report(options) => report::run(&options),
     }

@@ -10,6 +10,11 @@ const HASH_SUFFIX: &[u8] = b"changeme";
 
 /// Where the ring has an object (Swift: common/ring/ring.py get_part).
 pub(crate) fn partition(path: &str) -> u32 {
-    let hash = Md5::new().chain_update(HASH_PREFIX).chain_update(path).chain_update(HASH_SUFFIX).finalize();
+    let hash = hash(path);
     u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) >> (u32::BITS - u32::from(PART_POWER))
+}
+
+/// Swift: common/utils hash_path.
+pub(crate) fn hash(path: &str) -> [u8; 16] {
+    Md5::new().chain_update(HASH_PREFIX).chain_update(path).chain_update(HASH_SUFFIX).finalize().into()
 }

@@ -119,9 +119,9 @@ impl Groups {
         Ok(seconds)
     }
 
-    /// What they hold at their highest, by role.
-    pub(crate) fn peak_bytes(&self) -> BTreeMap<Role, u64> {
-        memory::peaks_of_groups(&self.known())
+    /// What they hold at their highest, by role; what those of one role hold is joined.
+    pub(crate) fn peak_bytes(&self, join: fn(u64, u64) -> u64) -> BTreeMap<Role, u64> {
+        memory::peaks_of_groups(&self.known(), join)
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{guard, instructions, machine, replication, requests};
+use crate::{guard, instructions, machine, memory, replication, requests};
 
 /// Where measurements are kept.
 #[derive(Debug, clap::Args)]
@@ -29,6 +29,7 @@ pub(crate) enum Measurement {
     Requests(requests::Record),
     Guard(guard::Record),
     Instructions(instructions::Record),
+    Memory(memory::Record),
     Machine(machine::Machine),
 }
 
@@ -40,6 +41,7 @@ impl fmt::Display for Measurement {
             Self::Requests(record) => record.fmt(f),
             Self::Guard(record) => record.fmt(f),
             Self::Instructions(record) => record.fmt(f),
+            Self::Memory(record) => record.fmt(f),
             Self::Machine(machine) => machine.fmt(f),
         }
     }

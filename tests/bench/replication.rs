@@ -25,9 +25,10 @@ pub(crate) use dataset::{Dataset, SECOND, object_name, put_all};
 pub(crate) use record::{Record, Watched};
 pub(crate) use scene::Scene;
 pub(crate) use summary::{Group, Summary, groups};
+pub(crate) use swift_like::SwiftLike;
 pub(crate) use table::markdown;
 pub(crate) use turn::{Turn, beside};
-pub(crate) use work::Work;
+pub(crate) use work::{Kind, Work};
 
 /// What one node has that another lacks is pushed there, until all is where it belongs.
 ///
@@ -135,7 +136,6 @@ fn measure(options: &Options, mut each: impl FnMut(Measurement) -> Result<()>) -
 }
 
 /// How many files objects are on a device.
-#[cfg(test)]
 pub(crate) fn files_of(device: &std::path::Path) -> usize {
     inventory::files(device).len()
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use ssync_tests::repository;
 
 use crate::{
-    guard, instructions,
+    guard, instructions, memory,
     records::{Measurement, read},
     replication, requests,
 };
@@ -51,6 +51,7 @@ fn filled(mut text: String, measurements: &[Measurement]) -> Result<String> {
         ("replication", replication::markdown(measurements)),
         ("requests", requests::markdown(measurements)),
         ("guard", guard::markdown(measurements)),
+        ("memory", memory::markdown(measurements)),
         ("instructions", instructions::markdown(measurements)),
     ] {
         if !part.is_empty() {

@@ -1,7 +1,6 @@
 //! What is measured of a contestant that does a work once.
 
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     sync::{
         OnceLock,
@@ -22,11 +21,12 @@ use super::{
 };
 use crate::{
     medium::Medium,
-    processes::{Groups, Processes, Role},
+    memory::peaks_until,
+    processes::{Processes, Role},
     wire::Wire,
 };
 
-/// How often it is looked at how far a work is, or what its processes hold.
+/// How often it is looked at how far a work is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Who does what, and where.
@@ -49,7 +49,8 @@ impl Turn<'_> {
         let counted = |wire: &Option<Wire>| wire.as_ref().map(Wire::bytes).transpose();
         let (bytes, cpu) = (counted(&wire)?, scene.cpu_seconds()?);
         let groups = scene.processes.groups();
-        let (passed, peaks) = beside(|ended| peaks(&groups, ended), || scene.perform())?;
+        let (passed, peaks) =
+            beside(|ended| peaks_until(&groups, ended, u64::saturating_add), || scene.perform())?;
         let used = scene.cpu_seconds()?;
         let wire_bytes = counted(&wire)?.zip(bytes).map(|(after, before)| after - before);
         let flush_seconds = medium.flush()?;
@@ -124,21 +125,6 @@ pub(crate) fn beside<A: Send, B>(
         let watched = watching.join().map_err(|_| anyhow::anyhow!("the thread that looks on panicked"))?;
         Ok((worked?, watched))
     })
-}
-
-fn peaks(groups: &Groups, ended: &AtomicBool) -> BTreeMap<Role, u64> {
-    let mut peaks: BTreeMap<Role, u64> = BTreeMap::new();
-    // Once more when it has ended: the servers are still there.
-    let mut last = false;
-    while !last {
-        last = ended.load(Ordering::Relaxed);
-        for (role, bytes) in groups.peak_bytes() {
-            let peak = peaks.entry(role).or_default();
-            *peak = bytes.max(*peak);
-        }
-        thread::sleep(LOOK_EVERY);
-    }
-    peaks
 }
 
 fn looks(look: impl Fn() -> (usize, usize), ended: &AtomicBool) -> Vec<Look> {
