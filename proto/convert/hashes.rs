@@ -34,8 +34,10 @@ fn parse(names: Vec<String>, field: &str) -> Result<Vec<Suffix>, Invalid> {
 /// A partition's hashes as a message.
 #[must_use]
 pub fn to_suffix_hashes(hashes: SuffixHashes) -> v1::GetSuffixHashesResponse {
-    let hashed_suffixes = hashes.hashed;
-    v1::GetSuffixHashesResponse { suffixes: hashes.into_iter().map(Into::into).collect(), hashed_suffixes }
+    let SuffixHashes { hashed: hashed_suffixes, ref fresh, .. } = hashes;
+    let fresh = fresh.clone();
+    let suffix = |(suffix, hash)| v1::SuffixHash { fresh: fresh.contains(&suffix), ..(suffix, hash).into() };
+    v1::GetSuffixHashesResponse { suffixes: hashes.into_iter().map(suffix).collect(), hashed_suffixes }
 }
 
 /// A partition's hashes from a message.
@@ -43,9 +45,13 @@ pub fn suffix_hashes(response: v1::GetSuffixHashesResponse) -> Result<SuffixHash
     at_most(response.suffixes.len(), SUFFIXES_MAX, "suffixes")?;
     let mut hashes = SuffixHashes::new().hashed(response.hashed_suffixes);
     for suffix in response.suffixes {
+        let fresh = suffix.fresh;
         let (suffix, hash) = suffix_hash(suffix).map_err(|invalid| invalid.within("suffixes"))?;
         if hashes.insert(suffix, hash).is_some() {
             return Err(Invalid::new("suffixes.suffix", format!("{suffix} stands there twice")));
+        }
+        if fresh {
+            hashes.fresh.insert(suffix);
         }
     }
     Ok(hashes)
@@ -63,7 +69,7 @@ impl From<(Suffix, SuffixHash)> for v1::SuffixHash {
             SuffixHash::Fragments(parts) => parts.into_iter().map(part).collect(),
             SuffixHash::Unknown => Vec::new(),
         };
-        Self { suffix: suffix.to_string(), hashes, by_fragment }
+        Self { suffix: suffix.to_string(), hashes, by_fragment, fresh: false }
     }
 }
 

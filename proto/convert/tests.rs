@@ -511,7 +511,7 @@ fn releases_are_refused_by_field() {
 fn hashes_are_refused_by_field() {
     let part = |index, hash: &str| v1::FragmentHash { fragment_index: index, hash: hash.into() };
     let refused = |suffix: &str, hashes| {
-        let suffix = v1::SuffixHash { suffix: suffix.into(), hashes, by_fragment: false };
+        let suffix = v1::SuffixHash { suffix: suffix.into(), hashes, by_fragment: false, fresh: false };
         field(suffix_hashes(v1::GetSuffixHashesResponse { suffixes: vec![suffix], hashed_suffixes: 0 }))
     };
     assert_eq!(refused("FFF", vec![part(None, HASH)]), "suffixes.suffix");
@@ -519,7 +519,12 @@ fn hashes_are_refused_by_field() {
     assert_eq!(refused("fff", vec![part(None, HASH), part(None, HASH)]), "suffixes.hashes.fragment_index");
     assert_eq!(refused("fff", vec![part(Some(65_536), HASH)]), "suffixes.hashes.fragment_index");
     assert_eq!(refused("fff", vec![part(Some(1), HASH)]), "suffixes.hashes");
-    let good = v1::SuffixHash { suffix: "fff".into(), hashes: vec![part(None, HASH)], by_fragment: false };
+    let good = v1::SuffixHash {
+        suffix: "fff".into(),
+        hashes: vec![part(None, HASH)],
+        by_fragment: false,
+        fresh: false,
+    };
     assert_eq!(
         field(suffix_hashes(v1::GetSuffixHashesResponse { suffixes: vec![good; 2], hashed_suffixes: 0 })),
         "suffixes.suffix"

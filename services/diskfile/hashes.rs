@@ -13,7 +13,7 @@ use ssync_types::{FragmentIndex, Suffix, SuffixHash};
 
 use crate::{
     Device, DiskError,
-    directory::{Looks, is},
+    directory::is,
     disk::{DiskFile, OpenMode, read_all, write_all},
     layout,
     quarantine::random_name,
@@ -150,15 +150,15 @@ impl Device {
         read().map_or_else(|_| Hashes::unknown(), |pickle| Hashes::decode(&pickle))
     }
 
-    /// Writes `hashes.pkl` as one step. The caller holds the lock of the hashes.
+    /// Writes `hashes.pkl` as one step. The caller holds the lock of the hashes. What it says is on the disk before its name
+    /// is; the name itself may be lost with the power, and then what was there before speaks again.
     pub(crate) fn write_hashes(&self, partition: &Path, hashes: &mut Hashes) -> Result<(), DiskError> {
         hashes.updated = self.disk.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let temporary = partition.join(format!("tmp{}.tmp", random_name()));
         let target = partition.join(layout::HASHES);
-        let written = self.write_pickle(&temporary, &hashes.encode()).and_then(|()| {
-            self.disk.rename(&temporary, &target)?;
-            self.flush_names(partition, 0, &mut Looks::default())
-        });
+        let written = self
+            .write_pickle(&temporary, &hashes.encode())
+            .and_then(|()| self.disk.rename(&temporary, &target));
         written.map_err(|error| {
             // Renamed already, or of no use.
             let _ = self.disk.unlink(&temporary);
@@ -173,7 +173,9 @@ impl Device {
     }
 
     /// Takes the notes of `hashes.invalid` over into `hashes.pkl`, and gives what that says then; `None` when there is no such
-    /// partition. Notes are removed only once `hashes.pkl` has them: no crash can lose one.
+    /// partition. Notes are removed only once `hashes.pkl` has them, and its name is on the disk: no crash can lose one.
+    /// Hashes that are calculated later may be lost: they are calculated again then. So theirs is the only flush of a name
+    /// (Swift flushes those of both, and of the directories above).
     pub(crate) fn consolidate(&self, partition: &Path) -> Result<Option<Hashes>, DiskError> {
         let Some(_lock) = self.lock_hashes(partition)? else { return Ok(None) };
         let mut hashes = self.read_hashes(partition);
@@ -186,6 +188,8 @@ impl Device {
         if !stale.is_empty() {
             hashes.suffixes.extend(stale.into_iter().map(|suffix| (suffix, None)));
             self.write_hashes(partition, &mut hashes)?;
+            self.flush_directory(partition)
+                .map_err(|error| self.io("flush the directory", partition, error))?;
         }
         if length > 0 {
             self.disk

@@ -1,6 +1,11 @@
 //! The hashes that nodes compare (Swift: diskfile.py _hash_suffix_dir, _update_suffix_hashes, __get_hashes).
 
-use std::{collections::BTreeMap, os::unix::ffi::OsStrExt as _, path::Path, sync::atomic::Ordering};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+    sync::atomic::Ordering,
+};
 
 use md5::{Digest as _, Md5};
 use rustix::io::Errno;
@@ -26,7 +31,7 @@ type Digests = BTreeMap<Option<FragmentIndex>, Md5>;
 struct Once {
     hashes: Hashes,
     /// Suffixes that were hashed.
-    hashed: u64,
+    hashed: BTreeSet<Suffix>,
     /// Nobody has written others meanwhile.
     settled: bool,
 }
@@ -46,7 +51,7 @@ impl Device {
         self.check_mounted()?;
         let partition = layout::partition(policy, number);
         let mut latest = Hashes::unknown();
-        let mut hashed = 0;
+        let mut hashed = BTreeSet::new();
         for _ in 0..ATTEMPTS_MAX {
             let once = self.hash_once(policy, &partition, rehash, list_suffixes)?;
             (latest, hashed) = (once.hashes, once.hashed);
@@ -56,7 +61,7 @@ impl Device {
         }
         let known = |hash: Option<SuffixHash>| hash.unwrap_or(SuffixHash::Unknown);
         let hashes = latest.suffixes.into_iter().map(|(suffix, hash)| (suffix, known(hash)));
-        Ok(hashes.collect::<SuffixHashes>().hashed(hashed))
+        Ok(hashes.collect::<SuffixHashes>().hashed(hashed.len() as u64).fresh(hashed))
     }
 
     /// Calculates without a lock, and keeps the result if nobody has written another meanwhile.
@@ -70,7 +75,9 @@ impl Device {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let before = match self.consolidate(partition) {
             Ok(Some(hashes)) if hashes.valid => hashes,
-            Ok(None) => return Ok(Once { hashes: Hashes::unknown(), hashed: 0, settled: true }),
+            Ok(None) => {
+                return Ok(Once { hashes: Hashes::unknown(), hashed: BTreeSet::new(), settled: true });
+            }
             Ok(Some(_)) => self.read_hashes(partition),
             Err(error) => {
                 tracing::warn!(%error, "the notes on stale hashes could not be taken over: all are calculated anew");
@@ -79,24 +86,21 @@ impl Device {
         };
         let mut hashes =
             if before.valid { before.clone() } else { Hashes { valid: true, ..Hashes::unknown() } };
-        let mut modified = false;
         if list || !before.valid {
             for suffix in self.list_suffixes(partition)? {
                 hashes.suffixes.entry(suffix).or_insert(None);
             }
-            modified = true;
         }
         hashes.suffixes.extend(rehash.iter().map(|suffix| (*suffix, None)));
-        let stale: Vec<_> =
+        let stale: BTreeSet<_> =
             hashes.suffixes.iter().filter(|(_, hash)| hash.is_none()).map(|(suffix, _)| *suffix).collect();
-        modified |= !stale.is_empty();
-        let hashed = stale.len() as u64;
-        for suffix in stale {
-            self.hash_into(&mut hashes, policy, partition, suffix);
+        for suffix in &stale {
+            self.hash_into(&mut hashes, policy, partition, *suffix);
             *self.settings.hashed.lock().entry(self.name.clone()).or_default() += 1;
         }
-        let settled = !modified || self.keep_hashes(partition, &before, forgotten, &mut hashes)?;
-        Ok(Once { hashes, hashed, settled })
+        let settled = (stale.is_empty() && !list && before.valid)
+            || self.keep_hashes(partition, &before, forgotten, list, &mut hashes)?;
+        Ok(Once { hashes, hashed: stale, settled })
     }
 
     fn hash_into(&self, hashes: &mut Hashes, policy: PolicyIndex, partition: &Path, suffix: Suffix) {
@@ -113,12 +117,14 @@ impl Device {
         }
     }
 
-    /// `before` and `forgotten` are as they were when the calculation began.
+    /// Keeps what was calculated, where it is not what is known already. `before` and `forgotten` are as they were when the
+    /// calculation began.
     fn keep_hashes(
         &self,
         partition: &Path,
         before: &Hashes,
         forgotten: u64,
+        list: bool,
         hashes: &mut Hashes,
     ) -> Result<bool, DiskError> {
         let Some(_lock) = self.lock_hashes(partition)? else { return Ok(true) };
@@ -126,7 +132,8 @@ impl Device {
         let same = now.suffixes == before.suffixes && now.updated == before.updated;
         // Without any before and after, that alone would not tell.
         let same = same && self.forgotten.load(Ordering::SeqCst) == forgotten;
-        if same {
+        // Who has listed writes in any case: the time of the file tells that the device is in service.
+        if same && (list || hashes != before) {
             self.write_hashes(partition, hashes)?;
         }
         Ok(same)

@@ -1,7 +1,7 @@
 //! The directories between partition and object, and the hashes that nodes compare.
 
 use std::{
-    collections::{BTreeMap, btree_map},
+    collections::{BTreeMap, BTreeSet, btree_map},
     fmt,
     ops::{Deref, DerefMut},
     str::FromStr,
@@ -96,6 +96,8 @@ pub struct SuffixHashes {
     hashes: BTreeMap<Suffix, SuffixHash>,
     /// How many suffixes were hashed for this answer, because theirs were stale or asked for: what it has cost.
     pub hashed: u64,
+    /// Those of them that have something: nobody knows theirs better.
+    pub fresh: BTreeSet<Suffix>,
 }
 
 /// What it has cost to say so is no part of what a partition holds.
@@ -119,6 +121,13 @@ impl SuffixHashes {
     pub fn hashed(self, hashed: u64) -> Self {
         Self { hashed, ..self }
     }
+
+    /// The same, of which these were hashed for it. What a partition does not have is left out.
+    #[must_use]
+    pub fn fresh(self, suffixes: impl IntoIterator<Item = Suffix>) -> Self {
+        let fresh = suffixes.into_iter().filter(|suffix| self.hashes.contains_key(suffix)).collect();
+        Self { fresh, ..self }
+    }
 }
 
 impl Deref for SuffixHashes {
@@ -137,7 +146,7 @@ impl DerefMut for SuffixHashes {
 
 impl FromIterator<(Suffix, SuffixHash)> for SuffixHashes {
     fn from_iter<I: IntoIterator<Item = (Suffix, SuffixHash)>>(hashes: I) -> Self {
-        Self { hashes: hashes.into_iter().collect(), hashed: 0 }
+        Self { hashes: hashes.into_iter().collect(), ..Self::default() }
     }
 }
 

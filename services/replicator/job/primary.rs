@@ -19,6 +19,9 @@ use crate::{
     stats::Nodes,
 };
 
+/// For so long nobody hashes a suffix again that was hashed.
+const FRESH_MAX: Duration = Duration::from_secs(60);
+
 /// What is left to do for a partition, over all times that it is put back.
 #[derive(Debug, Default)]
 pub(crate) struct Round {
@@ -98,9 +101,9 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
 /// Visits the nodes that are left; answers with the wait that a busy one asked for.
 async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Duration> {
     let rehash = Rehash { list: context.lists(job.partition), ..Rehash::default() };
-    let hashing = context.local.suffix_hashes(job.at(&job.device), rehash);
-    let local = match job.local.hashing(hashing).await {
-        Ok(local) => local,
+    let (hashing, since) = (context.local.suffix_hashes(job.at(&job.device), rehash), Instant::now());
+    let hashes = match job.local.hashing(hashing).await {
+        Ok(hashes) => hashes,
         Err(refusal) => {
             tracing::error!("Error syncing partition {}: {refusal}", job.at(&job.device));
             let left: Vec<Target> = round.queue.drain(..).chain(round.busy.drain(..)).collect();
@@ -109,9 +112,10 @@ async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Du
         }
     };
     match std::mem::replace(&mut round.counted, true) {
-        false => job.tally(context).suffixes(local.len(), local.hashed),
-        true => job.tally(context).hashed_again(local.hashed),
+        false => job.tally(context).suffixes(hashes.len(), hashes.hashed),
+        true => job.tally(context).hashed_again(hashes.hashed),
     }
+    let local = Known { hashes, since };
     job.local.pulse().beat();
     let mut delay: Option<Duration> = None;
     while let Some(target) = next_target(job, context, round) {
@@ -225,7 +229,7 @@ pub(crate) fn differing(local: &SuffixHashes, remote: &SuffixHashes) -> Vec<Suff
         .collect()
 }
 
-async fn visit(job: &Job, context: &Context, target: &Target, local: &SuffixHashes) -> NodeEnd {
+async fn visit(job: &Job, context: &Context, target: &Target, local: &Known) -> NodeEnd {
     let (peer, suffixes) = match compare(job, context, target, local).await {
         Ok((_, suffixes)) if suffixes.is_empty() => return NodeEnd::Equal,
         Ok(lacking) => lacking,
@@ -254,20 +258,38 @@ async fn visit(job: &Job, context: &Context, target: &Target, local: &SuffixHash
     end
 }
 
-/// The suffixes that a peer lacks or has otherwise, and a way to it.
+/// Hashes of this node, and since when they were asked for.
+struct Known {
+    hashes: SuffixHashes,
+    since: Instant,
+}
+
+impl Known {
+    /// Suffixes that were not hashed just now: their hashes are from a file, and tell what was here once.
+    fn doubtful(&self, suffixes: &[Suffix]) -> Vec<Suffix> {
+        let is_fresh =
+            |suffix: &&Suffix| self.since.elapsed() < FRESH_MAX && self.hashes.fresh.contains(suffix);
+        suffixes.iter().filter(|suffix| !is_fresh(suffix)).copied().collect()
+    }
+}
+
+/// The suffixes that a peer lacks or has otherwise, and a way to it. Those that seem to be are hashed anew before anything is
+/// sent, as in Swift: what was kept of them may be wrong. Those that were hashed just now are not: what has changed since then
+/// is found when they are listed.
 async fn compare(
     job: &Job,
     context: &Context,
     target: &Target,
-    local: &SuffixHashes,
+    local: &Known,
 ) -> Result<(Arc<dyn Peer>, Vec<Suffix>), PushError> {
     let peer = context.peers.find(target).await?;
     let remote = peer.suffix_hashes(&job.at(&target.device)).await?;
-    let stale = differing(local, &remote);
-    if stale.is_empty() {
+    let stale = differing(&local.hashes, &remote);
+    let doubtful = local.doubtful(&stale);
+    if doubtful.is_empty() {
         return Ok((peer, stale));
     }
-    let hashing = context.local.suffix_hashes(job.at(&job.device), stale.into());
+    let hashing = context.local.suffix_hashes(job.at(&job.device), doubtful.into());
     let local = job.local.hashing(hashing).await.map_err(PushError::Here)?;
     job.tally(context).hashed_again(local.hashed);
     Ok((peer, differing(&local, &remote)))
