@@ -1,12 +1,14 @@
 //! An object's metadata: header names and values, both raw bytes.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Borrow, collections::BTreeMap, fmt};
 
 use bytes::Bytes;
 
 use crate::Invalid;
 
 const NAME_BYTES_MAX: usize = 8192;
+/// Names that stand in this program's text are shorter.
+const NAME_BYTES_USUAL: usize = 64;
 
 /// A header name in Swift's canonical spelling: the first letter of every run of ASCII letters upper case, the others
 /// lower, all other bytes as they are (Swift: Python's bytes.title). So two spellings of a name are one name.
@@ -46,15 +48,8 @@ impl HeaderName {
             // The one name that Swift spells otherwise in a `.data` file.
             return Self(Bytes::from_static(b"ETag"));
         }
-        let mut in_word = false;
-        let spelled: Vec<u8> = name
-            .iter()
-            .map(|&b| {
-                let letter = if in_word { b.to_ascii_lowercase() } else { b.to_ascii_uppercase() };
-                in_word = b.is_ascii_alphabetic();
-                letter
-            })
-            .collect();
+        let mut spelled = name.to_vec();
+        spell(&mut spelled);
         Self(Bytes::from(spelled))
     }
 
@@ -74,6 +69,22 @@ impl HeaderName {
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.0.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// The canonical spelling of a name, but for the one that Swift spells otherwise.
+fn spell(name: &mut [u8]) {
+    let mut in_word = false;
+    for b in name {
+        let letter = if in_word { b.to_ascii_lowercase() } else { b.to_ascii_uppercase() };
+        in_word = b.is_ascii_alphabetic();
+        *b = letter;
+    }
+}
+
+impl Borrow<[u8]> for HeaderName {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -104,7 +115,19 @@ impl Metadata {
     /// The value of a name, whatever its spelling.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Bytes> {
-        self.0.get(&HeaderName::canonical(name.as_bytes()))
+        if name.eq_ignore_ascii_case("etag") {
+            return self.0.get(&b"ETag"[..]);
+        }
+        // Every request asks for dozens of names.
+        let mut usual = [0; NAME_BYTES_USUAL];
+        match usual.get_mut(..name.len()) {
+            Some(spelled) => {
+                spelled.copy_from_slice(name.as_bytes());
+                spell(spelled);
+                self.0.get(&*spelled)
+            }
+            None => self.0.get(&HeaderName::canonical(name.as_bytes())),
+        }
     }
 
     /// The value of a name as text; `None` also when it is not UTF-8.
