@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::calendar::{SECONDS_PER_DAY, civil, clock, month_name, short, weekday, weekday_name};
+use crate::calendar::{SECONDS_PER_DAY, civil, clock, days_before, month_name, short, weekday, weekday_name};
 
 /// The directives of strftime that Swift lets through.
 const DIRECTIVES: &str = "aAbBcdHIjmMpSUwWxXyYZ";
@@ -67,7 +67,7 @@ fn directive_of(directive: char, seconds: u64) -> String {
     let (year, month, day) = civil(days);
     let (hour, minute, second) = clock(seconds);
     let (weekday, weekday_name, month_name) = (weekday(days), weekday_name(days), month_name(month));
-    let day_of_year = 1 + days.saturating_sub(days_until(year, days));
+    let day_of_year = || 1 + days.saturating_sub(days_before(year, 1, 1).unwrap_or(days));
     let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
     match directive {
         'a' => short(weekday_name).to_owned(),
@@ -82,14 +82,14 @@ fn directive_of(directive: char, seconds: u64) -> String {
         'd' => format!("{day:02}"),
         'H' => format!("{hour:02}"),
         'I' => format!("{twelve:02}"),
-        'j' => format!("{day_of_year:03}"),
+        'j' => format!("{:03}", day_of_year()),
         'm' => format!("{month:02}"),
         'M' => format!("{minute:02}"),
         'p' => if hour < 12 { "AM" } else { "PM" }.to_owned(),
         'S' => format!("{second:02}"),
         // Weeks begin with Sunday, or with Monday; the days before the first are week 0.
-        'U' => format!("{:02}", (day_of_year + 6 - weekday) / 7),
-        'W' => format!("{:02}", (day_of_year + 6 - (weekday + 6) % 7) / 7),
+        'U' => format!("{:02}", (day_of_year() + 6 - weekday) / 7),
+        'W' => format!("{:02}", (day_of_year() + 6 - (weekday + 6) % 7) / 7),
         'w' => weekday.to_string(),
         'x' => format!("{month:02}/{day:02}/{:02}", year % 100),
         'X' => format!("{hour:02}:{minute:02}:{second:02}"),
@@ -97,11 +97,6 @@ fn directive_of(directive: char, seconds: u64) -> String {
         'Y' => year.to_string(),
         _ => "UTC".to_owned(),
     }
-}
-
-/// Days from the epoch to the first of January of the year that `days` lie in.
-fn days_until(year: u64, days: u64) -> u64 {
-    (0..366).map(|back| days.saturating_sub(back)).find(|&day| civil(day) == (year, 1, 1)).unwrap_or(days)
 }
 
 #[cfg(test)]
