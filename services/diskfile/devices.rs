@@ -153,9 +153,15 @@ impl Devices {
     }
 
     fn open_in(&self, slot: &Slot, name: &DeviceName) -> Result<Arc<Device>, DiskError> {
+        // Not under the lock: those who use a device do not wait for each other.
+        let usable = |device: &Weak<Device>| device.upgrade().filter(|device| device.check_mounted().is_ok());
+        let known = lock(slot).device.clone();
+        if let Some(device) = usable(&known) {
+            return Ok(device);
+        }
         let mut kept = lock(slot);
-        if let Some(device) = kept.device.upgrade()
-            && device.check_mounted().is_ok()
+        if !Weak::ptr_eq(&kept.device, &known)
+            && let Some(device) = usable(&kept.device)
         {
             return Ok(device);
         }

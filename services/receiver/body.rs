@@ -71,13 +71,32 @@ pub(crate) struct WriteBody<'a> {
     pub(crate) silence_max: Option<Duration>,
 }
 
+/// A body that has come, of which only the last is still to be written.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    writer: Held<Writer>,
+    last: Vec<Bytes>,
+    end: Complete,
+}
+
+impl Ending {
+    /// Writes the last, and goes on with `finish` at once: a small body costs one trip to a thread of the device.
+    pub(crate) async fn finish<R: Send + 'static>(
+        self,
+        handle: &DeviceHandle,
+        lane: Lane,
+        finish: impl FnOnce(Writer, Complete) -> Result<R, Refusal> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let Self { writer, last, end } = self;
+        let work = move |writer, end| finish(write_all(writer, &last)?, end);
+        handle.run_flushing(lane, end.bytes, writer, move |writer| Ok(work(writer, end))).await?
+    }
+}
+
 impl WriteBody<'_> {
-    /// Writes the body as it comes. No thread of the device waits for a slow peer. On an error the writer, and with it what
-    /// was written, is gone.
-    pub(crate) async fn write(
-        mut self,
-        mut writer: Held<Writer>,
-    ) -> Result<(Held<Writer>, Complete), Refusal> {
+    /// Writes the body as it comes, but for the last of it. No thread of the device waits for a slow peer. On an error the
+    /// writer, and with it what was written, is gone.
+    pub(crate) async fn write(mut self, mut writer: Held<Writer>) -> Result<Ending, Refusal> {
         let mut came = 0;
         loop {
             let (pieces, end) = match self.gather(&mut came).await {
@@ -92,18 +111,17 @@ impl WriteBody<'_> {
                     return Err(refusal);
                 }
             };
-            if !pieces.is_empty() {
-                let handle = self.handle.clone();
-                let work = move |writer| Ok(handle.hold(write_all(writer, &pieces)?));
-                writer = self.handle.run_flushing(self.lane, came, writer, work).await?;
+            if let Some(end) = end {
+                return Ok(Ending { writer, last: pieces, end });
             }
-            if let Some(complete) = end {
-                return Ok((writer, complete));
-            }
+            let handle = self.handle.clone();
+            let work = move |writer| Ok(handle.hold(write_all(writer, &pieces)?));
+            writer = self.handle.run_flushing(self.lane, came, writer, work).await?;
         }
     }
 
-    /// What is there, up to a bound; waits for the first piece only.
+    /// What is there, up to a bound; waits for the first piece, and for the end of what has come whole: then no more is written
+    /// than that.
     async fn gather(&mut self, came: &mut u64) -> Result<(Vec<Bytes>, Option<Complete>), Refusal> {
         let (mut pieces, mut bytes) = (Vec::new(), 0);
         let mut event = self.next(*came).await?;
@@ -121,13 +139,15 @@ impl WriteBody<'_> {
                 BodyEvent::End(BodyEnd::Abort(reason)) => return Err(BodyFault::Aborted(reason).into()),
                 BodyEvent::Commit => return Err(BodyFault::EarlyCommit.into()),
             }
-            if bytes >= WRITE_BYTES {
+            let is_whole = self.announced == Some(*came);
+            if bytes >= WRITE_BYTES && !is_whole {
                 return Ok((pieces, None));
             }
-            match self.events.try_recv() {
-                Ok(next) => event = next,
+            event = match self.events.try_recv() {
+                Ok(next) => next,
+                Err(_) if is_whole => self.next(*came).await?,
                 Err(_) => return Ok((pieces, None)),
-            }
+            };
         }
     }
 

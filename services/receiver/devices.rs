@@ -124,6 +124,32 @@ impl DeviceTable {
         }
     }
 
+    /// Runs a request's `work` on the device's threads, as [`open`](Self::open) and [`DeviceHandle::run`] do together, in one go:
+    /// it is opened, or its mount looked at, right before.
+    pub(crate) async fn run<R: Send + 'static>(
+        &self,
+        name: &DeviceName,
+        bytes: u64,
+        work: impl FnOnce(&DeviceHandle) -> Result<R, Refusal> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let known = self.known(name)?;
+        let bytes = bytes.min(known.unflushed_max);
+        // The first time there is more to do.
+        let _flushed = match known.flushed.initialized() {
+            true => None,
+            false => Some(self.open(name).await?),
+        };
+        let open = {
+            let (devices, name) = (Arc::clone(&self.devices), name.clone());
+            move || devices.open(&name).map_err(Refusal::from)
+        };
+        let work = {
+            let known = Arc::clone(&known);
+            move |device| work(&DeviceHandle { device, known })
+        };
+        known.pool.run_opened(Lane::Request, bytes, open, work).await?
+    }
+
     async fn open_known(
         devices: &Arc<Devices>,
         known: &Known,

@@ -9,15 +9,15 @@ use ssync_types::{Deleted, ObjectDelete, ObjectPost, Posted, Reason, Refusal, Ti
 use crate::{
     before::{Before, conflict, delete_at},
     core::Core,
-    pool::Lane,
+    devices::DeviceHandle,
     post::{Merged, merge_post},
 };
 
 pub(crate) async fn post(core: &Arc<Core>, post: ObjectPost) -> StoreResult<Posted> {
-    let handle = core.devices.open(&post.object.partition.device).await?;
-    let at = core.locate(&post.object)?;
-    delete_at(&post.metadata)?;
-    let posted = handle.run(Lane::Request, move |device| Ok(post_on_disk(device, &at, &post))).await??;
+    let checked = core.locate(&post.object).and_then(|at| delete_at(&post.metadata).map(|_| at));
+    let name = post.object.partition.device.clone();
+    let work = move |handle: &DeviceHandle| post_on_disk(&handle.device, &checked?, &post);
+    let posted = core.devices.run(&name, 0, work).await?;
     core.counters.requests.add(1);
     Ok(posted)
 }
@@ -61,9 +61,10 @@ fn post_on_disk(device: &Arc<Device>, at: &Location, post: &ObjectPost) -> Resul
 }
 
 pub(crate) async fn delete(core: &Arc<Core>, delete: ObjectDelete) -> StoreResult<Deleted> {
-    let handle = core.devices.open(&delete.object.partition.device).await?;
-    let at = core.locate(&delete.object)?;
-    let deleted = handle.run(Lane::Request, move |device| Ok(delete_on_disk(device, &at, &delete))).await??;
+    let at = core.locate(&delete.object);
+    let name = delete.object.partition.device.clone();
+    let work = move |handle: &DeviceHandle| delete_on_disk(&handle.device, &at?, &delete);
+    let deleted = core.devices.run(&name, 0, work).await?;
     core.counters.requests.add(1);
     Ok(deleted)
 }

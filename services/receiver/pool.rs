@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use ssync_diskfile::Device;
 use ssync_types::{DeviceName, Reason, Refusal};
 use tokio::{
     sync::{Semaphore, oneshot},
@@ -32,6 +33,9 @@ use pulse::{Kind, LONG_FACTOR, Pulse};
 const QUEUE_MAX: usize = 256;
 /// How long a thread waits for work before it ends.
 const IDLE_MAX: Duration = Duration::from_secs(20);
+/// How long a device that was in use stays open: what follows at once finds what is known of it, and who unmounts it does not
+/// wait for long.
+const OPEN_MAX: Duration = Duration::from_secs(1);
 /// How often those who wait look whether the device hangs.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often at most, however short `device_timeout` is.
@@ -44,8 +48,8 @@ struct Job {
     work: Work,
 }
 
-/// It calls what it is given when it is done with the disk, before it tells anybody.
-type Work = Box<dyn FnOnce(&dyn Fn()) + Send>;
+/// It calls what it is given when it is done with the disk, before it tells anybody, and says what kind of work it was.
+type Work = Box<dyn FnOnce(&dyn Fn(Kind)) + Send>;
 
 /// Whose work it is. The two take turns, so that neither waits behind a long queue of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +87,10 @@ struct State {
     idle: usize,
     closed: bool,
     pulse: Pulse,
+    /// The device, while it is in use and for a moment longer. Only its threads let go of it.
+    open: Option<Arc<Device>>,
+    /// When work was last begun.
+    busy: Option<Instant>,
 }
 
 impl std::fmt::Debug for State {
@@ -106,6 +114,19 @@ impl State {
 
     fn waiting(&self) -> usize {
         self.requests.len() + self.replication.len()
+    }
+
+    /// Begins the next job, if there is one.
+    fn begin(&mut self) -> Option<(u64, Job)> {
+        let (job, now) = (self.next()?, Instant::now());
+        self.busy = Some(now);
+        Some((self.pulse.begin(job.kind, now), job))
+    }
+
+    /// The device, when nobody has used it for a while.
+    fn unused(&mut self) -> Option<Arc<Device>> {
+        let busy = self.busy.is_some_and(|begun| begun.elapsed() < OPEN_MAX);
+        self.open.take_if(|_| !busy && self.pulse.is_idle())
     }
 }
 
@@ -141,6 +162,28 @@ impl DevicePool {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Refusal> {
         self.run_job(lane, None, Kind::Short { bytes }, work).await
+    }
+
+    /// As [`run_flushing`](Self::run_flushing) on the device, which is opened first. It stays open for a moment, for the next.
+    pub(crate) async fn run_opened<R: Send + 'static>(
+        &self,
+        lane: Lane,
+        bytes: u64,
+        open: impl FnOnce() -> Result<Arc<Device>, Refusal> + Send + 'static,
+        work: impl FnOnce(Arc<Device>) -> R + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let shared = Arc::clone(&self.shared);
+        let kind = Kind::Short { bytes };
+        let opened = move || {
+            let device = open();
+            // Not under the lock: that may close the one before.
+            let before = mem::replace(&mut shared.lock().open, device.as_ref().ok().cloned());
+            drop(before);
+            device.map(work)
+        };
+        // Where there is no device, nothing is told of it.
+        let turned_out = move |done: &Result<R, Refusal>| if done.is_ok() { kind } else { Kind::Look };
+        self.run_turning_out(lane, None, kind, opened, turned_out).await?
     }
 
     /// As [`run`](Self::run), for a request's work that often ends without the disk: that it does tells nothing of a device
@@ -189,6 +232,18 @@ impl DevicePool {
         kind: Kind,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Refusal> {
+        self.run_turning_out(lane, session, kind, work, move |_| kind).await
+    }
+
+    /// As [`run_job`](Self::run_job), where only the outcome says of what kind it was.
+    async fn run_turning_out<R: Send + 'static>(
+        &self,
+        lane: Lane,
+        session: Option<u64>,
+        kind: Kind,
+        work: impl FnOnce() -> R + Send + 'static,
+        turned_out: impl FnOnce(&R) -> Kind + Send + 'static,
+    ) -> Result<R, Refusal> {
         self.refuse_if_it_hangs()?;
         let place = self.unless_it_hangs(Arc::clone(&self.queue).acquire_owned(), || false).await?;
         let place = place.map_err(|_| self.fault())?;
@@ -198,13 +253,14 @@ impl DevicePool {
         let work: Work = Box::new(move |ended| {
             drop(place);
             begins.store(true, Ordering::Release);
-            if !answer.is_closed() {
-                let done = work();
-                // Who has the answer does not find the device hanging because of it.
-                ended();
-                // Who went away in the meantime misses the answer, not the work.
-                let _ = answer.send(done);
+            if answer.is_closed() {
+                return ended(kind);
             }
+            let done = work();
+            // Who has the answer does not find the device hanging because of it.
+            ended(turned_out(&done));
+            // Who went away in the meantime misses the answer, not the work.
+            let _ = answer.send(done);
         });
         self.shared.queue(lane, Job { session, kind, work });
         // What has begun ends with the disk's own answer, however late.
@@ -266,7 +322,9 @@ impl DevicePool {
         bytes: u64,
         work: impl FnOnce(&dyn Fn()) + Send + 'static,
     ) {
-        self.shared.queue(lane, Job { session, kind: Kind::Short { bytes }, work: Box::new(work) });
+        let kind = Kind::Short { bytes };
+        let work: Work = Box::new(move |ended| work(&|| ended(kind)));
+        self.shared.queue(lane, Job { session, kind, work });
     }
 
     /// Has `value` dropped by a thread of the device.
@@ -368,20 +426,22 @@ impl Shared {
     }
 
     fn carry_out(&self, number: u64, job: Job) {
-        let ended = || self.lock().pulse.end(number, Instant::now());
-        if catch_unwind(AssertUnwindSafe(|| (job.work)(&ended))).is_err() {
+        let ended = |kind| self.lock().pulse.end(number, kind, Instant::now());
+        let Job { kind, work, .. } = job;
+        if catch_unwind(AssertUnwindSafe(|| work(&ended))).is_err() {
             tracing::error!(device = %self.device, "a disk operation panicked; its caller is told");
         }
         // Also one that panicked.
-        ended();
+        ended(kind);
     }
 
     /// The next job and its number; `None` when there was none for a while.
     fn take(&self) -> Option<(u64, Job)> {
         let mut state = self.lock();
+        let mut patience = OPEN_MAX;
         loop {
-            if let Some(job) = state.next() {
-                return Some((state.pulse.begin(job.kind, Instant::now()), job));
+            if let Some(begun) = state.begin() {
+                return Some(begun);
             }
             if state.closed {
                 state.threads -= 1;
@@ -389,13 +449,22 @@ impl Shared {
             }
             state.idle += 1;
             let (woken, waited) =
-                self.wake.wait_timeout(state, IDLE_MAX).unwrap_or_else(PoisonError::into_inner);
+                self.wake.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
-            if waited.timed_out() && state.waiting() == 0 {
+            if !waited.timed_out() || state.waiting() > 0 {
+                continue;
+            }
+            if patience == IDLE_MAX {
                 state.threads -= 1;
                 return None;
             }
+            patience = IDLE_MAX;
+            let unused = state.unused();
+            drop(state);
+            // Not under the lock: that closes it.
+            drop(unused);
+            state = self.lock();
         }
     }
 }

@@ -24,9 +24,11 @@ pub(crate) async fn head(
     object: ObjectRef,
     options: ReadOptions,
 ) -> StoreResult<ObjectInfo> {
-    let (at, handle) = find(core, &object).await?;
-    let look = move |device: &Arc<Device>| Ok(open(device, &at, &object, options).map(|found| found.info));
-    let info = handle.run(Lane::Request, look).await??;
+    // What is not there is not judged: a proxy goes on to a handoff then.
+    let at = core.locate(&object);
+    let name = object.partition.device.clone();
+    let look = move |handle: &DeviceHandle| Ok(open(&handle.device, &at?, &object, options)?.info);
+    let info = core.devices.run(&name, 0, look).await?;
     core.counters.requests.add(1);
     Ok(info)
 }
@@ -37,15 +39,14 @@ pub(crate) async fn get(
     ranges: Vec<ByteRange>,
     options: ReadOptions,
 ) -> StoreResult<(ObjectInfo, Body)> {
-    let (at, handle) = find(core, &object).await?;
-    let holder = handle.clone();
-    let begin = move |device: &Arc<Device>| {
-        Ok(open(device, &at, &object, options).and_then(|found| {
-            let info = found.info.clone();
-            Ok((info, Read::next(reader(*found, &ranges)?, &holder)?))
-        }))
+    let at = core.locate(&object);
+    let name = object.partition.device.clone();
+    let begin = move |handle: &DeviceHandle| {
+        let found = open(&handle.device, &at?, &object, options)?;
+        let info = found.info.clone();
+        Ok((info, Read::next(reader(*found, &ranges)?, handle)?, handle.clone()))
     };
-    let (info, read) = handle.run(Lane::Request, begin).await??;
+    let (info, read, handle) = core.devices.run(&name, 0, begin).await?;
     core.counters.requests.add(1);
     let (pieces, body) = mpsc::channel(PIECES_MAX);
     let read = match read.rest {
@@ -61,12 +62,6 @@ pub(crate) async fn get(
     let sending = Sending { core: Arc::clone(core), handle, pieces };
     tokio::spawn(sending.run(read));
     Ok((info, body))
-}
-
-async fn find(core: &Arc<Core>, object: &ObjectRef) -> Result<(Location, DeviceHandle), Refusal> {
-    // What is not there is not judged: a proxy goes on to a handoff then.
-    let handle = core.devices.open(&object.partition.device).await?;
-    Ok((core.locate(object)?, handle))
 }
 
 fn open(

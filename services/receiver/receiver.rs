@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use ssync_diskfile::Devices;
 use ssync_store::{Body, CheckAnswers, Release, Session, Store, StoreResult, Upload};
 use ssync_types::{
-    ByteRange, Deleted, DeviceName, DeviceSurvey, ObjectDelete, ObjectHash, ObjectInfo, ObjectPath,
-    ObjectPost, ObjectPut, ObjectRef, Offer, PartitionRef, PendingUpdate, Posted, ReadOptions, Rehash,
-    ReleaseOpen, SessionOpen, Suffix, SuffixHashes,
+    ByteRange, Deleted, DeviceName, DeviceSurvey, InlineBody, ObjectDelete, ObjectHash, ObjectInfo,
+    ObjectPath, ObjectPost, ObjectPut, ObjectRef, Offer, PartitionRef, PendingUpdate, Posted, ReadOptions,
+    Rehash, ReleaseOpen, SessionOpen, Stored, Suffix, SuffixHashes,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -156,6 +156,10 @@ impl Store for Receiver {
 
     async fn put_object(&self, put: ObjectPut) -> StoreResult<Upload> {
         upload::put(&self.core, put).await
+    }
+
+    async fn put_whole_object(&self, put: ObjectPut, body: InlineBody) -> StoreResult<Stored> {
+        upload::put_whole(&self.core, put, body).await
     }
 
     async fn get_object(

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use ssync_diskfile::{DataFile, Device, DiskError, Location, Writer};
+use ssync_diskfile::{Committed, DataFile, Device, DiskError, Location, Writer};
 use ssync_store::{StoreResult, UPLOAD_QUEUE_MAX, Upload};
 use ssync_types::{
-    BodyEvent, CommitMode, FragmentIndex, Metadata, ObjectPut, PutStep, Reason, Refusal, Stored,
+    BodyEvent, CommitMode, FragmentIndex, InlineBody, Metadata, ObjectPut, PutStep, Reason, Refusal, Stored,
 };
 use tokio::{sync::mpsc, time::timeout};
 
@@ -22,19 +22,19 @@ const STEPS_MAX: usize = 2;
 
 /// Lets an upload in; what it brings is stored while the caller sends it.
 pub(crate) async fn put(core: &Arc<Core>, put: ObjectPut) -> StoreResult<Upload> {
-    let at = core.locate(&put.object)?;
-    core.check_length(put.content_length.unwrap_or(0))?;
-    delete_at(&put.metadata)?;
+    let at = check(core, &put)?;
     let coded = core.is_coded(at.policy);
-    let handle = core.devices.open(&put.object.partition.device).await?;
+    let device = put.object.partition.device.clone();
     let put = Arc::new(put);
-    let (writer, previous) = {
-        let (put, holder) = (Arc::clone(&put), handle.clone());
-        let begin = move |device: &Arc<Device>| {
-            Ok(begin(device, &at, &put).map(|(writer, previous)| (holder.hold(writer), previous)))
-        };
-        handle.run(Lane::Request, begin).await??
+    let begin = {
+        let put = Arc::clone(&put);
+        move |handle: &DeviceHandle| {
+            let create = |size| handle.device.create(&at, &put.object.path, size);
+            let (writer, previous) = begin(&handle.device, &at, &put, false, create)?;
+            Ok((handle.hold(writer), previous, handle.clone()))
+        }
     };
+    let (writer, previous, handle) = core.devices.run(&device, 0, begin).await?;
     let (body, events) = mpsc::channel(UPLOAD_QUEUE_MAX);
     let (steps, received) = mpsc::channel(STEPS_MAX);
     let receiving = Receiving { core: Arc::clone(core), handle, at, put, coded, events, steps };
@@ -42,15 +42,53 @@ pub(crate) async fn put(core: &Arc<Core>, put: ObjectPut) -> StoreResult<Upload>
     Ok(Upload { body, steps: received })
 }
 
+/// Stores an object whose body is at hand, in one go.
+pub(crate) async fn put_whole(core: &Arc<Core>, put: ObjectPut, body: InlineBody) -> StoreResult<Stored> {
+    let at = check(core, &put)?;
+    core.check_length(body.data.len() as u64)?;
+    let coded = core.is_coded(at.policy);
+    let device = put.object.partition.device.clone();
+    let InlineBody { data, etag } = body;
+    let bytes = data.len() as u64;
+    let store = move |handle: &DeviceHandle| {
+        let mut sheaf = handle.device.sheaf()?;
+        let is_vacant = sheaf.is_vacant(&at);
+        let create = |size| sheaf.create(&at, &put.object.path, size);
+        let (mut writer, previous) = begin(&handle.device, &at, &put, is_vacant, create)?;
+        writer.write(&data)?;
+        let end = Complete { bytes, etag, footers: Metadata::new() };
+        let (stored, _) = finish(writer, &put, end, coded, |writer, file| sheaf.add(writer, file))?;
+        sheaf.publish().into_iter().collect::<Result<(), _>>()?;
+        Ok(Stored { previous, ..stored })
+    };
+    let stored = core.devices.run(&device, bytes, store).await?;
+    core.counters.requests.add(1);
+    Ok(stored)
+}
+
+/// What is refused without a look at the device.
+fn check(core: &Core, put: &ObjectPut) -> Result<Location, Refusal> {
+    let at = core.locate(&put.object)?;
+    core.check_length(put.content_length.unwrap_or(0))?;
+    delete_at(&put.metadata)?;
+    Ok(at)
+}
+
+/// Looks what stands in the way, unless it is known that nothing does, and begins the body.
 fn begin(
     device: &Arc<Device>,
     at: &Location,
     put: &ObjectPut,
+    is_vacant: bool,
+    create: impl FnOnce(Option<u64>) -> Result<Writer, DiskError>,
 ) -> Result<(Writer, Option<Metadata>), Refusal> {
-    let before = match Before::look(device, at, &put.object, put.timestamp) {
-        // Swift: a PUT does not mind that what it replaces is being replaced.
-        Err(DiskError::StateChanged { .. }) => Before::nothing(),
-        before => before?,
+    let before = match is_vacant {
+        true => Before::nothing(),
+        false => match Before::look(device, at, &put.object, put.timestamp) {
+            // Swift: a PUT does not mind that what it replaces is being replaced.
+            Err(DiskError::StateChanged { .. }) => Before::nothing(),
+            before => before?,
+        },
     };
     if let Some(info) = before.live() {
         let etag = info.metadata.get_str("etag");
@@ -63,7 +101,7 @@ fn begin(
     if before.timestamp >= put.timestamp {
         return Err(conflict(&put.object, before.timestamp));
     }
-    let writer = device.create(at, &put.object.path, put.content_length)?;
+    let writer = create(put.content_length)?;
     let previous = before.live().map(|info| info.metadata.clone());
     Ok((writer, previous))
 }
@@ -96,10 +134,10 @@ impl Receiving {
             bytes_max: self.core.config.max_file_size,
             silence_max: Some(self.core.config.client_timeout),
         };
-        let (writer, end) = body.write(writer).await?;
-        let (bytes, put, coded) = (end.bytes, Arc::clone(&self.put), self.coded);
-        let finish = move |writer| Ok(finish(writer, &put, end, coded));
-        let (stored, fragment) = self.handle.run_flushing(Lane::Request, bytes, writer, finish).await??;
+        let ending = body.write(writer).await?;
+        let (put, coded) = (Arc::clone(&self.put), self.coded);
+        let finish = move |writer, end| finish(writer, &put, end, coded, Writer::commit);
+        let (stored, fragment) = ending.finish(&self.handle, Lane::Request, finish).await?;
         if self.put.commit == CommitMode::SecondPhase {
             self.commit(fragment).await?;
         }
@@ -140,6 +178,7 @@ fn finish(
     put: &ObjectPut,
     end: Complete,
     coded: bool,
+    commit: impl FnOnce(Writer, DataFile) -> Result<Committed, DiskError>,
 ) -> Result<(Stored, Option<FragmentIndex>), Refusal> {
     let mut metadata = put.metadata.clone();
     metadata.extend(end.footers);
@@ -152,7 +191,7 @@ fn finish(
         next_part_power: put.next_part_power,
     };
     let etag = end.etag.as_deref();
-    let committed = body::finish(writer, put.content_length, etag, file, Writer::commit)?;
+    let committed = body::finish(writer, put.content_length, etag, file, commit)?;
     let stored = Stored { etag: committed.etag, content_length: committed.content_length, previous: None };
     Ok((stored, index))
 }

@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use ssync_types::{
-    BodyEvent, ByteRange, Deleted, DeviceSurvey, ObjectDelete, ObjectInfo, ObjectPost, ObjectPut, ObjectRef,
-    Offer, PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions, Refusal, Rehash, ReleaseItem,
-    ReleaseOpen, ReleaseResult, SessionEvent, SessionOpen, Suffix, SuffixHashes, UpdateMessage, Want,
+    BodyEnd, BodyEvent, ByteRange, Deleted, DeviceSurvey, InlineBody, Metadata, ObjectDelete, ObjectInfo,
+    ObjectPost, ObjectPut, ObjectRef, Offer, PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions,
+    Reason, Refusal, Rehash, ReleaseItem, ReleaseOpen, ReleaseResult, SessionEvent, SessionOpen, Stored,
+    Suffix, SuffixHashes, UpdateMessage, Want,
 };
 use tokio::sync::mpsc;
 
@@ -57,6 +58,28 @@ pub struct Upload {
     pub steps: mpsc::Receiver<StoreResult<PutStep>>,
 }
 
+impl Upload {
+    /// Stores a body that is at hand.
+    pub async fn take_whole(self, whole: InlineBody) -> StoreResult<Stored> {
+        let Self { body, mut steps } = self;
+        let InlineBody { data, etag } = whole;
+        let end = BodyEvent::End(BodyEnd::Complete { etag, footers: Metadata::new() });
+        let data = (!data.is_empty()).then_some(BodyEvent::Chunk(data));
+        for event in data.into_iter().chain([end]) {
+            if body.send(event).await.is_err() {
+                // The store says why.
+                break;
+            }
+        }
+        let lost = "the store went away in the middle of the upload; try again";
+        match steps.recv().await {
+            Some(Ok(PutStep::Stored(stored))) => Ok(stored),
+            Some(Err(refusal)) => Err(refusal),
+            Some(Ok(PutStep::Prepared)) | None => Err(Refusal::new(Reason::Unreachable, lost)),
+        }
+    }
+}
+
 /// A handoff partition, locked for as long as this is held: batches of items go in, one result for each comes out.
 #[derive(Debug)]
 pub struct Release {
@@ -102,6 +125,11 @@ pub trait Store: Send + Sync + 'static {
     /// Begins to store an object. Returns when the upload is let in: the device is there, nothing as new stands in its
     /// place, the conditions hold. So a client that waits for leave to send its body gets it only then.
     async fn put_object(&self, put: ObjectPut) -> StoreResult<Upload>;
+
+    /// Stores an object whose body is at hand, which is one errand where the store is near. Not for a PUT in two phases.
+    async fn put_whole_object(&self, put: ObjectPut, body: InlineBody) -> StoreResult<Stored> {
+        self.put_object(put).await?.take_whole(body).await
+    }
 
     /// Reads an object, or some ranges of it: one after the other, from one version of it. No range means all.
     async fn get_object(

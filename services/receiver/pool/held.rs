@@ -45,7 +45,7 @@ impl<T: Send + 'static> Drop for Held<T> {
     fn drop(&mut self) {
         let Some(value) = self.value.take() else { return };
         if !ptr::eq(SERVES.get(), Arc::as_ptr(&self.pool)) {
-            let work = Box::new(move |_: &dyn Fn()| drop(value));
+            let work = Box::new(move |_: &dyn Fn(Kind)| drop(value));
             self.pool.queue(Lane::Request, Job { session: None, kind: Kind::Look, work });
         }
     }

@@ -38,10 +38,16 @@ impl Pulse {
         self.begun
     }
 
-    pub(super) fn end(&mut self, number: u64, now: Instant) {
-        if self.under_way.remove(&number).is_some_and(|(kind, _)| kind != Kind::Look) {
+    /// An operation ends, which has turned out to be of this kind. Only the first word counts.
+    pub(super) fn end(&mut self, number: u64, kind: Kind, now: Instant) {
+        if self.under_way.remove(&number).is_some() && kind != Kind::Look {
             self.beat = Some((now, self.begun));
         }
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_empty()
     }
 
     #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ssync_diskfile::simulation;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, sleep};
 
 use super::{Job, Shared, held};
 
@@ -33,10 +33,15 @@ async fn serve(shared: Arc<Shared>) {
 
 /// The next job, or the end of this task.
 fn take(shared: &Shared) -> Option<(u64, Job)> {
-    let mut state = shared.lock();
-    let Some(job) = state.next() else {
+    let unused = {
+        let mut state = shared.lock();
+        if let Some(begun) = state.begin() {
+            return Some(begun);
+        }
         state.threads -= 1;
-        return None;
+        // Nobody is there to let go of it later.
+        state.open.take_if(|_| state.pulse.is_idle())
     };
-    Some((state.pulse.begin(job.kind, Instant::now()), job))
+    drop(unused);
+    None
 }

@@ -54,13 +54,12 @@ async fn try_put(
         // The session watches its peer.
         silence_max: None,
     };
-    let (writer, end) = body.write(writer).await?;
+    let ending = body.write(writer).await?;
     let context = Arc::clone(context);
     let handle = context.handle.clone();
-    let bytes = end.bytes;
-    let finish = move |writer| {
-        let bytes = finish_put(&context, writer, &put, end, Writer::commit);
-        Ok(bytes.map(|bytes| stored_body(&context, bytes)))
+    let finish = move |writer, end| {
+        let bytes = finish_put(&context, writer, &put, end, Writer::commit)?;
+        Ok(stored_body(&context, bytes))
     };
-    handle.run_flushing(Lane::Replication, bytes, writer, finish).await?
+    ending.finish(&handle, Lane::Replication, finish).await
 }

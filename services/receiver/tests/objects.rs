@@ -3,8 +3,8 @@
 use crate::tests::upload;
 use ssync_store::{Store as _, Upload};
 use ssync_types::{
-    BodyEnd, BodyEvent, ByteRange, CommitMode, ObjectDelete, ObjectPath, ObjectPost, ObjectPut, ObjectRef,
-    Posted, PutStep, ReadOptions, Reason, Refusal, Stored, Timestamp,
+    BodyEnd, BodyEvent, ByteRange, CommitMode, InlineBody, ObjectDelete, ObjectPath, ObjectPost, ObjectPut,
+    ObjectRef, Posted, PutStep, ReadOptions, Reason, Refusal, Stored, Timestamp,
 };
 
 use super::support::{Node, at, body, complete, md5, metadata, partition};
@@ -107,6 +107,74 @@ async fn what_is_stored_stands_against_what_is_not_newer() {
         node.receiver.post_object(post_of(&node, &tombstone, at(9))).await.unwrap_err().reason,
         Reason::NotFound
     );
+}
+
+/// A body that is at hand meets the same checks, in the same order, as one that comes in pieces.
+#[tokio::test]
+async fn what_comes_whole_is_judged_as_what_comes_in_pieces() {
+    let nodes = [Node::new(), Node::new()];
+    let right = md5(b"12345");
+    let sized = |time, length| (time, Some(length), right.clone(), None, "");
+    let table = [
+        sized(at(5), 5),
+        // As new, older, newer.
+        sized(at(5), 5),
+        sized(at(4), 5),
+        sized(at(6), 5),
+        // Of another length, of another MD5, unwanted, with a time that is none; and then as it should be.
+        sized(at(7), 4),
+        sized(at(7), 6),
+        (at(7), Some(5), md5(b"other"), None, ""),
+        (at(7), Some(5), right.clone(), Some("*".to_owned()), ""),
+        (at(7), Some(5), right.clone(), None, "soon"),
+        (at(7), None, right.clone(), Some("x".to_owned()), ""),
+    ];
+    for (time, content_length, etag, unwanted, delete_at) in table {
+        let case = format!("{time} {content_length:?} {etag} {unwanted:?} {delete_at}");
+        let mut outcomes = Vec::new();
+        for (node, whole) in nodes.iter().zip([true, false]) {
+            let path = node.object(0);
+            let mut put = put_of(node, &path, time);
+            put.content_length = content_length;
+            put.if_none_match = unwanted.iter().cloned().collect();
+            if !delete_at.is_empty() {
+                put.metadata.set("X-Delete-At", delete_at);
+            }
+            let outcome = match whole {
+                true => {
+                    let body = InlineBody { data: (&b"12345"[..]).into(), etag: Some(etag.clone()) };
+                    node.receiver.put_whole_object(put, body).await
+                }
+                false => upload(&*node.receiver, put, body(b"12345", complete(&etag))).await,
+            };
+            outcomes.push((outcome.map_err(|refusal| shown(&refusal)), node.files(&path)));
+        }
+        assert_eq!(outcomes[0], outcomes[1], "{case}");
+    }
+    let path = nodes[0].object(0);
+    assert_eq!(nodes[0].files(&path), [format!("{}.data", at(7))]);
+    assert_eq!(nodes[0].read(&path).await.unwrap(), b"12345");
+}
+
+#[tokio::test]
+async fn a_device_stays_open_from_one_request_to_the_next_and_not_for_long() {
+    let node = Node::new();
+    let path = node.object(0);
+    let device = {
+        let handle = node.receiver.core().devices.open(&partition(0).device).await.unwrap();
+        std::sync::Arc::downgrade(&handle.device)
+    };
+    assert!(device.upgrade().is_none(), "nobody uses it");
+    put(&node, &path, at(1), b"one").await.unwrap();
+    let opened = || node.receiver.core().devices.disk().open(&partition(0).device).unwrap();
+    let first = std::sync::Arc::downgrade(&opened());
+    assert_eq!(node.read(&path).await.unwrap(), b"one");
+    assert!(first.ptr_eq(&std::sync::Arc::downgrade(&opened())), "it was not opened again");
+    let begun = std::time::Instant::now();
+    while first.upgrade().is_some() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "it could not be unmounted");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

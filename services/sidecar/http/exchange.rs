@@ -54,6 +54,18 @@ impl<'c> Exchange<'c> {
         piece
     }
 
+    /// The whole body, where it is not long and has come with its head, so that nobody need wait for it.
+    pub(crate) fn take_body(&mut self, bytes_max: u64) -> Option<Bytes> {
+        let Framing::Length(length) = &mut self.head.framing else { return None };
+        let input = self.connection.input();
+        let bytes = usize::try_from(*length).ok().filter(|&bytes| bytes <= input.len())?;
+        if self.head.expects_continue || *length > bytes_max {
+            return None;
+        }
+        *length = 0;
+        Some(input.split_to(bytes).freeze())
+    }
+
     async fn read_piece(&mut self) -> Result<Option<Bytes>, HttpError> {
         loop {
             let input = self.connection.input();

@@ -22,6 +22,7 @@ mod etag;
 mod footer;
 mod intake;
 mod transfer;
+mod whole;
 
 use etag::if_none_match;
 use intake::{Form, Intake};
@@ -34,10 +35,10 @@ pub(crate) async fn put(
     path: &Path,
 ) -> Result<Response, Refused> {
     let request = Request::check(shared, exchange, path)?;
-    let upload = shared.store.put_object(request.put.clone()).await;
-    let upload = upload.map_err(|refusal| request.refused(&refusal))?;
-    let intake = Intake::open(exchange, request.form).await?;
-    let done = Transfer { shared, request: &request, intake, upload }.run().await;
+    let done = match whole::body(&request, exchange) {
+        Some(body) => whole::store(shared, &request, body).await,
+        None => transfer(shared, &request, exchange).await,
+    };
     let Request { put, headers, .. } = &request;
     let change =
         Change { request: &exchange.head, path, headers, object: &put.object, timestamp: put.timestamp };
@@ -56,6 +57,18 @@ pub(crate) async fn put(
     let updated = shared.updates.after_put(&change, &footers, &stored).await;
     updated.map_err(|refusal| request.refused(&refusal))?;
     Ok(Response::new(201, HTML, "").with("Etag", format!("\"{}\"", stored.etag)))
+}
+
+/// Has the object stored while its body comes.
+async fn transfer(
+    shared: &Shared,
+    request: &Request,
+    exchange: &mut Exchange<'_>,
+) -> Result<(Stored, Metadata), Failed> {
+    let upload = shared.store.put_object(request.put.clone()).await;
+    let upload = upload.map_err(|refusal| request.refused(&refusal))?;
+    let intake = Intake::open(exchange, request.form).await?;
+    Transfer { shared, request, intake, upload }.run().await
 }
 
 /// What was asked for.

@@ -16,10 +16,10 @@ use ssync_store::{
 };
 use ssync_types::{
     Accepted, BodyEnd, BodyEvent, ByteRange, CommitMode, Deleted, DeviceSurvey, Durability, FragmentSet,
-    HashPathConfig, Metadata, ObjectDelete, ObjectHash, ObjectInfo, ObjectKind, ObjectPath, ObjectPost,
-    ObjectPut, ObjectRef, Offer, Outcome, PartitionRef, PendingUpdate, Posted, PutStep, ReadOptions, Reason,
-    Refusal, Rehash, ReleaseOpen, SessionEvent, SessionOpen, Stored, Suffix, SuffixHash, SuffixHashes,
-    Summary, Timestamp, UpdateMessage, UpdateOp, UpdateResult,
+    HashPathConfig, InlineBody, Metadata, ObjectDelete, ObjectHash, ObjectInfo, ObjectKind, ObjectPath,
+    ObjectPost, ObjectPut, ObjectRef, Offer, Outcome, PartitionRef, PendingUpdate, Posted, PutStep,
+    ReadOptions, Reason, Refusal, Rehash, ReleaseOpen, SessionEvent, SessionOpen, Stored, Suffix, SuffixHash,
+    SuffixHashes, Summary, Timestamp, UpdateMessage, UpdateOp, UpdateResult,
 };
 use tokio::sync::mpsc;
 
@@ -80,6 +80,8 @@ pub(crate) struct State {
     pub(super) puts: Vec<ObjectPut>,
     /// Uploads under way.
     pub(super) uploads: usize,
+    /// Bodies that came whole.
+    pub(super) wholes: usize,
     /// Second phases that came.
     pub(super) commits: usize,
     /// Updates of listings that it keeps.
@@ -432,6 +434,11 @@ impl Store for FakeStore {
             state.lock().unwrap().uploads -= 1;
         });
         Ok(Upload { body, steps: received })
+    }
+
+    async fn put_whole_object(&self, put: ObjectPut, body: InlineBody) -> StoreResult<Stored> {
+        self.state().wholes += 1;
+        self.put_object(put).await?.take_whole(body).await
     }
 
     async fn get_object(

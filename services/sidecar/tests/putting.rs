@@ -74,6 +74,46 @@ impl Client {
     }
 }
 
+/// One errand to the store, where nothing is to be said or heard in between.
+#[tokio::test]
+async fn a_body_that_comes_with_its_head_goes_to_the_store_with_it() {
+    let stored_whole = async |fields: &str, rest: &[&str]| {
+        let lab = Lab::new();
+        let head = format!("X-Timestamp: 10\r\nContent-Type: x\r\nConnection: close\r\n{fields}");
+        let mut client = Client(lab.connect());
+        client.send(&request(PUT, &head)).await;
+        for part in rest {
+            client.send(part.as_bytes()).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let answer = client.ends().await;
+        assert!(answer.contains(" 201 ") || answer.contains(" 422 "), "{answer}");
+        let state = lab.store.state();
+        (state.wholes, state.puts.len())
+    };
+    let sized = "Content-Length: 5\r\n";
+    let with = |field: &str| format!("{sized}{field}\r\n");
+    // The server is not woken in between, so all of it comes at once.
+    assert_eq!(stored_whole(sized, &["hello"]).await, (1, 1));
+    assert_eq!(stored_whole("Content-Length: 0\r\n", &[]).await, (1, 1));
+    assert_eq!(stored_whole(&with(&format!("ETag: {HELLO}")), &["hello"]).await, (1, 1));
+    for (fields, rest) in [
+        (sized.to_owned(), &["he", "llo"][..]),
+        (with("Expect: 100-continue"), &["hello"]),
+        (with("ETag: none"), &["hello"]),
+        (CHUNKED.to_owned(), &["5\r\nhello\r\n0\r\n\r\n"]),
+    ] {
+        let answer = tokio::time::timeout(Duration::from_secs(5), stored_whole(&fields, rest)).await;
+        assert_eq!(answer.unwrap(), (0, 1), "{fields}");
+    }
+    let lab = Lab::new();
+    let long = "x".repeat(70_000);
+    let mut put = request(PUT, "X-Timestamp: 10\r\nContent-Type: x\r\nContent-Length: 70000\r\n");
+    put.extend_from_slice(long.as_bytes());
+    assert!(lab.say(&put).await.contains(" 201 "));
+    assert_eq!(lab.store.state().wholes, 0);
+}
+
 fn hundred(fields: &str) -> String {
     format!("HTTP/1.1 100 Continue\r\n{fields}\r\n")
 }

@@ -25,9 +25,10 @@ impl Device {
         self.pulse.begin(kind, now)
     }
 
-    fn end(&mut self, second: u64, number: u64) {
+    /// One of this kind ends.
+    fn end(&mut self, second: u64, number: u64, kind: Kind) {
         let now = self.at(second);
-        self.pulse.end(number, now);
+        self.pulse.end(number, kind, now);
     }
 
     /// Seconds for which it hangs then.
@@ -43,7 +44,7 @@ fn it_hangs_when_nothing_has_ended_since_an_operation_that_takes_too_long_began(
     let first = device.begin(0, SHORT);
     device.begin(1, SHORT);
     assert_eq!((device.hangs(59), device.hangs(60), device.hangs(70)), (None, Some(60), Some(70)));
-    device.end(70, first);
+    device.end(70, first, SHORT);
     assert_eq!(device.hangs(70), None);
 }
 
@@ -52,7 +53,7 @@ fn one_that_stands_still_while_others_end_does_not_speak_for_the_device() {
     let mut device = Device::new();
     device.begin(0, SHORT);
     let other = device.begin(30, SHORT);
-    device.end(50, other);
+    device.end(50, other, SHORT);
     assert_eq!(device.hangs(1000), None, "also when nothing else comes");
     // What comes then tells.
     device.begin(1000, SHORT);
@@ -63,9 +64,9 @@ fn one_that_stands_still_while_others_end_does_not_speak_for_the_device() {
 fn it_hangs_when_all_threads_are_taken_and_nothing_ends() {
     let mut device = Device::new();
     let numbers: Vec<u64> = (0..=THREADS).map(|_| device.begin(0, SHORT)).collect();
-    device.end(10, numbers[0]);
+    device.end(10, numbers[0], SHORT);
     assert_eq!((device.hangs(69), device.hangs(70)), (None, Some(60)));
-    device.end(71, numbers[1]);
+    device.end(71, numbers[1], SHORT);
     assert_eq!(device.hangs(1000), None, "a thread is free to try it");
 }
 
@@ -74,10 +75,19 @@ fn a_look_that_ends_is_no_sign_of_life_and_one_that_does_not_end_tells() {
     let mut device = Device::new();
     device.begin(0, SHORT);
     let look = device.begin(40, Kind::Look);
-    device.end(41, look);
+    device.end(41, look, Kind::Look);
     assert_eq!(device.hangs(60), Some(60));
     let mut device = Device::new();
     device.begin(0, Kind::Look);
+    assert_eq!(device.hangs(60), Some(60));
+}
+
+#[test]
+fn work_that_did_not_come_to_the_disk_is_no_sign_of_life() {
+    let mut device = Device::new();
+    device.begin(0, SHORT);
+    let refused = device.begin(40, SHORT);
+    device.end(41, refused, Kind::Look);
     assert_eq!(device.hangs(60), Some(60));
 }
 
@@ -91,7 +101,7 @@ fn long_work_may_take_longer_but_not_for_ever() {
     let long = device.begin(0, Kind::Long);
     device.begin(1, SHORT);
     assert_eq!(device.hangs(61), Some(60));
-    device.end(61, long);
+    device.end(61, long, Kind::Long);
     assert_eq!(device.hangs(61), None);
 }
 
