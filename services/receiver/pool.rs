@@ -1,5 +1,6 @@
 //! Threads of one device: a device that hangs stalls its own work and nobody else's.
 
+mod crew;
 mod held;
 mod pulse;
 #[cfg(feature = "simulation")]
@@ -14,10 +15,10 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::Duration,
 };
 
+use ssync_background::{give_way, start_thread};
 use ssync_diskfile::Device;
 use ssync_types::{DeviceName, Reason, Refusal};
 use tokio::{
@@ -27,6 +28,7 @@ use tokio::{
 
 pub(crate) use held::Held;
 
+use crew::{Crew, Crews};
 use pulse::{Kind, LONG_FACTOR, Pulse};
 
 /// Requests that may wait for a thread; more wait to be queued. Updates of sessions are bounded by their sessions.
@@ -51,8 +53,9 @@ struct Job {
 /// It calls what it is given when it is done with the disk, before it tells anybody, and says what kind of work it was.
 type Work = Box<dyn FnOnce(&dyn Fn(Kind)) + Send>;
 
-/// Whose work it is. The two take turns, so that neither waits behind a long queue of the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whose work it is. Each has threads of its own, so that neither waits behind the other; those of replication give way to those
+/// of requests at the processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {
     /// Single requests: somebody waits.
     Request,
@@ -60,7 +63,7 @@ pub(crate) enum Lane {
     Replication,
 }
 
-/// A bounded number of threads with a bounded queue. Threads begin as work comes, and end when there is none.
+/// A bounded number of threads for each lane with a bounded queue. Threads begin as work comes, and end when there is none.
 #[derive(Debug)]
 pub(crate) struct DevicePool {
     shared: Arc<Shared>,
@@ -73,18 +76,17 @@ pub(crate) struct DevicePool {
 #[derive(Debug)]
 struct Shared {
     device: DeviceName,
+    /// Of each lane.
     threads_max: usize,
     state: Mutex<State>,
-    wake: Condvar,
+    /// Of each lane, for the threads that wait for work.
+    requests: Condvar,
+    replication: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    requests: VecDeque<Job>,
-    replication: VecDeque<Job>,
-    replication_first: bool,
-    threads: usize,
-    idle: usize,
+    crews: Crews,
     closed: bool,
     pulse: Pulse,
     /// The device, while it is in use and for a moment longer. Only its threads let go of it.
@@ -95,32 +97,16 @@ struct State {
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State")
-            .field("threads", &self.threads)
-            .field("idle", &self.idle)
-            .finish_non_exhaustive()
+        f.debug_struct("State").field("waiting", &self.crews.waiting()).finish_non_exhaustive()
     }
 }
 
 impl State {
-    fn next(&mut self) -> Option<Job> {
-        self.replication_first = !self.replication_first;
-        let (first, second) = match self.replication_first {
-            true => (&mut self.replication, &mut self.requests),
-            false => (&mut self.requests, &mut self.replication),
-        };
-        first.pop_front().or_else(|| second.pop_front())
-    }
-
-    fn waiting(&self) -> usize {
-        self.requests.len() + self.replication.len()
-    }
-
-    /// Begins the next job, if there is one.
-    fn begin(&mut self) -> Option<(u64, Job)> {
-        let (job, now) = (self.next()?, Instant::now());
+    /// The next job of a lane and its number.
+    fn begin(&mut self, lane: Lane) -> Option<(u64, Job)> {
+        let (job, now) = (self.crews.of(lane).next()?, Instant::now());
         self.busy = Some(now);
-        Some((self.pulse.begin(job.kind, now), job))
+        Some((self.pulse.begin(lane, job.kind, now), job))
     }
 
     /// The device, when nobody has used it for a while.
@@ -130,12 +116,28 @@ impl State {
     }
 }
 
+impl Lane {
+    /// A thread's name has no room for more than 15 bytes; what is beyond is not shown.
+    fn thread_name(self, device: &DeviceName) -> String {
+        match self {
+            Self::Request => format!("disk-{device}"),
+            Self::Replication => format!("sync-{device}"),
+        }
+    }
+}
+
 impl DevicePool {
     /// `patience`: how long an operation may take, or zero for as long as it likes.
     pub(crate) fn new(device: DeviceName, threads_max: u32, patience: Duration) -> Self {
         let threads_max = usize::try_from(threads_max.max(1)).unwrap_or(1);
         let state = Mutex::new(State::default());
-        let shared = Arc::new(Shared { device, threads_max, state, wake: Condvar::new() });
+        let shared = Arc::new(Shared {
+            device,
+            threads_max,
+            state,
+            requests: Condvar::new(),
+            replication: Condvar::new(),
+        });
         Self {
             shared,
             patience: Some(patience).filter(|patience| !patience.is_zero()),
@@ -334,21 +336,15 @@ impl DevicePool {
 
     /// Drops the session's work that has not begun.
     pub(crate) fn withdraw(&self, session: u64) {
-        let withdrawn: VecDeque<Job> = {
-            let mut state = self.shared.lock();
-            let (withdrawn, rest) = mem::take(&mut state.replication)
-                .into_iter()
-                .partition(|job: &Job| job.session == Some(session));
-            state.replication = rest;
-            withdrawn
-        };
+        let withdrawn =
+            self.shared.lock().crews.of(Lane::Replication).take_out(|job| job.session == Some(session));
         // Not under the lock: with the last of it a session's locks go.
         drop(withdrawn);
     }
 
     /// Work that waits for a thread now.
     pub(crate) fn waiting(&self) -> usize {
-        self.shared.lock().waiting()
+        self.shared.lock().crews.waiting()
     }
 
     fn fault(&self) -> Refusal {
@@ -362,7 +358,8 @@ impl DevicePool {
 impl Drop for DevicePool {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
-        self.shared.wake.notify_all();
+        self.shared.requests.notify_all();
+        self.shared.replication.notify_all();
     }
 }
 
@@ -372,55 +369,54 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn wake(&self, lane: Lane) -> &Condvar {
+        match lane {
+            Lane::Request => &self.requests,
+            Lane::Replication => &self.replication,
+        }
+    }
+
     fn queue(self: &Arc<Self>, lane: Lane, job: Job) {
         let lost = {
             let mut state = self.lock();
-            match lane {
-                Lane::Request => state.requests.push_back(job),
-                Lane::Replication => state.replication.push_back(job),
+            let crew = state.crews.of(lane);
+            crew.add(job);
+            if crew.rests() {
+                self.wake(lane).notify_one();
             }
-            if state.idle > 0 {
-                self.wake.notify_one();
-            }
-            // A thread counts as idle until it has taken its job: what it was woken for must not make it stand for more.
-            if state.idle < state.waiting() && state.threads < self.threads_max {
-                self.start_thread(&mut state)
-            } else {
-                VecDeque::new()
-            }
+            if crew.wants_thread(self.threads_max) { self.start_thread(lane, crew) } else { VecDeque::new() }
         };
         // Not under the lock: what it holds may be queued in its turn.
         drop(lost);
     }
 
     /// Gives the work that nobody would ever take.
-    fn start_thread(self: &Arc<Self>, state: &mut State) -> VecDeque<Job> {
-        let mut lost = VecDeque::new();
+    fn start_thread(self: &Arc<Self>, lane: Lane, crew: &mut Crew) -> VecDeque<Job> {
         #[cfg(feature = "simulation")]
-        if single::start(self) {
-            state.threads += 1;
-            return lost;
+        if single::start(self, lane) {
+            crew.grow();
+            return VecDeque::new();
         }
         let shared = Arc::clone(self);
-        let started =
-            thread::Builder::new().name(format!("disk-{}", self.device)).spawn(move || shared.serve());
-        match started {
-            Ok(_) => state.threads += 1,
+        match start_thread(lane.thread_name(&self.device), move || shared.serve(lane)) {
+            Ok(()) => crew.grow(),
             Err(error) => {
                 tracing::error!(device = %self.device, %error, "no thread for a disk; check the limits of threads");
-                if state.threads == 0 {
+                if !crew.has_threads() {
                     // Those who wait for it know when it is dropped.
-                    lost.append(&mut state.requests);
-                    lost.append(&mut state.replication);
+                    return crew.take_out(|_| true);
                 }
             }
         }
-        lost
+        VecDeque::new()
     }
 
-    fn serve(&self) {
+    fn serve(&self, lane: Lane) {
+        if lane == Lane::Replication {
+            give_way();
+        }
         held::serves(self);
-        while let Some((number, job)) = self.take() {
+        while let Some((number, job)) = self.take(lane) {
             self.carry_out(number, job);
         }
     }
@@ -436,27 +432,28 @@ impl Shared {
     }
 
     /// The next job and its number; `None` when there was none for a while.
-    fn take(&self) -> Option<(u64, Job)> {
+    fn take(&self, lane: Lane) -> Option<(u64, Job)> {
         let mut state = self.lock();
         let mut patience = OPEN_MAX;
         loop {
-            if let Some(begun) = state.begin() {
-                return Some(begun);
+            if let Some(job) = state.begin(lane) {
+                return Some(job);
             }
             if state.closed {
-                state.threads -= 1;
+                state.crews.of(lane).shrink();
                 return None;
             }
-            state.idle += 1;
+            state.crews.of(lane).rest();
             let (woken, waited) =
-                self.wake.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
+                self.wake(lane).wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
             state = woken;
-            state.idle -= 1;
-            if !waited.timed_out() || state.waiting() > 0 {
+            let crew = state.crews.of(lane);
+            crew.wake();
+            if !waited.timed_out() || !crew.is_idle() {
                 continue;
             }
             if patience == IDLE_MAX {
-                state.threads -= 1;
+                crew.shrink();
                 return None;
             }
             patience = IDLE_MAX;

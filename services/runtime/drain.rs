@@ -3,6 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use tokio::{
+    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
     time::{sleep, timeout},
@@ -84,10 +85,19 @@ impl Drain {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        self.spawn_on(task, &Handle::current())
+    }
+
+    /// The same, on another runtime.
+    pub fn spawn_on<F>(&self, task: F, runtime: &Handle) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let killed = self.killed.clone();
-        self.tasks.spawn(async move {
+        let task = async move {
             killed.run_until_cancelled_owned(task).await;
-        })
+        };
+        self.tasks.spawn_on(task, runtime)
     }
 
     /// Waits for work under way, for at most `deadline`. Does not begin the drain by itself.

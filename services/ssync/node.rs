@@ -7,6 +7,7 @@ mod settings;
 
 use std::{sync::Arc, time::Duration};
 
+use ssync_background::Background;
 use ssync_diskfile::Devices;
 use ssync_replicator::Replicator;
 use ssync_ring::SwiftConf;
@@ -73,6 +74,7 @@ pub(crate) struct Node {
     admin: Drain,
     health: Health,
     replicator: Option<Arc<Replicator>>,
+    background: Background,
 }
 
 impl Node {
@@ -81,8 +83,8 @@ impl Node {
         let plan = Plan::make(config, parts, metrics).await?;
         plan.listen().await?;
         plan.tell_readiness().await?;
-        let Plan { config, drain, admin, health, replicator, .. } = plan;
-        Ok(Self { config, drain, admin, health, replicator })
+        let Plan { config, drain, admin, health, replicator, background, .. } = plan;
+        Ok(Self { config, drain, admin, health, replicator, background })
     }
 
     /// Whether it has the rings of all its policies, and whatever else its work needs.
@@ -99,7 +101,8 @@ impl Node {
     pub(crate) fn run_replicator(&self) {
         if let Some(replicator) = self.replicator.clone() {
             let token = self.drain.token();
-            self.drain.spawn(async move { replicator.run_forever(token).await });
+            let pushes = async move { replicator.run_forever(token).await };
+            self.drain.spawn_on(pushes, &self.background.handle());
         }
     }
 

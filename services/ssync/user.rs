@@ -43,11 +43,17 @@ pub(crate) fn give_up_root(config: &Config, is_replicator: bool) -> anyhow::Resu
     }
 }
 
-/// Sets the niceness that is asked for (Swift: common/utils modify_priority). To be called before there is a second thread:
-/// those that come have it from this one. One that cannot be had is no reason not to start.
+/// Sets the niceness that is asked for (Swift: common/utils modify_priority); where none is, a replicator gives way to what
+/// serves clients. To be called before there is a second thread: those that come have it from this one. One that cannot be had
+/// is no reason not to start.
 pub(crate) fn set_niceness(config: &Config, is_replicator: bool) {
     let node = if is_replicator { &config.replicator_node } else { &config.node };
-    let Some(niceness) = node.nice_priority else { return };
+    let Some(niceness) = node.nice_priority else {
+        if is_replicator {
+            ssync_background::give_way();
+        }
+        return;
+    };
     if let Err(error) = rustix::process::setpriority_process(None, niceness) {
         eprintln!("ssync: nice_priority = {niceness} was not set: {error}");
     }

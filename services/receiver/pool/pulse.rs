@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
+use super::Lane;
+
 /// How many times as long work of minutes may take, and how far bytes to flush stretch the patience at most.
 pub(super) const LONG_FACTOR: u32 = 10;
 /// Bytes that a slow disk flushes in a second, with all else that it does.
@@ -25,23 +27,35 @@ pub(super) enum Kind {
 pub(super) struct Pulse {
     /// Operations begun so far: each has the next number.
     begun: u64,
-    under_way: BTreeMap<u64, (Kind, Instant)>,
+    under_way: BTreeMap<u64, Operation>,
     /// When an operation last ended, and how many had begun by then.
     beat: Option<(Instant, u64)>,
+    /// When one of each lane last ended.
+    beats: BTreeMap<Lane, Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Operation {
+    lane: Lane,
+    kind: Kind,
+    since: Instant,
 }
 
 impl Pulse {
     /// An operation begins: its number.
-    pub(super) fn begin(&mut self, kind: Kind, now: Instant) -> u64 {
+    pub(super) fn begin(&mut self, lane: Lane, kind: Kind, now: Instant) -> u64 {
         self.begun += 1;
-        self.under_way.insert(self.begun, (kind, now));
+        self.under_way.insert(self.begun, Operation { lane, kind, since: now });
         self.begun
     }
 
     /// An operation ends, which has turned out to be of this kind. Only the first word counts.
     pub(super) fn end(&mut self, number: u64, kind: Kind, now: Instant) {
-        if self.under_way.remove(&number).is_some() && kind != Kind::Look {
+        if let Some(ended) = self.under_way.remove(&number)
+            && kind != Kind::Look
+        {
             self.beat = Some((now, self.begun));
+            self.beats.insert(ended.lane, now);
         }
     }
 
@@ -57,7 +71,7 @@ impl Pulse {
 
     /// For how long nothing has ended on a device that hangs. It hangs when an operation takes too long and none has ended
     /// since that one began. An operation that stands still while others end does not speak for the device; unless all
-    /// `threads` are taken, for then no other can end.
+    /// `threads` of a lane are taken, for then no other of that lane can end.
     pub(super) fn hangs_for(&self, patience: Duration, threads: usize, now: Instant) -> Option<Duration> {
         let short = self.patience(patience);
         let limit = |kind: Kind| match kind {
@@ -68,18 +82,23 @@ impl Pulse {
         let alone = self
             .under_way
             .range(seen.saturating_add(1)..)
-            .map(|(_, &(kind, since))| (now.saturating_duration_since(since), limit(kind)));
-        let all = self.beat.filter(|_| self.under_way.len() >= threads).and_then(|(beat, _)| {
-            let limits = self.under_way.values().map(|&(kind, _)| limit(kind));
-            Some((now.saturating_duration_since(beat), limits.min()?))
+            .map(|(_, one)| (now.saturating_duration_since(one.since), limit(one.kind)));
+        let all = [Lane::Request, Lane::Replication].into_iter().filter_map(|lane| {
+            let taken = || self.under_way.values().filter(move |one| one.lane == lane);
+            if taken().count() < threads {
+                return None;
+            }
+            // A device that was at rest does not hang because work comes.
+            let since = taken().map(|one| one.since).min().max(self.beats.get(&lane).copied())?;
+            Some((now.saturating_duration_since(since), taken().map(|one| limit(one.kind)).min()?))
         });
         alone.chain(all).find(|(age, limit)| age >= limit).map(|(age, _)| age)
     }
 
     /// What is granted to an operation that shares the disk with all flushes under way: they may all end at the same time.
     fn patience(&self, patience: Duration) -> Duration {
-        let bytes = |(kind, _): &(Kind, Instant)| match kind {
-            Kind::Short { bytes } => *bytes,
+        let bytes = |one: &Operation| match one.kind {
+            Kind::Short { bytes } => bytes,
             Kind::Look | Kind::Long => 0,
         };
         let bytes = self.under_way.values().map(bytes).fold(0, u64::saturating_add);

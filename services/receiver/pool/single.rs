@@ -5,22 +5,22 @@ use std::sync::Arc;
 use ssync_diskfile::simulation;
 use tokio::time::{Duration, sleep};
 
-use super::{Job, Shared, held};
+use super::{Job, Lane, Shared, held};
 
 /// How often work on a device that hangs looks whether it still does.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Begins a task in place of a thread, in a simulation.
-pub(super) fn start(shared: &Arc<Shared>) -> bool {
+pub(super) fn start(shared: &Arc<Shared>, lane: Lane) -> bool {
     let single = simulation::is_single();
     if single {
-        tokio::spawn(serve(Arc::clone(shared)));
+        tokio::spawn(serve(Arc::clone(shared), lane));
     }
     single
 }
 
-async fn serve(shared: Arc<Shared>) {
-    while let Some((number, job)) = take(&shared) {
+async fn serve(shared: Arc<Shared>, lane: Lane) {
+    while let Some((number, job)) = take(&shared, lane) {
         sleep(simulation::work_takes()).await;
         while simulation::hangs(&shared.device) {
             sleep(LOOK_EVERY).await;
@@ -32,13 +32,13 @@ async fn serve(shared: Arc<Shared>) {
 }
 
 /// The next job, or the end of this task.
-fn take(shared: &Shared) -> Option<(u64, Job)> {
+fn take(shared: &Shared, lane: Lane) -> Option<(u64, Job)> {
     let unused = {
         let mut state = shared.lock();
-        if let Some(begun) = state.begin() {
+        if let Some(begun) = state.begin(lane) {
             return Some(begun);
         }
-        state.threads -= 1;
+        state.crews.of(lane).shrink();
         // Nobody is there to let go of it later.
         state.open.take_if(|_| state.pulse.is_idle())
     };

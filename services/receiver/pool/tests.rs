@@ -1,6 +1,6 @@
 //! The threads of a device, and a device that hangs.
 
-use std::sync::mpsc;
+use std::{sync::mpsc, thread};
 
 use super::*;
 
@@ -31,7 +31,7 @@ async fn no_job_waits_for_a_thread_that_was_woken_for_another() {
     for round in 0..50 {
         let pool = pool(2);
         pool.run(Lane::Request, || ()).await.unwrap();
-        while pool.shared.lock().idle == 0 {
+        while !pool.shared.lock().crews.of(Lane::Request).rests() {
             thread::yield_now();
         }
         let (open, gate) = mpsc::channel::<()>();
@@ -51,21 +51,52 @@ async fn a_panic_costs_one_job() {
     assert_eq!(pool.run(Lane::Request, || 7).await.unwrap(), 7);
 }
 
-#[tokio::test]
-async fn requests_do_not_wait_behind_all_of_replication() {
-    let pool = pool(1);
-    let (order, seen) = mpsc::channel();
+/// Work that stands still holds all threads of `held`, and more of it waits: what came of the same work in the other lane?
+async fn runs_beside(held: Lane, other: Lane) -> Result<usize, Refusal> {
+    const MANY: usize = 200;
+    let pool = pool(2);
     let (open, gate) = mpsc::channel::<()>();
-    pool.push(Lane::Replication, None, 0, move |_| gate.recv().unwrap());
-    for n in 0..4 {
-        let order = order.clone();
-        pool.push(Lane::Replication, None, 0, move |_| order.send(n).unwrap());
+    let gate = Arc::new(Mutex::new(gate));
+    for _ in 0..MANY {
+        let gate = Arc::clone(&gate);
+        pool.push(held, None, 0, move |_| drop(gate.lock().unwrap().recv()));
     }
-    pool.push(Lane::Request, None, 0, move |_| order.send(100).unwrap());
-    open.send(()).unwrap();
-    let order: Vec<i32> = tokio::task::spawn_blocking(move || seen.iter().collect()).await.unwrap();
-    let place = order.iter().position(|&n| n == 100).unwrap();
-    assert!(place <= 1, "{order:?}");
+    let mut ran = 0;
+    for _ in 0..MANY {
+        let work = timeout(Duration::from_secs(5), pool.run(other, || 1)).await;
+        ran += work.expect("it waits behind the other lane")?;
+    }
+    assert!(pool.waiting() >= MANY - 2, "the others wait as before");
+    drop(open);
+    Ok(ran)
+}
+
+#[tokio::test]
+async fn clients_are_served_whatever_replication_has_begun() {
+    assert_eq!(runs_beside(Lane::Replication, Lane::Request).await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn replication_goes_on_whatever_clients_ask() {
+    assert_eq!(runs_beside(Lane::Request, Lane::Replication).await.unwrap(), 200);
+}
+
+fn niceness() -> i32 {
+    rustix::process::getpriority_process(None).unwrap()
+}
+
+#[tokio::test]
+async fn replication_gives_way_to_clients_and_they_never_to_it() {
+    let own = niceness();
+    let pool = pool(1);
+    let replication = pool.run(Lane::Replication, niceness).await.unwrap();
+    assert!(replication > own || own == 19, "{replication} is not beyond {own}");
+    // Its first thread is begun by one of replication.
+    let (answer, answered) = mpsc::channel();
+    let asked = Arc::clone(&pool);
+    let ask = move || asked.push(Lane::Request, None, 0, move |_| answer.send(niceness()).unwrap());
+    pool.run(Lane::Replication, ask).await.unwrap();
+    assert_eq!(answered.recv_timeout(Duration::from_secs(5)), Ok(own));
 }
 
 #[tokio::test]

@@ -194,7 +194,8 @@ options! {
         log_facility: String = "LOG_LOCAL0" unused "logs go to standard error, for the service manager to collect",
         /// Syslog socket.
         log_address: String = "/dev/log" unused "logs go to standard error, for the service manager to collect",
-        /// Niceness of the process, from -20 to 19.
+        /// Niceness of the process, from -20 to 19. Threads that replicate are 10 nicer than those that serve clients; so is
+        /// the replicator, where nothing is set for it.
         nice_priority: Option<i32> = "",
         /// I/O scheduling class of the processes.
         ionice_class: String = "" unused "set it in the service manager (IOSchedulingClass=)",

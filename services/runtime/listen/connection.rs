@@ -28,6 +28,11 @@ impl Connection {
         Self { stream, peer, _admitted: admitted }
     }
 
+    /// The same connection, for tasks of the runtime that this is called on.
+    fn here(self) -> io::Result<Self> {
+        Ok(Self { stream: self.stream.try_map(Socket::here)?, ..self })
+    }
+
     /// Who is at the other end.
     #[must_use]
     pub fn peer(&self) -> PeerInfo {
@@ -79,7 +84,7 @@ impl Connected for Connection {
     }
 }
 
-/// The connections that go to a tonic server. It ends when every port that feeds it has ended.
+/// The connections that go to a tonic server, on whichever runtime that is. It ends when every port that feeds it has ended.
 #[derive(Debug)]
 pub struct Incoming(mpsc::Receiver<Connection>);
 
@@ -93,6 +98,6 @@ impl Stream for Incoming {
     type Item = io::Result<Connection>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx).map(|next| next.map(Ok))
+        self.0.poll_recv(cx).map(|next| next.map(Connection::here))
     }
 }

@@ -32,6 +32,14 @@ pub type Handler = Arc<dyn Fn(Connection) -> Pin<Box<dyn Future<Output = ()> + S
 pub enum Route {
     /// To a tonic server ([`connection_queue`]).
     Queue(mpsc::Sender<Connection>),
+    /// To one of two tonic servers.
+    Queues {
+        /// For processes of ours, which bring clients' requests: those who have opened our Unix socket, and those whom nobody
+        /// has passed on where peers are passed on.
+        ours: mpsc::Sender<Connection>,
+        /// For all others.
+        peers: mpsc::Sender<Connection>,
+    },
     /// To a function, in a task of its own.
     Handle(Handler),
     /// To another process, as bytes.
@@ -55,6 +63,7 @@ impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Queue(_) => f.write_str("Queue"),
+            Self::Queues { .. } => f.write_str("Queues"),
             Self::Handle(_) => f.write_str("Handle"),
             Self::Forward(target) => f.debug_tuple("Forward").field(target).finish(),
             Self::Close(why) => f.debug_tuple("Close").field(why).finish(),
@@ -170,6 +179,14 @@ impl Routes {
         Ok((sniffed.protocol, Connection::new(sniffed.stream, peer, admitted)))
     }
 
+    fn is_ours(&self, peer: PeerInfo) -> bool {
+        match peer.route {
+            PeerRoute::Unix => true,
+            PeerRoute::Tcp => self.options.takes_forwarded,
+            PeerRoute::Forwarded => false,
+        }
+    }
+
     async fn send(&self, protocol: Protocol, connection: Connection, draining: impl Future<Output = ()>) {
         let peer = connection.peer();
         let route = match protocol {
@@ -178,11 +195,9 @@ impl Routes {
             Protocol::Tls => &Route::Close("TLS is not served here; connect without it"),
         };
         match route {
-            Route::Queue(queue) => {
-                if queue.send(connection).await.is_err() {
-                    tracing::info!(%peer, "a connection was closed: the gRPC server has ended");
-                }
-            }
+            Route::Queue(queue) => enqueue(queue, connection).await,
+            Route::Queues { ours, .. } if self.is_ours(peer) => enqueue(ours, connection).await,
+            Route::Queues { peers, .. } => enqueue(peers, connection).await,
             Route::Handle(handler) => handler(connection).await,
             Route::Forward(target) => {
                 if let Err(error) = forward(connection, target, draining).await {
@@ -191,6 +206,13 @@ impl Routes {
             }
             Route::Close(why) => tracing::warn!(%peer, ?protocol, "a connection was closed: {why}"),
         }
+    }
+}
+
+async fn enqueue(queue: &mpsc::Sender<Connection>, connection: Connection) {
+    let peer = connection.peer();
+    if queue.send(connection).await.is_err() {
+        tracing::info!(%peer, "a connection was closed: the gRPC server has ended");
     }
 }
 

@@ -22,6 +22,11 @@ impl<S> Replay<S> {
         Self { seen, given: 0, stream }
     }
 
+    /// With another stream in place of the one beneath.
+    pub(super) fn try_map<T, E>(self, other: impl FnOnce(S) -> Result<T, E>) -> Result<Replay<T>, E> {
+        Ok(Replay { seen: self.seen, given: self.given, stream: other(self.stream)? })
+    }
+
     /// The stream beneath. Bytes that were looked at and not read again are not in it.
     pub fn get_ref(&self) -> &S {
         &self.stream

@@ -20,6 +20,16 @@ pub enum Socket {
     Unix(UnixStream),
 }
 
+impl Socket {
+    /// The same socket, which wakes tasks of the runtime that this is called on, and asks nothing of another.
+    pub(super) fn here(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream.into_std()?)?),
+            Self::Unix(stream) => Self::Unix(UnixStream::from_std(stream.into_std()?)?),
+        })
+    }
+}
+
 macro_rules! either {
     ($socket:expr, $stream:ident => $call:expr) => {
         match $socket.get_mut() {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use ssync_api::FILE_DESCRIPTOR_SET;
+use ssync_background::Background;
 use ssync_diskfile::{Devices, DiskConfig};
 use ssync_receiver::{AdminGrpc, GrpcSettings, Receiver, ReceiverConfig, RingPlacement, services};
 use ssync_replicator::Replicator;
@@ -15,6 +16,7 @@ use ssync_runtime::{
 use ssync_sidecar::Sidecar;
 use ssync_statsd::Statsd;
 use ssync_store::Store;
+use tokio::runtime::Handle;
 
 use crate::on_demand::ReplicatorGrpc;
 
@@ -29,6 +31,7 @@ pub(super) struct Plan {
     parts: Parts,
     metrics: Metrics,
     pub(super) drain: Drain,
+    pub(super) background: Background,
     pub(super) admin: Drain,
     pub(super) health: Health,
     swift: SwiftConf,
@@ -44,6 +47,7 @@ impl Plan {
     /// Reads rings and policies, and makes the parts.
     pub(super) async fn make(config: Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
         let drain = Drain::new();
+        let background = Background::start().context("cannot start threads")?;
         let health = Health::new(SERVICES).await;
         let swift = SwiftConf::load(&config.node.swift_dir).context("swift.conf cannot be used")?;
         let placement = Arc::new(placement(&config, &swift)?);
@@ -90,6 +94,7 @@ impl Plan {
             parts,
             metrics: metrics.clone(),
             drain,
+            background,
             admin: Drain::new(),
             health,
             swift,
@@ -105,13 +110,13 @@ impl Plan {
     pub(super) async fn listen(&self) -> anyhow::Result<()> {
         let data = self.data_addresses().await?;
         let admin = self.admin_address().await?;
-        for (Serving { server, ports }, drain) in [(data, &self.drain), (admin, &self.admin)] {
+        for (Serving { servers, ports }, drain) in [(data, &self.drain), (admin, &self.admin)] {
             for port in ports {
                 tracing::info!(address = %port.address(), parts = ?self.parts, "listening");
                 drain.spawn(port.serve(drain.clone()));
             }
-            if let Some((server, incoming)) = server {
-                self.serve(server, incoming, drain);
+            for server in servers {
+                self.serve(server, drain);
             }
         }
         Ok(())
@@ -136,16 +141,20 @@ impl Plan {
             let receiver = Route::Forward(settings::receiver_address(&self.config));
             let listener = self.bind(&settings::data_address(&self.config)).await?;
             let port = self.port(listener, false, receiver, self.http_route());
-            return Ok(Serving { server: None, ports: vec![port] });
+            return Ok(Serving { servers: Vec::new(), ports: vec![port] });
         }
-        let (queue, incoming) = connection_queue();
+        let ((ours, from_ours), (peers, from_peers)) = (connection_queue(), connection_queue());
         let mut ports = Vec::new();
         for (address, takes_forwarded) in self.grpc_addresses() {
-            let grpc = Route::Queue(queue.clone());
+            let grpc = Route::Queues { ours: ours.clone(), peers: peers.clone() };
             let listener = self.bind(&address).await?;
             ports.push(self.port(listener, takes_forwarded, grpc, self.http_route()));
         }
-        Ok(Serving { server: Some((self.data_server()?, incoming)), ports })
+        let servers = vec![
+            Server { grpc: self.data_server()?, incoming: from_ours, runtime: Handle::current() },
+            Server { grpc: self.data_server()?, incoming: from_peers, runtime: self.background.handle() },
+        ];
+        Ok(Serving { servers, ports })
     }
 
     /// Where the daemon is asked about itself. A host may have several of a kind, each with a configuration that does not
@@ -167,7 +176,8 @@ impl Plan {
         let (queue, incoming) = connection_queue();
         let route = Route::Queue(queue);
         let port = self.port(listener, false, route.clone(), route);
-        Ok(Serving { server: Some((self.admin_server()?, incoming)), ports: vec![port] })
+        let server = Server { grpc: self.admin_server()?, incoming, runtime: Handle::current() };
+        Ok(Serving { servers: vec![server], ports: vec![port] })
     }
 
     /// Where gRPC is served, and whether a sidecar of ours passes connections on to it.
@@ -245,22 +255,30 @@ impl Plan {
     }
 
     /// A server that cannot go on takes the daemon down.
-    fn serve(&self, server: GrpcServer, incoming: Incoming, until: &Drain) {
-        let (daemon, until) = (self.drain.clone(), until.clone());
-        until.clone().spawn(async move {
-            if let Err(error) = server.serve(incoming, &until).await {
+    fn serve(&self, server: Server, until: &Drain) {
+        let (daemon, told) = (self.drain.clone(), until.clone());
+        let serving = async move {
+            if let Err(error) = server.grpc.serve(server.incoming, &told).await {
                 tracing::error!(%error, "the daemon cannot go on and drains");
                 daemon.begin();
             }
-        });
+        };
+        until.spawn_on(serving, &server.runtime);
     }
 }
 
-/// Addresses that are bound, and the gRPC server behind them.
+/// Addresses that are bound, and the gRPC servers behind them.
 #[derive(Default)]
 struct Serving {
-    server: Option<(GrpcServer, Incoming)>,
+    servers: Vec<Server>,
     ports: Vec<Port>,
+}
+
+/// A gRPC server, what goes to it, and where it runs.
+struct Server {
+    grpc: GrpcServer,
+    incoming: Incoming,
+    runtime: Handle,
 }
 
 /// Who may let go of this node's objects, and drain it: a caller on this node, whose connection nobody passed on.

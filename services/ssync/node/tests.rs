@@ -2,7 +2,11 @@
 
 use std::net::TcpListener;
 
-use ssync_api::admin::{DrainRequest, admin_service_client::AdminServiceClient};
+use ssync_api::{
+    admin::{DrainRequest, admin_service_client::AdminServiceClient},
+    v1::{SurveyDevicesRequest, device_service_client::DeviceServiceClient},
+};
+use ssync_store::Store as _;
 use tempfile::TempDir;
 
 use ssync_runtime::Origin;
@@ -89,4 +93,61 @@ async fn who_is_told_to_drain_is_not_ready() {
     client.drain(DrainRequest::default()).await.unwrap();
     becomes_ready(&node, false).await;
     node.stop().await;
+}
+
+/// What threads of the background there are: their niceness, and how often each has stopped to wait for work.
+fn background() -> Vec<(i32, u64)> {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path());
+    let read =
+        |thread: &std::path::Path, file: &str| std::fs::read_to_string(thread.join(file)).unwrap_or_default();
+    let of_thread = |thread: std::path::PathBuf| {
+        let niceness = read(&thread, "stat").rsplit(") ").next()?.split(' ').nth(16)?.parse().ok()?;
+        let waits = read(&thread, "status");
+        let waits = waits.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        (read(&thread, "comm").trim() == "background").then_some((niceness, waits.trim().parse().ok()?))
+    };
+    threads.filter_map(of_thread).collect()
+}
+
+fn waits() -> u64 {
+    background().iter().map(|(_, waits)| waits).sum()
+}
+
+/// Has nothing of the node's own run there: they wait at first, and then as often as they have had work.
+async fn comes_to_rest() -> u64 {
+    let mut before = waits();
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        match waits() {
+            now if now == before => return now,
+            now => before = now,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_peers_ask_is_answered_in_the_background_and_what_the_sidecar_asks_is_not() {
+    let (_root, config) = folder(Some(Split::Tcp));
+    let receiver = start(&config, Parts::Receiver).await.unwrap();
+    // It passes peers' connections on.
+    let sidecar = start(&config, Parts::Sidecar).await.unwrap();
+    let at_rest = comes_to_rest().await;
+    let own = rustix::process::getpriority_process(None).unwrap();
+    assert!(!background().is_empty());
+    assert!(background().iter().all(|(niceness, _)| *niceness > own || own == 19), "{:?}", background());
+
+    let ours = settings::remote_store(&config, Parts::Sidecar).unwrap();
+    for _ in 0..20 {
+        ours.survey_devices().await.unwrap();
+    }
+    assert_eq!(comes_to_rest().await, at_rest, "the sidecar's requests ran in the background");
+
+    let peer = format!("http://{}", settings::data_address(&config));
+    let mut peer = DeviceServiceClient::connect(peer).await.unwrap();
+    for _ in 0..20 {
+        peer.survey_devices(SurveyDevicesRequest::default()).await.unwrap();
+    }
+    assert!(comes_to_rest().await >= at_rest + 20, "the peer's ran before clients");
+    sidecar.stop().await;
+    receiver.stop().await;
 }

@@ -1,12 +1,14 @@
 //! The clients: threads with a connection each, that ask when it is time to.
 //!
-//! They block, since the timers of an asynchronous runtime are too coarse for what is measured here.
+//! They block, since the timers of an asynchronous runtime are too coarse for what is measured here. They stand for other
+//! machines, which would not wait for this one's processors: where that is allowed they have a real-time priority.
 
 use std::{
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     ops::Range,
-    sync::atomic::{AtomicBool, Ordering},
+    process::Command,
+    sync::{Barrier, OnceLock},
     thread,
     time::{Duration, Instant},
 };
@@ -69,16 +71,25 @@ impl Gets {
 
     /// Asks until `wait` returns: so many a second, or as fast as they are answered.
     pub(super) fn run(&self, rate: Option<f64>, wait: impl FnOnce()) -> Result<Got> {
-        let (ended, started) = (AtomicBool::new(false), Instant::now());
+        let (ready, ended, began) = (Barrier::new(self.connections + 1), OnceLock::new(), OnceLock::new());
+        let start = || {
+            ready.wait();
+            *began.get_or_init(Instant::now)
+        };
         let mut got = thread::scope(|scope| {
             let clients: Vec<_> = (0..self.connections)
                 .map(|number| {
-                    let ended = &ended;
-                    scope.spawn(move || self.ask(number, rate, started, ended))
+                    let (ended, start) = (&ended, &start);
+                    scope.spawn(move || {
+                        come_first();
+                        self.ask(number, rate, start(), ended)
+                    })
                 })
                 .collect();
+            start();
             wait();
-            ended.store(true, Ordering::Relaxed);
+            // Nobody else sets it.
+            let _ = ended.set(Instant::now());
             clients.into_iter().try_fold(Got::default(), |mut all, client| {
                 let one = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
                 all.micros.extend(one.micros);
@@ -86,18 +97,19 @@ impl Gets {
                 anyhow::Ok(all)
             })
         })?;
-        got.seconds = started.elapsed().as_secs_f64();
+        got.seconds = began.get_or_init(Instant::now).elapsed().as_secs_f64();
         got.micros.sort_unstable();
         Ok(got)
     }
 
-    fn ask(&self, number: usize, rate: Option<f64>, started: Instant, ended: &AtomicBool) -> Got {
+    /// What was due before the end is asked, however late: those that waited longest are not left out.
+    fn ask(&self, number: usize, rate: Option<f64>, started: Instant, ended: &OnceLock<Instant>) -> Got {
         let (mut got, mut stream, mut buffer) = (Got::default(), None, vec![0; HEAD_BYTES_MAX + self.size]);
         for turn in (number..).step_by(self.connections) {
             let due =
                 rate.map_or_else(Instant::now, |rate| started + Duration::from_secs_f64(turn as f64 / rate));
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            if ended.load(Ordering::Relaxed) {
+            if ended.get().is_some_and(|end| due > *end) {
                 return got;
             }
             let request = &self.requests[turn * STRIDE % self.requests.len()];
@@ -144,5 +156,16 @@ impl Gets {
         }
         *kept = Some(stream);
         Ok(())
+    }
+}
+
+/// Gives this thread a real-time priority. There is no safe call for it.
+fn come_first() {
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let changed = Command::new("chrt").args(["--fifo", "--pid", "1", &thread]).status();
+    if !changed.is_ok_and(|status| status.success()) {
+        eprintln!(
+            "a client waits for processors as the servers do: chrt cannot give it a real-time priority"
+        );
     }
 }

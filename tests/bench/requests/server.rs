@@ -146,7 +146,12 @@ impl Running {
 
     /// What all of its processes held at their highest.
     pub(crate) fn peak_bytes(&self) -> u64 {
-        self.processes.groups().peak_bytes(u64::saturating_add).get(&Role::Receiver).copied().unwrap_or_default()
+        self.processes
+            .groups()
+            .peak_bytes(u64::saturating_add)
+            .get(&Role::Receiver)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Fails unless it has lived to the end; stops it and removes its device.

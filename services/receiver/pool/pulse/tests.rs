@@ -22,7 +22,12 @@ impl Device {
 
     fn begin(&mut self, second: u64, kind: Kind) -> u64 {
         let now = self.at(second);
-        self.pulse.begin(kind, now)
+        self.pulse.begin(Lane::Request, kind, now)
+    }
+
+    fn begin_in(&mut self, lane: Lane, second: u64) -> u64 {
+        let now = self.at(second);
+        self.pulse.begin(lane, SHORT, now)
     }
 
     /// One of this kind ends.
@@ -117,4 +122,29 @@ fn flushes_that_may_end_together_get_the_time_that_all_their_bytes_take() {
         device.begin(0, Kind::Short { bytes: u64::MAX / 8 });
     }
     assert_eq!((device.hangs(599), device.hangs(600)), (None, Some(600)), "and no more than long work");
+}
+
+#[test]
+fn it_hangs_when_all_threads_of_one_lane_are_taken_and_none_of_that_lane_ends() {
+    let mut device = Device::new();
+    let update = device.begin_in(Lane::Replication, 0);
+    for _ in 0..THREADS {
+        device.begin_in(Lane::Replication, 0);
+    }
+    device.end(10, update, SHORT);
+    // What clients have from the page cache says nothing of the disk.
+    let request = device.begin(60, SHORT);
+    device.end(61, request, SHORT);
+    assert_eq!((device.hangs(69), device.hangs(70)), (None, Some(60)));
+}
+
+#[test]
+fn a_device_that_was_at_rest_does_not_hang_when_work_comes_for_all_its_threads() {
+    let mut device = Device::new();
+    let first = device.begin(0, SHORT);
+    device.end(1, first, SHORT);
+    for _ in 0..THREADS {
+        device.begin(1000, SHORT);
+    }
+    assert_eq!((device.hangs(1000), device.hangs(1059), device.hangs(1060)), (None, None, Some(60)));
 }

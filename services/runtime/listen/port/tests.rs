@@ -1,14 +1,20 @@
 //! One port for two protocols, and connections that are passed on.
 
+use std::io::Write as _;
+
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
+    runtime::Runtime,
     time::timeout,
 };
 use tokio_stream::StreamExt as _;
 
 use super::*;
-use crate::{ListenOptions, listen::PREFACE};
+use crate::{
+    ListenOptions,
+    listen::{PREFACE, Preamble},
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -134,6 +140,78 @@ async fn more_connections_than_admitted_wait_their_turn() {
     assert!(!second.is_finished());
     drop(first);
     assert!(timeout(PATIENCE, second).await.unwrap().unwrap().0.ends_with("GET"));
+}
+
+/// How a connection that begins so is taken, and by which queue.
+async fn taken(
+    address: &str,
+    takes_forwarded: bool,
+    preamble: Option<Preamble>,
+) -> (&'static str, PeerRoute) {
+    let ((ours, mut from_ours), (peers, mut from_peers)) = (connection_queue(), connection_queue());
+    let drain = Drain::new();
+    let options = PortOptions { takes_forwarded, ..PortOptions::default() };
+    let port = Port::new(listener(address).await, options, Route::Queues { ours, peers }, echo());
+    let mut begin = preamble.map_or_else(String::new, |line| line.to_string()).into_bytes();
+    begin.extend_from_slice(PREFACE);
+    let (_tcp, _unix);
+    match port.address().clone() {
+        BindAddress::Tcp(at) => {
+            let mut client = TcpStream::connect(at).await.unwrap();
+            client.write_all(&begin).await.unwrap();
+            _tcp = client;
+        }
+        BindAddress::Unix(at) => {
+            let mut client = UnixStream::connect(at).await.unwrap();
+            client.write_all(&begin).await.unwrap();
+            _unix = client;
+        }
+    }
+    drain.spawn(port.serve(drain.clone()));
+    let either = async {
+        tokio::select! {
+            connection = from_ours.next() => ("ours", connection.unwrap().unwrap().peer().route),
+            connection = from_peers.next() => ("peers", connection.unwrap().unwrap().peer().route),
+        }
+    };
+    timeout(PATIENCE, either).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_brings_clients_requests_goes_elsewhere_than_peers() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = |name: &str| format!("unix:{}", folder.path().join(name).display());
+    let (tcp, passed_on) = ("127.0.0.1:0", Some(Preamble::Unix));
+    assert_eq!(taken(tcp, false, None).await, ("peers", PeerRoute::Tcp));
+    assert_eq!(taken(tcp, true, None).await, ("ours", PeerRoute::Tcp));
+    assert_eq!(taken(tcp, true, passed_on).await, ("peers", PeerRoute::Forwarded));
+    assert_eq!(taken(&socket("a"), true, None).await, ("ours", PeerRoute::Unix));
+    assert_eq!(taken(&socket("b"), true, passed_on).await, ("peers", PeerRoute::Forwarded));
+    assert_eq!(taken(&socket("c"), false, None).await, ("ours", PeerRoute::Unix));
+}
+
+#[test]
+fn a_connection_asks_nothing_of_the_runtime_that_accepted_it() {
+    let (accepts, serves) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    let (queue, mut incoming) = connection_queue();
+    let mut client = accepts.block_on(async {
+        let drain = Drain::new();
+        let port =
+            Port::new(listener("127.0.0.1:0").await, PortOptions::default(), Route::Queue(queue), echo());
+        let address = port.address().socket_addr().unwrap();
+        drain.spawn(port.serve(drain.clone()));
+        std::net::TcpStream::connect(address).unwrap()
+    });
+    client.write_all(PREFACE).unwrap();
+    let read = serves.block_on(async {
+        let mut connection = timeout(PATIENCE, incoming.next()).await.unwrap().unwrap().unwrap();
+        // Not here: it waits for its threads.
+        std::thread::spawn(move || drop(accepts)).join().unwrap();
+        client.write_all(b"frame").unwrap();
+        let mut read = [0; PREFACE.len() + 5];
+        timeout(PATIENCE, connection.read_exact(&mut read)).await.unwrap().map(|_| read)
+    });
+    assert!(read.unwrap().ends_with(b"frame"));
 }
 
 #[tokio::test]
