@@ -38,7 +38,7 @@ pub struct ReceiverConfig {
     pub waiting_bytes_max: u32,
     /// Bytes of an object (Swift: `max_file_size` of swift.conf).
     pub max_file_size: u64,
-    /// Disk operations at a time on one device.
+    /// Disk operations at a time on one device for clients, and as many for replication.
     pub threads_per_device: u32,
     /// How long one disk operation may take, longer where it hashes or flushes much; zero for as long as it likes. A device
     /// hangs when one takes longer and no other has ended since it began: what is asked of it is refused as if it were not
