@@ -20,7 +20,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::blocking::blocking_on;
+use crate::{
+    ahead::{Ahead, AheadShare},
+    blocking::blocking_on,
+};
 
 /// Most threads that wait for one device at once, so that a dying disk holds up itself alone.
 pub(crate) const DEVICE_CALLS_MAX: usize = 8;
@@ -37,6 +40,7 @@ pub(crate) struct LocalDevice {
     devices: Arc<Devices>,
     name: DeviceName,
     calls: Arc<Semaphore>,
+    ahead: Ahead,
     pulse: Pulse,
 }
 
@@ -112,11 +116,13 @@ pub(crate) struct LocalDevices {
     devices: Arc<Devices>,
     // By the rings' own names, so as many as the node has devices.
     calls: Mutex<BTreeMap<DeviceName, Arc<Semaphore>>>,
+    /// What is read of all of them before it is sent.
+    ahead: Ahead,
 }
 
 impl LocalDevices {
     pub(crate) fn new(devices: Arc<Devices>) -> Self {
-        Self { devices, calls: Mutex::default() }
+        Self { devices, calls: Mutex::default(), ahead: Ahead::new() }
     }
 
     pub(crate) fn get(&self, name: &DeviceName) -> LocalDevice {
@@ -127,7 +133,8 @@ impl LocalDevices {
                 .entry(name.clone())
                 .or_insert_with(|| Arc::new(Semaphore::new(DEVICE_CALLS_MAX))),
         );
-        LocalDevice { devices: Arc::clone(&self.devices), name: name.clone(), calls, pulse: Pulse::new() }
+        let (devices, ahead) = (Arc::clone(&self.devices), self.ahead.clone());
+        LocalDevice { devices, name: name.clone(), calls, ahead, pulse: Pulse::new() }
     }
 
     /// A device that does not answer any more: all its threads hang.
@@ -219,6 +226,11 @@ impl Source {
     /// The job has got on.
     pub(crate) fn beat(&self) {
         self.local.pulse.beat();
+    }
+
+    /// What a push has of the budget of bodies that are read ahead.
+    pub(crate) fn ahead(&self) -> AheadShare {
+        self.local.ahead.share()
     }
 
     /// From now on, until the end of the push, only large bodies are sent.

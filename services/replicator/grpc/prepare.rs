@@ -7,6 +7,7 @@ use ssync_diskfile::{LocalObject, MetaView, OpenObject, ToSend};
 use ssync_types::{InlineBody, Metadata, ObjectPath, PutUpdate, Refusal, Timestamp, UpdateOp, Want};
 
 use crate::{
+    ahead::Room,
     peer::OfferBatch,
     source::{OpenSource, Plan},
 };
@@ -46,26 +47,34 @@ pub(super) struct Prepared {
     pub(super) bytes: u64,
 }
 
-/// Opens and reads wanted objects; an error stands for an object that could not be read. Blocks.
+/// Opens and reads wanted objects, bodies into the room for them; an error stands for an object that could not be read.
+/// Blocks.
 pub(super) fn prepare(
     source: &OpenSource,
     wanted: Vec<(Listed, Want)>,
     inline_bytes_max: u64,
+    mut room: Option<Room>,
 ) -> Vec<Result<Prepared, Unsent>> {
     wanted
         .into_iter()
         .map(|(listed, want)| {
-            one(source, &listed, want, inline_bytes_max).map_err(|refusal| (listed, refusal))
+            one(source, &listed, want, inline_bytes_max, &mut room).map_err(|refusal| (listed, refusal))
         })
         .collect()
 }
 
-fn one(source: &OpenSource, listed: &Listed, want: Want, inline_bytes_max: u64) -> Result<Prepared, Refusal> {
+fn one(
+    source: &OpenSource,
+    listed: &Listed,
+    want: Want,
+    inline_bytes_max: u64,
+    room: &mut Option<Room>,
+) -> Result<Prepared, Refusal> {
     let opened = source.open(listed.offer.hash)?;
     let plan = Plan::of(&opened, want, listed);
     let mut prepared = Prepared { listed: listed.clone(), want, plan, ops: Vec::new(), body: None, bytes: 0 };
     match opened {
-        ToSend::Object(object) => prepared.add_object(*object, inline_bytes_max)?,
+        ToSend::Object(object) => prepared.add_object(*object, inline_bytes_max, room)?,
         ToSend::Deletion(path, timestamp) if plan.delete => {
             prepared.ops.push(UpdateOp::Delete { path, timestamp });
         }
@@ -85,14 +94,26 @@ impl Prepared {
         self.body.is_none() && self.bytes <= u64::from(inline_bytes_max)
     }
 
-    fn add_object(&mut self, object: OpenObject, inline_bytes_max: u64) -> Result<(), Refusal> {
+    fn add_object(
+        &mut self,
+        object: OpenObject,
+        inline_bytes_max: u64,
+        room: &mut Option<Room>,
+    ) -> Result<(), Refusal> {
         let post =
             object.meta.as_ref().filter(|_| self.plan.post).map(|meta| post(object.name.clone(), meta));
         if self.plan.put {
             self.bytes = object.info.content_length;
             let inline = self.bytes <= inline_bytes_max;
             let inline_body = match inline {
-                true => Some(InlineBody { data: read_whole(&object)?, etag: etag(&object) }),
+                true => {
+                    let body = read_whole(&object)?;
+                    let data = match room {
+                        Some(room) => room.place(body),
+                        None => body,
+                    };
+                    Some(InlineBody { data, etag: etag(&object) })
+                }
                 false => None,
             };
             self.ops.push(UpdateOp::Put(put(&object, inline_body)));

@@ -28,6 +28,7 @@ use super::{
     send::{Outgoing, Sent},
 };
 use crate::{
+    ahead::AheadShare,
     peer::{OfferBatch, PushError, PushMode, Pushed, Verdict, Verdicts},
     source::{OpenSource, Source},
 };
@@ -36,6 +37,8 @@ use crate::{
 const WORK_QUEUE_MAX: usize = 16;
 /// Groups being read ahead of the one being sent.
 const READ_AHEAD_MAX: usize = 4;
+/// A body of more bytes is sent in pieces, whatever the peer takes.
+const INLINE_BYTES_MAX: u32 = 64 * 1024;
 /// Large bodies that are open besides the one being sent.
 const LARGE_AHEAD_MAX: usize = 2;
 /// Large bodies that wait for the small ones. Those beyond go in their turn.
@@ -71,6 +74,8 @@ pub(super) struct Push {
     pub(super) ledger: Mutex<Ledger>,
     /// Large bodies that wait for the small ones: at most as many as a slice has objects.
     large: Mutex<VecDeque<(Listed, Want)>>,
+    /// What it may read before the connection takes it.
+    ahead: AheadShare,
     /// When the peer last took or answered something.
     progress: Mutex<Instant>,
 }
@@ -90,6 +95,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Push {
     pub(super) fn new(opener: Opener, mode: PushMode, verdicts: Verdicts) -> Self {
         Self {
+            ahead: opener.errand.source.ahead(),
             opener,
             mode,
             verdicts,
@@ -159,7 +165,8 @@ impl Push {
         wanted: Vec<(Listed, Want)>,
         inline_bytes_max: u64,
     ) -> Result<VecDeque<Result<Prepared, Unsent>>, PushError> {
-        let read = move |source: &OpenSource| Ok(prepare(source, wanted, inline_bytes_max));
+        let room = self.ahead.room(inline_bytes_max * wanted.len() as u64).await;
+        let read = move |source: &OpenSource| Ok(prepare(source, wanted, inline_bytes_max, room));
         Ok(self.source().run(read).await.map_err(PushError::Here)?.into())
     }
 
@@ -188,7 +195,7 @@ impl Push {
 
     /// Sends what is ready, in as many sessions as the peer's limit makes necessary.
     async fn deliver(&self, first: Admitted, mut work: mpsc::Receiver<Work>) -> Result<(), PushError> {
-        let inline_bytes_max = u64::from(first.accepted.inline_bytes_max);
+        let inline_bytes_max = u64::from(first.accepted.inline_bytes_max.min(INLINE_BYTES_MAX));
         let work = stream::poll_fn(move |context| work.poll_recv(context));
         let small = work.map(|item| self.ready(item, inline_bytes_max)).buffered(READ_AHEAD_MAX);
         // Not asked for before the last of the small ones has been looked at.
