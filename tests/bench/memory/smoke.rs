@@ -18,7 +18,7 @@ struct Alone {
 
 fn peaks(work: &str) -> BTreeMap<Role, u64> {
     let dir = env::var_os("SSYNC_TEST_DISK").map_or_else(env::temp_dir, Into::into);
-    let quick = ["bench", "--dir", dir.to_str().unwrap(), "--durability", "none", "--works", work];
+    let quick = ["bench", "--dir", dir.to_str().unwrap(), "--works", work];
     let mut peaks = BTreeMap::new();
     let measured = measure(&Alone::try_parse_from(quick).unwrap().options, |record| {
         peaks = record.peak_bytes;
