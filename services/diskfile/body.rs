@@ -1,11 +1,10 @@
 //! Reading an object's body, checked on the way (Swift: diskfile.py BaseDiskFileReader).
 
 use bytes::Bytes;
-use md5::{Digest as _, Md5};
 use rustix::io::Errno;
 use ssync_types::config_true;
 
-use crate::{DiskError, OpenObject, digest, directory::is};
+use crate::{DiskError, OpenObject, digest::BodyMd5, directory::is};
 
 /// How much is read before the page cache is told that it need not keep it.
 const DROP_CACHE_BYTES: u64 = 1 << 20;
@@ -15,16 +14,18 @@ const PIECE_BYTES_MAX: usize = 8 << 20;
 impl OpenObject {
     /// At most `length` bytes of the body from `offset`; fewer only at its end, none beyond it.
     pub fn read_at(&self, offset: u64, length: usize) -> Result<Bytes, DiskError> {
-        let mut bytes = vec![0; length.min(PIECE_BYTES_MAX)];
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, offset + filled as u64) {
+        let length = length.min(PIECE_BYTES_MAX);
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let next = offset + bytes.len() as u64;
+            match self.file.read_into(&mut bytes, next) {
                 Ok(0) => break,
-                Ok(read) => filled += read,
+                Ok(_) => {}
                 Err(error) => return Err(self.unreadable(error)),
             }
         }
-        bytes.truncate(filled);
+        // There may have been room for more.
+        bytes.truncate(length);
         Ok(Bytes::from(bytes))
     }
 
@@ -37,7 +38,7 @@ impl OpenObject {
             end: u64::MAX,
             later: Vec::new().into_iter(),
             dropped: 0,
-            md5: Some(Md5::new()),
+            md5: Some(BodyMd5::default()),
             ended: false,
         }
     }
@@ -98,7 +99,7 @@ pub struct BodyReader {
     later: std::vec::IntoIter<(u64, u64)>,
     /// Up to where the page cache was told.
     dropped: u64,
-    md5: Option<Md5>,
+    md5: Option<BodyMd5>,
     ended: bool,
 }
 
@@ -109,33 +110,48 @@ impl BodyReader {
         &self.object
     }
 
-    /// The next piece, of `disk_chunk_size` bytes but for the last; `None` after a body, or part, that was as it should be.
+    /// The next piece, of `disk_chunk_size` bytes but for the last; `None` after a body, or part, that was as it should be. The
+    /// last piece of one that is not is not given.
     pub fn next_chunk(&mut self) -> Result<Option<Bytes>, DiskError> {
+        self.next_piece(0)
+    }
+
+    /// As [`next_chunk`](Self::next_chunk), of so many bytes where that is more.
+    pub fn next_piece(&mut self, bytes: usize) -> Result<Option<Bytes>, DiskError> {
         if self.ended {
             return Ok(None);
         }
         if self.offset >= self.end {
             self.begin_next_part();
         }
-        // The file had this length when it was opened; what is beyond is not the object's.
-        let end = self.end.min(self.object.info.content_length);
-        let left = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
-        let length = self.object.device.settings.config.disk_chunk_size.max(1).min(left);
+        let left = usize::try_from(self.stop().saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let settings = &self.object.device.settings;
+        let length = settings.config.disk_chunk_size.max(bytes).max(1).min(left);
         let piece = self.object.read_at(self.offset, length)?;
-        if piece.is_empty() {
-            self.ended = true;
-            self.object.drop_cache(self.dropped, self.offset);
-            return self.check().map(|()| None);
-        }
         if let Some(md5) = &mut self.md5 {
-            md5.update(&piece);
+            md5.take(&piece, &settings.chorus);
         }
         self.offset += piece.len() as u64;
-        if self.offset - self.dropped > DROP_CACHE_BYTES {
+        self.ended = piece.is_empty() || (self.offset >= self.stop() && self.later.len() == 0);
+        if self.ended || self.offset - self.dropped > DROP_CACHE_BYTES {
             self.object.drop_cache(self.dropped, self.offset);
             self.dropped = self.offset;
         }
-        Ok(Some(piece))
+        if self.ended {
+            self.check()?;
+        }
+        Ok((!piece.is_empty()).then_some(piece))
+    }
+
+    /// Whether that was the last piece, of a body that is as it should be.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Where this part ends. The file had this length when it was opened; what is beyond is not the object's.
+    fn stop(&self) -> u64 {
+        self.end.min(self.object.info.content_length)
     }
 
     fn begin_next_part(&mut self) {
@@ -150,7 +166,7 @@ impl BodyReader {
         if self.offset != expected {
             return Err(self.object.quarantine(format!("gave {} bytes of {expected}", self.offset)));
         }
-        let found = digest::hex(md5.clone());
+        let found = md5.hex();
         let etag = self.object.data_metadata.get("ETag").map(AsRef::as_ref).unwrap_or_default();
         if found.as_bytes() != etag {
             let etag = String::from_utf8_lossy(etag);

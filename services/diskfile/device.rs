@@ -15,6 +15,7 @@ use ssync_types::{DeviceName, HashPathConfig, Invalid, ObjectHash, ObjectPath, P
 
 use crate::{
     DiskConfig, DiskError, Location, PolicyKind, Reserve, Space,
+    digest::Chorus,
     disk::{Disk, Patient},
     doubt::Doubts,
     pipeline::{Pipeline, Tempo},
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) policies: BTreeMap<PolicyIndex, PolicyKind>,
     pub(crate) at_quarantine: AtQuarantine,
     pub(crate) hashed: Hashed,
+    pub(crate) chorus: Chorus,
 }
 
 /// How many suffixes have been hashed, by device, for who waits for many of them. As many as the node has devices.

@@ -97,6 +97,7 @@ impl Devices {
             policies,
             at_quarantine: AtQuarantine::default(),
             hashed: Default::default(),
+            chorus: Default::default(),
         };
         Self { settings: Arc::new(settings), found, slots: Mutex::default() }
     }

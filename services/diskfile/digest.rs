@@ -1,5 +1,12 @@
 //! MD5 as Swift writes it.
 
+mod body;
+mod chorus;
+mod lanes;
+
+pub(crate) use body::BodyMd5;
+pub(crate) use chorus::Chorus;
+
 use md5::{Digest as _, Md5};
 
 /// A digest as 32 lower-case hex digits.

@@ -129,6 +129,14 @@ pub(crate) fn single(name: &OsStr) -> io::Result<&OsStr> {
 pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// Reads at most the buffer's length; 0 at the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// As [`read_at`](Self::read_at), behind what is in the buffer and up to its capacity.
+    fn read_into(&self, buffer: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
+        let filled = buffer.len();
+        buffer.resize(buffer.capacity(), 0);
+        let read = self.read_at(buffer.get_mut(filled..).unwrap_or_default(), offset);
+        buffer.truncate(filled + read.as_ref().copied().unwrap_or_default());
+        read
+    }
     /// Writes at least one byte at an offset (at the end, for a file opened to append), and says how many.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Cuts it to nothing.

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use md5::{Digest as _, Md5};
+use bytes::Bytes;
 use rustix::io::Errno;
 use ssync_types::{FragmentIndex, Invalid, ObjectPath};
 
@@ -10,7 +10,7 @@ use crate::{
     Committed, DataFile, Device, DiskError, Location, PolicyKind,
     attributes::Attributes,
     choice::Preference,
-    digest,
+    digest::BodyMd5,
     directory::errno,
     disk::write_all,
     layout, merge, name,
@@ -31,7 +31,7 @@ pub struct Writer {
     kind: PolicyKind,
     written: u64,
     flushed: u64,
-    md5: Md5,
+    md5: BodyMd5,
     /// What went wrong: what is on disk is not known from then on, and no later flush would tell.
     failed: Option<DiskError>,
 }
@@ -80,7 +80,7 @@ impl Device {
             kind,
             written: 0,
             flushed: 0,
-            md5: Md5::new(),
+            md5: BodyMd5::default(),
             failed: None,
         })
     }
@@ -185,15 +185,27 @@ impl Writer {
 
     /// Appends bytes. After an error all that follows has the same error.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.append(bytes)?;
+        self.md5.take_alone(bytes);
+        Ok(())
+    }
+
+    /// As [`write`](Self::write), hashed together with what other threads write and read.
+    pub fn write_piece(&mut self, piece: &Bytes) -> Result<(), DiskError> {
+        self.append(piece)?;
+        self.md5.take(piece, &self.device.settings.chorus);
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
         if self.failed.is_none() {
-            self.failed = self.append(bytes).err();
+            self.failed = self.try_append(bytes).err();
         }
         self.failed.clone().map_or(Ok(()), Err)
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+    fn try_append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
         write_all(&*self.file.file, bytes, self.written).map_err(|error| self.error("write to", error))?;
-        self.md5.update(bytes);
         self.written += bytes.len() as u64;
         let interval = self.device.settings.config.mb_per_sync.saturating_mul(MIB);
         if interval > 0 && self.written - self.flushed >= interval {
@@ -213,7 +225,7 @@ impl Writer {
     /// MD5 of the bytes written so far, 32 lower-case hex digits.
     #[must_use]
     pub fn md5_hex(&self) -> String {
-        digest::hex(self.md5.clone())
+        self.md5.hex()
     }
 
     /// Publishes the body: flushed, named, its directory flushed, what it obsoletes removed. Another body of the same time is

@@ -172,7 +172,7 @@ impl WriteBody<'_> {
 
 fn write_all(mut writer: Writer, pieces: &[Bytes]) -> Result<Writer, DiskError> {
     for piece in pieces {
-        writer.write(piece)?;
+        writer.write_piece(piece)?;
     }
     Ok(writer)
 }

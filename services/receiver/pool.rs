@@ -381,13 +381,21 @@ impl Shared {
             let mut state = self.lock();
             let crew = state.crews.of(lane);
             crew.add(job);
-            if crew.rests() {
-                self.wake(lane).notify_one();
+            // One that was woken wakes the next, if there is more than it takes: what a thread at work comes to by itself in the
+            // meantime costs no switch to another.
+            if !crew.is_called() {
+                self.call_one(lane, crew);
             }
             if crew.wants_thread(self.threads_max) { self.start_thread(lane, crew) } else { VecDeque::new() }
         };
         // Not under the lock: what it holds may be queued in its turn.
         drop(lost);
+    }
+
+    fn call_one(&self, lane: Lane, crew: &mut Crew) {
+        if crew.call() {
+            self.wake(lane).notify_one();
+        }
     }
 
     /// Gives the work that nobody would ever take.
@@ -450,6 +458,9 @@ impl Shared {
             let crew = state.crews.of(lane);
             crew.wake();
             if !waited.timed_out() || !crew.is_idle() {
+                if crew.waiting() > 1 {
+                    self.call_one(lane, crew);
+                }
                 continue;
             }
             if patience == IDLE_MAX {

@@ -15,9 +15,11 @@ use crate::{
 };
 
 /// Pieces that wait for the reader.
-const PIECES_MAX: usize = 8;
-/// Bytes read at a time. A body up to this size is read, and checked, before it is answered at all.
+const PIECES_MAX: usize = 4;
+/// Bytes of a piece, and read at a time.
 const READ_BYTES: usize = 256 * 1024;
+/// A body up to this size is read, and checked, before it is answered at all.
+const FIRST_BYTES: usize = PIECES_MAX * READ_BYTES;
 
 pub(crate) async fn head(
     core: &Arc<Core>,
@@ -44,7 +46,7 @@ pub(crate) async fn get(
     let begin = move |handle: &DeviceHandle| {
         let found = open(&handle.device, &at?, &object, options)?;
         let info = found.info.clone();
-        Ok((info, Read::next(reader(*found, &ranges)?, handle)?, handle.clone()))
+        Ok((info, Read::next(reader(*found, &ranges)?, FIRST_BYTES, handle)?, handle.clone()))
     };
     let (info, read, handle) = core.devices.run(&name, 0, begin).await?;
     core.counters.requests.add(1);
@@ -127,16 +129,16 @@ struct Read {
 }
 
 impl Read {
-    fn next(mut reader: BodyReader, handle: &DeviceHandle) -> Result<Self, DiskError> {
+    fn next(mut reader: BodyReader, enough: usize, handle: &DeviceHandle) -> Result<Self, DiskError> {
         let (mut pieces, mut bytes) = (Vec::new(), 0);
-        while bytes < READ_BYTES {
-            let Some(piece) = reader.next_chunk()? else {
-                return Ok(Self { pieces, rest: None });
-            };
-            bytes += piece.len();
-            pieces.push(piece);
+        while bytes < enough && !reader.has_ended() {
+            if let Some(piece) = reader.next_piece(READ_BYTES)? {
+                bytes += piece.len();
+                pieces.push(piece);
+            }
         }
-        Ok(Self { pieces, rest: Some(handle.hold(reader)) })
+        let rest = (!reader.has_ended()).then(|| handle.hold(reader));
+        Ok(Self { pieces, rest })
     }
 }
 
@@ -156,7 +158,7 @@ impl Sending {
             }
             let Some(rest) = read.rest else { return };
             let holder = self.handle.clone();
-            let next = move |reader| Read::next(reader, &holder);
+            let next = move |reader| Read::next(reader, READ_BYTES, &holder);
             read = match self.handle.run_with(Lane::Request, rest, next).await {
                 Ok(next) => next,
                 Err(refusal) => {

@@ -155,6 +155,10 @@ impl DiskFile for PatientFile {
         patiently(|| self.0.read_at(buffer, offset))
     }
 
+    fn read_into(&self, buffer: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
+        patiently(|| self.0.read_into(buffer, offset))
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         patiently(|| self.0.write_at(bytes, offset))
     }

@@ -318,6 +318,11 @@ impl DiskFile for RealFile {
         Ok(rustix::io::pread(&self.file, buffer, offset)?)
     }
 
+    fn read_into(&self, buffer: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
+        // Nothing is written into memory that is read over at once.
+        Ok(rustix::io::pread(&self.file, rustix::buffer::spare_capacity(buffer), offset)?)
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         Ok(rustix::io::pwrite(&self.file, bytes, offset)?)
     }

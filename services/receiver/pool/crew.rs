@@ -10,6 +10,8 @@ pub(super) struct Crew {
     queue: VecDeque<Job>,
     threads: usize,
     idle: usize,
+    /// Of the idle ones, those that were called and have not come yet.
+    called: usize,
 }
 
 /// One for each lane.
@@ -45,6 +47,10 @@ impl Crew {
         self.queue.is_empty()
     }
 
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// A thread counts as idle until it has taken its job: what it was woken for must not make it stand for more.
     pub(super) fn wants_thread(&self, threads_max: usize) -> bool {
         self.idle < self.queue.len() && self.threads < threads_max
@@ -69,12 +75,27 @@ impl Crew {
         self.idle += 1;
     }
 
-    pub(super) fn wake(&mut self) {
-        self.idle -= 1;
-    }
-
+    #[cfg(test)]
     pub(super) fn rests(&self) -> bool {
         self.idle > 0
+    }
+
+    /// Whether one is to be called that was not yet; it counts as called.
+    pub(super) fn call(&mut self) -> bool {
+        let calls = self.idle > self.called;
+        self.called += usize::from(calls);
+        calls
+    }
+
+    /// Whether one is on its way.
+    pub(super) fn is_called(&self) -> bool {
+        self.called > 0
+    }
+
+    /// One that waited goes on.
+    pub(super) fn wake(&mut self) {
+        self.idle -= 1;
+        self.called = self.called.saturating_sub(1);
     }
 
     /// Takes out what belongs to a session, or everything.

@@ -51,6 +51,7 @@ fn settings(durability: Durability) -> Arc<Settings> {
         policies,
         at_quarantine: AtQuarantine::default(),
         hashed: Default::default(),
+        chorus: Default::default(),
     })
 }
 

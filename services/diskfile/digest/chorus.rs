@@ -1,0 +1,232 @@
+//! Where threads that hash bodies at the same time meet: one of them hashes for up to eight, in step (see `lanes`).
+//!
+//! A thread comes with some blocks of its body and queues. Nobody waits for company: who comes while no thread leads leads at
+//! once, and takes those along that come in the meantime. After every verse it tells those who are through, and lets others in;
+//! when its own blocks are done it goes, and one that waits leads on. While a full choir waits, another leads it. The queue is
+//! bounded by the threads.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+
+use super::lanes::{Block, LANES_MAX, State, compress};
+
+/// Blocks of each body that are hashed before others are let in: 16 KiB.
+const VERSE_BLOCKS: usize = 256;
+
+/// Threads that hash at the same time.
+#[derive(Debug, Default)]
+pub(crate) struct Chorus(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    voices: VecDeque<Voice>,
+    leaders: usize,
+}
+
+/// Blocks of one body, as far as they are not hashed.
+#[derive(Debug)]
+struct Voice {
+    state: State,
+    blocks: Bytes,
+    ticket: Arc<Ticket>,
+}
+
+/// Where a thread waits for its state.
+#[derive(Debug, Default)]
+struct Ticket {
+    state: Mutex<Option<State>>,
+    called: Condvar,
+}
+
+impl Chorus {
+    /// What comes of a body after these whole blocks.
+    pub(super) fn hash(&self, state: State, blocks: Bytes) -> State {
+        let ticket = Arc::new(Ticket::default());
+        let mut waiting = self.lock();
+        waiting.voices.push_back(Voice { state, blocks, ticket: Arc::clone(&ticket) });
+        loop {
+            if let Some(state) = ticket.take() {
+                return state;
+            }
+            if waiting.leaders == 0 || waiting.voices.len() >= LANES_MAX {
+                waiting.leaders += 1;
+                drop(waiting);
+                Leading { chorus: self, choir: Vec::new() }.until(&ticket);
+                waiting = self.lock();
+            } else {
+                waiting = ticket.called.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // What it holds is whole after every step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket {
+    fn is_called(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn take(&self) -> Option<State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The caller holds the lock on all that wait, so that nobody goes to sleep in between.
+    fn call(&self, state: State) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+        self.called.notify_one();
+    }
+}
+
+/// A thread that hashes for others. However it ends, those who are not through go on.
+struct Leading<'c> {
+    chorus: &'c Chorus,
+    choir: Vec<Voice>,
+}
+
+impl Leading<'_> {
+    /// Hashes until the blocks of this ticket are done.
+    fn until(mut self, own: &Ticket) {
+        while !own.is_called() {
+            self.admit();
+            sing(&mut self.choir);
+            self.dismiss();
+        }
+    }
+
+    fn admit(&mut self) {
+        let mut waiting = self.chorus.lock();
+        while self.choir.len() < LANES_MAX
+            && let Some(next) = waiting.voices.pop_front()
+        {
+            self.choir.push(next);
+        }
+    }
+
+    /// Tells those who are through.
+    fn dismiss(&mut self) {
+        if self.choir.iter().all(|voice| !voice.is_through()) {
+            return;
+        }
+        let _waiting = self.chorus.lock();
+        for voice in self.choir.extract_if(.., |voice| voice.is_through()) {
+            voice.ticket.call(voice.state);
+        }
+    }
+}
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.chorus.lock();
+        for voice in mem::take(&mut self.choir).into_iter().rev() {
+            waiting.voices.push_front(voice);
+        }
+        waiting.leaders -= 1;
+        if waiting.leaders == 0
+            && let Some(next) = waiting.voices.front()
+        {
+            next.ticket.called.notify_one();
+        }
+    }
+}
+
+impl Voice {
+    fn is_through(&self) -> bool {
+        self.blocks.is_empty()
+    }
+}
+
+/// Hashes as many blocks of each as all have, up to a verse.
+fn sing(choir: &mut [Voice]) {
+    let verse = |voice: &Voice| voice.blocks.len() / size_of::<Block>();
+    let count = choir.iter().map(verse).min().unwrap_or(0).min(VERSE_BLOCKS);
+    let bodies: Vec<&[Block]> =
+        choir.iter().filter_map(|voice| voice.blocks.as_chunks().0.get(..count)).collect();
+    let mut states: Vec<State> = choir.iter().map(|voice| voice.state).collect();
+    match (&mut states[..], &bodies[..]) {
+        ([state], [body]) => md5::block_api::compress(state, body),
+        (states @ ([_, _] | [_, _, _] | [_, _, _, _]), bodies) => compress::<1>(states, bodies),
+        (states, bodies) => compress::<2>(states, bodies),
+    }
+    for (voice, state) in choir.iter_mut().zip(states) {
+        voice.state = state;
+        drop(voice.blocks.split_to(count * size_of::<Block>()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::{super::lanes::BEGIN, *};
+
+    fn blocks(seed: usize, count: usize) -> Bytes {
+        (0..count * size_of::<Block>()).map(|at| (at * 31 + seed * 97 + at / 251) as u8).collect()
+    }
+
+    fn alone(blocks: &Bytes) -> State {
+        let mut state = BEGIN;
+        md5::block_api::compress(&mut state, blocks.as_chunks().0);
+        state
+    }
+
+    #[test]
+    fn each_gets_its_own_however_many_there_are() {
+        let chorus = Chorus::default();
+        for threads in [1, 2, 3, 5, 8, 9, 30] {
+            thread::scope(|scope| {
+                for seed in 0..threads {
+                    let chorus = &chorus;
+                    scope.spawn(move || {
+                        for round in 1..20 {
+                            let blocks = blocks(seed, 1 + (seed * 131 + round * 57) % 700);
+                            assert_eq!(chorus.hash(BEGIN, blocks.clone()), alone(&blocks));
+                        }
+                    });
+                }
+            });
+        }
+        let waiting = chorus.lock();
+        assert!(waiting.voices.is_empty() && waiting.leaders == 0);
+    }
+
+    /// Those who come while somebody leads are taken along, and whoever is left leads on.
+    #[test]
+    fn the_lead_goes_on_when_who_has_it_is_through() {
+        let chorus = Chorus::default();
+        let all: Vec<_> = (0..5).map(|seed| blocks(seed, 100 * (seed + 1))).collect();
+        let tickets: Vec<_> = all
+            .iter()
+            .map(|blocks| {
+                let ticket = Arc::new(Ticket::default());
+                let voice = Voice { state: BEGIN, blocks: blocks.clone(), ticket: Arc::clone(&ticket) };
+                chorus.lock().voices.push_back(voice);
+                ticket
+            })
+            .collect();
+        chorus.lock().leaders += 1;
+        Leading { chorus: &chorus, choir: Vec::new() }.until(&tickets[1]);
+        let called: Vec<bool> = tickets.iter().map(|ticket| ticket.is_called()).collect();
+        assert_eq!(called, [true, true, false, false, false]);
+        assert_eq!(chorus.lock().voices.len(), 3, "they have not lost their place");
+        let own = blocks(9, 3);
+        assert_eq!(chorus.hash(BEGIN, own.clone()), alone(&own));
+        for (ticket, blocks) in tickets.iter().zip(&all).take(2) {
+            assert_eq!(ticket.take(), Some(alone(blocks)));
+        }
+        let mut waiting = chorus.lock();
+        for (voice, blocks) in waiting.voices.drain(..).zip(all.iter().skip(2)) {
+            let done = blocks.len() - voice.blocks.len();
+            assert!(done > 0);
+            assert_eq!(voice.state, alone(&blocks.slice(..done)));
+        }
+    }
+}
