@@ -40,7 +40,8 @@ fn take(shared: &Shared, lane: Lane) -> Option<(u64, Job)> {
         }
         state.crews.of(lane).shrink();
         // Nobody is there to let go of it later.
-        state.open.take_if(|_| state.pulse.is_idle())
+        let is_idle = state.pulse.is_idle();
+        state.open.take_if(|_| is_idle)
     };
     drop(unused);
     None
