@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of bodies that are read and not yet on their way, in all sessions together.
-const AHEAD_BYTES_MAX: u32 = 16 << 20;
+const AHEAD_BYTES_MAX: u32 = 8 << 20;
 
 /// The budget of the daemon.
 #[derive(Debug, Clone)]

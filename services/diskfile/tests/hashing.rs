@@ -160,6 +160,26 @@ fn notes_stay_until_the_hashes_have_them() {
 }
 
 #[test]
+fn new_hashes_are_flushed_and_those_that_are_known_are_not_written_again() {
+    let bed = Bed::new();
+    bed.put("o", b"x", time("1380144470.00000"));
+    let (partition, suffix) = (bed.location("o").partition, bed.suffix("o"));
+    let written = |rehash: &[Suffix], list| {
+        bed.watch.take();
+        let hashes = bed.device.suffix_hashes(WHOLE, partition, rehash, list).unwrap();
+        assert_eq!(hashes.get(&suffix).cloned(), whole(ONE_DATA));
+        let calls = bed.watch.take();
+        let count = |name: &str| calls.iter().filter(|call| call.starts_with(name)).count();
+        (hashes.fresh.contains(&suffix), count("rename "), count("sync "), count("sync_dir "))
+    };
+    // That notes were taken over: file and name; and what was calculated then: the file. Nothing above is flushed.
+    assert_eq!(written(&[], false), (true, 2, 2, 1));
+    assert_eq!(written(&[], false), (false, 0, 0, 0));
+    assert_eq!(written(&[suffix], false), (true, 0, 0, 0), "it is the same");
+    assert_eq!(written(&[], true), (false, 1, 1, 0), "the time of the file tells that somebody was here");
+}
+
+#[test]
 fn hashes_that_somebody_else_wrote_meanwhile_are_not_overwritten() {
     let bed = Bed::new();
     bed.put("o", b"x", time("1380144470.00000"));

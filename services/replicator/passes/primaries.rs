@@ -58,6 +58,22 @@ async fn an_empty_peer_gets_everything_and_a_second_pass_finds_nothing_to_do() {
     assert_eq!(cluster.node(1).store.take_asked().sessions, 0);
 }
 
+/// Swift hashes all that differs once more before it is sent.
+#[tokio::test]
+async fn what_was_hashed_just_now_is_not_hashed_again_and_what_was_kept_is() {
+    let cluster = Cluster::new(policy(2, &[&[0], &[1]]));
+    fill(&cluster);
+    let hashed = || cluster.node(0).store.take_asked().hashes;
+    cluster.pass(0).await;
+    assert_eq!((hashed(), cluster.node(1).files()), (1, cluster.node(0).files()));
+    cluster.put(0, "small-7", 100, b"newer");
+    cluster.pass(0).await;
+    assert_eq!((hashed(), cluster.node(1).files()), (1, cluster.node(0).files()), "one was hashed");
+    cluster.put(1, "small-7", 101, b"newer still");
+    cluster.pass(0).await;
+    assert_eq!(hashed(), 2, "what was kept of it may be wrong");
+}
+
 #[tokio::test]
 async fn only_suffixes_that_differ_are_offered() {
     let cluster = pair();
