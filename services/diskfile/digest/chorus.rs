@@ -1,7 +1,7 @@
 //! Where threads that hash bodies at the same time meet: one of them hashes for up to eight, in step (see `lanes`).
 //!
-//! A thread comes with some blocks of its body and queues. Nobody waits for company: who comes while no thread leads leads at
-//! once, and takes those along that come in the meantime. After every verse it tells those who are through, and lets others in;
+//! A thread comes with some blocks of its body and queues. Nobody waits for company, but to let those run who could: who comes
+//! while no thread leads leads at once, and takes those along that come in the meantime. After every verse it tells those who are through, and lets others in;
 //! when its own blocks are done it goes, and one that waits leads on. While a full choir waits, another leads it. The queue is
 //! bounded by the threads.
 
@@ -9,6 +9,7 @@ use std::{
     collections::VecDeque,
     mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
 use bytes::Bytes;
@@ -95,6 +96,11 @@ struct Leading<'c> {
 impl Leading<'_> {
     /// Hashes until the blocks of this ticket are done.
     fn until(mut self, own: &Ticket) {
+        self.admit();
+        if self.choir.len() == 1 {
+            // To those who wait for this processor on their way here: together it is less work.
+            thread::yield_now();
+        }
         while !own.is_called() {
             self.admit();
             sing(&mut self.choir);
@@ -164,8 +170,6 @@ fn sing(choir: &mut [Voice]) {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::{super::lanes::BEGIN, *};
 
     fn blocks(seed: usize, count: usize) -> Bytes {

@@ -2,6 +2,9 @@
 
 use std::{sync::mpsc, thread};
 
+use ssync_diskfile::{Devices, DiskConfig};
+use ssync_types::HashPathConfig;
+
 use super::*;
 
 fn pool(threads: u32) -> Arc<DevicePool> {
@@ -41,6 +44,52 @@ async fn no_job_waits_for_a_thread_that_was_woken_for_another() {
         assert_eq!(answered.recv_timeout(Duration::from_secs(5)), Ok(()), "round {round}");
         open.send(()).unwrap();
     }
+}
+
+/// One that is woken wakes the next: none of them would have come by itself.
+#[tokio::test]
+async fn as_many_threads_wake_as_there_is_work_for() {
+    const THREADS: usize = 3;
+    let pool = pool(THREADS as u32);
+    let (answer, answered) = mpsc::channel();
+    // The first round starts them, and the others wake them.
+    for round in 0..20 {
+        let gates: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let (open, gate) = mpsc::channel::<()>();
+                let answer = answer.clone();
+                pool.push(Lane::Request, None, 0, move |_| {
+                    answer.send(()).unwrap();
+                    gate.recv().unwrap();
+                });
+                open
+            })
+            .collect();
+        for _ in 0..THREADS {
+            assert_eq!(answered.recv_timeout(Duration::from_secs(20)), Ok(()), "round {round}");
+        }
+        gates.iter().for_each(|open| open.send(()).unwrap());
+        while pool.shared.lock().idle < THREADS {
+            thread::yield_now();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_device_stays_open_until_it_cannot_be_opened() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("d1")).unwrap();
+    let config = DiskConfig { devices: root.path().to_owned(), mount_check: false, ..DiskConfig::default() };
+    let devices = Devices::new(config, HashPathConfig::new("", "x").unwrap(), [].into());
+    let device = devices.open(&"d1".parse().unwrap()).unwrap();
+    let weak = Arc::downgrade(&device);
+    let pool = pool(1);
+    pool.run_opened(Lane::Request, 0, move || Ok(device), drop).await.unwrap();
+    assert!(weak.upgrade().is_some());
+    let away = || Err(Refusal::new(Reason::DeviceUnmounted, "away"));
+    let refused = pool.run_opened(Lane::Request, 0, away, drop).await;
+    assert_eq!(refused.unwrap_err().reason, Reason::DeviceUnmounted);
+    assert!(weak.upgrade().is_none(), "what is unmounted is not held on to");
 }
 
 #[tokio::test]
