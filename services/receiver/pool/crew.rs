@@ -76,8 +76,8 @@ impl Crew {
     }
 
     #[cfg(test)]
-    pub(super) fn rests(&self) -> bool {
-        self.idle > 0
+    pub(super) fn resting(&self) -> usize {
+        self.idle
     }
 
     /// Whether one is to be called that was not yet; it counts as called.

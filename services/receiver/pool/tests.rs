@@ -34,7 +34,7 @@ async fn no_job_waits_for_a_thread_that_was_woken_for_another() {
     for round in 0..50 {
         let pool = pool(2);
         pool.run(Lane::Request, || ()).await.unwrap();
-        while !pool.shared.lock().crews.of(Lane::Request).rests() {
+        while pool.shared.lock().crews.of(Lane::Request).resting() == 0 {
             thread::yield_now();
         }
         let (open, gate) = mpsc::channel::<()>();
@@ -69,7 +69,7 @@ async fn as_many_threads_wake_as_there_is_work_for() {
             assert_eq!(answered.recv_timeout(Duration::from_secs(20)), Ok(()), "round {round}");
         }
         gates.iter().for_each(|open| open.send(()).unwrap());
-        while pool.shared.lock().idle < THREADS {
+        while pool.shared.lock().crews.of(Lane::Request).resting() < THREADS {
             thread::yield_now();
         }
     }
