@@ -43,7 +43,7 @@ fn one_that_gives_way_may_start_one_that_does_not() {
     let (answer, answered) = mpsc::channel();
     beside(move || {
         start_thread("second".to_owned(), move || {
-            answer.send((own(), thread::current().name().map(str::to_owned))).unwrap()
+            answer.send((own(), thread::current().name().map(str::to_owned))).unwrap();
         })
     })
     .unwrap();
