@@ -7,8 +7,8 @@ use clap::Parser as _;
 use super::{MIB_MAX, Options, measure};
 use crate::processes::Role;
 
-/// What ten times as many objects may take more: queues that were not full with the fewer, and what the allocator keeps.
-const MORE_BYTES_MAX: u64 = 8 << 20;
+/// What 60,000 objects more may take: what the C library keeps. Held whole they would take twice as much.
+const MORE_BYTES_MAX: u64 = 16 << 20;
 
 #[derive(Debug, clap::Parser)]
 struct Alone {
@@ -29,9 +29,9 @@ fn peaks(work: &str) -> BTreeMap<Role, u64> {
 }
 
 #[test]
-fn ten_times_as_many_objects_in_a_partition_take_no_more_memory() {
+fn four_times_as_many_objects_in_a_partition_take_no_more_memory() {
     for kind in ["wiped", "drain"] {
-        let [few, many] = ["5000x8", "50000x8"].map(|amount| peaks(&format!("{kind}:{amount}")));
+        let [few, many] = ["20000x8", "80000x8"].map(|amount| peaks(&format!("{kind}:{amount}")));
         assert_eq!(few.len(), 3, "{few:?}");
         for (role, peak) in &many {
             assert!(*peak < few[role] + MORE_BYTES_MAX, "{kind}: {few:?}, {many:?}");

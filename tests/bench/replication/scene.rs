@@ -144,6 +144,7 @@ impl<'a> Scene<'a> {
     /// Does the work.
     pub(crate) fn perform(&mut self) -> Result<Passed> {
         let began = seconds_now();
+        self.ensure_unmoved()?;
         let mut passed = Passed { passes: 0, seconds: 0.0 };
         while passed.passes < PASSES_MAX {
             passed.passes += 1;
@@ -154,6 +155,17 @@ impl<'a> Scene<'a> {
             }
         }
         bail!("not all has arrived after {PASSES_MAX} passes: {}", self.processes.said())
+    }
+
+    /// Fails when a daemon has pushed some of what was changed already, in a pass that is not measured.
+    fn ensure_unmoved(&self) -> Result<()> {
+        let (_, wanted) = self.wanted();
+        let is_missing =
+            |file: &&PathBuf| self.targets().iter().any(|target| !target.device().join(file).exists());
+        let missing = wanted.iter().filter(is_missing).count();
+        let moved = self.work.moved();
+        ensure!(missing == moved, "{missing} of {moved} objects are still to be moved: give --pause more");
+        Ok(())
     }
 
     /// Seconds that it took.
