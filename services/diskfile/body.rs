@@ -129,7 +129,7 @@ impl BodyReader {
         let length = settings.config.disk_chunk_size.max(bytes).max(1).min(left);
         let piece = self.object.read_at(self.offset, length)?;
         if let Some(md5) = &mut self.md5 {
-            md5.take(&piece, &settings.chorus);
+            md5.take(&piece, &settings.hashing);
         }
         self.offset += piece.len() as u64;
         self.ended = piece.is_empty() || (self.offset >= self.stop() && self.later.len() == 0);

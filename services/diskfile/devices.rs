@@ -97,7 +97,7 @@ impl Devices {
             policies,
             at_quarantine: AtQuarantine::default(),
             hashed: Default::default(),
-            chorus: Default::default(),
+            hashing: Default::default(),
         };
         Self { settings: Arc::new(settings), found, slots: Mutex::default() }
     }

@@ -1,11 +1,11 @@
 //! MD5 as Swift writes it.
 
 mod body;
-mod chorus;
+mod together;
 mod lanes;
 
 pub(crate) use body::BodyMd5;
-pub(crate) use chorus::Chorus;
+pub(crate) use together::Together;
 
 use md5::{Digest as _, Md5};
 

@@ -193,7 +193,7 @@ impl Writer {
     /// As [`write`](Self::write), hashed together with what other threads write and read.
     pub fn write_piece(&mut self, piece: &Bytes) -> Result<(), DiskError> {
         self.append(piece)?;
-        self.md5.take(piece, &self.device.settings.chorus);
+        self.md5.take(piece, &self.device.settings.hashing);
         Ok(())
     }
 

@@ -66,7 +66,7 @@ pub(super) fn settings(devices: PathBuf) -> Settings {
         policies,
         at_quarantine: AtQuarantine::default(),
         hashed: Default::default(),
-        chorus: Default::default(),
+        hashing: Default::default(),
     }
 }
 

@@ -51,7 +51,7 @@ fn settings(durability: Durability) -> Arc<Settings> {
         policies,
         at_quarantine: AtQuarantine::default(),
         hashed: Default::default(),
-        chorus: Default::default(),
+        hashing: Default::default(),
     })
 }
 

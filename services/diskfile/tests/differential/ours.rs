@@ -132,7 +132,7 @@ impl Ours {
             policies: settings.policies.clone(),
             at_quarantine: AtQuarantine::default(),
             hashed: Default::default(),
-            chorus: Default::default(),
+            hashing: Default::default(),
         };
         let device = Device::on("sda".parse().unwrap(), Arc::new(settings), Box::new(disk), Arc::default());
         device.named_temporaries.store(named, Ordering::Relaxed);

@@ -1,9 +1,9 @@
 //! Where threads that hash bodies at the same time meet: one of them hashes for up to eight, in step (see `lanes`).
 //!
 //! A thread comes with some blocks of its body and queues. Nobody waits for company, but to let those run who could: who comes
-//! while no thread leads leads at once, and takes those along that come in the meantime. After every verse it tells those who are through, and lets others in;
-//! when its own blocks are done it goes, and one that waits leads on. While a full choir waits, another leads it. The queue is
-//! bounded by the threads.
+//! while no thread leads leads at once, and takes those along that come in the meantime. At each stop it tells those who are
+//! through, and lets others in; when its own blocks are done it goes, and one that waits leads on. While as many wait as fill the
+//! lanes, another leads them. The queue is bounded by the threads.
 
 use std::{
     collections::VecDeque,
@@ -16,22 +16,22 @@ use bytes::Bytes;
 
 use super::lanes::{Block, LANES_MAX, State, compress};
 
-/// Blocks of each body that are hashed before others are let in: 16 KiB.
-const VERSE_BLOCKS: usize = 256;
+/// Blocks of each body between two stops: 16 KiB.
+const STOP_BLOCKS: usize = 256;
 
 /// Threads that hash at the same time.
 #[derive(Debug, Default)]
-pub(crate) struct Chorus(Mutex<Waiting>);
+pub(crate) struct Together(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
-    voices: VecDeque<Voice>,
+    jobs: VecDeque<Job>,
     leaders: usize,
 }
 
 /// Blocks of one body, as far as they are not hashed.
 #[derive(Debug)]
-struct Voice {
+struct Job {
     state: State,
     blocks: Bytes,
     ticket: Arc<Ticket>,
@@ -44,20 +44,20 @@ struct Ticket {
     called: Condvar,
 }
 
-impl Chorus {
+impl Together {
     /// What comes of a body after these whole blocks.
     pub(super) fn hash(&self, state: State, blocks: Bytes) -> State {
         let ticket = Arc::new(Ticket::default());
         let mut waiting = self.lock();
-        waiting.voices.push_back(Voice { state, blocks, ticket: Arc::clone(&ticket) });
+        waiting.jobs.push_back(Job { state, blocks, ticket: Arc::clone(&ticket) });
         loop {
             if let Some(state) = ticket.take() {
                 return state;
             }
-            if waiting.leaders == 0 || waiting.voices.len() >= LANES_MAX {
+            if waiting.leaders == 0 || waiting.jobs.len() >= LANES_MAX {
                 waiting.leaders += 1;
                 drop(waiting);
-                Leading { chorus: self, choir: Vec::new() }.until(&ticket);
+                Leading { together: self, lanes: Vec::new() }.until(&ticket);
                 waiting = self.lock();
             } else {
                 waiting = ticket.called.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -89,82 +89,82 @@ impl Ticket {
 
 /// A thread that hashes for others. However it ends, those who are not through go on.
 struct Leading<'c> {
-    chorus: &'c Chorus,
-    choir: Vec<Voice>,
+    together: &'c Together,
+    lanes: Vec<Job>,
 }
 
 impl Leading<'_> {
     /// Hashes until the blocks of this ticket are done.
     fn until(mut self, own: &Ticket) {
         self.admit();
-        if self.choir.len() == 1 {
+        if self.lanes.len() == 1 {
             // To those who wait for this processor on their way here: together it is less work.
             thread::yield_now();
         }
         while !own.is_called() {
             self.admit();
-            sing(&mut self.choir);
+            advance(&mut self.lanes);
             self.dismiss();
         }
     }
 
     fn admit(&mut self) {
-        let mut waiting = self.chorus.lock();
-        while self.choir.len() < LANES_MAX
-            && let Some(next) = waiting.voices.pop_front()
+        let mut waiting = self.together.lock();
+        while self.lanes.len() < LANES_MAX
+            && let Some(next) = waiting.jobs.pop_front()
         {
-            self.choir.push(next);
+            self.lanes.push(next);
         }
     }
 
     /// Tells those who are through.
     fn dismiss(&mut self) {
-        if self.choir.iter().all(|voice| !voice.is_through()) {
+        if self.lanes.iter().all(|job| !job.is_through()) {
             return;
         }
-        let _waiting = self.chorus.lock();
-        for voice in self.choir.extract_if(.., |voice| voice.is_through()) {
-            voice.ticket.call(voice.state);
+        let _waiting = self.together.lock();
+        for job in self.lanes.extract_if(.., |job| job.is_through()) {
+            job.ticket.call(job.state);
         }
     }
 }
 
 impl Drop for Leading<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.chorus.lock();
-        for voice in mem::take(&mut self.choir).into_iter().rev() {
-            waiting.voices.push_front(voice);
+        let mut waiting = self.together.lock();
+        for job in mem::take(&mut self.lanes).into_iter().rev() {
+            waiting.jobs.push_front(job);
         }
         waiting.leaders -= 1;
         if waiting.leaders == 0
-            && let Some(next) = waiting.voices.front()
+            && let Some(next) = waiting.jobs.front()
         {
             next.ticket.called.notify_one();
         }
     }
 }
 
-impl Voice {
+impl Job {
     fn is_through(&self) -> bool {
         self.blocks.is_empty()
     }
 }
 
-/// Hashes as many blocks of each as all have, up to a verse.
-fn sing(choir: &mut [Voice]) {
-    let verse = |voice: &Voice| voice.blocks.len() / size_of::<Block>();
-    let count = choir.iter().map(verse).min().unwrap_or(0).min(VERSE_BLOCKS);
+/// Hashes as many blocks of each as all have, up to the next stop.
+fn advance(lanes: &mut [Job]) {
+    let blocks = |job: &Job| job.blocks.len() / size_of::<Block>();
+    let count = lanes.iter().map(blocks).min().unwrap_or(0).min(STOP_BLOCKS);
     let bodies: Vec<&[Block]> =
-        choir.iter().filter_map(|voice| voice.blocks.as_chunks().0.get(..count)).collect();
-    let mut states: Vec<State> = choir.iter().map(|voice| voice.state).collect();
+        lanes.iter().filter_map(|job| job.blocks.as_chunks().0.get(..count)).collect();
+    let mut states: Vec<State> = lanes.iter().map(|job| job.state).collect();
     match (&mut states[..], &bodies[..]) {
         ([state], [body]) => md5::block_api::compress(state, body),
         (states @ ([_, _] | [_, _, _] | [_, _, _, _]), bodies) => compress::<1>(states, bodies),
         (states, bodies) => compress::<2>(states, bodies),
     }
-    for (voice, state) in choir.iter_mut().zip(states) {
-        voice.state = state;
-        drop(voice.blocks.split_to(count * size_of::<Block>()));
+    for (job, state) in lanes.iter_mut().zip(states) {
+        job.state = state;
+        drop(job.blocks.split_to(count * size_of::<Block>()));
     }
 }
 
@@ -184,53 +184,53 @@ mod tests {
 
     #[test]
     fn each_gets_its_own_however_many_there_are() {
-        let chorus = Chorus::default();
+        let together = Together::default();
         for threads in [1, 2, 3, 5, 8, 9, 30] {
             thread::scope(|scope| {
                 for seed in 0..threads {
-                    let chorus = &chorus;
+                    let together = &together;
                     scope.spawn(move || {
                         for round in 1..20 {
                             let blocks = blocks(seed, 1 + (seed * 131 + round * 57) % 700);
-                            assert_eq!(chorus.hash(BEGIN, blocks.clone()), alone(&blocks));
+                            assert_eq!(together.hash(BEGIN, blocks.clone()), alone(&blocks));
                         }
                     });
                 }
             });
         }
-        let waiting = chorus.lock();
-        assert!(waiting.voices.is_empty() && waiting.leaders == 0);
+        let waiting = together.lock();
+        assert!(waiting.jobs.is_empty() && waiting.leaders == 0);
     }
 
     /// Those who come while somebody leads are taken along, and whoever is left leads on.
     #[test]
     fn the_lead_goes_on_when_who_has_it_is_through() {
-        let chorus = Chorus::default();
+        let together = Together::default();
         let all: Vec<_> = (0..5).map(|seed| blocks(seed, 100 * (seed + 1))).collect();
         let tickets: Vec<_> = all
             .iter()
             .map(|blocks| {
                 let ticket = Arc::new(Ticket::default());
-                let voice = Voice { state: BEGIN, blocks: blocks.clone(), ticket: Arc::clone(&ticket) };
-                chorus.lock().voices.push_back(voice);
+                let job = Job { state: BEGIN, blocks: blocks.clone(), ticket: Arc::clone(&ticket) };
+                together.lock().jobs.push_back(job);
                 ticket
             })
             .collect();
-        chorus.lock().leaders += 1;
-        Leading { chorus: &chorus, choir: Vec::new() }.until(&tickets[1]);
+        together.lock().leaders += 1;
+        Leading { together: &together, lanes: Vec::new() }.until(&tickets[1]);
         let called: Vec<bool> = tickets.iter().map(|ticket| ticket.is_called()).collect();
         assert_eq!(called, [true, true, false, false, false]);
-        assert_eq!(chorus.lock().voices.len(), 3, "they have not lost their place");
+        assert_eq!(together.lock().jobs.len(), 3, "they have not lost their place");
         let own = blocks(9, 3);
-        assert_eq!(chorus.hash(BEGIN, own.clone()), alone(&own));
+        assert_eq!(together.hash(BEGIN, own.clone()), alone(&own));
         for (ticket, blocks) in tickets.iter().zip(&all).take(2) {
             assert_eq!(ticket.take(), Some(alone(blocks)));
         }
-        let mut waiting = chorus.lock();
-        for (voice, blocks) in waiting.voices.drain(..).zip(all.iter().skip(2)) {
-            let done = blocks.len() - voice.blocks.len();
+        let mut waiting = together.lock();
+        for (job, blocks) in waiting.jobs.drain(..).zip(all.iter().skip(2)) {
+            let done = blocks.len() - job.blocks.len();
             assert!(done > 0);
-            assert_eq!(voice.state, alone(&blocks.slice(..done)));
+            assert_eq!(job.state, alone(&blocks.slice(..done)));
         }
     }
 }
