@@ -1,8 +1,8 @@
 //! MD5 as Swift writes it.
 
 mod body;
-mod together;
 mod lanes;
+mod together;
 
 pub(crate) use body::BodyMd5;
 pub(crate) use together::Together;

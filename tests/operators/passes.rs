@@ -43,6 +43,12 @@ const DIFFERENCES: &[(&str, Whose, &str, &str)] = &[
         "INFO Removing # objects",
         "objects go one by one as they are confirmed; their number is told",
     ),
+    (
+        "sync",
+        Whose::Stock,
+        "object-replicator.suffix.hashes",
+        "stock hashes what differs once more before it sends it; what was hashed for this very comparison is not, here",
+    ),
     ("stray", Whose::Ours, "WARN \"notes\" is no partition", "stock counts it, and does not say what it is"),
     (
         "stray",

@@ -25,7 +25,7 @@ use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cast::{Cast, Kind, Moment, Stage},
+    cast::{Cast, Kind, Moment},
     link::{End, Link},
     network::{Network, Weather},
     places::{Known, Layout, POLICY, node_at},
@@ -51,7 +51,7 @@ pub(crate) struct Cluster {
     /// Who wants to know of moments; whoever is behind misses some.
     moments: Option<mpsc::Sender<Moment>>,
     /// Somebody may hold a word that lets it remove something.
-    licensed: AtomicBool,
+    asked: AtomicBool,
     /// Disks that a device had before the one that it has.
     replaced: Mutex<BTreeMap<DeviceName, u64>>,
 }
@@ -157,7 +157,7 @@ impl Cluster {
         };
         let network = Network::new(seed, weather);
         let trace = Mutex::default();
-        let (licensed, replaced) = (AtomicBool::new(false), Mutex::default());
+        let (asked, replaced) = (AtomicBool::new(false), Mutex::default());
         let cluster = Arc::new(Self {
             seed,
             layout,
@@ -168,7 +168,7 @@ impl Cluster {
             receiver,
             trace,
             moments,
-            licensed,
+            asked,
             replaced,
         });
         for node in 0..cluster.nodes.len() {
@@ -320,20 +320,22 @@ impl Cluster {
         }
     }
 
+    /// A push asks for something whose answer may let it remove what it has: that may be on its way before anybody hears of it.
+    pub(crate) fn has_asked(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
     /// A push has come so far.
     pub(crate) fn moment(&self, moment: Moment) {
-        if moment.stage == Stage::Answered {
-            self.licensed.store(true, Ordering::Relaxed);
-        }
         if let Some(moments) = &self.moments {
             let _ = moments.try_send(moment);
         }
     }
 
     /// Whether a disk may be replaced on whose word nobody can still remove anything: of all passes that are under way none
-    /// has got an answer yet.
-    pub(crate) fn nobody_is_licensed(&self) -> bool {
-        !self.licensed.load(Ordering::Relaxed)
+    /// has asked for anything yet.
+    pub(crate) fn nobody_has_asked(&self) -> bool {
+        !self.asked.load(Ordering::Relaxed)
     }
 
     /// How many disks a device has had.
@@ -349,7 +351,7 @@ impl Cluster {
     /// Begins a pass of a node, unless one is under way.
     pub(crate) fn begin_pass(self: &Arc<Self>, node: usize) {
         if !self.passes_are_under_way() {
-            self.licensed.store(false, Ordering::Relaxed);
+            self.asked.store(false, Ordering::Relaxed);
         }
         let mut state = self.state(node);
         let life = state.life;

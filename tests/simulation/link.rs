@@ -244,7 +244,11 @@ impl Store for Link {
         let session = opened.map_err(|refusal| wire::refusal(&refusal))?;
         let (messages, said) = mpsc::channel(SESSION_QUEUE_MAX);
         let (sink, events) = mpsc::channel(SESSION_QUEUE_MAX);
-        there.there(said, session.messages, wire::through::<v1::UpdatesRequest, UpdateMessage>);
+        let cluster = Arc::clone(&self.cluster);
+        there.there(said, session.messages, move |message| {
+            cluster.has_asked();
+            wire::through::<v1::UpdatesRequest, UpdateMessage>(message)
+        });
         back.back(session.events, sink, move |event| {
             if matches!(event, SessionEvent::Results(_)) {
                 tell(Stage::Answered);

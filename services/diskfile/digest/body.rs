@@ -5,8 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::{
-    together::Together,
     lanes::{BEGIN, Block, State},
+    together::Together,
 };
 
 /// From how many bytes on it pays to hash together with other threads.

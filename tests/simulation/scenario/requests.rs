@@ -118,9 +118,7 @@ impl Scenario {
                 self.count(Fault::Publishing, to);
             }
             // What the peer has said that it has is gone before it is asked to confirm it.
-            (Stage::Checked, 4)
-                if !self.kinds.contains(&Fault::Hang) && self.cluster.nobody_is_licensed() =>
-            {
+            (Stage::Checked, 4) if !self.kinds.contains(&Fault::Hang) && self.cluster.nobody_has_asked() => {
                 let seed = self.random.next();
                 if self.wipe(to, seed) {
                     self.count(Fault::Wipe, to);
