@@ -39,7 +39,10 @@ pub(crate) const RULES: &[Rule] = &[
             let bare = last(stock).is_some_and(|reply| {
                 reply.status.starts_with("HTTP/1.0 4") || reply.body.starts_with(b"<!DOCTYPE HTML>")
             });
-            bare && first_final(stock) == first_final(ours) && ours.1 != Some(Ending::Kept)
+            // Where the rest of a body that came too late ends it, what follows is refused by both.
+            let codes = |answers: &Answers| answers.0.iter().map(Reply::code).collect::<Vec<_>>();
+            let as_far = ours.1 != Some(Ending::Kept) || codes(stock) == codes(ours);
+            bare && first_final(stock) == first_final(ours) && as_far
         },
     },
     Rule {

@@ -156,6 +156,8 @@ fn packets(node: &Node, statsd: &UdpSocket) -> Result<Vec<String>> {
         let length = statsd.recv(&mut buffer).context("a packet is lost")?;
         let packet = String::from_utf8_lossy(&buffer[..length]).into_owned();
         if packet.contains(MARK_PACKET) {
+            // Those of a request and of what it left to others come in any order.
+            packets.sort();
             return Ok(packets);
         }
         // Its other packets name its account.

@@ -159,6 +159,9 @@ impl<'a> Scene<'a> {
 
     /// Fails when a daemon has pushed some of what was changed already, in a pass that is not measured.
     fn ensure_unmoved(&self) -> Result<()> {
+        if self.work.kind != Kind::Changed {
+            return Ok(());
+        }
         let (_, wanted) = self.wanted();
         let is_missing =
             |file: &&PathBuf| self.targets().iter().any(|target| !target.device().join(file).exists());
