@@ -14,11 +14,31 @@ use crate::{
     name::FileName,
 };
 
+/// How often an object is looked at that changes each time. A session is not to fail of one that somebody writes to all the time.
+const LOOKS_MAX: usize = 3;
+
 impl Device {
     /// Whether an offered version, or a newer one, is here: opened, checked, and flushed before the answer, whoever wrote it.
     /// Erasure coding: of this fragment, or of any durable one where none is named, as in Swift (ssync_receiver.py
     /// `_check_local`). What is offered as durable must be durable here.
+    ///
+    /// What another process replaces while it is being looked at is looked at again, a few times; then it is asked for.
     pub fn confirm(
+        self: &Arc<Self>,
+        at: &Location,
+        offer: &Offer,
+        fragment: Option<FragmentIndex>,
+    ) -> Result<Confirmation, DiskError> {
+        for _ in 0..LOOKS_MAX {
+            match self.look_and_flush(at, offer, fragment) {
+                Err(DiskError::StateChanged { .. }) => {}
+                looked => return looked,
+            }
+        }
+        Ok(Confirmation::Lacking)
+    }
+
+    fn look_and_flush(
         self: &Arc<Self>,
         at: &Location,
         offer: &Offer,

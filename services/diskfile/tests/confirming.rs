@@ -55,6 +55,34 @@ fn a_damaged_copy_confirms_nothing() {
     assert!(!bed.object_dir("o").exists(), "it is in quarantine");
 }
 
+/// Stock Swift's server writes to the same device and takes away what it replaced.
+#[test]
+fn what_is_replaced_while_it_is_looked_at_is_looked_at_again() {
+    let bed = Bed::new();
+    bed.put("o", b"x", at(1));
+    replace_before_opening(&bed, 1..2);
+    assert_eq!(confirm(&bed, &offer(&bed, 1, ObjectKind::Data)), Confirmation::Superseded(at(2)));
+    bed.watch.take();
+    replace_before_opening(&bed, 2..10);
+    assert_eq!(
+        confirm(&bed, &offer(&bed, 2, ObjectKind::Data)),
+        Confirmation::Lacking,
+        "it does not end otherwise"
+    );
+}
+
+/// Each time that one of these seconds' bodies is to be opened, the next second's takes its place.
+fn replace_before_opening(bed: &Bed, seconds: std::ops::Range<u64>) {
+    for second in seconds {
+        let file = |second: u64| format!("{}.data", at(second));
+        let directory = bed.object_dir("o");
+        let opening = format!("open {}/{}", layout::object(&bed.location("o")).display(), file(second));
+        bed.watch.before(&opening, move || {
+            fs::rename(directory.join(file(second)), directory.join(file(second + 1))).unwrap();
+        });
+    }
+}
+
 #[test]
 fn what_cannot_be_flushed_is_not_confirmed() {
     let bed = Bed::new();
