@@ -14,7 +14,7 @@ use crate::{
     name::FileName,
 };
 
-/// How often an object is looked at that changes each time. A session is not to fail of one that somebody writes to all the time.
+/// How often an object is looked at that changes each time.
 const LOOKS_MAX: usize = 3;
 
 impl Device {
@@ -22,20 +22,21 @@ impl Device {
     /// Erasure coding: of this fragment, or of any durable one where none is named, as in Swift (ssync_receiver.py
     /// `_check_local`). What is offered as durable must be durable here.
     ///
-    /// What another process replaces while it is being looked at is looked at again, a few times; then it is asked for.
+    /// What another process replaces while it is being looked at is looked at again, a few times; `StateChanged` if it does
+    /// not end.
     pub fn confirm(
         self: &Arc<Self>,
         at: &Location,
         offer: &Offer,
         fragment: Option<FragmentIndex>,
     ) -> Result<Confirmation, DiskError> {
-        for _ in 0..LOOKS_MAX {
+        let mut looks = 1;
+        loop {
             match self.look_and_flush(at, offer, fragment) {
-                Err(DiskError::StateChanged { .. }) => {}
+                Err(DiskError::StateChanged { .. }) if looks < LOOKS_MAX => looks += 1,
                 looked => return looked,
             }
         }
-        Ok(Confirmation::Lacking)
     }
 
     fn look_and_flush(
@@ -94,7 +95,10 @@ impl Device {
                 _ => self.io("flush", &path, error),
             })?;
         }
-        let failed = |error| self.io("flush the directory", directory, error);
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => changed(),
+            _ => self.io("flush the directory", directory, error),
+        };
         // What was looked at must be what is at the object's place.
         let mut looks = Looks::default();
         let here = looks.of(self, directory).map_err(failed)?;

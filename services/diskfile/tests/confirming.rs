@@ -9,7 +9,7 @@ use std::{
 use rustix::io::Errno;
 use ssync_types::{FragmentIndex, Metadata, ObjectKind, Offer, Reason, Refusal};
 
-use super::bed::{Bed, CODED, WHOLE, at};
+use super::bed::{Bed, CODED, WHOLE, at, path};
 use crate::{Confirmation, Device, DiskError, layout};
 
 fn offer(bed: &Bed, time: u64, kind: ObjectKind) -> Offer {
@@ -64,11 +64,27 @@ fn what_is_replaced_while_it_is_looked_at_is_looked_at_again() {
     assert_eq!(confirm(&bed, &offer(&bed, 1, ObjectKind::Data)), Confirmation::Superseded(at(2)));
     bed.watch.take();
     replace_before_opening(&bed, 2..10);
-    assert_eq!(
-        confirm(&bed, &offer(&bed, 2, ObjectKind::Data)),
-        Confirmation::Lacking,
-        "it does not end otherwise"
-    );
+    let found = bed.device.confirm(&bed.location("o"), &offer(&bed, 2, ObjectKind::Data), None);
+    assert!(matches!(found, Err(DiskError::StateChanged { .. })), "{found:?}");
+}
+
+/// Stock Swift's auditor moves a damaged object away, and a replicator brings it again.
+#[test]
+fn what_is_moved_away_while_it_is_flushed_is_looked_at_again() {
+    for again in [false, true] {
+        let bed = Bed::new();
+        bed.put("o", b"x", at(1));
+        let (place, away, other) = (bed.object_dir("o"), bed.real("quarantined"), bed.other_process());
+        let location = bed.location("o");
+        bed.watch.before("sync objects", move || {
+            fs::rename(&place, &away).unwrap();
+            if again {
+                other.write_tombstone(&location, &path("o"), at(3), None).unwrap();
+            }
+        });
+        let expected = if again { Confirmation::Superseded(at(3)) } else { Confirmation::Lacking };
+        assert_eq!(confirm(&bed, &offer(&bed, 1, ObjectKind::Data)), expected);
+    }
 }
 
 /// Each time that one of these seconds' bodies is to be opened, the next second's takes its place.

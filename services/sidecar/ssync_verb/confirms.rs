@@ -11,7 +11,8 @@ use std::{
 
 use ssync_protocol::ErrorLine;
 use ssync_types::{
-    Accepted, ObjectHash, ObjectKind, Offer, Outcome, Update, UpdateMessage, UpdateOp, UpdateResult, Want,
+    Accepted, ObjectHash, ObjectKind, Offer, Outcome, Reason, Update, UpdateMessage, UpdateOp, UpdateResult,
+    Want,
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -97,6 +98,10 @@ impl Confirms {
             Outcome::Confirmed | Outcome::Superseded(_) => {}
             // The check was a hint: it is gone by now, or is found damaged.
             Outcome::NotFound => state.lacking.push(result.hash),
+            // One that somebody writes to all the time is no reason to end the session.
+            Outcome::Failed(refusal) if refusal.reason == Reason::StateChanged => {
+                state.lacking.push(result.hash);
+            }
             outcome => {
                 return Some(Err(not_confirmed(result, outcome)));
             }
