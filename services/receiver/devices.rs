@@ -132,13 +132,8 @@ impl DeviceTable {
         bytes: u64,
         work: impl FnOnce(&DeviceHandle) -> Result<R, Refusal> + Send + 'static,
     ) -> Result<R, Refusal> {
-        let known = self.known(name)?;
+        let known = self.flushed(name).await?;
         let bytes = bytes.min(known.unflushed_max);
-        // The first time there is more to do.
-        let _flushed = match known.flushed.initialized() {
-            true => None,
-            false => Some(self.open(name).await?),
-        };
         let open = {
             let (devices, name) = (Arc::clone(&self.devices), name.clone());
             move || devices.open(&name).map_err(Refusal::from)
@@ -148,6 +143,17 @@ impl DeviceTable {
             move |device| work(&DeviceHandle { device, known })
         };
         known.pool.run_opened(Lane::Request, bytes, open, work).await?
+    }
+
+    /// A device after the first flush of everything on it.
+    async fn flushed(&self, name: &DeviceName) -> Result<Arc<Known>, Refusal> {
+        let known = self.known(name)?;
+        if known.flushed.initialized() {
+            return Ok(known);
+        }
+        // A name that is no device's is forgotten only where nobody else holds it.
+        drop(known);
+        Ok(self.open(name).await?.known)
     }
 
     async fn open_known(

@@ -109,6 +109,23 @@ async fn what_is_stored_stands_against_what_is_not_newer() {
     );
 }
 
+/// Whoever asks for what is no device must not keep others from those that are.
+#[tokio::test]
+async fn made_up_devices_leave_no_trace() {
+    let node = Node::new();
+    let path = node.object(0);
+    for number in 0..1100 {
+        let mut object = node.reference(&path);
+        object.partition.device = format!("no{number}").parse().unwrap();
+        let found = node.receiver.get_object(object.clone(), vec![], ReadOptions::default()).await.map(drop);
+        assert_eq!(found.unwrap_err().reason, Reason::DeviceUnmounted);
+        let put = ObjectPut { object, ..put_of(&node, &path, at(1)) };
+        let stored = upload(&*node.receiver, put, body(b"x", complete(&md5(b"x")))).await;
+        assert_eq!(stored.unwrap_err().reason, Reason::DeviceUnmounted);
+    }
+    put(&node, &path, at(1), b"x").await.unwrap();
+}
+
 /// A body that is at hand meets the same checks, in the same order, as one that comes in pieces.
 #[tokio::test]
 async fn what_comes_whole_is_judged_as_what_comes_in_pieces() {
