@@ -129,14 +129,25 @@ fn put(object: OpenObject, pieces: &mpsc::Sender<Piece>) -> Result<(), Stop> {
                 let problem = "Sent data length does not match content-length";
                 return Err(Stop::Broken(Refusal::new(ssync_types::Reason::BodyLength, problem)));
             }
-            // All bytes are sent and their MD5 goes before them, so the peer refuses what is damaged by itself.
-            Err(error @ DiskError::Damaged { .. }) if read == length => {
+            // Its MD5 is sent, so the peer refuses what has it not, and the session goes on.
+            Err(error @ DiskError::Damaged { .. }) => {
                 tracing::error!(%error, "a damaged object was offered to a peer");
-                return Ok(());
+                return fill_up(length - read, pieces);
             }
             Err(error) => return Err(Stop::Broken(error.into())),
         }
     }
+}
+
+/// Sends zeros for what was announced and is not given, since it is not what was stored.
+fn fill_up(mut bytes: u64, pieces: &mpsc::Sender<Piece>) -> Result<(), Stop> {
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    while bytes > 0 {
+        let piece = ZEROS.get(..usize::try_from(bytes).unwrap_or(usize::MAX)).unwrap_or(&ZEROS);
+        hand_over(Bytes::from_static(piece), pieces)?;
+        bytes -= piece.len() as u64;
+    }
+    Ok(())
 }
 
 /// The `.meta` file as it is, with the times of what it changed.
@@ -152,4 +163,48 @@ fn fields(metadata: &Metadata, without: &[&str]) -> Vec<HeaderField> {
         .filter(|(name, _)| !without.iter().any(|not| name.is(not)))
         .map(|(name, value)| (Bytes::copy_from_slice(name.as_bytes()), value.clone()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, iter, sync::Arc};
+
+    use ssync_types::PolicyIndex;
+
+    use super::*;
+    use crate::{
+        source::{LocalDevices, Source},
+        testing::{Cluster, at, policy},
+    };
+
+    /// Its last piece is not given, and all that was announced is sent: the peer refuses it, and takes the next.
+    #[tokio::test]
+    async fn a_damaged_body_does_not_break_off() {
+        let cluster = Cluster::new(policy(2, &[&[0], &[1]]));
+        let node = cluster.node(0);
+        let body = vec![b'x'; 200_000];
+        cluster.put(0, "o", 1, &body);
+        let file = cluster.directory(0, "o").join(format!("{}.data", at(1)));
+        fs::write(file, [b"y", &body[1..]].concat()).unwrap();
+
+        let local = LocalDevices::new(Arc::clone(&node.devices)).get(&node.name);
+        let source = Source::new(local, PolicyIndex::new(0), cluster.partition("o"));
+        let (pieces, mut handed) = mpsc::channel(64);
+        let hash = cluster.hash("o");
+        let read = move |source: &OpenSource| match source.open(hash)? {
+            ToSend::Object(object) => Ok(put(*object, &pieces).is_ok()),
+            other => panic!("{other:?}"),
+        };
+        assert!(source.run(read).await.unwrap());
+        let pieces = iter::from_fn(|| handed.try_recv().ok());
+        let sent: Vec<u8> = pieces
+            .flat_map(|piece| match piece {
+                Piece::Bytes(bytes) => bytes,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let begin = sent.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+        assert_eq!(sent.len() - begin, body.len());
+        assert_ne!(&sent[begin..], &body);
+    }
 }
