@@ -11,6 +11,6 @@ mod starter;
 #[cfg(test)]
 mod tests;
 
-pub use niceness::give_way;
+pub use niceness::{give_way, set_niceness};
 pub use runtime::Background;
 pub use starter::start_thread;

@@ -1,6 +1,6 @@
 //! How far a thread of the background stands behind the others of its process.
 
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
 use rustix::{
     io::Errno,
@@ -11,6 +11,8 @@ use rustix::{
 const STEP: i32 = 10;
 /// The least that there is.
 const NICENESS_MAX: i32 = 19;
+
+static NICENESS: OnceLock<i32> = OnceLock::new();
 
 /// Lets this thread stand behind those that serve clients. For ever, and so do the threads that it starts: only the
 /// privileged can take it back. One that cannot be lowered works on.
@@ -23,10 +25,24 @@ pub fn give_way() {
     }
 }
 
+/// What [`give_way`] makes of a thread's niceness, whatever the process was started with. To be called before it is.
+pub fn set_niceness(niceness: i32) {
+    let _ = NICENESS.set(niceness);
+}
+
 fn lower() -> Result<(), Errno> {
-    // Linux has a niceness for each thread: that of the process is its first thread's, which does not give way.
-    let niceness = getpriority_process(Some(getpid()))?;
-    setpriority_process(None, lowered(niceness))
+    setpriority_process(None, niceness()?)
+}
+
+/// Of all threads that give way. Counted once: the first thread's niceness is the process's in Linux, and may give way itself.
+fn niceness() -> Result<i32, Errno> {
+    match NICENESS.get() {
+        Some(niceness) => Ok(*niceness),
+        None => {
+            let lowered = lowered(getpriority_process(Some(getpid()))?);
+            Ok(*NICENESS.get_or_init(|| lowered))
+        }
+    }
 }
 
 pub(crate) fn lowered(niceness: i32) -> i32 {

@@ -56,6 +56,9 @@ pub(crate) fn set_niceness(config: &Config, is_replicator: bool) {
     };
     if let Err(error) = rustix::process::setpriority_process(None, niceness) {
         eprintln!("ssync: nice_priority = {niceness} was not set: {error}");
+    } else if is_replicator {
+        // It has nobody to give way to but other processes, and how far is said.
+        ssync_background::set_niceness(niceness);
     }
 }
 
