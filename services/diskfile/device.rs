@@ -15,7 +15,7 @@ use ssync_types::{DeviceName, HashPathConfig, Invalid, ObjectHash, ObjectPath, P
 
 use crate::{
     DiskConfig, DiskError, Location, PolicyKind, Reserve, Space,
-    digest::Together,
+    digest::Hashing,
     disk::{Disk, Patient},
     doubt::Doubts,
     pipeline::{Pipeline, Tempo},
@@ -35,7 +35,7 @@ pub(crate) struct Settings {
     pub(crate) policies: BTreeMap<PolicyIndex, PolicyKind>,
     pub(crate) at_quarantine: AtQuarantine,
     pub(crate) hashed: Hashed,
-    pub(crate) hashing: Together,
+    pub(crate) hashing: Hashing,
 }
 
 /// How many suffixes have been hashed, by device, for who waits for many of them. As many as the node has devices.

@@ -5,7 +5,7 @@ mod lanes;
 mod together;
 
 pub(crate) use body::BodyMd5;
-pub(crate) use together::Together;
+pub(crate) use together::Hashing;
 
 use md5::{Digest as _, Md5};
 

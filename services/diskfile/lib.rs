@@ -36,6 +36,7 @@ mod pipeline;
 mod post;
 mod power;
 mod presence;
+mod priority;
 mod publish;
 mod quarantine;
 mod queue;

@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{Device, DiskError, publish::Member};
+use crate::{Device, DiskError, priority::gives_way, publish::Member};
 use pace::Pace;
 pub(crate) use tempo::Tempo;
 
@@ -46,8 +46,10 @@ struct Waiting {
 type Outcomes = Vec<Result<(), DiskError>>;
 
 /// What a thread waits with.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ticket {
+    /// Its thread does, to those that serve clients.
+    gives_way: bool,
     /// Written and read by who holds the pipeline's lock.
     outcomes: Mutex<Option<Outcomes>>,
     /// It has its outcomes, or should lead.
@@ -61,7 +63,7 @@ impl Pipeline {
         if members.iter().all(Member::has_failed) {
             return members.into_iter().map(Member::into_outcome).collect();
         }
-        let ticket = Arc::new(Ticket::default());
+        let ticket = Arc::new(Ticket::new(gives_way()));
         let mut state = self.lock();
         state.waiting.push_back(Waiting { members, ticket: Arc::clone(&ticket) });
         loop {
@@ -103,22 +105,36 @@ impl State {
     /// A batch for the thread that waits with a ticket, if one more may lead and nobody has taken its publications; that
     /// thread is counted. So all who are left in the queue wait, and none of them leads.
     fn take_batch(&mut self, own: &Arc<Ticket>) -> Option<Vec<Waiting>> {
-        let free = self.places();
+        // Those to whom it gives way lead before it.
+        let ahead = self.waiting.iter().filter(|waiting| own.gives_way && !waiting.ticket.gives_way).count();
+        let free = self.places().saturating_sub(ahead);
         let place = self.waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.ticket, own));
         let place = place.filter(|_| free > 0)?;
         let all: usize = self.waiting.iter().map(|waiting| waiting.members.len()).sum();
         let share = all.div_ceil(free).min(BATCH_MAX);
         let mut batch: Vec<_> = self.waiting.remove(place).into_iter().collect();
         let mut count: usize = batch.iter().map(|own| own.members.len()).sum();
-        // With one of the others at least, the one that has waited longest: who comes late cannot keep it waiting.
+        // With one of the others at least, the one that has waited longest: who comes late cannot keep it waiting. But a thread
+        // that gives way is not waited for by those to whom it does.
+        let is_taken = |waiting: &Waiting| !own.gives_way || waiting.ticket.gives_way;
         while (batch.len() < 2 || count < share)
-            && let Some(next) = self.waiting.pop_front()
+            && let Some(place) = self.waiting.iter().position(is_taken)
+            && let Some(next) = self.waiting.remove(place)
         {
             count += next.members.len();
             batch.push(next);
         }
         self.leaders += 1;
         Some(batch)
+    }
+
+    /// Those who should lead next: the longest waiting, but first those that do not give way.
+    fn next_leaders(&self) -> impl Iterator<Item = &Ticket> {
+        let of = |gives_way: bool| {
+            let tickets = self.waiting.iter().map(|waiting| &*waiting.ticket);
+            tickets.filter(move |ticket| ticket.gives_way == gives_way)
+        };
+        of(false).chain(of(true)).take(self.places())
     }
 
     /// How many more may lead.
@@ -128,6 +144,10 @@ impl State {
 }
 
 impl Ticket {
+    fn new(gives_way: bool) -> Self {
+        Self { gives_way, outcomes: Mutex::default(), called: Condvar::new() }
+    }
+
     fn take(&self) -> Option<Outcomes> {
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -169,8 +189,44 @@ impl Drop for Leading<'_> {
                 ticket.called.notify_one();
             }
         }
-        for next in state.waiting.iter().take(state.places()) {
-            next.ticket.called.notify_one();
+        for next in state.next_leaders() {
+            next.called.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(state: &mut State, gives_way: bool) -> Arc<Ticket> {
+        let ticket = Arc::new(Ticket::new(gives_way));
+        state.waiting.push_back(Waiting { members: Vec::new(), ticket: Arc::clone(&ticket) });
+        ticket
+    }
+
+    /// Whose publications are in the batch of a ticket, if it leads.
+    fn led(state: &mut State, own: &Arc<Ticket>, all: &[&Arc<Ticket>]) -> Option<Vec<usize>> {
+        let batch = state.take_batch(own)?;
+        let place = |waiting: &Waiting| all.iter().position(|ticket| Arc::ptr_eq(ticket, &waiting.ticket));
+        Some(batch.iter().filter_map(place).collect())
+    }
+
+    #[test]
+    fn a_thread_that_gives_way_does_not_commit_for_those_to_whom_it_does() {
+        let mut state = State::default();
+        let [first, second] = [true, false].map(|gives_way| queue(&mut state, gives_way));
+        assert!(state.next_leaders().next().is_some_and(|next| std::ptr::eq(next, &*second)));
+        state.leaders = state.pace.leaders() - 1;
+        assert_eq!(led(&mut state, &first, &[]), None, "it would take the other's place");
+        state.leaders = state.pace.leaders() - 2;
+        assert_eq!(led(&mut state, &first, &[&first, &second]), Some(vec![0]));
+    }
+
+    #[test]
+    fn a_thread_that_serves_a_client_takes_along_who_has_waited_longest() {
+        let mut state = State::default();
+        let [first, second, third] = [true, true, false].map(|gives_way| queue(&mut state, gives_way));
+        assert_eq!(led(&mut state, &third, &[&first, &second, &third]), Some(vec![2, 0]));
     }
 }

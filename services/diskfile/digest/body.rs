@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     lanes::{BEGIN, Block, State},
-    together::Together,
+    together::Hashing,
 };
 
 /// From how many bytes on it pays to hash together with other threads.
@@ -31,12 +31,12 @@ impl Default for BodyMd5 {
 
 impl BodyMd5 {
     /// Takes a piece. A large one is hashed together with those of other threads.
-    pub(crate) fn take(&mut self, piece: &Bytes, together: &Together) {
+    pub(crate) fn take(&mut self, piece: &Bytes, hashing: &Hashing) {
         let whole = self.frame(piece);
         if whole.len() < TOGETHER_BYTES {
             self.hash_alone(piece.get(whole));
         } else {
-            self.state = together.hash(self.state, piece.slice(whole));
+            self.state = hashing.here().hash(self.state, piece.slice(whole));
         }
     }
 
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn is_what_md5_is_however_the_body_comes() {
-        let together = Together::default();
+        let hashing = Hashing::default();
         let body: Bytes = (0..100_000).map(|at| (at * 7 % 251) as u8).collect();
         for length in [0, 1, 55, 56, 63, 64, 65, 119, 120, 128, 5000, 16_384, 65_600, body.len()] {
             for size in [1, 63, 64, 65, 100, 4096, 16_384, 70_000] {
@@ -99,7 +99,7 @@ mod tests {
                 let (body, mut md5) = (body.slice(..length), BodyMd5::default());
                 let mut left = body.clone();
                 while !left.is_empty() {
-                    md5.take(&left.split_to(size.min(left.len())), &together);
+                    md5.take(&left.split_to(size.min(left.len())), &hashing);
                 }
                 assert_eq!(md5.hex(), hex(Md5::new_with_prefix(&body)), "{length} bytes by {size}");
                 body.iter().for_each(|byte| md5.take_alone(&[*byte]));

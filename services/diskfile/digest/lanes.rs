@@ -1,6 +1,7 @@
 //! MD5 of several bodies at once, in the lanes of vectors (RFC 1321): its steps hang on each other, so that a processor hashes
 //! four or eight bodies in hardly more time than one.
 
+use pulp::{Arch, NullaryFnOnce};
 use wide::u32x4;
 
 /// Bodies in one vector.
@@ -99,15 +100,33 @@ type Words<const VECTORS: usize> = [u32x4; VECTORS];
 pub(super) fn compress<const VECTORS: usize>(states: &mut [State], bodies: &[&[Block]]) {
     let count = bodies.iter().map(|blocks| blocks.len()).min().unwrap_or(0);
     let lanes = lanes_of::<VECTORS>(bodies, count);
-    let mut words = gather::<VECTORS>(states);
-    for at in 0..count {
-        words = after(words, &message(&lanes, at));
-    }
+    let words = Arch::new().dispatch(Blocks { lanes, count, before: gather(states) });
     for (lane, state) in states.iter_mut().enumerate() {
         for (word, vectors) in state.iter_mut().zip(&words) {
             let vector = vectors.get(lane / WIDTH).map(|vector| vector.to_array());
             *word = vector.and_then(|lanes| lanes.get(lane % WIDTH).copied()).unwrap_or_default();
         }
+    }
+}
+
+/// So many blocks of each body, after these words.
+struct Blocks<'b, const VECTORS: usize> {
+    lanes: Lanes<'b, VECTORS>,
+    count: usize,
+    before: [Words<VECTORS>; 4],
+}
+
+/// Compiled for each of the instruction sets that the processor may have: newer ones take fewer instructions for a step.
+impl<const VECTORS: usize> NullaryFnOnce for Blocks<'_, VECTORS> {
+    type Output = [Words<VECTORS>; 4];
+
+    #[inline(always)]
+    fn call(self) -> Self::Output {
+        let mut words = self.before;
+        for at in 0..self.count {
+            words = after(words, &message(&self.lanes, at));
+        }
+        words
     }
 }
 

@@ -15,13 +15,28 @@ use std::{
 use bytes::Bytes;
 
 use super::lanes::{Block, LANES_MAX, State, compress};
+use crate::priority::gives_way;
 
 /// Blocks of each body between two stops: 16 KiB.
 const STOP_BLOCKS: usize = 256;
 
+/// Where the threads of a node meet. Those that serve clients do not wait for those that give way to them.
+#[derive(Debug, Default)]
+pub(crate) struct Hashing {
+    usual: Together,
+    giving_way: Together,
+}
+
+impl Hashing {
+    /// Where this thread hashes.
+    pub(super) fn here(&self) -> &Together {
+        if gives_way() { &self.giving_way } else { &self.usual }
+    }
+}
+
 /// Threads that hash at the same time.
 #[derive(Debug, Default)]
-pub(crate) struct Together(Mutex<Waiting>);
+pub(super) struct Together(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -57,7 +72,7 @@ impl Together {
             if waiting.leaders == 0 || waiting.jobs.len() >= LANES_MAX {
                 waiting.leaders += 1;
                 drop(waiting);
-                Leading { together: self, lanes: Vec::new() }.until(&ticket);
+                Leading { together: self, own: &ticket, lanes: Vec::new() }.lead();
                 waiting = self.lock();
             } else {
                 waiting = ticket.called.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -90,18 +105,19 @@ impl Ticket {
 /// A thread that hashes for others. However it ends, those who are not through go on.
 struct Leading<'c> {
     together: &'c Together,
+    own: &'c Arc<Ticket>,
     lanes: Vec<Job>,
 }
 
 impl Leading<'_> {
-    /// Hashes until the blocks of this ticket are done.
-    fn until(mut self, own: &Ticket) {
+    /// Hashes until its own blocks are done, or none are left: another leads them.
+    fn lead(mut self) {
         self.admit();
         if self.lanes.len() == 1 {
             // To those who wait for this processor on their way here: together it is less work.
             thread::yield_now();
         }
-        while !own.is_called() {
+        while !self.lanes.is_empty() && !self.own.is_called() {
             self.admit();
             advance(&mut self.lanes);
             self.dismiss();
@@ -132,7 +148,9 @@ impl Leading<'_> {
 impl Drop for Leading<'_> {
     fn drop(&mut self) {
         let mut waiting = self.together.lock();
-        for job in mem::take(&mut self.lanes).into_iter().rev() {
+        // Its own is there only where it panicked: nobody waits for it.
+        let others = mem::take(&mut self.lanes).into_iter().filter(|job| !Arc::ptr_eq(&job.ticket, self.own));
+        for job in others.rev() {
             waiting.jobs.push_front(job);
         }
         waiting.leaders -= 1;
@@ -217,7 +235,7 @@ mod tests {
             })
             .collect();
         together.lock().leaders += 1;
-        Leading { together: &together, lanes: Vec::new() }.until(&tickets[1]);
+        Leading { together: &together, own: &tickets[1], lanes: Vec::new() }.lead();
         let called: Vec<bool> = tickets.iter().map(|ticket| ticket.is_called()).collect();
         assert_eq!(called, [true, true, false, false, false]);
         assert_eq!(together.lock().jobs.len(), 3, "they have not lost their place");
