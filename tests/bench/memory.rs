@@ -56,15 +56,15 @@ pub(crate) struct Options {
 /// What one work came to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
-    medium: String,
-    work: String,
+    pub(crate) medium: String,
+    pub(crate) work: String,
     seconds: f64,
     /// The most that a process of each role has held.
     peak_bytes: BTreeMap<Role, u64>,
 }
 
 impl Record {
-    fn mib(&self, role: Role) -> f64 {
+    pub(crate) fn mib(&self, role: Role) -> f64 {
         self.peak_bytes.get(&role).copied().unwrap_or_default() as f64 / MIB
     }
 }

@@ -65,8 +65,8 @@ pub(crate) struct Options {
         long,
         value_delimiter = ',',
         default_values = [
-            "wiped:20000x4096", "drain:20000x4096", "changed:20000x4096", "warm:20000x4096", "cold:20000x4096",
-            "wiped:2000x1048576", "wiped:20x104857600"
+            "wiped:20000x4096", "wiped:5000x4096", "drain:20000x4096", "changed:20000x4096", "warm:20000x4096",
+            "cold:20000x4096", "wiped:2000x1048576", "wiped:20x104857600"
         ]
     )]
     works: Vec<Work>,

@@ -16,6 +16,7 @@ const OURS: &str = "ssync-batch";
 /// The same as a server.
 const OUR_NODE: &str = "node-batch";
 const CONNECTIONS: u16 = 16;
+const MEMORY_MIB_MAX: f64 = 64.0;
 const MIB: f64 = (1 << 20) as f64;
 
 /// A figure that is to be large, or small.
@@ -50,6 +51,7 @@ pub(super) fn markdown(measurements: &[Measurement]) -> String {
     }
     of_requests(measurements, &mut goals);
     of_guard(measurements, &mut goals);
+    of_memory(measurements, &mut goals);
     if goals.is_empty() {
         return String::new();
     }
@@ -76,13 +78,13 @@ fn of_work(group: &Group<'_>, goals: &mut Vec<Goal>) {
             add(bare, times_as_fast_as("rsync"), Bound::AtLeast(1.0));
             add("receiver CPU ms an object", Some(receiver_ms(ours)), Bound::AtMost(0.06));
         }
-        ("wiped:20000x4096", "xfs") => {
+        ("wiped:5000x4096", "xfs") => {
             add(ssync, group.times(ours), Bound::AtLeast(20.0));
             let slower = times_as_fast_as("rsync").map(|times| 1.0 / times);
             add("times the time of rsync -aX, which is not durable", slower, Bound::AtMost(1.5));
             add("receiver CPU ms an object", Some(receiver_ms(ours)), Bound::AtMost(0.12));
         }
-        ("wiped:20000x4096", "ext4") => {
+        ("wiped:5000x4096", "ext4") => {
             let over = group.floor().map(|floor| ours.seconds().median / floor);
             add("times the time of the best floor", over, Bound::AtMost(1.3));
         }
@@ -94,10 +96,12 @@ fn of_work(group: &Group<'_>, goals: &mut Vec<Goal>) {
             add(ssync, group.times(ours), Bound::AtLeast(3.0));
             add("times as fast as stock-rsync", times_as_fast_as("stock-rsync"), Bound::AtLeast(1.0));
         }
-        ("drain:20000x4096", "xfs") => add(ssync, group.times(ours), Bound::AtLeast(15.0)),
+        ("drain:20000x4096" | "drain:5000x4096", "xfs") => {
+            add(ssync, group.times(ours), Bound::AtLeast(15.0))
+        }
         ("changed:20000x4096", _) => add(ssync, group.times(ours), Bound::AtLeast(10.0)),
         // Of the hash trees that are to come.
-        ("warm:20000x4096", "tmpfs") => {
+        ("warm:20000x4096", _) => {
             add(ssync, group.times(ours), Bound::AtLeast(50.0));
             let measure = group.of("stock-ssync").and_then(Summary::wire_bytes);
             let bytes = measure.zip(ours.wire_bytes()).map(|(measure, ours)| ours / measure);
@@ -107,7 +111,7 @@ fn of_work(group: &Group<'_>, goals: &mut Vec<Goal>) {
     }
     if work.starts_with("wiped:") && medium == "xfs" {
         for (role, what) in [(Role::Sender, "sender's peak MiB"), (Role::Receiver, "receiver's peak MiB")] {
-            add(what, Some(ours.usage(role).peak_bytes as f64 / MIB), Bound::AtMost(64.0));
+            add(what, Some(ours.usage(role).peak_bytes as f64 / MIB), Bound::AtMost(MEMORY_MIB_MAX));
         }
     }
 }
@@ -157,6 +161,22 @@ fn of_guard(measurements: &[Measurement], goals: &mut Vec<Goal>) {
             found: median(guard::Record::rate_ratio),
             bound: Bound::AtLeast(0.7),
         });
+    }
+}
+
+fn of_memory(measurements: &[Measurement], goals: &mut Vec<Goal>) {
+    let records = measurements.iter().filter_map(|measurement| match measurement {
+        Measurement::Memory(record) => Some(record),
+        _ => None,
+    });
+    for record in records {
+        for (role, who) in [(Role::Sender, "sender"), (Role::Receiver, "receiver")] {
+            goals.push(Goal {
+                what: format!("{} in one partition, {}: {who}'s peak MiB", record.work, record.medium),
+                found: record.mib(role),
+                bound: Bound::AtMost(MEMORY_MIB_MAX),
+            });
+        }
     }
 }
 
