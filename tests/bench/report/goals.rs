@@ -97,7 +97,7 @@ fn of_work(group: &Group<'_>, goals: &mut Vec<Goal>) {
             add("times as fast as stock-rsync", times_as_fast_as("stock-rsync"), Bound::AtLeast(1.0));
         }
         ("drain:20000x4096" | "drain:5000x4096", "xfs") => {
-            add(ssync, group.times(ours), Bound::AtLeast(15.0))
+            add(ssync, group.times(ours), Bound::AtLeast(15.0));
         }
         ("changed:20000x4096", _) => add(ssync, group.times(ours), Bound::AtLeast(10.0)),
         // Of the hash trees that are to come.
