@@ -105,6 +105,12 @@ impl Daemon {
         self.child.id()
     }
 
+    /// SIGKILL, and its end.
+    pub fn kill(&mut self) -> Result<ExitStatus> {
+        kill_process_group(Pid::from_child(&self.child), Signal::KILL)?;
+        Ok(self.child.wait()?)
+    }
+
     /// SIGTERM, and how it ended.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         kill_process_group(Pid::from_child(&self.child), Signal::TERM)?;

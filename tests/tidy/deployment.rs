@@ -67,7 +67,8 @@ fn every_variable_of_a_manifest_sets_an_option() {
     let sample = fs::read_to_string(repository().join("deploy/swift/object-server.conf-sample")).expect("it");
     let mut count = 0;
     for file in texts().into_iter().filter(|file| file.path.starts_with("deploy/")) {
-        let of_a_manifest = [".yaml", ".service", ".conf", "/default"].iter().any(|end| file.path.ends_with(end));
+        let of_a_manifest =
+            [".yaml", ".service", ".conf", "/default"].iter().any(|end| file.path.ends_with(end));
         for variable in variables(&file.text) {
             if of_a_manifest && !NO_OPTIONS.contains(&variable) {
                 count += 1;
