@@ -12,7 +12,7 @@ capabilities:
   readOnly: true
 {{- if .Values.conf.objectServer }}
 - name: conf
-  mountPath: /etc/ssync
+  mountPath: /etc/ssync/conf
   readOnly: true
 {{- end }}
 {{- end -}}

@@ -41,7 +41,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- /* Where containers find object-server.conf. */ -}}
 {{- define "ssync.conf" -}}
 {{- if .Values.conf.objectServer -}}
-/etc/ssync/object-server.conf
+/etc/ssync/conf/object-server.conf
 {{- else -}}
 /etc/swift/object-server.conf
 {{- end -}}
