@@ -17,7 +17,7 @@ const REPLICATION_PORT: u16 = 6400;
 /// Where a daemon listens on loopback, as docs/mesh.md has it.
 pub(crate) const DAEMON_PORT: u16 = 6210;
 /// Longest that anything may take.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(200);
 
 pub(crate) struct Scene {
