@@ -11,7 +11,7 @@ use std::{net::TcpStream, thread, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use ssync_tests::{run_to_end, venv_program};
 
-use crate::scene::Scene;
+use crate::scene::{DAEMON_PORT, REPLICATION_PORT, Scene};
 
 /// Time for sessions to begin.
 const BETWEEN_BREAKS: Duration = Duration::from_secs(1);
@@ -68,29 +68,34 @@ fn what_proxies_break_is_done_again_and_nothing_is_lost() -> Result<()> {
 fn who_has_no_certificate_of_a_storage_node_is_refused() -> Result<()> {
     let Some(mut scene) = Scene::of_nodes(2)? else { return Ok(()) };
     scene.serve(2)?;
-    let list = |options: &[&str]| -> Result<(bool, String)> {
-        let address = format!("{}:6400", scene.node(2).ring_address().ip());
-        let arguments: Vec<&str> = options.iter().copied().chain([address.as_str(), "list"]).collect();
-        let output = run_to_end(&venv_program("grpcurl")?, &arguments)?;
-        let said = [&output.stdout[..], &output.stderr].concat();
-        Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
-    };
-    let with = |name: &str| -> Result<(bool, String)> {
-        let file = |kind: &str| scene.certificates().join(name).join(kind).display().to_string();
-        list(&["-insecure", "-cert", &file("tls.crt"), "-key", &file("tls.key")])
-    };
-    scene.wait("an answer to another node", |_| Ok(with("1")?.0))?;
-    let (_, services) = with("1")?;
+    scene.wait("an answer to another node", |scene| Ok(list_as(scene, "1")?.0))?;
+    let (_, services) = list_as(&scene, "1")?;
     ensure!(services.contains("ssync.v1.ReplicationService"), "{services}");
-    let (plain, _) = list(&["-plaintext", "-connect-timeout", "2"])?;
-    let (nameless, _) = list(&["-insecure", "-connect-timeout", "2"])?;
-    let (stranger, _) = with("stranger")?;
-    let (foreign, _) = with("foreign/1")?;
+    let (plain, _) = list(&scene, &["-plaintext"])?;
+    let (nameless, _) = list(&scene, &["-insecure"])?;
+    let (stranger, _) = list_as(&scene, "stranger")?;
+    let (foreign, _) = list_as(&scene, "foreign/1")?;
     assert_eq!((plain, nameless, stranger, foreign), (false, false, false, false));
     // Nor is the daemon to be reached past its proxy.
-    let past = TcpStream::connect((scene.node(2).ring_address().ip(), scene::DAEMON_PORT));
+    let past = TcpStream::connect((scene.node(2).ring_address().ip(), DAEMON_PORT));
     assert!(past.is_err(), "the daemon listens beyond loopback");
     let client = scene.get_through_proxy(2).context("the object API through a proxy of bytes")?;
     assert_eq!(client.status, 200, "{}", client.text());
     Ok(())
+}
+
+/// Whether somebody gets the list of node 2's services through its proxy, and what grpcurl says.
+fn list(scene: &Scene, options: &[&str]) -> Result<(bool, String)> {
+    let address = format!("{}:{REPLICATION_PORT}", scene.node(2).ring_address().ip());
+    let arguments: Vec<&str> =
+        options.iter().copied().chain(["-connect-timeout", "2", &address, "list"]).collect();
+    let output = run_to_end(&venv_program("grpcurl")?, &arguments)?;
+    let said = [&output.stdout[..], &output.stderr].concat();
+    Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// The same for the holder of a certificate.
+fn list_as(scene: &Scene, name: &str) -> Result<(bool, String)> {
+    let file = |kind: &str| scene.certificates().join(name).join(kind).display().to_string();
+    list(scene, &["-insecure", "-cert", &file("tls.crt"), "-key", &file("tls.key")])
 }

@@ -59,6 +59,14 @@ impl Proxies {
         Ok(())
     }
 
+    /// Fails when one of them has ended.
+    pub(crate) fn ensure_running(&mut self) -> Result<()> {
+        for proxy in [&mut self.ingress, &mut self.egress] {
+            ensure!(proxy.is_running(), "a proxy has ended: {}", proxy.log());
+        }
+        Ok(())
+    }
+
     /// All that it has said, before it was restarted as well.
     pub(crate) fn ingress_log(&self) -> String {
         self.ingress.log()

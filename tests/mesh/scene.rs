@@ -13,7 +13,7 @@ use ssync_tests::{Answer, Cluster, Node, Server, Serving, Shape, Switch, Tree, e
 use crate::proxies::Proxies;
 
 /// The ring's port for replication.
-const REPLICATION_PORT: u16 = 6400;
+pub(crate) const REPLICATION_PORT: u16 = 6400;
 /// Where a daemon listens on loopback, as docs/mesh.md has it.
 pub(crate) const DAEMON_PORT: u16 = 6210;
 /// Longest that anything may take.
@@ -106,16 +106,17 @@ impl Scene {
         self.node(number).read_tree()
     }
 
-    pub(crate) fn wait(&self, what: &str, until: impl Fn(&Self) -> Result<bool>) -> Result<()> {
+    pub(crate) fn wait(&mut self, what: &str, until: impl Fn(&Self) -> Result<bool>) -> Result<()> {
         let began = Instant::now();
         while !until(self)? {
+            self.proxies.iter_mut().try_for_each(Proxies::ensure_running)?;
             ensure!(began.elapsed() < WAIT_MAX, "{what}: not within {WAIT_MAX:?}");
             thread::sleep(POLL);
         }
         Ok(())
     }
 
-    pub(crate) fn wait_for_objects(&self, number: u8, like: &Tree) -> Result<()> {
+    pub(crate) fn wait_for_objects(&mut self, number: u8, like: &Tree) -> Result<()> {
         self.wait(&format!("all objects on node {number}"), |scene| {
             Ok(scene.node(number).read_tree()?.objects == like.objects)
         })
