@@ -7,6 +7,7 @@
 mod calendar;
 mod error;
 mod hash;
+mod identity;
 mod metadata;
 mod object;
 mod offer;
@@ -26,6 +27,7 @@ mod update;
 pub use calendar::civil;
 pub use error::Invalid;
 pub use hash::{HashPathConfig, ObjectHash};
+pub use identity::{Identity, Role, Standing, SubjectName, host_key};
 pub use metadata::{HeaderName, Metadata, is_sendable_value};
 pub use object::{
     BodyEvent, ByteRange, CommitMode, Deleted, FragmentPreference, FragmentSet, ObjectDelete, ObjectInfo,
