@@ -25,7 +25,7 @@ pub(crate) struct Certificate {
 
 /// Reads a certificate. Only one whose signature was checked before is worth anything.
 pub(crate) fn read(certificate: &CertificateDer<'_>) -> Result<Certificate, String> {
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
+    let (_, parsed) = X509Certificate::from_der(certificate.as_ref()).map_err(|error| error.to_string())?;
     let names = match parsed.subject_alternative_name().map_err(|error| error.to_string())? {
         Some(found) => {
             let names = &found.value.general_names;

@@ -29,7 +29,7 @@ pub struct TlsFiles {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("{}: cannot be read: {problem}", path.display())]
+    #[error("{}: cannot be read: {problem}", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -37,7 +37,7 @@ pub enum TlsError {
         problem: String,
     },
     /// A file does not hold what it should.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", .path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum TlsError {
         problem: String,
     },
     /// A relative path, and nowhere to look it up.
-    #[error("{} is a relative path, which is looked up in ${CREDENTIALS_DIRECTORY}; that is not set: write a path that begins with /, or start by systemd with LoadCredential=", .0.display())]
+    #[error("{} is a relative path, which is looked up in $CREDENTIALS_DIRECTORY; that is not set: write a path that begins with /, or start by systemd with LoadCredential=", .0.display())]
     NoCredentials(PathBuf),
 }
 

@@ -33,17 +33,17 @@ impl Counters {
         self.reload_fails.store(false, Ordering::Relaxed);
     }
 
-    fn pair(&self, counted: [(&AtomicU64, &'static str); 2]) -> [(u64, &'static str); 2] {
-        counted.map(|(counter, result)| (counter.load(Ordering::Relaxed), result))
-    }
-
     fn handshakes(&self) -> [(u64, &'static str); 2] {
-        self.pair([(&self.accepted, "accepted"), (&self.refused, "refused")])
+        read([(&self.accepted, "accepted"), (&self.refused, "refused")])
     }
 
     fn reloads(&self) -> [(u64, &'static str); 2] {
-        self.pair([(&self.reloads_taken, "taken"), (&self.reloads_kept, "kept")])
+        read([(&self.reloads_taken, "taken"), (&self.reloads_kept, "kept")])
     }
+}
+
+fn read(counters: [(&AtomicU64, &'static str); 2]) -> [(u64, &'static str); 2] {
+    counters.map(|(counter, result)| (counter.load(Ordering::Relaxed), result))
 }
 
 impl Tls {
