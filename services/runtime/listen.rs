@@ -14,7 +14,6 @@ mod refuse;
 mod replay;
 mod sniff;
 mod socket;
-mod sparing;
 mod taking;
 
 pub use address::BindAddress;

@@ -12,7 +12,7 @@ pub struct PeerRules {
     pub readers: Vec<String>,
     /// Clients that store and delete.
     pub pushers: Vec<String>,
-    /// Clients that may do what callers on the node may.
+    /// Clients that may have the admin service do things as well.
     pub admins: Vec<String>,
 }
 

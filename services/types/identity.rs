@@ -20,7 +20,7 @@ pub enum Role {
     Reader,
     /// Store and delete as well.
     Pusher,
-    /// Whatever a caller on the node may.
+    /// Have the admin service do what else only callers on the node may have it do.
     Admin,
 }
 

@@ -19,6 +19,7 @@ mod refusal;
 mod release;
 mod removal;
 mod session;
+mod sparing;
 mod suffix;
 mod survey;
 mod timestamp;
@@ -45,6 +46,7 @@ pub use release::{
 };
 pub use removal::{Certainty, Removal};
 pub use session::{Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, SessionProtocol, Summary};
+pub use sparing::Sparing;
 pub use suffix::{Rehash, Suffix, SuffixHash, SuffixHashes};
 pub use survey::{DeviceSurvey, EntryState, MountPoint, Quarantined, SurveyedEntry, Usage};
 pub use timestamp::Timestamp;

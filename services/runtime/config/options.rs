@@ -433,7 +433,7 @@ options! {
         tls_readers: Vec<String> = "",
         /// The same that may store and delete as well.
         tls_pushers: Vec<String> = "",
-        /// The same that may do whatever a caller on this node may.
+        /// The same that may have the admin service do what else only callers on this node may: drain, push, plan.
         tls_admins: Vec<String> = "",
         /// Address for replication, where the rings name another for it than for clients. It serves what bind_ip and bind_port
         /// do. ring_ip, where it is not set, is this one, and this port is the one that the rings are searched for.

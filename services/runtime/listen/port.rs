@@ -3,6 +3,7 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use ssync_tls::Tls;
+use ssync_types::Sparing;
 use tokio::{
     sync::{Semaphore, mpsc},
     time::sleep,
@@ -18,7 +19,6 @@ use super::{
     plain::Plain,
     refuse::refuse,
     sniff::Protocol,
-    sparing::Sparing,
     taking::{TakeError, Taking},
 };
 use crate::Drain;

@@ -10,7 +10,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Counts what is not said.
 #[derive(Debug, Default)]
-pub(super) struct Sparing(Mutex<Said>);
+pub struct Sparing(Mutex<Said>);
 
 #[derive(Debug, Default)]
 struct Said {
@@ -20,7 +20,8 @@ struct Said {
 
 impl Sparing {
     /// Whether to say it now, and how many were not said since the last.
-    pub(super) fn say(&self) -> Option<u64> {
+    #[must_use]
+    pub fn say(&self) -> Option<u64> {
         self.say_at(Instant::now())
     }
 
