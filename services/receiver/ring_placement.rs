@@ -58,14 +58,15 @@ impl View {
         let ids = identity.hosts().filter_map(|host| self.hosts.get(&host)).flatten();
         ids.filter_map(|&id| self.ring.device(id))
     }
-}
 
-/// Whether an address, as senders give theirs, is the device's.
-fn is_at(device: &RingDevice, address: &str) -> bool {
-    let Some((host, port)) = address.rsplit_once(':') else { return false };
-    let (host, Ok(port)) = (host_key(host), port.parse::<u16>()) else { return false };
-    let own = [(&device.replication_ip, device.replication_port), (&device.ip, device.port)];
-    own.into_iter().any(|(ip, own_port)| own_port == port && host_key(ip) == host)
+    /// The devices at an address, as senders give theirs.
+    fn devices_at(&self, address: &str) -> Vec<&RingDevice> {
+        let Some((host, port)) = address.rsplit_once(':') else { return Vec::new() };
+        let (host, Ok(port)) = (host_key(host), port.parse::<u16>()) else { return Vec::new() };
+        let ids = self.hosts.get(&host).into_iter().flatten();
+        let devices = ids.filter_map(|&id| self.ring.device(id));
+        devices.filter(|device| [device.port, device.replication_port].contains(&port)).collect()
+    }
 }
 
 impl RingPlacement {
@@ -182,10 +183,11 @@ impl Placement for RingPlacement {
         if own.is_empty() {
             return SenderClaim::NoNode;
         }
-        let is_named = |device: &RingDevice| device.device.as_str() == sender.device;
-        let is_meant = |device: &RingDevice| is_named(device) && is_at(device, &sender.address);
-        let address_is_known = view.ring.devices().any(|device| is_at(device, &sender.address));
-        let claimed = own.into_iter().filter(|device| is_named(device) && (is_meant(device) || !address_is_known));
+        let meant = view.devices_at(&sender.address);
+        let is_meant = |device: &RingDevice| meant.is_empty() || meant.iter().any(|other| other.id == device.id);
+        let claimed = own
+            .into_iter()
+            .filter(|device| device.device.as_str() == sender.device && is_meant(device));
         let primaries: Vec<bool> =
             claimed.map(|device| view.ring.is_primary(device.id, at.partition)).collect();
         match primaries.as_slice() {

@@ -1,10 +1,17 @@
 //! Handshakes between two ends, and certificates that are replaced.
 
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    version::TLS13,
+};
 use ssync_types::{Identity, Standing, SubjectName};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -81,6 +88,33 @@ async fn who_has_no_good_certificate_is_refused_by_either_end() {
     assert!(heard.unwrap_err().contains("not valid for name"));
 }
 
+/// Without a certificate, or with nothing that asks for HTTP/2.
+#[tokio::test]
+async fn a_caller_without_a_certificate_or_without_http2_is_refused() {
+    let authority = Authority::new("ca");
+    let server = end(&authority.issue(&[NODE]));
+    let mut without_alpn = (*server.tls.material().client).clone();
+    without_alpn.alpn_protocols.clear();
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(authority.issue(&[NODE]).authority.as_bytes()) {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let mut nobody = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    nobody.alpn_protocols = vec![b"h2".to_vec()];
+    for (config, expected) in [(nobody, "no certificates"), (without_alpn, "ALPN")] {
+        let (near, far) = duplex(64 * 1024);
+        let connector = TlsConnector::from(Arc::new(config));
+        let name = ServerName::try_from(NODE).unwrap();
+        let (accepted, _near) = tokio::join!(server.tls.accept(far), connector.connect(name, near));
+        let error = accepted.err().expect("it was taken").to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn an_end_without_tls_is_told_from_one_that_refuses() {
     let authority = Authority::new("ca");
@@ -153,7 +187,7 @@ async fn files_are_followed() {
     let before = server.tls.material();
     authority.issue(&[NODE]).write(server.folder.path());
     let taken = async {
-        while std::sync::Arc::ptr_eq(&before, &server.tls.material()) {
+        while Arc::ptr_eq(&before, &server.tls.material()) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

@@ -258,4 +258,6 @@ async fn enqueue(queue: &mpsc::Sender<Connection>, connection: Connection) {
 }
 
 #[cfg(test)]
+mod secure;
+#[cfg(test)]
 mod tests;
