@@ -1,5 +1,7 @@
 //! A node's readiness and its admin address.
 
+mod secure;
+
 use std::net::TcpListener;
 
 use ssync_api::{
