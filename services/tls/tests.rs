@@ -1,6 +1,6 @@
 //! Handshakes between two ends, and certificates that are replaced.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, path::Path, process::Command, sync::Arc, time::Duration};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    HandshakeError, PeerRules, Reloaded, Tls, TlsError,
+    HandshakeError, PeerRules, Reloaded, Tls, TlsError, TlsFiles, TlsSettings,
     testing::{Authority, Issued},
 };
 
@@ -206,4 +206,32 @@ fn no_text_shows_a_key() {
     let key = fs::read_to_string(&files.key).unwrap();
     let secret = key.lines().nth(1).unwrap();
     assert!(!error.to_string().contains(secret) && !format!("{error:?}").contains(secret));
+}
+
+/// The lines of the document, as somebody would run them.
+fn documented() -> String {
+    let document = include_str!("../../docs/security.md");
+    let (_, behind) = document.split_once("```sh\n").expect("commands");
+    behind.split_once("```").expect("an end").0.to_owned()
+}
+
+fn files(folder: &Path) -> TlsFiles {
+    TlsFiles {
+        certificate: folder.join("tls.crt"),
+        key: folder.join("tls.key"),
+        authorities: folder.join("ca.crt"),
+    }
+}
+
+#[tokio::test]
+async fn the_commands_of_the_document_make_certificates_that_serve() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new("sh").args(["-euc", &documented()]).current_dir(folder.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let settings =
+        TlsSettings { files: files(folder.path()), rules: PeerRules::default(), required: true };
+    let tls = Tls::load(settings).unwrap();
+    let (identity, heard) = shake(&tls, &tls, NODE).await;
+    assert_eq!(identity.unwrap().names, [SubjectName::Ip(NODE.parse().unwrap())]);
+    assert_eq!(heard, Ok(()));
 }
