@@ -68,7 +68,8 @@ impl Authority {
                 for (counter, reason) in
                     [(&said.unknown, Reason::IdentityUnknown), (&said.not_permitted, Reason::NotPermitted)]
                 {
-                    instrument.observe(counter.load(Ordering::Relaxed), &[KeyValue::new("reason", reason.name())]);
+                    instrument
+                        .observe(counter.load(Ordering::Relaxed), &[KeyValue::new("reason", reason.name())]);
                 }
             })
             .build();
@@ -114,8 +115,7 @@ impl Authority {
 
     fn judge_claim(&self, identity: &Identity, open: &SessionOpen) -> Result<(), Refusal> {
         let (at, sender) = (&open.partition, &open.sender);
-        let here_is_primary =
-            || self.placement.is_primary(at.policy, at.partition, &at.device) == Some(true);
+        let here_is_primary = || self.placement.is_primary(at.policy, at.partition, &at.device) == Some(true);
         match self.placement.claim(at, identity, sender) {
             SenderClaim::ItsDevice { is_primary } if is_primary || here_is_primary() => Ok(()),
             SenderClaim::ItsDevice { .. } => Err(not_permitted(format!(
@@ -132,13 +132,12 @@ impl Authority {
                 sender.address.escape_default(),
                 at.policy
             ))),
-            SenderClaim::NoNode if identity.role().is_some() => Err(not_permitted(format!(
-                "{identity} may read here, not push (tls_pushers)"
-            ))),
-            SenderClaim::NoNode if self.placement.has_node(identity) => Err(not_permitted(format!(
-                "{identity} has no device in the ring of policy {}",
-                at.policy
-            ))),
+            SenderClaim::NoNode if identity.role().is_some() => {
+                Err(not_permitted(format!("{identity} may read here, not push (tls_pushers)")))
+            }
+            SenderClaim::NoNode if self.placement.has_node(identity) => {
+                Err(not_permitted(format!("{identity} has no device in the ring of policy {}", at.policy)))
+            }
             SenderClaim::NoNode => Err(unknown(identity)),
         }
     }
@@ -163,7 +162,10 @@ fn not_permitted(message: String) -> Refusal {
 }
 
 fn barred(identity: &Identity) -> Refusal {
-    Refusal::new(Reason::IdentityUnknown, format!("{identity} is none of those that are allowed (tls_allowed_peers)"))
+    Refusal::new(
+        Reason::IdentityUnknown,
+        format!("{identity} is none of those that are allowed (tls_allowed_peers)"),
+    )
 }
 
 fn unknown(identity: &Identity) -> Refusal {

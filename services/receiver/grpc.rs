@@ -72,9 +72,7 @@ impl GrpcSettings {
     /// Whether the caller of a request may make it. Whoever shows no certificate may what everybody may.
     fn may<T>(&self, request: &Request<T>, need: Need) -> Result<(), Refusal> {
         match self.known(request) {
-            Some((authority, identity)) => {
-                authority.may(&identity, need, is_local(request, self.is_local))
-            }
+            Some((authority, identity)) => authority.may(&identity, need, is_local(request, self.is_local)),
             None => Ok(()),
         }
     }

@@ -184,10 +184,10 @@ impl Placement for RingPlacement {
             return SenderClaim::NoNode;
         }
         let meant = view.devices_at(&sender.address);
-        let is_meant = |device: &RingDevice| meant.is_empty() || meant.iter().any(|other| other.id == device.id);
-        let claimed = own
-            .into_iter()
-            .filter(|device| device.device.as_str() == sender.device && is_meant(device));
+        let is_meant =
+            |device: &RingDevice| meant.is_empty() || meant.iter().any(|other| other.id == device.id);
+        let claimed =
+            own.into_iter().filter(|device| device.device.as_str() == sender.device && is_meant(device));
         let primaries: Vec<bool> =
             claimed.map(|device| view.ring.is_primary(device.id, at.partition)).collect();
         match primaries.as_slice() {
@@ -284,7 +284,8 @@ mod tests {
             let device = RingDevice::local(id, 1 + id / 2, ([10, 0, 0, 1], 6200).into(), name).unwrap();
             RingDevice { ip: "192.0.2.1".to_owned(), replication_ip: host.to_owned(), ..device }
         };
-        let devices = [(0, "10.0.0.1", "d1"), (1, "10.0.0.1", "d2"), (2, "Node-2", "d1"), (3, "Node-2", "d9")];
+        let devices =
+            [(0, "10.0.0.1", "d1"), (1, "10.0.0.1", "d2"), (2, "Node-2", "d1"), (3, "Node-2", "d9")];
         let devices = devices.map(|(id, host, name)| device(id, host, name)).to_vec();
         let ring = Ring::balanced(devices, 4, 1).unwrap();
         fs::write(swift_dir.join("object.ring.gz"), ring.to_v1().unwrap()).unwrap();

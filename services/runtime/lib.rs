@@ -16,8 +16,8 @@ mod telemetry;
 
 pub use admin::Admin;
 pub use config::{
-    BackendRatelimitOptions, Config, ConfigError, CredentialPath, DurabilityOption, ExpirerDivisor, FileMode, Filter,
-    FlagSetting, HealthcheckOptions, Layers, LogFormat, LogLevel, Mistake, NodeOptions, OptionSpec,
+    BackendRatelimitOptions, Config, ConfigError, CredentialPath, DurabilityOption, ExpirerDivisor, FileMode,
+    Filter, FlagSetting, HealthcheckOptions, Layers, LogFormat, LogLevel, Mistake, NodeOptions, OptionSpec,
     OptionValue, Origin, ReconOptions, ReplicatorOptions, Reserve, Row, Scope, ServerOptions, SsyncOptions,
     StatsdLabelMode, SyncMethod, TABLES, sample,
 };
@@ -25,8 +25,8 @@ pub use drain::{Drain, Drained, Shutdown};
 pub use grpc_server::{GrpcOptions, GrpcServer, GrpcServerError};
 pub use health::{Health, LIVE};
 pub use listen::{
-    BadNetwork, BindAddress, CONNECTION_QUEUE_MAX, Connection, FORWARD_BUFFER, ForwardError,
-    HandshakeLimits, Handler, Incoming, ListenError, ListenOptions, Listener, Network, PREAMBLE_MAX, PREFACE,
+    BadNetwork, BindAddress, CONNECTION_QUEUE_MAX, Connection, FORWARD_BUFFER, ForwardError, Handler,
+    HandshakeLimits, Incoming, ListenError, ListenOptions, Listener, Network, PREAMBLE_MAX, PREFACE,
     PeerInfo, PeerRoute, Plain, Port, PortOptions, Preamble, PreambleError, Protocol, Replay, Route,
     SniffError, Sniffed, Socket, TlsRoute, connection_queue, forward, sniff,
 };

@@ -28,10 +28,11 @@ impl Tls {
             self.inner.counters.recovered();
             return Reloaded::Unchanged;
         }
-        let loaded = Material::load(self.files()).and_then(|new| match new.is_expired() && !old.is_expired() {
-            true => Err(content(&self.files().certificate, "has expired")),
-            false => Ok(new),
-        });
+        let loaded =
+            Material::load(self.files()).and_then(|new| match new.is_expired() && !old.is_expired() {
+                true => Err(content(&self.files().certificate, "has expired")),
+                false => Ok(new),
+            });
         match loaded {
             Ok(new) => {
                 *self.inner.material.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
@@ -62,7 +63,9 @@ impl Tls {
                     said = Some(error);
                 }
                 Ok(Reloaded::Kept(_)) => {}
-                Err(error) => tracing::error!(%error, "a look at the certificates failed; the old ones stay in use"),
+                Err(error) => {
+                    tracing::error!(%error, "a look at the certificates failed; the old ones stay in use")
+                }
             }
         }
     }

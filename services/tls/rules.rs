@@ -43,7 +43,9 @@ fn matches(pattern: &str, name: &SubjectName) -> bool {
     let is_for_uris = pattern.contains("://");
     match name {
         SubjectName::Uri(uri) => is_for_uris && fits(pattern, uri),
-        SubjectName::Dns(name) => !is_for_uris && fits(&pattern.to_ascii_lowercase(), &name.to_ascii_lowercase()),
+        SubjectName::Dns(name) => {
+            !is_for_uris && fits(&pattern.to_ascii_lowercase(), &name.to_ascii_lowercase())
+        }
         SubjectName::Ip(ip) => !is_for_uris && fits(pattern, &ip.to_canonical().to_string()),
     }
 }

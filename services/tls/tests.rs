@@ -34,7 +34,11 @@ fn end(issued: &Issued) -> End {
 }
 
 /// Who the server takes the client for, and what the client has of it.
-async fn shake(server: &Tls, client: &Tls, host: &str) -> (Result<Identity, HandshakeError>, Result<(), String>) {
+async fn shake(
+    server: &Tls,
+    client: &Tls,
+    host: &str,
+) -> (Result<Identity, HandshakeError>, Result<(), String>) {
     let (near, far) = duplex(64 * 1024);
     let accepted = async {
         let (mut stream, identity) = server.accept(far).await?;
@@ -228,8 +232,7 @@ async fn the_commands_of_the_document_make_certificates_that_serve() {
     let folder = tempfile::tempdir().unwrap();
     let made = Command::new("sh").args(["-euc", &documented()]).current_dir(folder.path()).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let settings =
-        TlsSettings { files: files(folder.path()), rules: PeerRules::default(), required: true };
+    let settings = TlsSettings { files: files(folder.path()), rules: PeerRules::default(), required: true };
     let tls = Tls::load(settings).unwrap();
     let (identity, heard) = shake(&tls, &tls, NODE).await;
     assert_eq!(identity.unwrap().names, [SubjectName::Ip(NODE.parse().unwrap())]);

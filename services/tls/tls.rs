@@ -5,11 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crate::{
-    PeerRules, TlsError, TlsFiles,
-    material::Material,
-    metrics::Counters,
-};
+use crate::{PeerRules, TlsError, TlsFiles, material::Material, metrics::Counters};
 
 /// How TLS is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]

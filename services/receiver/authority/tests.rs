@@ -123,7 +123,11 @@ fn a_client_needs_a_role_that_is_enough() {
         assert_eq!(reason(outside.may(&identity(PUSHER), need, false)), None, "{need:?}");
         assert_eq!(reason(outside.may(&identity(PEER), need, true)), UNKNOWN, "{need:?}");
     }
-    assert_eq!(reason(outside.may(&identity(ADMIN), Need::Own, true)), REFUSED, "releases are the node\'s own");
+    assert_eq!(
+        reason(outside.may(&identity(ADMIN), Need::Own, true)),
+        REFUSED,
+        "releases are the node\'s own"
+    );
 }
 
 #[test]

@@ -103,7 +103,8 @@ impl OptionValue for SocketAddr {
 
 /// Comma-separated networks.
 impl OptionValue for Vec<Network> {
-    const FORM: &'static str = "addresses and networks with commas between them, for example 10.0.0.0/24, 10.1.0.5";
+    const FORM: &'static str =
+        "addresses and networks with commas between them, for example 10.0.0.0/24, 10.1.0.5";
     const EMPTY_IS_DEFAULT: bool = false;
 
     fn parse(text: &str) -> Option<Self> {
@@ -116,7 +117,8 @@ impl OptionValue for Vec<Network> {
 pub struct CredentialPath(pub PathBuf);
 
 impl OptionValue for CredentialPath {
-    const FORM: &'static str = "a path; one that does not begin with / is looked up in $CREDENTIALS_DIRECTORY";
+    const FORM: &'static str =
+        "a path; one that does not begin with / is looked up in $CREDENTIALS_DIRECTORY";
 
     fn parse(text: &str) -> Option<Self> {
         let is_plain = !text.is_empty() && !text.split('/').any(|part| part == "..");
@@ -355,7 +357,9 @@ mod tests {
         assert_eq!(networks.len(), 2);
         assert_eq!(Vec::<Network>::parse(""), Some(Vec::new()));
         assert_eq!(Vec::<Network>::parse("10.0.0.0/24, elsewhere"), None);
-        assert!(CredentialPath::parse("tls.crt").is_some() && CredentialPath::parse("/etc/x/tls.crt").is_some());
+        assert!(
+            CredentialPath::parse("tls.crt").is_some() && CredentialPath::parse("/etc/x/tls.crt").is_some()
+        );
         assert_eq!(CredentialPath::parse("../tls.crt"), None);
     }
 

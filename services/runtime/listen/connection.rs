@@ -7,15 +7,14 @@ use std::{
     task::{Context, Poll},
 };
 
+use ssync_tls::ServerStream;
+use ssync_types::Identity;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{OwnedSemaphorePermit, mpsc},
 };
 use tokio_stream::Stream;
 use tonic::transport::server::Connected;
-
-use ssync_tls::ServerStream;
-use ssync_types::Identity;
 
 use super::{peer::PeerInfo, replay::Replay, socket::Socket};
 
@@ -25,20 +24,20 @@ type Secure = Replay<ServerStream<Replay<Socket>>>;
 /// An accepted connection. It counts among the port's `max_clients` until it is dropped.
 #[derive(Debug)]
 pub struct Connection {
-    stream: Stream,
+    inner: Inner,
     peer: PeerInfo,
     _admitted: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
-enum Stream {
+enum Inner {
     Plain(Replay<Socket>),
     Tls(Box<Secure>),
 }
 
 impl Connection {
     pub(super) fn plain(stream: Replay<Socket>, peer: PeerInfo, admitted: OwnedSemaphorePermit) -> Self {
-        Self { stream: Stream::Plain(stream), peer, _admitted: admitted }
+        Self { inner: Inner::Plain(stream), peer, _admitted: admitted }
     }
 
     pub(super) fn secure(
@@ -48,14 +47,14 @@ impl Connection {
         admitted: OwnedSemaphorePermit,
     ) -> Self {
         let peer = PeerInfo { identity: Some(Arc::new(identity)), ..peer };
-        Self { stream: Stream::Tls(Box::new(stream)), peer, _admitted: admitted }
+        Self { inner: Inner::Tls(Box::new(stream)), peer, _admitted: admitted }
     }
 
     /// The same connection, for tasks of the runtime that this is called on.
     fn here(mut self) -> io::Result<Self> {
-        let socket = match &mut self.stream {
-            Stream::Plain(stream) => stream.get_mut(),
-            Stream::Tls(stream) => stream.get_mut().get_mut().0.get_mut(),
+        let socket = match &mut self.inner {
+            Inner::Plain(stream) => stream.get_mut(),
+            Inner::Tls(stream) => stream.get_mut().get_mut().0.get_mut(),
         };
         socket.move_here()?;
         Ok(self)
@@ -70,9 +69,9 @@ impl Connection {
 
 macro_rules! either {
     ($connection:expr, $stream:ident => $call:expr) => {
-        match &mut $connection.get_mut().stream {
-            Stream::Plain($stream) => $call,
-            Stream::Tls($stream) => $call,
+        match &mut $connection.get_mut().inner {
+            Inner::Plain($stream) => $call,
+            Inner::Tls($stream) => $call,
         }
     };
 }
@@ -101,9 +100,9 @@ impl AsyncWrite for Connection {
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Stream::Plain(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
+        match &self.inner {
+            Inner::Plain(stream) => stream.is_write_vectored(),
+            Inner::Tls(stream) => stream.is_write_vectored(),
         }
     }
 

@@ -129,7 +129,13 @@ impl Listener {
                 let trust_loopback = self.trust_loopback;
                 Ok((
                     Socket::Unix(stream),
-                    PeerInfo { remote: None, local: None, route: Route::Unix, trust_loopback, identity: None },
+                    PeerInfo {
+                        remote: None,
+                        local: None,
+                        route: Route::Unix,
+                        trust_loopback,
+                        identity: None,
+                    },
                 ))
             }
         }

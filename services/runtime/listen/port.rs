@@ -233,7 +233,9 @@ impl Routes {
                 forwarded = Route::Forward(target.clone());
                 &forwarded
             }
-            (Protocol::Tls, _) => &Route::Close("TLS is not served here; connect without it, or set tls_certificate"),
+            (Protocol::Tls, _) => {
+                &Route::Close("TLS is not served here; connect without it, or set tls_certificate")
+            }
         };
         match route {
             Route::Queue(queue) => enqueue(queue, connection).await,

@@ -24,7 +24,9 @@ pub(super) enum Answer {
 impl Answer {
     fn head(self) -> &'static str {
         match self {
-            Self::TlsOnly => "HTTP/1.1 426 Upgrade Required\r\nUpgrade: TLS/1.3\r\nConnection: Upgrade, close\r\n",
+            Self::TlsOnly => {
+                "HTTP/1.1 426 Upgrade Required\r\nUpgrade: TLS/1.3\r\nConnection: Upgrade, close\r\n"
+            }
             Self::NotAllowed => "HTTP/1.1 403 Forbidden\r\nConnection: close\r\n",
         }
     }

@@ -26,9 +26,7 @@ impl Socket {
     /// what stands around it, a TLS session for one, cannot do without it in between.
     pub(super) fn move_here(&mut self) -> io::Result<()> {
         *self = match self {
-            Self::Tcp(stream) => {
-                Self::Tcp(TcpStream::from_std(stream.as_fd().try_clone_to_owned()?.into())?)
-            }
+            Self::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream.as_fd().try_clone_to_owned()?.into())?),
             Self::Unix(stream) => {
                 Self::Unix(UnixStream::from_std(stream.as_fd().try_clone_to_owned()?.into())?)
             }

@@ -62,7 +62,10 @@ impl Taking {
         };
         let believed = peer.route == PeerRoute::Unix || peer.is_from_this_host();
         let sniffed = sniff(socket, self.options.takes_forwarded && believed, patience).await?;
-        let peer = sniffed.preamble.map_or_else(|| peer.clone(), |preamble| peer.clone().passed_on(preamble));
+        let peer = match sniffed.preamble {
+            Some(preamble) => peer.passed_on(preamble),
+            None => peer,
+        };
         match (sniffed.protocol, &self.options.tls) {
             (Protocol::Tls, TlsRoute::Accept(tls)) => {
                 let under_way = match early {

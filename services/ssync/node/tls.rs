@@ -48,7 +48,9 @@ pub(super) fn plain(config: &Config, purpose: Purpose) -> Plain {
         Purpose::Own if options.require_tls => Plain::OwnSocket,
         Purpose::Own => Plain::Anyone,
         Purpose::Replication if options.require_tls => Plain::Nobody,
-        Purpose::Clients if options.require_tls => Plain::Http { from: options.http_allow.clone(), grpc: false },
+        Purpose::Clients if options.require_tls => {
+            Plain::Http { from: options.http_allow.clone(), grpc: false }
+        }
         _ if options.http_allow.is_empty() => Plain::Anyone,
         _ => Plain::Http { from: options.http_allow.clone(), grpc: true },
     }

@@ -159,7 +159,10 @@ async fn who_has_certificates_speaks_tls_with_everyone_who_has_them_too() {
     assert!(refusal.message.contains("tls_certificate"), "{refusal}");
     // A peer without them.
     for piece in [1, 4096] {
-        assert_eq!(probe(&peer(STOCK, piece, true).await, LIMIT, Some(&client)).await, Ok(PeerKind::StockSwift));
+        assert_eq!(
+            probe(&peer(STOCK, piece, true).await, LIMIT, Some(&client)).await,
+            Ok(PeerKind::StockSwift)
+        );
     }
 }
 

@@ -99,10 +99,9 @@ impl RemoteSettings {
         let mut endpoint = endpoint.user_agent(USER_AGENT).map_err(invalid)?;
         if let (Some(_), StoreAddress::Tcp(authority)) = (&self.tls, address) {
             // What is called, as requests name it; how it is reached is the dialer's to know.
-            let origin = format!("https://{authority}").parse();
-            endpoint = endpoint.origin(
-                origin.map_err(|error: http::uri::InvalidUri| Invalid::new("address", error.to_string()))?,
-            );
+            let origin = format!("https://{authority}").parse::<http::Uri>();
+            let origin = origin.map_err(|error| Invalid::new("address", format!("{address}: {error}")))?;
+            endpoint = endpoint.origin(origin);
         }
         Ok(endpoint
             .connect_timeout(self.connect_timeout)

@@ -205,11 +205,11 @@ async fn who_is_slow_at_any_point_of_a_handshake_is_closed() {
     // A byte at a time is no progress.
     let mut drip = TcpStream::connect(bed.address).await.unwrap();
     let dripping = async {
-        loop {
-            if drip.write_all(&HELLO[..1]).await.is_err() {
+        for byte in HELLO.iter().chain(std::iter::repeat(&0)) {
+            if drip.write_all(&[*byte]).await.is_err() {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(40)).await;
         }
     };
     timeout(PATIENCE, dripping).await.expect("it goes on for ever");
@@ -257,15 +257,15 @@ async fn a_certificate_is_replaced_under_load() {
 /// A sidecar passes bytes on; the handshake ends where gRPC is served, and its holder is not local.
 #[tokio::test]
 async fn tls_goes_through_another_process_of_ours() {
-    let mut bed = Bed::new(PortOptions {
-        takes_forwarded: true,
-        plain: Plain::OwnSocket,
-        ..PortOptions::default()
-    })
-    .await;
+    let mut bed =
+        Bed::new(PortOptions { takes_forwarded: true, plain: Plain::OwnSocket, ..PortOptions::default() })
+            .await;
     let target: BindAddress = bed.address.into();
-    let options =
-        PortOptions { tls: TlsRoute::Forward(target.clone()), plain: Plain::Nobody, ..PortOptions::default() };
+    let options = PortOptions {
+        tls: TlsRoute::Forward(target.clone()),
+        plain: Plain::Nobody,
+        ..PortOptions::default()
+    };
     let front = Port::new(listener().await, options, Route::Forward(target), served());
     let behind = std::mem::replace(&mut bed.address, front.address().socket_addr().unwrap());
     bed.drain.spawn(front.serve(bed.drain.clone()));

@@ -40,7 +40,12 @@ fn free(ip: Ipv4Addr) -> SocketAddr {
 }
 
 /// The folder of a cluster that requires TLS, with `more` in each `[ssync]`.
-fn secured(root: &Path, authority: &Authority, split: Option<Split>, more: &str) -> (ClusterFolder, Vec<Config>) {
+fn secured(
+    root: &Path,
+    authority: &Authority,
+    split: Option<Split>,
+    more: &str,
+) -> (ClusterFolder, Vec<Config>) {
     let addresses: Vec<NodeAddresses> = (0..usize::from(NODES))
         .map(|node| NodeAddresses {
             data: free(host(node)),
@@ -181,9 +186,18 @@ async fn nodes_replicate_and_drain_handoffs_by_tls_alone() {
 }
 
 /// Opens a session, and says why it cannot.
-async fn session(store: &RemoteStore, at: PartitionRef, address: SocketAddr, device: &str) -> Option<Refusal> {
-    let sender =
-        Sender { address: address.to_string(), device: device.to_owned(), job: Job::Sync, agent: "test".into() };
+async fn session(
+    store: &RemoteStore,
+    at: PartitionRef,
+    address: SocketAddr,
+    device: &str,
+) -> Option<Refusal> {
+    let sender = Sender {
+        address: address.to_string(),
+        device: device.to_owned(),
+        job: Job::Sync,
+        agent: "test".into(),
+    };
     let open = SessionOpen {
         partition: at,
         sender,
@@ -202,8 +216,7 @@ async fn a_certificate_pushes_what_its_node_can_have_and_nothing_else() {
     let (at_primary, at_other) = (cluster.at(0, partition, true), cluster.at(0, partition, false));
     let peer = host(1).to_string();
     let as_peer = cluster.store(0, &[&peer]);
-    let (its_primary, its_other) =
-        (cluster.device(1, partition, true), cluster.device(1, partition, false));
+    let (its_primary, its_other) = (cluster.device(1, partition, true), cluster.device(1, partition, false));
     let (own, of_third) = (cluster.address(1), cluster.address(2));
     let third = cluster.device(2, partition, true);
     let cases = [
@@ -233,7 +246,11 @@ async fn a_certificate_pushes_what_its_node_can_have_and_nothing_else() {
     assert_eq!(stranger.survey_devices().await.unwrap_err().reason, Reason::IdentityUnknown);
     let (put, body) = put(at_primary);
     let refused = as_peer.put_whole_object(put, body).await.unwrap_err();
-    assert_eq!(refused.reason, Reason::NotPermitted, "a node changes nothing elsewhere but in sessions: {refused}");
+    assert_eq!(
+        refused.reason,
+        Reason::NotPermitted,
+        "a node changes nothing elsewhere but in sessions: {refused}"
+    );
     cluster.stop().await;
 }
 
