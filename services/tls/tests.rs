@@ -166,7 +166,7 @@ async fn what_cannot_be_used_changes_nothing() {
     let folder = server.folder.path();
     let bad: [(&str, String); 4] = [
         ("tls.crt", "no certificate".to_owned()),
-        ("tls.crt", authority.expired(&[NODE]).certificate),
+        ("tls.crt", authority.issue(&[NODE]).certificate),
         ("tls.key", authority.issue(&[NODE]).key),
         ("ca.crt", String::new()),
     ];
@@ -178,6 +178,11 @@ async fn what_cannot_be_used_changes_nothing() {
         good.write(folder);
         assert_eq!(server.tls.reload(), Reloaded::Taken, "{name}");
     }
+    authority.expired(&[NODE]).write(folder);
+    let Reloaded::Kept(error) = server.tls.reload() else { panic!("it has expired") };
+    assert!(error.to_string().contains("has expired"), "{error}");
+    good.write(folder);
+    assert_eq!(server.tls.reload(), Reloaded::Taken);
     fs::remove_file(folder.join("tls.key")).unwrap();
     assert!(matches!(server.tls.reload(), Reloaded::Kept(TlsError::Unreadable { .. })));
 }

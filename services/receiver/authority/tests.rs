@@ -144,3 +144,35 @@ fn a_node_reads_everywhere_and_changes_single_objects_at_home_only() {
     }
     assert_eq!(reason(node.may(&identity(Standing::Barred), Need::Read, true)), UNKNOWN);
 }
+
+/// What is logged, as lines of text.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_refusal_is_logged_with_the_names_of_the_certificate_and_nobody_fills_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let outside = authority(SenderClaim::NoNode, false, Some(true));
+    tracing::subscriber::with_default(subscriber, || {
+        for _ in 0..1000 {
+            assert_eq!(reason(outside.may(&identity(PEER), Need::Read, false)), UNKNOWN);
+        }
+    });
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("DNS:who.example") && text.contains("IDENTITY_UNKNOWN"), "{text}");
+    assert!(text.lines().count() < 10, "{} lines", text.lines().count());
+    assert_eq!(outside.said.unknown.load(Ordering::Relaxed), 1000);
+}
