@@ -426,7 +426,7 @@ options! {
         /// (replication_bind, else bind_ip and bind_port), grpc_port and receiver_bind. HTTP, and with it REPLICATE and SSYNC, is
         /// served on bind_ip and bind_port alone, where that is another address, to those in http_allow.
         require_tls: bool = "false",
-        /// Certificates that count: host names, addresses and URIs (SPIFFE ids), with * for any run of characters. Nothing:
+        /// Certificates of callers that count: host names, addresses and URIs (SPIFFE ids), with * for any run of characters. Nothing:
         /// every one that tls_ca has signed.
         tls_allowed_peers: Vec<String> = "",
         /// Certificates of clients that are no node of the rings and may read all the same: objects, hashes, what is lacking.
@@ -438,8 +438,8 @@ options! {
         /// Address for replication, where the rings name another for it than for clients. It serves what bind_ip and bind_port
         /// do. ring_ip, where it is not set, is this one, and this port is the one that the rings are searched for.
         replication_bind: Option<SocketAddr> = "",
-        /// Addresses and networks that HTTP is served to, and with it REPLICATE and SSYNC, which ask nobody who he is; this host
-        /// always. Nothing: all of them, or with require_tls this host alone.
+        /// Addresses and networks that HTTP is served to, and with it REPLICATE and SSYNC, which ask nobody who he is; and this
+        /// host, unless trust_loopback is off. Nothing: all of them, or with require_tls this host alone.
         http_allow: Vec<Network> = "",
         /// Unix socket of a receiver that runs as a process of its own.
         receiver_socket: PathBuf = "/run/ssync/receiver.sock",

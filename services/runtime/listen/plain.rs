@@ -46,8 +46,7 @@ impl Plain {
 }
 
 fn is_from(peer: &PeerInfo, networks: &[Network]) -> bool {
-    peer.route == Route::Unix
-        || peer.is_from_this_host()
+    peer.is_local()
         || peer.remote.is_some_and(|remote| networks.iter().any(|network| network.contains(remote.ip())))
 }
 
@@ -73,6 +72,9 @@ mod tests {
             assert_eq!(http(taken), None, "{taken}");
         }
         assert_eq!(http("10.0.0.9:5"), Some(Answer::NotAllowed));
+        // Behind a proxy on this host everybody comes from here.
+        let proxied = PeerInfo { trust_loopback: false, ..peer(Some("127.0.0.1:5"), Route::Tcp) };
+        assert_eq!(listed(false).refusal(Protocol::Http, &proxied), Some(Answer::NotAllowed));
         let stranger = peer(Some("10.0.0.9:5"), Route::Tcp);
         assert_eq!(listed(true).refusal(Protocol::Grpc, &stranger), None);
         assert_eq!(listed(false).refusal(Protocol::Grpc, &stranger), Some(Answer::TlsOnly));
