@@ -79,7 +79,7 @@ impl Authority {
 }
 
 fn params(names: &[&str]) -> CertificateParams {
-    let (uris, hosts): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains("://"));
+    let (uris, hosts): (Vec<&str>, Vec<&str>) = names.iter().copied().partition(|name| name.contains("://"));
     let hosts: Vec<String> = hosts.into_iter().map(str::to_owned).collect();
     let mut params = CertificateParams::new(hosts).expect("names of hosts");
     let uris = uris.into_iter().map(|uri| SanType::URI(uri.try_into().expect("a URI")));

@@ -236,8 +236,8 @@ async fn a_certificate_pushes_what_its_node_can_have_and_nothing_else() {
     }
     for (names, expected) in [
         (&["10.9.9.9"][..], Some(Reason::IdentityUnknown)),
-        (&[READER], Some(Reason::NotPermitted)),
-        (&[PUSHER], None),
+        (&[READER][..], Some(Reason::NotPermitted)),
+        (&[PUSHER][..], None),
     ] {
         let refusal = session(&cluster.store(0, names), at_primary.clone(), own, &its_primary).await;
         assert_eq!(refusal.as_ref().map(|refusal| refusal.reason), expected, "{names:?}: {refusal:?}");
