@@ -4,23 +4,28 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use ssync_tls::{ClientStream, Tls};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tonic::codegen::Service;
 
-/// Connects to the host and port of an address, whose certificate has to name that host.
+/// Time for a handshake, beside that for the connection: both sides calculate, and may have much to do.
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connects to the host and port of an address, whose certificate has to name that host. The library bounds the whole.
 #[derive(Debug, Clone)]
 pub(super) struct Secure {
     tls: Tls,
+    connect_timeout: Duration,
 }
 
 impl Secure {
-    pub(super) fn new(tls: Tls) -> Self {
-        Self { tls }
+    pub(super) fn new(tls: Tls, connect_timeout: Duration) -> Self {
+        Self { tls, connect_timeout }
     }
 }
 
@@ -37,10 +42,10 @@ impl Service<Uri> for Secure {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let tls = self.tls.clone();
+        let (tls, patience) = (self.tls.clone(), self.connect_timeout);
         Box::pin(async move {
             let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-            let stream = TcpStream::connect(&authority).await?;
+            let stream = timeout(patience, TcpStream::connect(&authority)).await??;
             stream.set_nodelay(true)?;
             let host = uri.host().unwrap_or_default();
             let secure = tls.connect(host, stream).await;

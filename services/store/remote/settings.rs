@@ -6,7 +6,7 @@ use ssync_tls::Tls;
 use ssync_types::Invalid;
 use tonic::transport::{Channel, Endpoint};
 
-use super::secure::Secure;
+use super::secure::{HANDSHAKE_TIMEOUT, Secure};
 use crate::StoreAddress;
 
 /// Settings of a [`RemoteStore`](super::RemoteStore). The defaults are those that were measured or are known to matter.
@@ -86,7 +86,7 @@ impl RemoteSettings {
     pub(super) fn dialer(&self, address: &StoreAddress, stream_window: u32) -> Result<Dialer, Invalid> {
         let endpoint = self.endpoint(address, stream_window)?;
         let secure = match (&self.tls, address) {
-            (Some(tls), StoreAddress::Tcp(_)) => Some(Secure::new(tls.clone())),
+            (Some(tls), StoreAddress::Tcp(_)) => Some(Secure::new(tls.clone(), self.connect_timeout)),
             _ => None,
         };
         Ok(Dialer { endpoint, secure })
@@ -97,6 +97,7 @@ impl RemoteSettings {
         let invalid = |error: tonic::transport::Error| Invalid::new("address", format!("{address}: {error}"));
         let endpoint = Endpoint::from_shared(address.to_string()).map_err(invalid)?;
         let mut endpoint = endpoint.user_agent(USER_AGENT).map_err(invalid)?;
+        let handshake = if self.tls.is_some() { HANDSHAKE_TIMEOUT } else { Duration::ZERO };
         if let (Some(_), StoreAddress::Tcp(authority)) = (&self.tls, address) {
             // What is called, as requests name it; how it is reached is the dialer's to know.
             let origin = format!("https://{authority}").parse::<http::Uri>();
@@ -104,7 +105,7 @@ impl RemoteSettings {
             endpoint = endpoint.origin(origin);
         }
         Ok(endpoint
-            .connect_timeout(self.connect_timeout)
+            .connect_timeout(self.connect_timeout + handshake)
             .tcp_nodelay(true)
             .tcp_keepalive(Some(self.keepalive_interval))
             .http2_keep_alive_interval(self.keepalive_interval)

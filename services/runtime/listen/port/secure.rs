@@ -167,6 +167,22 @@ async fn http_is_served_to_those_who_are_listed() {
     assert!(bed.next().await.peer().identity.is_some());
 }
 
+/// Behind a proxy on this host everybody comes from here, so who comes from here is nobody in particular.
+#[tokio::test]
+async fn http_is_refused_to_those_who_are_not_listed() {
+    for (from, expected) in [("10.0.0.0/8", "HTTP/1.1 403 "), ("127.0.0.0/8", "served")] {
+        let options = ListenOptions { trust_loopback: false, ..ListenOptions::default() };
+        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap(), &options).await.unwrap();
+        let plain = Plain::Http { from: vec![from.parse().unwrap()], grpc: false };
+        let options = PortOptions { plain, ..PortOptions::default() };
+        let port = Port::new(listener, options, Route::Close("not here"), served());
+        let (address, drain) = (port.address().socket_addr().unwrap(), Drain::new());
+        drain.spawn(port.serve(drain.clone()));
+        let answer = plainly(address, b"PUT /sdb1/7/a/c/o HTTP/1.1\r\n\r\n").await;
+        assert!(answer.starts_with(expected), "{from}: {answer}");
+    }
+}
+
 /// As many as one address may have under way, and more: who comes from another is let in all the same.
 #[tokio::test]
 async fn a_flood_of_handshakes_from_one_address_keeps_nobody_else_out() {
