@@ -331,6 +331,32 @@ async fn clients_keep_http_where_replication_has_an_address_of_its_own() {
     node.stop().await;
 }
 
+/// Where callers on this host are nobody in particular, only the role lets somebody drain the node.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_drains_by_tls_and_others_do_not() {
+    let (root, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
+    let (_folder, mut configs) = secured(root.path(), &authority, None, "tls_admins = ops.example\n");
+    let admin = free(host(0));
+    configs[0].ssync.admin_bind = Some(admin.into());
+    configs[0].ssync.trust_loopback = false;
+    let node = start(&configs[0], WITHOUT_REPLICATOR).await.unwrap();
+    let drain = async |names: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = authority.issue(names).tls(folder.path(), PeerRules::default(), true);
+        let settings = RemoteSettings { tls: Some(tls), ..RemoteSettings::default() };
+        let address = StoreAddress::of_node(&admin.ip().to_string(), admin.port());
+        let mut client = AdminServiceClient::new(settings.channel(&address).unwrap());
+        client.drain(DrainRequest::default()).await
+    };
+    for names in [&[READER][..], &[PUSHER][..], &["127.0.0.21"][..]] {
+        let refused = drain(names).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{names:?}: {refused}");
+    }
+    assert!(drain(&["ops.example"]).await.is_ok());
+    becomes_ready(&node, false).await;
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_half_configured_does_not_start() {
     let (root, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
