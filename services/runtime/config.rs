@@ -21,7 +21,8 @@ pub use resolve::{FlagSetting, Layers, Origin, Row};
 pub use sample::sample;
 pub use ssync_conf::Reserve;
 pub use value::{
-    DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue, StatsdLabelMode, SyncMethod,
+    CredentialPath, DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue,
+    StatsdLabelMode, SyncMethod,
 };
 
 use ssync_conf::Conf;

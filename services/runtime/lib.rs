@@ -16,8 +16,8 @@ mod telemetry;
 
 pub use admin::Admin;
 pub use config::{
-    BackendRatelimitOptions, Config, ConfigError, DurabilityOption, ExpirerDivisor, FileMode, Filter,
-    FlagSetting, HealthcheckOptions, Layers, LogFormat, LogLevel, Mistake, NodeOptions, OptionSpec,
+    BackendRatelimitOptions, Config, ConfigError, CredentialPath, DurabilityOption, ExpirerDivisor, FileMode,
+    Filter, FlagSetting, HealthcheckOptions, Layers, LogFormat, LogLevel, Mistake, NodeOptions, OptionSpec,
     OptionValue, Origin, ReconOptions, ReplicatorOptions, Reserve, Row, Scope, ServerOptions, SsyncOptions,
     StatsdLabelMode, SyncMethod, TABLES, sample,
 };
@@ -25,10 +25,10 @@ pub use drain::{Drain, Drained, Shutdown};
 pub use grpc_server::{GrpcOptions, GrpcServer, GrpcServerError};
 pub use health::{Health, LIVE};
 pub use listen::{
-    BindAddress, CONNECTION_QUEUE_MAX, Connection, FORWARD_BUFFER, ForwardError, Handler, Incoming,
-    ListenError, ListenOptions, Listener, PREAMBLE_MAX, PREFACE, PeerInfo, PeerRoute, Port, PortOptions,
-    Preamble, PreambleError, Protocol, Replay, Route, SniffError, Sniffed, Socket, connection_queue, forward,
-    sniff,
+    BadNetwork, BindAddress, CONNECTION_QUEUE_MAX, Connection, FORWARD_BUFFER, ForwardError, Handler,
+    HandshakeLimits, Incoming, ListenError, ListenOptions, Listener, Network, PREAMBLE_MAX, PREFACE,
+    PeerInfo, PeerRoute, Plain, Port, PortOptions, Preamble, PreambleError, Protocol, Replay, Route,
+    SniffError, Sniffed, Socket, TlsRoute, connection_queue, forward, sniff,
 };
 pub use telemetry::{
     DURATION_BUCKETS, Export, ExportError, Metrics, MetricsError, OTHER_METHOD, RpcBody, RpcLayer,

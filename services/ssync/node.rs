@@ -4,6 +4,7 @@ mod plan;
 mod readiness;
 mod rings;
 mod settings;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,6 +15,7 @@ use ssync_ring::SwiftConf;
 use ssync_runtime::{BindAddress, Config, Drain, Drained, Health, Metrics, Shutdown};
 
 use plan::Plan;
+pub(crate) use tls::tls;
 
 /// Names by which the health service answers, beside the whole server.
 const SERVICES: [&str; 3] =

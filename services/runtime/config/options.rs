@@ -1,17 +1,21 @@
 //! The one table of options: every struct of values, with names, defaults and sentences, comes out of it.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use super::{
     resolve::Reader,
     value::{
-        DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue, StatsdLabelMode,
-        SyncMethod,
+        CredentialPath, DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue,
+        StatsdLabelMode, SyncMethod,
     },
 };
 use ssync_conf::Reserve;
 
-use crate::listen::BindAddress;
+use crate::listen::{BindAddress, Network};
 
 /// One option, as the table has it.
 #[derive(Debug, Clone, Copy)]
@@ -406,6 +410,37 @@ options! {
         grpc_keepalive_timeout: Duration = "10",
         /// Serve gRPC reflection where replication is served, not only on the admin address.
         grpc_reflection: bool = "true",
+        /// Certificate of this node in PEM, behind it those between it and its authority. Its names (subjectAltName) are the
+        /// addresses or host names that the rings have for this node. With it, tls_key and tls_ca gRPC is served by TLS as
+        /// well, to callers who show a certificate, and other nodes are called by TLS where they have it. A path that does not
+        /// begin with / is looked up in $CREDENTIALS_DIRECTORY, where systemd puts what LoadCredential= names.
+        tls_certificate: Option<CredentialPath> = "",
+        /// Private key of that certificate, in PEM.
+        tls_key: Option<CredentialPath> = "",
+        /// Authorities whose certificates are believed, in PEM: those of callers and those of other nodes.
+        tls_ca: Option<CredentialPath> = "",
+        /// Seconds between two looks at these three files. Replaced ones are used for connections to come; those that cannot
+        /// be used are not, and the log and `ssync_tls_reload_failing` say so.
+        tls_reload_interval: Duration = "10",
+        /// Without TLS nothing is said to another node, and nothing is served to one at the address of replication
+        /// (replication_bind, else bind_ip and bind_port), grpc_port and receiver_bind. HTTP, and with it REPLICATE and SSYNC, is
+        /// served on bind_ip and bind_port alone, where that is another address, to those in http_allow.
+        require_tls: bool = "false",
+        /// Certificates of callers that count: host names, addresses and URIs (SPIFFE ids), with * for any run of characters. Nothing:
+        /// every one that tls_ca has signed.
+        tls_allowed_peers: Vec<String> = "",
+        /// Certificates of clients that are no node of the rings and may read all the same: objects, hashes, what is lacking.
+        tls_readers: Vec<String> = "",
+        /// The same that may store and delete as well.
+        tls_pushers: Vec<String> = "",
+        /// The same that may have the admin service do what else only callers on this node may: drain, push, plan.
+        tls_admins: Vec<String> = "",
+        /// Address for replication, where the rings name another for it than for clients. It serves what bind_ip and bind_port
+        /// do. ring_ip, where it is not set, is this one, and this port is the one that the rings are searched for.
+        replication_bind: Option<SocketAddr> = "",
+        /// Addresses and networks that HTTP is served to, and with it REPLICATE and SSYNC, which ask nobody who he is; and this
+        /// host, unless trust_loopback is off. Nothing: all of them, or with require_tls this host alone.
+        http_allow: Vec<Network> = "",
         /// Unix socket of a receiver that runs as a process of its own.
         receiver_socket: PathBuf = "/run/ssync/receiver.sock",
         /// Mode of that socket. Who can open it is a local caller and may release objects.

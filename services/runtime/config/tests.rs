@@ -249,3 +249,12 @@ fn what_swifts_replicator_would_do_otherwise_is_warned_of() {
     let [both] = &warned("run_pause = 3\ninterval = 4")[..] else { panic!("one warning") };
     assert!(both.contains("changes nothing"), "{both}");
 }
+
+#[test]
+fn secrets_are_shown_to_nobody() {
+    let config = file("[app:object-server]\nuse = egg:swift#object\nlog_anonymization_salt = pepper\n[ssync]\ntls_key = tls.key\n");
+    assert_eq!(config.server.log_anonymization_salt, "pepper");
+    assert!(config.rows.iter().all(|row| !row.value.contains("pepper")), "{:?}", config.rows);
+    let key = config.row("ssync", "tls_key").unwrap();
+    assert_eq!(key.value, "tls.key", "where it is is no secret");
+}

@@ -122,14 +122,20 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 let local = stream.local_addr().ok();
                 let (remote, route, trust_loopback) = (Some(remote), Route::Tcp, self.trust_loopback);
-                Ok((Socket::Tcp(stream), PeerInfo { remote, local, route, trust_loopback }))
+                Ok((Socket::Tcp(stream), PeerInfo { remote, local, route, trust_loopback, identity: None }))
             }
             Inner::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
                 let trust_loopback = self.trust_loopback;
                 Ok((
                     Socket::Unix(stream),
-                    PeerInfo { remote: None, local: None, route: Route::Unix, trust_loopback },
+                    PeerInfo {
+                        remote: None,
+                        local: None,
+                        route: Route::Unix,
+                        trust_loopback,
+                        identity: None,
+                    },
                 ))
             }
         }

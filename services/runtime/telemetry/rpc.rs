@@ -102,8 +102,9 @@ where
 
 /// Tonic answers `Request::remote_addr` from this type only.
 fn tell_address<Q>(request: &mut Request<Q>) {
-    if let Some(peer) = request.extensions().get::<PeerInfo>().copied() {
-        request.extensions_mut().insert(TcpConnectInfo { local_addr: peer.local, remote_addr: peer.remote });
+    if let Some(peer) = request.extensions().get::<PeerInfo>() {
+        let told = TcpConnectInfo { local_addr: peer.local, remote_addr: peer.remote };
+        request.extensions_mut().insert(told);
     }
 }
 
@@ -115,7 +116,9 @@ fn span<Q>(method: &str, request: &Request<Q>) -> Span {
     if method.starts_with(UNTRACED_PREFIX) {
         return Span::none();
     }
-    let peer = request.extensions().get::<PeerInfo>().map(ToString::to_string);
+    let peer = request.extensions().get::<PeerInfo>();
+    let identity = peer.and_then(|peer| peer.identity.as_ref()).map(ToString::to_string);
+    let peer = peer.map(ToString::to_string);
     let span = tracing::info_span!(
         "rpc",
         otel.name = method,
@@ -125,6 +128,7 @@ fn span<Q>(method: &str, request: &Request<Q>) -> Span {
         rpc.method = method,
         rpc.response.status_code = Empty,
         client.address = peer,
+        ssync.identity = identity,
         trace_id = Empty,
     );
     let parent = parent_of(|name| request.headers().get(name).and_then(|value| value.to_str().ok()));

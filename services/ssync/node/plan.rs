@@ -6,21 +6,31 @@ use anyhow::Context as _;
 use ssync_api::FILE_DESCRIPTOR_SET;
 use ssync_background::Background;
 use ssync_diskfile::{Devices, DiskConfig};
-use ssync_receiver::{AdminGrpc, GrpcSettings, Receiver, ReceiverConfig, RingPlacement, services};
+use ssync_receiver::{
+    AdminGrpc, Authority, GrpcSettings, Placement, Receiver, ReceiverConfig, RingPlacement, services,
+};
 use ssync_replicator::Replicator;
 use ssync_ring::{LocalAddresses, SwiftConf};
 use ssync_runtime::{
     Admin, BindAddress, Config, Drain, DurabilityOption, GrpcServer, Health, Incoming, ListenError, Listener,
-    Metrics, Origin, PeerInfo, Port, Route, connection_queue,
+    Metrics, Origin, PeerInfo, Plain, Port, Route, TlsRoute, connection_queue,
 };
 use ssync_sidecar::Sidecar;
 use ssync_statsd::Statsd;
 use ssync_store::Store;
+use ssync_tls::Tls;
+use ssync_types::{Identity, Role};
 use tokio::runtime::Handle;
 
 use crate::on_demand::ReplicatorGrpc;
 
-use super::{Parts, SERVICES, readiness::Readiness, rings::ReplicationRings, settings};
+use super::{
+    Parts, SERVICES,
+    readiness::Readiness,
+    rings::ReplicationRings,
+    settings,
+    tls::{self, Purpose},
+};
 
 /// Time to go on trying to listen on an admin address that nobody has chosen, while it is in use.
 const ADMIN_DEFAULT_BIND_TIMEOUT: Duration = Duration::from_secs(1);
@@ -30,6 +40,8 @@ pub(super) struct Plan {
     pub(super) config: Config,
     parts: Parts,
     metrics: Metrics,
+    tls: Option<Tls>,
+    authority: Option<Authority>,
     pub(super) drain: Drain,
     pub(super) background: Background,
     pub(super) admin: Drain,
@@ -51,6 +63,12 @@ impl Plan {
         let health = Health::new(SERVICES).await;
         let swift = SwiftConf::load(&config.node.swift_dir).context("swift.conf cannot be used")?;
         let placement = Arc::new(placement(&config, &swift)?);
+        let tls = tls::tls(&config)?;
+        if let Some(tls) = &tls {
+            tls.observe(&metrics.meter());
+            drain.spawn(tls.clone().follow(config.ssync.tls_reload_interval, drain.token()));
+        }
+        let authority = tls.as_ref().map(|_| authority(&placement, metrics));
         // One for all: within a process, those who write, clean up and remove in one directory wait for each other.
         let node = if parts == Parts::Replicator { &config.replicator_node } else { &config.node };
         let devices = Arc::new(devices(settings::disk(node, &config), &swift));
@@ -67,7 +85,7 @@ impl Plan {
         };
         let store: Arc<dyn Store> = match &receiver {
             Some(receiver) => Arc::clone(receiver) as Arc<dyn Store>,
-            None => Arc::new(settings::remote_store(&config, parts)?),
+            None => Arc::new(settings::remote_store(&config, parts, tls.as_ref())?),
         };
         let sidecar = match parts.sidecar() {
             true => Some(sidecar(&config, &swift, &store, statsd, &drain)?),
@@ -81,7 +99,7 @@ impl Plan {
                 let statsd = options.statsd.clone();
                 devices.at_quarantine(move || statsd.increment("quarantines"));
             }
-            let remote = settings::remote(&config.replicator_node, &config);
+            let remote = settings::remote(&config.replicator_node, &config, tls.as_ref());
             let replicator = Replicator::new(options, rings, devices, Arc::clone(&store), remote);
             let replicator = Arc::new(replicator);
             replicator.observe(&metrics.meter());
@@ -93,6 +111,8 @@ impl Plan {
             config,
             parts,
             metrics: metrics.clone(),
+            tls,
+            authority,
             drain,
             background,
             admin: Drain::new(),
@@ -124,9 +144,12 @@ impl Plan {
 
     /// Says from now on whether the node can do its work.
     pub(super) async fn tell_readiness(&self) -> anyhow::Result<()> {
-        let receiver = (self.parts == Parts::Sidecar).then(|| settings::receiver_address(&self.config));
+        let receiver = match self.parts {
+            Parts::Sidecar => Some(self.receiver_channel()?),
+            _ => None,
+        };
         let mut readiness =
-            Readiness::new(self.health.clone(), self.placement.clone(), self.swift.policies(), receiver)?;
+            Readiness::new(self.health.clone(), self.placement.clone(), self.swift.policies(), receiver);
         readiness.look().await;
         self.drain.spawn(readiness.follow(self.drain.token()));
         Ok(())
@@ -138,17 +161,22 @@ impl Plan {
             return Ok(Serving::default());
         }
         if self.receiver.is_none() {
-            let receiver = Route::Forward(settings::receiver_address(&self.config));
-            let listener = self.bind(&settings::data_address(&self.config)).await?;
-            let port = self.port(listener, false, receiver, self.http_route());
-            return Ok(Serving { servers: Vec::new(), ports: vec![port] });
+            let mut ports = Vec::new();
+            for (address, purpose) in settings::data_addresses(&self.config) {
+                let receiver = settings::receiver_address(&self.config);
+                let (tls, grpc) = (tls::route(None, Some(receiver.clone())), Route::Forward(receiver));
+                let plain = tls::plain(&self.config, purpose);
+                ports.push(self.bind(&address, false, tls, plain, grpc, self.http_route()).await?);
+            }
+            return Ok(Serving { servers: Vec::new(), ports });
         }
         let ((ours, from_ours), (peers, from_peers)) = (connection_queue(), connection_queue());
         let mut ports = Vec::new();
-        for (address, takes_forwarded) in self.grpc_addresses() {
+        for (address, purpose) in self.grpc_addresses() {
             let grpc = Route::Queues { ours: ours.clone(), peers: peers.clone() };
-            let listener = self.bind(&address).await?;
-            ports.push(self.port(listener, takes_forwarded, grpc, self.http_route()));
+            let (takes_forwarded, tls) = (purpose == Purpose::Own, tls::route(self.tls.as_ref(), None));
+            let plain = tls::plain(&self.config, purpose);
+            ports.push(self.bind(&address, takes_forwarded, tls, plain, grpc, self.http_route()).await?);
         }
         let servers = vec![
             Server { grpc: self.data_server()?, incoming: from_ours, runtime: Handle::current() },
@@ -175,27 +203,25 @@ impl Plan {
         };
         let (queue, incoming) = connection_queue();
         let route = Route::Queue(queue);
-        let port = self.port(listener, false, route.clone(), route);
+        // Probes do without TLS wherever they are.
+        let options = settings::port(&self.config, false, tls::route(self.tls.as_ref(), None), Plain::Anyone);
+        let port = Port::new(listener, options, route.clone(), route);
         let server = Server { grpc: self.admin_server()?, incoming, runtime: Handle::current() };
         Ok(Serving { servers: vec![server], ports: vec![port] })
     }
 
-    /// Where gRPC is served, and whether a sidecar of ours passes connections on to it.
-    fn grpc_addresses(&self) -> Vec<(BindAddress, bool)> {
+    /// Where gRPC is served, and what each address is there for.
+    fn grpc_addresses(&self) -> Vec<(BindAddress, Purpose)> {
         let options = &self.config.ssync;
         if self.parts == Parts::Receiver {
             let socket = BindAddress::Unix(options.receiver_socket.clone());
-            return std::iter::once(socket)
-                .chain(options.receiver_bind.clone())
-                .map(|address| (address, true))
-                .collect();
+            let all = std::iter::once(socket).chain(options.receiver_bind.clone());
+            return all.map(|address| (address, Purpose::Own)).collect();
         }
         let own_port =
             options.grpc_port.map(|port| BindAddress::Tcp((self.config.node.bind_ip, port).into()));
-        std::iter::once(settings::data_address(&self.config))
-            .chain(own_port)
-            .map(|address| (address, false))
-            .collect()
+        let own_port = own_port.map(|address| (address, Purpose::Replication));
+        settings::data_addresses(&self.config).into_iter().chain(own_port).collect()
     }
 
     fn http_route(&self) -> Route {
@@ -216,6 +242,7 @@ impl Plan {
         let mut grpc = GrpcSettings::new(is_local, self.drain.token());
         grpc.heartbeat_interval = self.config.ssync.heartbeat_interval;
         grpc.silence_timeout = self.config.server.client_timeout;
+        grpc.authority = self.authority.clone();
         let server = GrpcServer::new(
             settings::grpc(&self.config),
             &[FILE_DESCRIPTOR_SET],
@@ -232,12 +259,12 @@ impl Plan {
         options.reflection = true;
         let mut server = GrpcServer::new(options, &[FILE_DESCRIPTOR_SET], &self.health, &self.metrics)?;
         if let Some(receiver) = &self.receiver {
-            server = server.add_service(AdminGrpc::server(Arc::clone(receiver), is_local));
+            server = server.add_service(AdminGrpc::server(Arc::clone(receiver), may_administer));
         }
         if let Some(replicator) = &self.replicator {
             server = server.add_service(ReplicatorGrpc::server(
                 Arc::clone(replicator),
-                is_local,
+                may_administer,
                 self.drain.token(),
             ));
         }
@@ -246,12 +273,25 @@ impl Plan {
         Ok(admin.routes_on(server))
     }
 
-    async fn bind(&self, address: &BindAddress) -> anyhow::Result<Listener> {
-        Ok(Listener::bind(address, &settings::listen(&self.config)).await?)
+    async fn bind(
+        &self,
+        address: &BindAddress,
+        takes_forwarded: bool,
+        tls: TlsRoute,
+        plain: Plain,
+        grpc: Route,
+        http: Route,
+    ) -> anyhow::Result<Port> {
+        let listener = Listener::bind(address, &settings::listen(&self.config)).await?;
+        tls::warn_of_plain(listener.address(), &plain);
+        Ok(Port::new(listener, settings::port(&self.config, takes_forwarded, tls, plain), grpc, http))
     }
 
-    fn port(&self, listener: Listener, takes_forwarded: bool, grpc: Route, http: Route) -> Port {
-        Port::new(listener, settings::port(&self.config, takes_forwarded), grpc, http)
+    /// A way to the receiver that is a process of its own.
+    fn receiver_channel(&self) -> anyhow::Result<tonic::transport::Channel> {
+        let address = settings::store_address(settings::receiver_address(&self.config));
+        let settings = settings::own_receiver(&self.config, self.tls.as_ref());
+        settings.channel(&address).context("receiver_address cannot be used")
     }
 
     /// A server that cannot go on takes the daemon down.
@@ -284,6 +324,24 @@ struct Server {
 /// Who may let go of this node's objects, and drain it: a caller on this node, whose connection nobody passed on.
 fn is_local(extensions: &tonic::Extensions) -> bool {
     extensions.get::<PeerInfo>().is_some_and(PeerInfo::is_local)
+}
+
+/// Who may have the admin service do things: the same, and who has the role.
+fn may_administer(extensions: &tonic::Extensions) -> bool {
+    is_local(extensions) || identity(extensions).is_some_and(|identity| identity.role() == Some(Role::Admin))
+}
+
+/// Whose certificate the connection has shown.
+fn identity(extensions: &tonic::Extensions) -> Option<Arc<Identity>> {
+    extensions.get::<PeerInfo>()?.identity.clone()
+}
+
+/// Judges callers by their certificates and the rings.
+fn authority(placement: &Arc<RingPlacement>, metrics: &Metrics) -> Authority {
+    let placement: Arc<dyn Placement> = Arc::clone(placement) as _;
+    let authority = Authority::new(identity, placement);
+    authority.observe(&metrics.meter());
+    authority
 }
 
 /// The receiver. By the admin service it alone is told to drain; the node is not ready then.
@@ -337,8 +395,8 @@ pub(super) fn devices(config: DiskConfig, swift: &SwiftConf) -> Devices {
 
 fn placement(config: &Config, swift: &SwiftConf) -> anyhow::Result<RingPlacement> {
     let node = &config.node;
-    let ip = node.ring_ip.unwrap_or(node.bind_ip).to_string();
-    let port = (node.servers_per_port == 0).then_some(node.bind_port);
+    let ip = settings::ring_ip(node, config).unwrap_or(node.bind_ip).to_string();
+    let port = (node.servers_per_port == 0).then_some(settings::ring_port(node, config));
     let local = LocalAddresses::new(Some(&ip), port).context("this node's own addresses are not known")?;
     Ok(RingPlacement::load(&node.swift_dir, swift.policies(), local, config.replicator.ring_check_interval))
 }

@@ -25,6 +25,7 @@ fn request(path: &str, traceparent: Option<&str>) -> Request<()> {
         local: None,
         route: PeerRoute::Tcp,
         trust_loopback: false,
+        identity: None,
     };
     let request =
         Request::post(format!("/{path}")).header(CONTENT_TYPE, "application/grpc+proto").extension(peer);
