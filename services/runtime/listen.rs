@@ -14,7 +14,7 @@ mod socket;
 pub use address::BindAddress;
 pub use connection::{Connection, Incoming};
 pub use forward::{FORWARD_BUFFER, ForwardError, forward};
-pub use listener::{ListenError, ListenOptions, Listener};
+pub use listener::{InheritError, Inherited, Legacy, ListenError, ListenOptions, Listener};
 pub use peer::{PeerInfo, Route as PeerRoute};
 pub use port::{CONNECTION_QUEUE_MAX, Handler, Port, PortOptions, Route, connection_queue};
 pub use preamble::{PREAMBLE_MAX, Preamble, PreambleError};
