@@ -2,6 +2,7 @@
 
 mod context;
 mod export;
+mod level;
 mod logs;
 mod metrics;
 mod rpc;
@@ -12,14 +13,16 @@ use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use opentelemetry_semantic_conventions::attribute::SERVICE_VERSION;
 use tracing_subscriber::{
-    Layer as _,
+    EnvFilter, Layer as _,
     filter::{LevelFilter, Targets},
     layer::SubscriberExt as _,
+    reload,
     util::SubscriberInitExt as _,
 };
 
 pub use context::{TraceContext, parent_of};
 pub use export::{Export, ExportError};
+pub use level::{LevelError, LogFilter};
 pub use metrics::{DURATION_BUCKETS, Metrics, MetricsError};
 pub use rpc::{OTHER_METHOD, RpcBody, RpcLayer, RpcMethods, RpcService};
 
@@ -63,6 +66,7 @@ pub enum TelemetryError {
 pub struct Telemetry {
     tracer: Option<SdkTracerProvider>,
     metrics: Metrics,
+    log_filter: LogFilter,
 }
 
 impl Telemetry {
@@ -80,11 +84,20 @@ impl Telemetry {
                 .with_filter(Targets::new().with_target("ssync", LevelFilter::INFO))
         });
         // Each layer has its filter: one on the whole would take the spans away from the traces as well.
+        let directives = level::directives_at_start(options.log_level);
+        let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&directives)?);
+        let log_filter = LogFilter::new(directives, move |filter| handle.reload(filter).is_ok());
         tracing_subscriber::registry()
             .with(traces)
-            .with(logs::layer(options.log_format).with_filter(logs::filter(options.log_level)?))
+            .with(logs::layer(options.log_format).with_filter(filter))
             .try_init()?;
-        Ok(Self { tracer, metrics })
+        Ok(Self { tracer, metrics, log_filter })
+    }
+
+    /// What is logged, and how that is changed.
+    #[must_use]
+    pub fn log_filter(&self) -> &LogFilter {
+        &self.log_filter
     }
 
     /// The instruments of this process.

@@ -24,6 +24,9 @@ pub const CONNECTION_QUEUE_MAX: usize = 128;
 /// Pause after the system refused to accept (no file descriptors, for example), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Time that a connection has to show its protocol once the drain has begun.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
 /// What takes a connection and lives as long as it.
 pub type Handler = Arc<dyn Fn(Connection) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
@@ -147,7 +150,8 @@ impl Port {
                 drain.spawn(async move {
                     let sniffed = tokio::select! {
                         sniffed = routes.sniff(socket, peer, admitted) => sniffed,
-                        () = draining => return,
+                        // It was taken before the drain began, so its first request is on its way.
+                        () = after(draining, DRAIN_GRACE) => return,
                     };
                     match sniffed {
                         Ok((protocol, connection)) => routes.send(protocol, connection, later).await,
@@ -163,6 +167,11 @@ impl Port {
             }
         }
     }
+}
+
+async fn after(event: impl Future<Output = ()>, pause: Duration) {
+    event.await;
+    sleep(pause).await;
 }
 
 impl Routes {

@@ -1,6 +1,6 @@
 //! The making of a node: its parts, joined, and the addresses that they listen on.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use ssync_api::FILE_DESCRIPTOR_SET;
@@ -10,20 +10,20 @@ use ssync_receiver::{AdminGrpc, GrpcSettings, Receiver, ReceiverConfig, RingPlac
 use ssync_replicator::Replicator;
 use ssync_ring::{LocalAddresses, SwiftConf};
 use ssync_runtime::{
-    Admin, BindAddress, Config, Drain, DurabilityOption, GrpcServer, Health, Incoming, ListenError, Listener,
-    Metrics, Origin, PeerInfo, Port, Route, connection_queue,
+    Admin, Config, Drain, DurabilityOption, GrpcServer, Health, Incoming, Inherited, ListenError, Listener,
+    LogFilter, Metrics, PeerInfo, Port, Route, Row, connection_queue,
 };
 use ssync_sidecar::Sidecar;
 use ssync_statsd::Statsd;
 use ssync_store::Store;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
 
-use crate::on_demand::ReplicatorGrpc;
+use crate::{log_level::LogGrpc, on_demand::ReplicatorGrpc};
 
-use super::{Parts, SERVICES, readiness::Readiness, rings::ReplicationRings, settings};
-
-/// Time to go on trying to listen on an admin address that nobody has chosen, while it is in use.
-const ADMIN_DEFAULT_BIND_TIMEOUT: Duration = Duration::from_secs(1);
+use super::{
+    Address, Parts, SERVICES, Surroundings, addresses, readiness::Readiness, reload::Followed,
+    rings::ReplicationRings, settings,
+};
 
 /// The parts of a node, made but not listening.
 pub(super) struct Plan {
@@ -41,11 +41,19 @@ pub(super) struct Plan {
     receiver: Option<Arc<Receiver>>,
     sidecar: Option<Sidecar>,
     pub(super) replicator: Option<Arc<Replicator>>,
+    pub(super) rows: watch::Sender<Arc<[Row]>>,
+    log_filter: Option<LogFilter>,
+    inherited: Inherited,
 }
 
 impl Plan {
     /// Reads rings and policies, and makes the parts.
-    pub(super) async fn make(config: Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
+    pub(super) async fn make(
+        surroundings: Surroundings,
+        config: Config,
+        parts: Parts,
+    ) -> anyhow::Result<Self> {
+        let Surroundings { metrics, log_filter, inherited } = surroundings;
         let drain = Drain::new();
         let background = Background::start().context("cannot start threads")?;
         let health = Health::new(SERVICES).await;
@@ -90,9 +98,12 @@ impl Plan {
             None
         };
         Ok(Self {
+            rows: watch::Sender::new(config.rows.clone().into()),
             config,
             parts,
-            metrics: metrics.clone(),
+            metrics,
+            log_filter,
+            inherited,
             drain,
             background,
             admin: Drain::new(),
@@ -107,9 +118,12 @@ impl Plan {
     }
 
     /// Binds every address before any of them is served, so that a node either starts whole or not at all.
-    pub(super) async fn listen(&self) -> anyhow::Result<()> {
+    pub(super) async fn listen(&mut self) -> anyhow::Result<()> {
         let data = self.data_addresses().await?;
         let admin = self.admin_address().await?;
+        for socket in self.inherited.left_over() {
+            tracing::warn!("the service manager has handed over a socket that no option names: {socket}");
+        }
         for (Serving { servers, ports }, drain) in [(data, &self.drain), (admin, &self.admin)] {
             for port in ports {
                 tracing::info!(address = %port.address(), parts = ?self.parts, "listening");
@@ -132,43 +146,48 @@ impl Plan {
         Ok(())
     }
 
+    /// What a reload looks at again.
+    pub(super) fn followed(&self) -> Vec<Followed> {
+        let placement = Arc::clone(&self.placement);
+        vec![Followed::new("the rings", move || placement.refresh_now())]
+    }
+
     /// Where objects are served.
-    async fn data_addresses(&self) -> anyhow::Result<Serving> {
-        if self.receiver.is_none() && !self.parts.sidecar() {
-            return Ok(Serving::default());
-        }
-        if self.receiver.is_none() {
-            let receiver = Route::Forward(settings::receiver_address(&self.config));
-            let listener = self.bind(&settings::data_address(&self.config)).await?;
-            let port = self.port(listener, false, receiver, self.http_route());
-            return Ok(Serving { servers: Vec::new(), ports: vec![port] });
-        }
+    async fn data_addresses(&mut self) -> anyhow::Result<Serving> {
+        let wanted = addresses(&self.config, self.parts).into_iter().filter(|address| !address.is_admin());
         let ((ours, from_ours), (peers, from_peers)) = (connection_queue(), connection_queue());
-        let mut ports = Vec::new();
-        for (address, takes_forwarded) in self.grpc_addresses() {
-            let grpc = Route::Queues { ours: ours.clone(), peers: peers.clone() };
+        let mut serving = Serving::default();
+        for address in wanted {
+            let grpc = match &self.receiver {
+                Some(_) => Route::Queues { ours: ours.clone(), peers: peers.clone() },
+                None => Route::Forward(settings::receiver_address(&self.config)),
+            };
             let listener = self.bind(&address).await?;
-            ports.push(self.port(listener, takes_forwarded, grpc, self.http_route()));
+            let takes_forwarded = self.parts == Parts::Receiver;
+            serving.ports.push(self.port(listener, takes_forwarded, grpc, self.http_route()));
         }
-        let servers = vec![
-            Server { grpc: self.data_server()?, incoming: from_ours, runtime: Handle::current() },
-            Server { grpc: self.data_server()?, incoming: from_peers, runtime: self.background.handle() },
-        ];
-        Ok(Serving { servers, ports })
+        if self.receiver.is_some() {
+            let here = (from_ours, Handle::current());
+            let background = (from_peers, self.background.handle());
+            for (incoming, runtime) in [here, background] {
+                serving.servers.push(Server { grpc: self.data_server()?, incoming, runtime });
+            }
+        }
+        Ok(serving)
     }
 
     /// Where the daemon is asked about itself. A host may have several of a kind, each with a configuration that does not
     /// speak of this: all but the first do without.
-    async fn admin_address(&self) -> anyhow::Result<Serving> {
-        let (Some(address), option) = self.parts.admin(&self.config) else { return Ok(Serving::default()) };
-        let chosen = self.config.row("ssync", option).is_none_or(|row| row.origin != Origin::Default);
-        let mut options = settings::listen(&self.config);
-        if !chosen {
-            options.bind_timeout = options.bind_timeout.min(ADMIN_DEFAULT_BIND_TIMEOUT);
-        }
-        let listener = match Listener::bind(address, &options).await {
-            Err(ListenError::InUse { .. }) if !chosen => {
-                tracing::warn!(%address, "no metrics, health or admin service: the address is in use; set {option}");
+    async fn admin_address(&mut self) -> anyhow::Result<Serving> {
+        let Some(address) = addresses(&self.config, self.parts).into_iter().find(Address::is_admin) else {
+            return Ok(Serving::default());
+        };
+        let listener = match self.bind(&address).await {
+            Err(ListenError::InUse { address: taken, .. }) if !address.chosen => {
+                tracing::warn!(
+                    address = %taken,
+                    "no metrics, health or admin service: the address is in use; set {}", address.option
+                );
                 return Ok(Serving::default());
             }
             bound => bound?,
@@ -178,24 +197,6 @@ impl Plan {
         let port = self.port(listener, false, route.clone(), route);
         let server = Server { grpc: self.admin_server()?, incoming, runtime: Handle::current() };
         Ok(Serving { servers: vec![server], ports: vec![port] })
-    }
-
-    /// Where gRPC is served, and whether a sidecar of ours passes connections on to it.
-    fn grpc_addresses(&self) -> Vec<(BindAddress, bool)> {
-        let options = &self.config.ssync;
-        if self.parts == Parts::Receiver {
-            let socket = BindAddress::Unix(options.receiver_socket.clone());
-            return std::iter::once(socket)
-                .chain(options.receiver_bind.clone())
-                .map(|address| (address, true))
-                .collect();
-        }
-        let own_port =
-            options.grpc_port.map(|port| BindAddress::Tcp((self.config.node.bind_ip, port).into()));
-        std::iter::once(settings::data_address(&self.config))
-            .chain(own_port)
-            .map(|address| (address, false))
-            .collect()
     }
 
     fn http_route(&self) -> Route {
@@ -241,13 +242,21 @@ impl Plan {
                 self.drain.token(),
             ));
         }
+        if let Some(filter) = &self.log_filter {
+            server = server.add_service(LogGrpc::server(filter.clone(), is_local));
+        }
         let metrics = self.config.ssync.metrics.then(|| self.metrics.clone());
-        let admin = Admin { health: self.health.clone(), metrics, config: self.config.rows.clone().into() };
+        let admin = Admin { health: self.health.clone(), metrics, config: self.rows.subscribe() };
         Ok(admin.routes_on(server))
     }
 
-    async fn bind(&self, address: &BindAddress) -> anyhow::Result<Listener> {
-        Ok(Listener::bind(address, &settings::listen(&self.config)).await?)
+    /// A socket that was handed over, or one of our own.
+    async fn bind(&mut self, address: &Address) -> Result<Listener, ListenError> {
+        let options = address.options(&self.config);
+        match self.inherited.take(address.name, &address.at, &options)? {
+            Some(listener) => Ok(listener),
+            None => Listener::bind(&address.at, &options).await,
+        }
     }
 
     fn port(&self, listener: Listener, takes_forwarded: bool, grpc: Route, http: Route) -> Port {

@@ -13,7 +13,10 @@ use std::{
 };
 
 use listenfd::ListenFd;
-use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::{
+    io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd},
+    net::sockopt::socket_acceptconn,
+};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::{Inner, ListenError, ListenOptions, Listener, failed, probe_when_idle};
@@ -112,6 +115,9 @@ impl Held {
                 None => return Err(unfit(io::Error::from(io::ErrorKind::NotFound))),
             },
         };
+        if !socket_acceptconn(socket.descriptor()).map_err(|error| unfit(error.into()))? {
+            return Err(unfit(io::Error::from(io::ErrorKind::InvalidInput)));
+        }
         let address = socket.address().map_err(unfit)?;
         // tokio's sockets never block a thread.
         match &socket {
@@ -146,6 +152,13 @@ impl fmt::Display for Held {
 }
 
 impl Opened {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+
     fn address(&self) -> io::Result<BindAddress> {
         Ok(match self {
             Self::Tcp(listener) => BindAddress::Tcp(listener.local_addr()?),

@@ -75,11 +75,11 @@ fn what_nobody_asks_for_is_named_and_what_is_for_another_process_is_not_taken() 
     let (listener, address) = tcp();
     let legacy = Legacy::of([("data", listener.as_fd())]).unwrap();
     let said = |prepare: &dyn Fn(&mut Command)| {
-        let output = child("grpc 127.0.0.1:1", |command| {
+        let mut command = child("grpc 127.0.0.1:1", |command| {
             legacy.announce(command);
             prepare(command);
         });
-        let output = { output }.output().unwrap();
+        let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
@@ -97,7 +97,7 @@ fn what_is_no_listening_socket_is_refused() {
     let mut file = std::fs::File::create(folder.path().join("file")).unwrap();
     file.write_all(b"no socket").unwrap();
     let legacy = Legacy::of([("data", file.as_fd())]).unwrap();
-    let output = { child("data 127.0.0.1:1", |command| legacy.announce(command)) }.output().unwrap();
+    let output = child("data 127.0.0.1:1", |command| legacy.announce(command)).output().unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && complaint.contains("Unfit"), "{complaint}");
 }
