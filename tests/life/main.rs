@@ -1,0 +1,10 @@
+//! How a node lives: started, told to reload, replaced and stopped by real tools, under load.
+
+mod codes;
+mod load;
+mod log_level;
+mod notify;
+mod reload;
+mod sockets;
+mod swift_init;
+mod told;
