@@ -66,6 +66,7 @@ async fn run(
         Ok(admitted) => admitted,
         Err(refusal) => {
             core.counters.sessions_refused.add(1);
+            core.counters.refused.add(refusal.reason);
             tracing::info!(partition = %open.partition, peer = %open.sender.address, %refusal, "session refused");
             let _ = events.send(Err(refusal)).await;
             return;

@@ -24,6 +24,7 @@ use crate::{
     course::{self, Course, Record},
     gates::{GatedPeers, Gates},
     job::{Context, Job},
+    metrics::PassTimes,
     parked::{Parked, ParkedObject},
     pass::Pass,
     peer::Peers,
@@ -63,6 +64,7 @@ pub struct Replicator {
     parked: Parked,
     /// How far the last pass of the daemon was when it was interrupted.
     interrupted: Mutex<Option<Record>>,
+    pub(crate) times: PassTimes,
 }
 
 impl std::fmt::Debug for Replicator {
@@ -111,6 +113,7 @@ impl Replicator {
             warned: Once::new(),
             parked: Parked::default(),
             interrupted: Mutex::default(),
+            times: PassTimes::default(),
         }
     }
 
@@ -190,6 +193,7 @@ impl Replicator {
         let stats = self.meter.end();
         self.meter.report(elapsed).iter().for_each(|line| tracing::info!("{line}"));
         if !overrides.any() {
+            self.times.ended(&stats);
             self.write_recon(&stats).await;
         }
         stats

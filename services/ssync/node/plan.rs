@@ -57,6 +57,7 @@ impl Plan {
         let drain = Drain::new();
         let background = Background::start().context("cannot start threads")?;
         let health = Health::new(SERVICES).await;
+        metrics.show_health(&health);
         let swift = SwiftConf::load(&config.node.swift_dir).context("swift.conf cannot be used")?;
         let placement = Arc::new(placement(&config, &swift)?);
         // One for all: within a process, those who write, clean up and remove in one directory wait for each other.
