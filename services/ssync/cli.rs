@@ -5,9 +5,11 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ssync_runtime::BindAddress;
 
+use crate::exit;
+
 /// OpenStack Swift's object replication as a gRPC service.
 #[derive(Debug, Parser)]
-#[command(name = "ssync", version, about, max_term_width = 100)]
+#[command(name = "ssync", version, about, after_help = exit::help(), max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Command,

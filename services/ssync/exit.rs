@@ -66,6 +66,12 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// The codes, for `--help`.
+pub(crate) fn help() -> String {
+    let lines = CODES.iter().map(|Exit { code, meaning, .. }| format!("\n  {code:3}  {meaning}"));
+    format!("Exit codes:{}", lines.collect::<String>())
+}
+
 /// The system refuses what every program gets.
 #[derive(Debug, thiserror::Error)]
 #[error("the system refuses {what}: {source}")]

@@ -12,6 +12,8 @@ mod manager;
 mod node;
 mod object;
 mod on_demand;
+#[cfg(test)]
+mod operations;
 mod signals;
 mod stdio;
 mod swift_names;
