@@ -1,6 +1,7 @@
 //! How a node lives: started, told to reload, replaced and stopped by real tools, under load.
 
 mod codes;
+mod collector;
 mod load;
 mod log_level;
 mod notify;
@@ -8,3 +9,4 @@ mod reload;
 mod sockets;
 mod swift_init;
 mod told;
+mod trace;

@@ -429,6 +429,8 @@ options! {
         replicator_admin_bind: Option<BindAddress> = "127.0.0.1:6303",
         /// Serve /metrics on the admin address.
         metrics: bool = "true",
+        /// Traces tell of each object that a session takes, where they are exported at all (OTEL_EXPORTER_OTLP_ENDPOINT).
+        trace_objects: bool = "false",
         /// Form of the log lines. Their level is log_level; RUST_LOG has the last word.
         log_format: LogFormat = "text",
         /// Seconds between the moment that health checks fail and the moment that work is refused, for balancers to

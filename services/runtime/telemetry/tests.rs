@@ -55,6 +55,7 @@ async fn in_a_process_of_its_own() {
         version: "1.2.3",
         log_format: LogFormat::Json,
         log_level: LogLevel::parse(&level).unwrap(),
+        trace_objects: false,
     };
     let telemetry = Telemetry::start(&options).unwrap();
     tracing::info_span!("outer").in_scope(|| {

@@ -48,6 +48,7 @@ pub(crate) fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
         version: env!("CARGO_PKG_VERSION"),
         log_format: config.ssync.log_format,
         log_level: config.node.log_level,
+        trace_objects: config.ssync.trace_objects,
     };
     let telemetry = Telemetry::start(&options)?;
     for warning in &config.warnings {
