@@ -60,11 +60,7 @@ impl Instrument {
     }
 
     /// Makes a counter or a gauge of it, which asks `values` whenever somebody looks.
-    pub fn observe(
-        &self,
-        meter: &Meter,
-        values: impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static,
-    ) {
+    pub fn observe(&self, meter: &Meter, values: impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static) {
         match self.kind {
             Kind::Gauge => {
                 let gauge = meter.u64_observable_gauge(self.name).with_description(self.doc);

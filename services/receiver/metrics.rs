@@ -47,9 +47,8 @@ impl Receiver {
     pub fn observe(&self, meter: &Meter) {
         for (place, instrument) in CountersSnapshot::INSTRUMENTS.iter().enumerate() {
             let core = Arc::downgrade(self.core());
-            instrument.observe_one(meter, move || {
-                Some(core.upgrade()?.counters.snapshot().named().get(place)?.1)
-            });
+            instrument
+                .observe_one(meter, move || Some(core.upgrade()?.counters.snapshot().named().get(place)?.1));
         }
         let core = Arc::downgrade(self.core());
         SESSIONS.observe_one(meter, move || Some(core.upgrade()?.registry.count() as u64));

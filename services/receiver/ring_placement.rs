@@ -216,8 +216,7 @@ mod tests {
         fs::write(folder.path().join("swift.conf"), "[swift-hash]\nswift_hash_path_suffix = x\n").unwrap();
         let conf = SwiftConf::load(folder.path()).unwrap();
         let local = LocalAddresses::new(Some("127.0.0.1"), Some(6200)).unwrap();
-        let placement =
-            RingPlacement::load(folder.path(), conf.policies(), local, Duration::from_secs(3600));
+        let placement = RingPlacement::load(folder.path(), conf.policies(), local, Duration::from_secs(3600));
         write(&path, 5);
         let file = fs::File::options().write(true).open(&path).unwrap();
         file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();

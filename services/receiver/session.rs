@@ -89,9 +89,14 @@ async fn run(
     }
     let context = Context::new(core, open, handle, registered, admitted);
     let (summary, error) = Driver::new(Arc::new(context), accepted, messages, events).run().await;
-    tracing::info!(applied = summary.applied, confirmed = summary.confirmed,
-        superseded = summary.superseded, failed = summary.failed, error = error.map(tracing::field::display),
-        "session ended");
+    tracing::info!(
+        applied = summary.applied,
+        confirmed = summary.confirmed,
+        superseded = summary.superseded,
+        failed = summary.failed,
+        error = error.map(tracing::field::display),
+        "session ended"
+    );
 }
 
 fn terms(core: &Core, open: &SessionOpen) -> Accepted {

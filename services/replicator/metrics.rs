@@ -119,7 +119,12 @@ impl Replicator {
         self.observe_peers(meter);
     }
 
-    fn observe_devices(self: &Arc<Self>, meter: &Meter, instrument: Instrument, value: fn(&PassStats) -> u64) {
+    fn observe_devices(
+        self: &Arc<Self>,
+        meter: &Meter,
+        instrument: Instrument,
+        value: fn(&PassStats) -> u64,
+    ) {
         let replicator = Arc::downgrade(self);
         instrument.observe(meter, move |values| {
             let devices = replicator.upgrade().map(|replicator| replicator.meter().by_device());

@@ -34,7 +34,10 @@ impl Totals {
         by_device("ssync_replicator_objects", "Objects that peers have stored"),
         by_device("ssync_replicator_bytes", "Bytes of bodies that peers have stored"),
         by_device("ssync_replicator_released", "Objects of handoffs that were let go"),
-        by_device("ssync_replicator_failures", "Nodes that were not brought in sync, once for each partition"),
+        by_device(
+            "ssync_replicator_failures",
+            "Nodes that were not brought in sync, once for each partition",
+        ),
         by_device("ssync_replicator_put_back", "Times that a busy peer made a job come back"),
         by_device("ssync_replicator_parked", "Objects left out because they had failed again and again"),
     ];

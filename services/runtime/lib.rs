@@ -28,13 +28,14 @@ pub use grpc_server::{GrpcOptions, GrpcServer, GrpcServerError};
 pub use health::{Health, LIVE};
 pub use listen::{
     BindAddress, CONNECTION_QUEUE_MAX, Connection, FORWARD_BUFFER, ForwardError, Handler, Incoming,
-    InheritError, Inherited, Legacy, ListenError, ListenOptions, Listener, PREAMBLE_MAX, PREFACE, PeerInfo, PeerRoute, Port, PortOptions,
-    Preamble, PreambleError, Protocol, Replay, Route, SniffError, Sniffed, Socket, connection_queue, forward,
-    sniff,
+    InheritError, Inherited, Legacy, ListenError, ListenOptions, Listener, PREAMBLE_MAX, PREFACE, PeerInfo,
+    PeerRoute, Port, PortOptions, Preamble, PreambleError, Protocol, Replay, Route, SniffError, Sniffed,
+    Socket, connection_queue, forward, sniff,
 };
 pub use signals::{Asked, Manners, Signals};
 pub use telemetry::{
-    DURATION_BUCKETS, Export, ExportError, LevelError, LogFilter, Metrics, MetricsError, OTHER_METHOD, RpcBody, RpcLayer,
-    RpcMethods, RpcService, Telemetry, TelemetryError, TelemetryOptions, TraceContext, parent_of,
+    DURATION_BUCKETS, Export, ExportError, LevelError, LogFilter, Metrics, MetricsError, OTHER_METHOD,
+    RpcBody, RpcLayer, RpcMethods, RpcService, Telemetry, TelemetryError, TelemetryOptions, TraceContext,
+    parent_of,
 };
 pub use watchdog::Watchdog;

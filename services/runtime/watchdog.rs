@@ -35,11 +35,7 @@ impl Watchdog {
         Self::beating(interval / LOOKS, runtimes, notify::beat).map(Some)
     }
 
-    fn beating(
-        pause: Duration,
-        runtimes: Vec<Handle>,
-        beat: impl Fn() + Send + 'static,
-    ) -> io::Result<Self> {
+    fn beating(pause: Duration, runtimes: Vec<Handle>, beat: impl Fn() + Send + 'static) -> io::Result<Self> {
         let (end, ended) = mpsc::channel();
         let mut probes: Vec<Probe> = runtimes.into_iter().map(Probe::new).collect();
         let looks = move || {

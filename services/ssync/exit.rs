@@ -88,7 +88,10 @@ pub(crate) fn of(error: &anyhow::Error) -> Exit {
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
-    if cause.is::<ConfigError>() || cause.is::<SwiftConfError>() || cause.is::<InheritError>() || cause.is::<TelemetryError>()
+    if cause.is::<ConfigError>()
+        || cause.is::<SwiftConfError>()
+        || cause.is::<InheritError>()
+        || cause.is::<TelemetryError>()
     {
         return Some(CONFIG);
     }
@@ -106,7 +109,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         Some(ListenError::InUse { .. } | ListenError::Io { .. }) => return Some(UNAVAILABLE),
         None => {}
     }
-    let denied = cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    let denied = cause
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
         || cause
             .downcast_ref::<rustix::io::Errno>()
             .is_some_and(|errno| matches!(*errno, rustix::io::Errno::PERM | rustix::io::Errno::ACCESS));
@@ -125,7 +130,8 @@ mod tests {
 
     #[test]
     fn an_error_has_the_code_of_its_cause_however_deep() {
-        let in_use = ListenError::InUse { address: "127.0.0.1:1".parse().unwrap(), waited: std::time::Duration::ZERO };
+        let in_use =
+            ListenError::InUse { address: "127.0.0.1:1".parse().unwrap(), waited: std::time::Duration::ZERO };
         let cases: Vec<(anyhow::Error, Exit)> = vec![
             (ConfigError::Mistakes(Vec::new()).into(), CONFIG),
             (in_use.into(), UNAVAILABLE),

@@ -160,7 +160,10 @@ impl Node {
             };
             match asked {
                 Asked::Reload => self.reload(read(), log).await,
-                Asked::Stop(cause) => return self.go_down(self.shutdown(), cause, signals).await,
+                Asked::Stop(cause) => {
+                    let shutdown = self.shutdown();
+                    return self.go_down(shutdown, cause, signals).await;
+                }
                 Asked::Leave => {
                     // Who has taken over answers there too.
                     self.admin.begin();

@@ -33,26 +33,86 @@ const fn event(level: &'static str, text: &'static str, remedy: &'static str) ->
 }
 
 const EVENTS: [Event; 20] = [
-    event("ERROR", "the daemon cannot go on and drains", "It ends; the service manager starts it again. The line has the cause."),
-    event("ERROR", "a disk operation panicked", "A fault of this program, or of memory. Report the lines around it."),
-    event("ERROR", "broke off: a fault of this program", "The same, in the replicator. The partition is not in sync."),
-    event("ERROR", "no thread for a disk", "The limit of threads or of memory is too low for the number of devices."),
-    event("WARN", "a device hangs", "Look at the disk: it is refused as if it were not mounted until an operation ends."),
+    event(
+        "ERROR",
+        "the daemon cannot go on and drains",
+        "It ends; the service manager starts it again. The line has the cause.",
+    ),
+    event(
+        "ERROR",
+        "a disk operation panicked",
+        "A fault of this program, or of memory. Report the lines around it.",
+    ),
+    event(
+        "ERROR",
+        "broke off: a fault of this program",
+        "The same, in the replicator. The partition is not in sync.",
+    ),
+    event(
+        "ERROR",
+        "no thread for a disk",
+        "The limit of threads or of memory is too low for the number of devices.",
+    ),
+    event(
+        "WARN",
+        "a device hangs",
+        "Look at the disk: it is refused as if it were not mounted until an operation ends.",
+    ),
     event("ERROR", "responded as unmounted", "A peer's device is away; copies go to handoffs meanwhile."),
-    event("WARN", "quarantined", "A damaged object was moved away; another replica brings it back. Several on one device: replace it."),
+    event(
+        "WARN",
+        "quarantined",
+        "A damaged object was moved away; another replica brings it back. Several on one device: replace it.",
+    ),
     event("ERROR", "the copy here was damaged and is in quarantine", "The same, found while it was sent."),
-    event("ERROR", "could not be put back", "A file that must stay lies beside its place: link it back as the line says."),
-    event("ERROR", "the device {absent}", "Away for longer than reclaim_age (rule S5): wipe it, or set push_returned_devices for one pass."),
-    event("ERROR", "Can't find itself in policy", "bind_ip, bind_port or ring_ip do not match the ring: nothing is replicated."),
+    event(
+        "ERROR",
+        "could not be put back",
+        "A file that must stay lies beside its place: link it back as the line says.",
+    ),
+    event(
+        "ERROR",
+        "the device {absent}",
+        "Away for longer than reclaim_age (rule S5): wipe it, or set push_returned_devices for one pass.",
+    ),
+    event(
+        "ERROR",
+        "Can't find itself in policy",
+        "bind_ip, bind_port or ring_ip do not match the ring: nothing is replicated.",
+    ),
     event("WARN", "ring not loaded", "The ring file is bad or away; the old ring counts. Copy it again."),
-    event("ERROR", "has no place in the ring", "A partition beyond the ring is kept (rule S3). Compare the rings of the nodes."),
+    event(
+        "ERROR",
+        "has no place in the ring",
+        "A partition beyond the ring is kept (rule S3). Compare the rings of the nodes.",
+    ),
     event("ERROR", "does not do its part", "A peer fails; its partitions wait. Look at that node."),
-    event("ERROR", "objects were let go of, and the log of removals", "The log of removals cannot be written: `ssync object` will not know of them."),
+    event(
+        "ERROR",
+        "objects were let go of, and the log of removals",
+        "The log of removals cannot be written: `ssync object` will not know of them.",
+    ),
     event("ERROR", "not a block is free", "A full device cannot drain. Free a block there."),
-    event("WARN", "cannot accept connections", "Descriptors or memory have run out: raise LimitNOFILE, or lower max_clients."),
-    event("WARN", "an object is stored and not in its listing", "The container server and the disk of async_pending both failed: the object is not listed until it is written again."),
-    event("WARN", "work was still under way at the deadline", "drain_timeout was too short; what was broken off is sent again."),
-    event("ERROR", "the configuration cannot be used, and stays as it was", "A reload changed nothing. `ssync config check` says why."),
+    event(
+        "WARN",
+        "cannot accept connections",
+        "Descriptors or memory have run out: raise LimitNOFILE, or lower max_clients.",
+    ),
+    event(
+        "WARN",
+        "an object is stored and not in its listing",
+        "The container server and the disk of async_pending both failed: the object is not listed until it is written again.",
+    ),
+    event(
+        "WARN",
+        "work was still under way at the deadline",
+        "drain_timeout was too short; what was broken off is sent again.",
+    ),
+    event(
+        "ERROR",
+        "the configuration cannot be used, and stays as it was",
+        "A reload changed nothing. `ssync config check` says why.",
+    ),
 ];
 
 /// What signals do, by the name that a daemon was started by.
@@ -92,7 +152,9 @@ fn metrics() -> String {
         ("Where a replicator runs", Replicator::instruments()),
     ];
     for (part, instruments) in parts {
-        text.push_str(&format!("\n### {part}\n\n| metric | kind | labels | what it says |\n|---|---|---|---|\n"));
+        text.push_str(&format!(
+            "\n### {part}\n\n| metric | kind | labels | what it says |\n|---|---|---|---|\n"
+        ));
         instruments.iter().for_each(|instrument| text.push_str(&metric(instrument)));
     }
     text
@@ -119,7 +181,8 @@ fn events() -> String {
 
 /// Those of the rules that are deployed, by name.
 fn alerts() -> String {
-    let rules = fs::read_to_string(repository().join("deploy/prometheus/ssync.rules.yaml")).unwrap_or_default();
+    let rules =
+        fs::read_to_string(repository().join("deploy/prometheus/ssync.rules.yaml")).unwrap_or_default();
     let mut rows = String::new();
     for line in rules.lines().map(str::trim) {
         let value = |key: &str| line.strip_prefix(key).map(|value| value.trim().trim_matches('"'));
@@ -132,7 +195,9 @@ fn alerts() -> String {
     if rows.is_empty() {
         return String::new();
     }
-    format!("\n## Alerts\n\n`deploy/prometheus/ssync.rules.yaml` has them.\n\n| alert | what it means |\n|---|---|\n{rows}")
+    format!(
+        "\n## Alerts\n\n`deploy/prometheus/ssync.rules.yaml` has them.\n\n| alert | what it means |\n|---|---|\n{rows}"
+    )
 }
 
 fn options() -> String {
@@ -141,11 +206,15 @@ fn options() -> String {
                     what is accepted and changes nothing is not in this list.\n"
         .to_owned();
     for scope in Scope::ALL {
-        text.push_str(&format!("\n### [{}]\n\n| option | default | reload | what it does |\n|---|---|---|---|\n", scope.section()));
+        text.push_str(&format!(
+            "\n### [{}]\n\n| option | default | reload | what it does |\n|---|---|---|---|\n",
+            scope.section()
+        ));
         let specs = TABLES.iter().flat_map(|table| table.iter()).filter(|spec| spec.scope == scope);
         for spec in specs.filter(|spec| spec.unused.is_none()) {
             let default = if spec.default.is_empty() { String::new() } else { format!("`{}`", spec.default) };
-            let row = [spec.name, &default, spec.live.unwrap_or_default(), spec.doc.trim()].map(|cell| cell.replace('|', "\\|"));
+            let row = [spec.name, &default, spec.live.unwrap_or_default(), spec.doc.trim()]
+                .map(|cell| cell.replace('|', "\\|"));
             text.push_str(&format!("| `{}` | {} | {} | {} |\n", row[0], row[1], row[2], row[3]));
         }
     }
@@ -163,7 +232,10 @@ fn the_document_is_the_one_that_the_tables_make() {
         fs::write(&path, document()).unwrap();
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == document(), "docs/operations.md is not what the tables make: run with UPDATE_OPERATIONS=1");
+    assert!(
+        kept == document(),
+        "docs/operations.md is not what the tables make: run with UPDATE_OPERATIONS=1"
+    );
 }
 
 /// All that is told by `tracing` at a level, as the sources have it: from a macro's name to the end of its call.

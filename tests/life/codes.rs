@@ -13,7 +13,12 @@ use crate::{
 
 fn code(words: &[&str]) -> Result<Option<i32>> {
     let output = run_to_end(&ssync_binary()?, words)?;
-    eprintln!("--- ssync {}: {}\n{}", words.join(" "), output.status, String::from_utf8_lossy(&output.stderr));
+    eprintln!(
+        "--- ssync {}: {}\n{}",
+        words.join(" "),
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(output.status.code())
 }
 

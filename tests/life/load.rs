@@ -15,6 +15,8 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use ssync_tests::{Connection, DEVICE, Node, exchange, helper};
 
+use crate::told::until;
+
 const CLIENTS: usize = 4;
 const PARTITION: u32 = 3;
 /// Between two requests of a client.
@@ -70,13 +72,9 @@ impl Load {
     }
 
     /// Returns when so many further requests have been answered.
-    pub(crate) fn go_on_for(&self, requests: u64) {
+    pub(crate) fn go_on_for(&self, requests: u64) -> Result<()> {
         let wanted = self.answered.load(Ordering::Relaxed) + requests;
-        while self.answered.load(Ordering::Relaxed) < wanted
-            && self.clients.iter().any(|client| !client.is_finished())
-        {
-            thread::sleep(PAUSE);
-        }
+        until("requests are answered", || Ok(self.answered.load(Ordering::Relaxed) >= wanted))
     }
 
     pub(crate) fn outcome(mut self) -> Outcome {

@@ -9,7 +9,8 @@ fn log_level(cluster: &Cluster, words: &[&str]) -> Result<(Option<i32>, String)>
     let conf = cluster.node(1).conf().display().to_string();
     let all: Vec<&str> = ["log-level"].iter().chain(words).copied().chain(["--conf", &conf]).collect();
     let output = run_to_end(&ssync_binary()?, &all)?;
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Ok((output.status.code(), said))
 }
 

@@ -37,7 +37,7 @@ fn what_can_change_does_and_what_cannot_is_named_under_load() -> Result<()> {
     let mut daemon = Started::ssync(&cluster, "node", |_| {})?;
     daemon.says("Object replication complete.")?;
     let load = Load::on(node)?;
-    load.go_on_for(20);
+    load.go_on_for(20)?;
     let upload = Upload::begin(node, &objects(node, 9)?[8])?;
 
     replace(&cluster, "interval = 3600", "interval = 7200")?;
@@ -56,7 +56,7 @@ fn what_can_change_does_and_what_cannot_is_named_under_load() -> Result<()> {
     daemon.signal(Signal::HUP)?;
     daemon.says("reload: the configuration cannot be used, and stays as it was")?;
     assert_eq!(shown(&cluster, "object-replicator", "interval")?, "7200");
-    load.go_on_for(20);
+    load.go_on_for(20)?;
     upload.finish(node)?;
     let outcome = load.outcome();
     assert!(outcome.refused == 0 && outcome.broken.is_empty(), "{outcome:?}");

@@ -1,11 +1,6 @@
 //! Sockets that systemd has opened: connections wait in them while nobody serves.
 
-use std::{
-    net::TcpStream,
-    path::Path,
-    thread,
-    time::Duration,
-};
+use std::{net::TcpStream, path::Path, thread, time::Duration};
 
 use anyhow::Result;
 use rustix::process::Signal;
@@ -22,7 +17,13 @@ fn the_connection_that_starts_the_daemon_is_answered_by_it() -> Result<()> {
     let node = cluster.node(1);
     let mut activate = as_own_group(Path::new("systemd-socket-activate"));
     activate
-        .args(["--fdname=data:admin", "-l", &node.address().to_string(), "-l", &node.admin_address().to_string()])
+        .args([
+            "--fdname=data:admin",
+            "-l",
+            &node.address().to_string(),
+            "-l",
+            &node.admin_address().to_string(),
+        ])
         .arg(ssync_binary()?)
         .args(["node", "--no-replicator", "--conf"])
         .arg(node.conf());

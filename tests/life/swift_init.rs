@@ -173,7 +173,7 @@ fn a_seamless_reload_refuses_no_connection_and_breaks_no_request() -> Result<()>
     let (manager, first) = (managed.pid()?, managed.worker()?);
     let node = cluster.node(1);
     let load = Load::on(node)?;
-    load.go_on_for(100);
+    load.go_on_for(100)?;
     let upload = Upload::begin(node, &objects(node, 9)?[8])?;
 
     // What is read again is seen, and so is the new process.
@@ -185,7 +185,7 @@ fn a_seamless_reload_refuses_no_connection_and_breaks_no_request() -> Result<()>
         thread::sleep(Duration::from_millis(20));
     }
     assert!(runs(first), "the upload's server is gone");
-    load.go_on_for(100);
+    load.go_on_for(100)?;
     upload.finish(node)?;
     let second = managed.wait_for_another(first)?;
     assert_eq!(managed.pid()?, manager, "swift-init would look for another process");
@@ -194,7 +194,7 @@ fn a_seamless_reload_refuses_no_connection_and_breaks_no_request() -> Result<()>
     let said = managed.swift_reload()?;
     assert!(said.contains("Process is READY"), "{said}");
     managed.wait_for_another(second)?;
-    load.go_on_for(100);
+    load.go_on_for(100)?;
     let outcome = load.outcome();
     assert!(outcome.refused == 0 && outcome.broken.is_empty() && outcome.answered > 300, "{outcome:?}");
     managed.init("stop")?;

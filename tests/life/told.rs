@@ -38,7 +38,11 @@ pub(crate) struct Started {
 
 impl Started {
     /// `ssync COMMAND --conf ...`, as `prepare` has it.
-    pub(crate) fn ssync(cluster: &Cluster, command: &str, prepare: impl FnOnce(&mut Command)) -> Result<Self> {
+    pub(crate) fn ssync(
+        cluster: &Cluster,
+        command: &str,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
         let mut program = as_own_group(&ssync_binary()?);
         program.args(command.split(' ')).arg("--conf").arg(cluster.node(1).conf());
         prepare(&mut program);

@@ -273,7 +273,8 @@ fn a_reload_says_what_has_changed_and_what_of_it_needs_a_restart() {
 
 #[test]
 fn a_change_for_one_daemon_alone_is_a_change() {
-    let (one, both) = ("[DEFAULT]\ndevices = /a\n[object-replicator]\ndevices = /b", "[DEFAULT]\ndevices = /a");
+    let (one, both) =
+        ("[DEFAULT]\ndevices = /a\n[object-replicator]\ndevices = /b", "[DEFAULT]\ndevices = /a");
     let wanted = "[object-replicator] devices = /b (was /a; x.conf:4)";
     assert_eq!(changed(both, one), [(wanted.to_owned(), false)]);
     let back = "[DEFAULT] devices = /a (was /b; x.conf:2)";

@@ -23,7 +23,7 @@ use super::{
     socket::Socket,
 };
 
-pub use inherited::{Inherited, InheritError, Legacy};
+pub use inherited::{InheritError, Inherited, Legacy};
 
 /// Pause between two tries to bind an address that is in use.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -91,7 +91,10 @@ pub struct Listener {
 enum Inner {
     Tcp(TcpListener),
     /// The file of one that was opened elsewhere is left to who opened it.
-    Unix { listener: UnixListener, _file: Option<SocketFile> },
+    Unix {
+        listener: UnixListener,
+        _file: Option<SocketFile>,
+    },
 }
 
 impl Listener {

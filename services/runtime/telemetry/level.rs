@@ -22,7 +22,9 @@ pub enum LevelError {
     #[error("a filter has at most {DIRECTIVES_MAX} bytes")]
     TooLong,
     /// It is neither a level nor of RUST_LOG's form.
-    #[error("{0:?} is neither DEBUG, INFO, NOTICE, WARNING, ERROR or CRITICAL nor a filter as RUST_LOG has it: {1}")]
+    #[error(
+        "{0:?} is neither DEBUG, INFO, NOTICE, WARNING, ERROR or CRITICAL nor a filter as RUST_LOG has it: {1}"
+    )]
     Form(String, String),
     /// Logging is not this program's any more.
     #[error("what is logged cannot be changed")]

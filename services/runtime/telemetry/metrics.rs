@@ -17,11 +17,8 @@ use crate::Health;
 pub const DURATION_BUCKETS: [f64; 16] =
     [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 
-const BUILD_INFO: Instrument = Instrument::gauge(
-    "ssync_build_info",
-    &["version"],
-    "Always 1; the labels say which program this is",
-);
+const BUILD_INFO: Instrument =
+    Instrument::gauge("ssync_build_info", &["version"], "Always 1; the labels say which program this is");
 const READY: Instrument =
     Instrument::gauge("ssync_ready", &[], "1 while the daemon takes work, as the health checks say");
 /// Of a server's calls, by the semantic conventions for RPC.

@@ -4,8 +4,8 @@ use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use ssync_runtime::{
-    Config, ConfigError, Drained, FlagSetting, Inherited, Layers, Manners, Signals, Telemetry, TelemetryOptions,
-    notify,
+    Config, ConfigError, Drained, FlagSetting, Inherited, Layers, Manners, Signals, Telemetry,
+    TelemetryOptions, notify,
 };
 
 use crate::{

@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use ssync_api::admin::{
-    GetLogLevelRequest, SetLogLevelRequest, log_service_client::LogServiceClient,
-};
+use ssync_api::admin::{GetLogLevelRequest, SetLogLevelRequest, log_service_client::LogServiceClient};
 use ssync_runtime::{BindAddress, Config};
 use tonic::{Status, transport::Channel};
 
@@ -26,8 +24,9 @@ pub(crate) async fn run(args: &LogLevelArgs) -> anyhow::Result<ExitCode> {
     for address in &addresses {
         let Ok(channel) = endpoint(address)?.connect().await else { continue };
         answered = true;
-        let filter =
-            ask(channel, args.level.as_deref()).await.map_err(|status| refused(&status).context(address.to_string()))?;
+        let filter = ask(channel, args.level.as_deref())
+            .await
+            .map_err(|status| refused(&status).context(address.to_string()))?;
         println!("{address}: {filter}");
     }
     let tried: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -41,7 +40,9 @@ pub(crate) async fn run(args: &LogLevelArgs) -> anyhow::Result<ExitCode> {
 async fn ask(channel: Channel, level: Option<&str>) -> Result<String, Status> {
     let mut client = LogServiceClient::new(channel);
     Ok(match level {
-        Some(level) => client.set_log_level(SetLogLevelRequest { level: level.to_owned() }).await?.into_inner().filter,
+        Some(level) => {
+            client.set_log_level(SetLogLevelRequest { level: level.to_owned() }).await?.into_inner().filter
+        }
         None => client.get_log_level(GetLogLevelRequest {}).await?.into_inner().filter,
     })
 }

@@ -71,7 +71,10 @@ impl Running {
         }
         let tried: Vec<String> =
             addresses(&daemon::config(&args.daemon)?).iter().map(ToString::to_string).collect();
-        bail!(NotThere(format!("no replicator answers at {}; start one, or give --admin", tried.join(" or "))))
+        bail!(NotThere(format!(
+            "no replicator answers at {}; start one, or give --admin",
+            tried.join(" or ")
+        )))
     }
 
     /// `None` where the service is not served.

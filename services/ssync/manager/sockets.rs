@@ -14,7 +14,11 @@ pub(super) struct Sockets(Vec<(Address, Arc<OwnedFd>)>);
 
 impl Sockets {
     /// Those of a configuration; what was handed over is taken first.
-    pub(super) async fn bind(config: &Config, parts: Parts, inherited: Inherited) -> Result<Self, ListenError> {
+    pub(super) async fn bind(
+        config: &Config,
+        parts: Parts,
+        inherited: Inherited,
+    ) -> Result<Self, ListenError> {
         Self(Vec::new()).extended(config, parts, inherited).await
     }
 

@@ -92,10 +92,7 @@ impl Worker {
     /// How it has ended; by a signal, or not yet: unfinished.
     pub(super) fn exit(&self) -> Exit {
         let code = self.ended.and_then(|status| status.code());
-        exit::CODES
-            .into_iter()
-            .find(|exit| code == Some(i32::from(exit.code)))
-            .unwrap_or(exit::UNFINISHED)
+        exit::CODES.into_iter().find(|exit| code == Some(i32::from(exit.code))).unwrap_or(exit::UNFINISHED)
     }
 
     pub(super) fn tell_to_leave(&self) {

@@ -49,15 +49,16 @@ pub(crate) fn addresses(config: &Config, parts: Parts) -> Vec<Address> {
         addresses.push(address("data", settings::data_address(config), "bind_port"));
     }
     match parts {
-        Parts::Node { .. } => addresses.extend(options.grpc_port.map(|port| {
-            address("grpc", BindAddress::Tcp((config.node.bind_ip, port).into()), "grpc_port")
-        })),
+        Parts::Node { .. } => {
+            addresses.extend(options.grpc_port.map(|port| {
+                address("grpc", BindAddress::Tcp((config.node.bind_ip, port).into()), "grpc_port")
+            }))
+        }
         Parts::Receiver => {
             let socket = BindAddress::Unix(options.receiver_socket.clone());
             addresses.push(address("receiver", socket, "receiver_socket"));
-            addresses.extend(
-                options.receiver_bind.clone().map(|at| address("receiver-tcp", at, "receiver_bind")),
-            );
+            addresses
+                .extend(options.receiver_bind.clone().map(|at| address("receiver-tcp", at, "receiver_bind")));
         }
         Parts::Sidecar | Parts::Replicator => {}
     }

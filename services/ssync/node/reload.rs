@@ -1,6 +1,6 @@
 //! SIGHUP: what has changed comes into force where that can be while the node runs, and is named where it cannot.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use ssync_runtime::{Change, Config, LogFilter, notify};
 
@@ -13,12 +13,6 @@ pub(super) struct Followed {
     look: Arc<dyn Fn() + Send + Sync>,
 }
 
-impl fmt::Debug for Followed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Followed").field(&self.what).finish()
-    }
-}
-
 impl Followed {
     /// `look` may block.
     pub(super) fn new(what: &'static str, look: impl Fn() + Send + Sync + 'static) -> Self {
@@ -29,7 +23,9 @@ impl Followed {
         let look = Arc::clone(&self.look);
         match tokio::task::spawn_blocking(move || look()).await {
             Ok(()) => tracing::info!("reload: looked again at {}", self.what),
-            Err(error) => tracing::error!(%error, "reload: {} could not be looked at; what is known stays", self.what),
+            Err(error) => {
+                tracing::error!(%error, "reload: {} could not be looked at; what is known stays", self.what)
+            }
         }
     }
 }
@@ -66,13 +62,18 @@ impl Node {
             tracing::info!("reload: no option has changed");
         }
         self.config.ssync.drain_notice = read.ssync.drain_notice;
-        if let Some(replicator) = self.replicator.as_ref().filter(|_| changes.iter().any(|change| change.live.is_some())) {
-            match settings::replicator(read) {
-                Ok(options) => replicator.follow(&options),
-                Err(error) => tracing::error!("reload: the replicator stays as it was: {error:#}"),
-            }
+        if changes.iter().any(|change| change.live.is_some()) {
+            self.tell_replicator(read);
         }
         self.show(&changes);
+    }
+
+    fn tell_replicator(&self, read: &Config) {
+        let Some(replicator) = &self.replicator else { return };
+        match settings::replicator(read) {
+            Ok(options) => replicator.follow(&options),
+            Err(error) => tracing::error!("reload: the replicator stays as it was: {error:#}"),
+        }
     }
 
     /// The rows of what is in force now.

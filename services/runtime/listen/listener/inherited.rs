@@ -2,7 +2,6 @@
 //! the next process that serves. Connections wait in them while nobody accepts, so a restart refuses none.
 
 use std::{
-    collections::VecDeque,
     env, fmt, io,
     net::TcpListener as StdTcpListener,
     os::{
@@ -183,24 +182,26 @@ impl Listener {
 /// process that is started while this lives inherits them: it is for programs of one thread.
 #[derive(Debug)]
 pub struct Legacy {
-    sockets: VecDeque<OwnedFd>,
+    sockets: Vec<OwnedFd>,
     names: Vec<String>,
 }
 
 impl Legacy {
     /// Of sockets with their names.
     pub fn of<'a>(sockets: impl IntoIterator<Item = (&'a str, BorrowedFd<'a>)>) -> io::Result<Self> {
-        let mut legacy = Self { sockets: VecDeque::new(), names: Vec::new() };
+        let mut legacy = Self { sockets: Vec::new(), names: Vec::new() };
         let mut next = FIRST_NUMBER;
         for (name, socket) in sockets {
             let copy = fcntl_dupfd_cloexec(socket, next)?;
             // Their numbers have to follow one another, so none above the first may be in use.
             if copy.as_raw_fd() != next && !legacy.sockets.is_empty() {
-                return Err(io::Error::other("descriptors above 200 are in use, so no sockets can be handed over"));
+                return Err(io::Error::other(
+                    "descriptors above 200 are in use, so no sockets can be handed over",
+                ));
             }
             next = copy.as_raw_fd() + 1;
             fcntl_setfd(&copy, FdFlags::empty())?;
-            legacy.sockets.push_back(copy);
+            legacy.sockets.push(copy);
             legacy.names.push(name.to_owned());
         }
         Ok(legacy)
@@ -208,7 +209,7 @@ impl Legacy {
 
     /// Says where they are to a process that is about to be started.
     pub fn announce(&self, command: &mut Command) {
-        let first = self.sockets.front().map_or(FIRST_NUMBER, |socket| socket.as_fd().as_raw_fd());
+        let first = self.sockets.first().map_or(FIRST_NUMBER, |socket| socket.as_raw_fd());
         command
             .env(COUNT_VARIABLE, self.sockets.len().to_string())
             .env(FIRST_VARIABLE, first.to_string())
