@@ -3,6 +3,7 @@
 mod context;
 mod export;
 mod level;
+mod lines;
 mod logs;
 mod metrics;
 mod rpc;
@@ -27,6 +28,7 @@ pub use metrics::{DURATION_BUCKETS, Metrics, MetricsError};
 pub use rpc::{OTHER_METHOD, RpcBody, RpcLayer, RpcMethods, RpcService};
 
 use crate::config::{LogFormat, LogLevel};
+use lines::LineCounter;
 
 /// The target of spans and events that a trace alone is for: the phases of a request or a session.
 const PHASE: &str = "ssync::phase";
@@ -95,8 +97,11 @@ impl Telemetry {
         let directives = level::directives_at_start(options.log_level);
         let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&directives)?);
         let log_filter = LogFilter::new(directives, move |filter| handle.reload(filter).is_ok());
+        let lines = LineCounter::default();
+        lines.observe(&metrics);
         tracing_subscriber::registry()
             .with(traces)
+            .with(lines.with_filter(LevelFilter::WARN))
             .with(logs::layer(options.log_format).with_filter(filter))
             .try_init()?;
         Ok(Self { tracer, metrics, log_filter })

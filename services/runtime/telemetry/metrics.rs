@@ -10,6 +10,7 @@ use opentelemetry_semantic_conventions::metric::RPC_SERVER_CALL_DURATION;
 use prometheus::{Registry, TextEncoder};
 use ssync_instruments::Instrument;
 
+use super::lines::LINES;
 use crate::Health;
 
 /// Bounds for every histogram of seconds: calls take milliseconds, sessions up to an hour. The SDK's own are made for
@@ -75,7 +76,7 @@ impl Metrics {
     /// What every process shows.
     #[must_use]
     pub fn instruments() -> Vec<Instrument> {
-        vec![BUILD_INFO, READY, RPC_SERVER_CALLS]
+        vec![BUILD_INFO, READY, RPC_SERVER_CALLS, LINES]
     }
 
     /// Shows whether the daemon takes work.
