@@ -2,6 +2,7 @@
 
 mod codes;
 mod collector;
+mod drain;
 mod load;
 mod log_level;
 mod notify;

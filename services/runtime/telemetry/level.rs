@@ -101,7 +101,8 @@ pub(super) fn directives_at_start(level: LogLevel) -> String {
 fn directives(level: LogLevel) -> &'static str {
     match level {
         LogLevel::Debug => {
-            "debug,h2=warn,hyper=warn,hyper_util=warn,tonic=info,tower=info,opentelemetry=info"
+            // Single objects are for traces; their lines are there for who asks for them by name.
+            "debug,ssync::object=off,h2=warn,hyper=warn,hyper_util=warn,tonic=info,tower=info,opentelemetry=info"
         }
         LogLevel::Info => "info,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,opentelemetry=warn",
         LogLevel::Warning => "warn",
