@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use ssync_receiver::RingPlacement;
 use ssync_ring::{Policies, Policy};
-use ssync_runtime::{BindAddress, Health};
+use ssync_runtime::{BindAddress, Health, notify};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::{
@@ -75,8 +75,15 @@ impl Readiness {
         }
         if missing != self.known {
             match missing.as_slice() {
-                [] => tracing::info!("ready: nothing is missing any more"),
-                missing => tracing::warn!("not ready; missing: {}", missing.join(", ")),
+                [] => {
+                    tracing::info!("ready: nothing is missing any more");
+                    notify::status("serving");
+                }
+                missing => {
+                    let missing = missing.join(", ");
+                    tracing::warn!("not ready; missing: {missing}");
+                    notify::status(&format!("not ready; missing: {missing}"));
+                }
             }
             self.known = missing;
         }
