@@ -112,7 +112,8 @@ fn span<Q>(method: &str, request: &Request<Q>) -> Span {
     if method.starts_with(UNTRACED_PREFIX) {
         return Span::none();
     }
-    let peer = request.extensions().get::<PeerInfo>().map(ToString::to_string);
+    let peer = request.extensions().get::<PeerInfo>();
+    let local = peer.and_then(|peer| peer.local);
     let span = tracing::info_span!(
         "rpc",
         otel.name = method,
@@ -121,7 +122,10 @@ fn span<Q>(method: &str, request: &Request<Q>) -> Span {
         rpc.system.name = "grpc",
         rpc.method = method,
         rpc.response.status_code = Empty,
-        client.address = peer,
+        client.address = peer.map(ToString::to_string),
+        server.address = local.map(|local| local.ip().to_string()),
+        server.port = local.map(|local| local.port()),
+        error.type = Empty,
         trace_id = Empty,
     );
     let parent = parent_of(|name| request.headers().get(name).and_then(|value| value.to_str().ok()));
