@@ -107,6 +107,8 @@ struct State {
     random: Shuffle,
     /// When a node last did its part, by address. No more than [`TROUBLES_MAX`].
     successes: BTreeMap<String, SystemTime>,
+    /// How often peers have refused, by reason.
+    refusals: BTreeMap<&'static str, u64>,
 }
 
 impl Gates {
@@ -117,6 +119,7 @@ impl Gates {
             limits: Limits { node_max: 1, device_max: 1 },
             random: Shuffle::seeded(seed),
             successes: BTreeMap::new(),
+            refusals: BTreeMap::new(),
         };
         Arc::new(Self { state: Mutex::new(state), changed: Notify::new(), ended: Notify::new() })
     }
@@ -146,6 +149,11 @@ impl Gates {
     /// When each node last did its part, by address: it told its hashes, or took what it was sent.
     pub(crate) fn last_successes(&self) -> BTreeMap<String, SystemTime> {
         self.state().successes.clone()
+    }
+
+    /// How often peers have refused, or failed, by the reason's name.
+    pub(crate) fn refusals(&self) -> BTreeMap<&'static str, u64> {
+        self.state().refusals.clone()
     }
 
     /// Ends when a peer that was not to be asked may be.
@@ -351,8 +359,10 @@ impl Visit {
     fn found(&self, stage: Stage, refusal: Option<&Refusal>) {
         let now = Instant::now();
         let mut state = self.gates.state();
-        if refusal.is_none() && stage != Stage::Session {
-            state.has_done_its_part(&self.key.0);
+        match refusal {
+            Some(refusal) => *state.refusals.entry(refusal.reason.name()).or_default() += 1,
+            None if stage != Stage::Session => state.has_done_its_part(&self.key.0),
+            None => {}
         }
         let State { nodes, devices, random, .. } = &mut *state;
         let (node, device) = (nodes.get_mut(&self.key.0), devices.get_mut(&self.key));

@@ -47,6 +47,11 @@ const PEER_SUCCESS: Instrument = Instrument::gauge(
     &["peer"],
     "When a node last told its hashes, or took what it was sent",
 );
+const REFUSALS: Instrument = Instrument::counter(
+    "ssync_replicator_peer_refusals",
+    &["reason"],
+    "Times that a peer refused, failed or did not answer, by reason",
+);
 const LEFT_ALONE: Instrument = Instrument::gauge(
     "ssync_replicator_peers_left_alone",
     &[],
@@ -98,7 +103,7 @@ impl Replicator {
     /// All that [`observe`](Self::observe) shows.
     #[must_use]
     pub fn instruments() -> Vec<Instrument> {
-        let own = [PARTITIONS, PASSES, LAST_PASS, HANDOFFS, AWAY, PEER_SUCCESS, LEFT_ALONE, PARKED];
+        let own = [PARTITIONS, PASSES, LAST_PASS, HANDOFFS, AWAY, PEER_SUCCESS, REFUSALS, LEFT_ALONE, PARKED];
         Totals::INSTRUMENTS.into_iter().chain(own).collect()
     }
 
@@ -156,6 +161,13 @@ impl Replicator {
             let peers = replicator.upgrade().map(|replicator| replicator.gates.last_successes());
             for (peer, at) in peers.unwrap_or_default() {
                 values.observe(seconds(at), &[PEER_SUCCESS.label(peer)]);
+            }
+        });
+        let replicator = Arc::downgrade(self);
+        REFUSALS.observe(meter, move |values| {
+            let refusals = replicator.upgrade().map(|replicator| replicator.gates.refusals());
+            for (reason, count) in refusals.unwrap_or_default() {
+                values.observe(count, &[REFUSALS.label(reason)]);
             }
         });
         let replicator = Arc::downgrade(self);
