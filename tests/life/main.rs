@@ -5,6 +5,7 @@ mod collector;
 mod drain;
 mod load;
 mod log_level;
+mod metrics;
 mod notify;
 mod reload;
 mod sockets;
