@@ -4,7 +4,7 @@ use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkError,
-    metrics::{Aggregation, Instrument, InstrumentKind, SdkMeterProvider, Stream},
+    metrics::{Aggregation, Instrument as Made, InstrumentKind, SdkMeterProvider, Stream},
 };
 use opentelemetry_semantic_conventions::metric::RPC_SERVER_CALL_DURATION;
 use prometheus::{Registry, TextEncoder};
@@ -99,7 +99,7 @@ impl Metrics {
 }
 
 /// Gives histograms of seconds bounds that fit them.
-fn seconds(instrument: &Instrument) -> Option<Stream> {
+fn seconds(instrument: &Made) -> Option<Stream> {
     let fits = instrument.kind() == InstrumentKind::Histogram && instrument.unit() == "s";
     let boundaries = DURATION_BUCKETS.to_vec();
     let aggregation = Aggregation::ExplicitBucketHistogram { boundaries, record_min_max: false };
