@@ -34,6 +34,11 @@ mod survey;
 mod upload;
 mod waiting;
 
+/// The target of spans and events for traces alone: the phases of a request or a session (services/runtime/telemetry).
+const PHASE: &str = "ssync::phase";
+/// The target of what a trace tells of single objects.
+const OBJECT: &str = "ssync::object";
+
 pub use crate::core::LimitStatus;
 pub use admin::AdminGrpc;
 pub use authority::{Authority, IdentityOf};

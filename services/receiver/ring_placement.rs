@@ -96,7 +96,14 @@ impl RingPlacement {
     /// Looks whether any file was replaced. It may block.
     pub fn refresh(&self) {
         for followed in self.followed.values() {
-            followed.refresh(&self.local, self.check_interval);
+            followed.refresh(&self.local, self.check_interval, RingFile::refresh);
+        }
+    }
+
+    /// The same, however long ago the last look was. It may block.
+    pub fn refresh_now(&self) {
+        for followed in self.followed.values() {
+            followed.refresh(&self.local, self.check_interval, RingFile::refresh_now);
         }
     }
 
@@ -122,7 +129,12 @@ impl RingPlacement {
 }
 
 impl Followed {
-    fn refresh(&self, local: &LocalAddresses, check_interval: Duration) {
+    fn refresh(
+        &self,
+        local: &LocalAddresses,
+        check_interval: Duration,
+        look: impl FnOnce(&RingFile) -> Option<RingEvent>,
+    ) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         match file.as_ref() {
             None => match RingFile::open(&self.path, self.required_replicas, check_interval) {
@@ -132,7 +144,7 @@ impl Followed {
                 }
                 Err(error) => self.complain(&error),
             },
-            Some(known) => match known.refresh() {
+            Some(known) => match look(known) {
                 Some(RingEvent::Reloaded(path)) => {
                     tracing::info!(path = %path.display(), "ring reloaded");
                     self.show(known.ring(), local);
@@ -330,6 +342,24 @@ mod tests {
             }
         }
         assert_eq!(primaries, 8, "a half of the partitions, one replica of each");
+    }
+
+    #[test]
+    fn looks_at_its_file_before_it_is_time_when_it_is_told_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("object.ring.gz");
+        write(&path, 4);
+        fs::write(folder.path().join("swift.conf"), "[swift-hash]\nswift_hash_path_suffix = x\n").unwrap();
+        let conf = SwiftConf::load(folder.path()).unwrap();
+        let local = LocalAddresses::new(Some("127.0.0.1"), Some(6200)).unwrap();
+        let placement = RingPlacement::load(folder.path(), conf.policies(), local, Duration::from_secs(3600));
+        write(&path, 5);
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        placement.refresh();
+        assert_eq!(placement.part_power(POLICY), Some(4), "it is not time yet");
+        placement.refresh_now();
+        assert_eq!(placement.part_power(POLICY), Some(5));
     }
 
     #[test]

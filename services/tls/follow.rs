@@ -46,26 +46,30 @@ impl Tls {
         }
     }
 
-    /// Looks at the files every `interval`, until it is told to stop. What cannot be used is said once, and again when it is another
-    /// problem; `ssync_tls_reload_failing` says it all the time.
+    /// The same, and says what came of it. What cannot be used is said once, and again when it is another problem;
+    /// `ssync_tls_reload_failing` says it all the time.
+    pub fn look_again(&self) {
+        let mut said = self.inner.said.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.reload() {
+            Reloaded::Taken => {
+                *said = None;
+                tracing::info!(path = %self.files().certificate.display(), "certificate, key and authorities reloaded");
+            }
+            Reloaded::Unchanged => *said = None,
+            Reloaded::Kept(error) if said.as_ref() != Some(&error) => {
+                tracing::error!(%error, "new certificate, key or authorities cannot be used; the old ones stay in use");
+                *said = Some(error);
+            }
+            Reloaded::Kept(_) => {}
+        }
+    }
+
+    /// Looks again every `interval`, until it is told to stop.
     pub async fn follow(self, interval: Duration, stop: CancellationToken) {
-        let mut said = None;
         while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
             let tls = self.clone();
-            match tokio::task::spawn_blocking(move || tls.reload()).await {
-                Ok(Reloaded::Taken) => {
-                    said = None;
-                    tracing::info!(path = %self.files().certificate.display(), "certificate, key and authorities reloaded");
-                }
-                Ok(Reloaded::Unchanged) => said = None,
-                Ok(Reloaded::Kept(error)) if said.as_ref() != Some(&error) => {
-                    tracing::error!(%error, "new certificate, key or authorities cannot be used; the old ones stay in use");
-                    said = Some(error);
-                }
-                Ok(Reloaded::Kept(_)) => {}
-                Err(error) => {
-                    tracing::error!(%error, "a look at the certificates failed; the old ones stay in use")
-                }
+            if let Err(error) = tokio::task::spawn_blocking(move || tls.look_again()).await {
+                tracing::error!(%error, "a look at the certificates failed; the old ones stay in use");
             }
         }
     }

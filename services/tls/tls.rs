@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use crate::{PeerRules, TlsError, TlsFiles, material::Material, metrics::Counters};
@@ -28,6 +28,8 @@ pub(crate) struct Inner {
     pub(crate) settings: TlsSettings,
     pub(crate) material: RwLock<Arc<Material>>,
     pub(crate) counters: Counters,
+    /// What was last said of files that cannot be used.
+    pub(crate) said: Mutex<Option<TlsError>>,
 }
 
 impl Tls {
@@ -42,7 +44,8 @@ impl Tls {
             );
         }
         let material = RwLock::new(Arc::new(material));
-        Ok(Self { inner: Arc::new(Inner { settings, material, counters: Counters::default() }) })
+        let (counters, said) = (Counters::default(), Mutex::default());
+        Ok(Self { inner: Arc::new(Inner { settings, material, counters, said }) })
     }
 
     /// Whether nothing is said to another node without it.

@@ -6,7 +6,7 @@ use crate::tree::texts;
 
 /// From the bottom up; a crate may depend on those of lower rows only.
 const LAYERS: [&[&str]; 8] = [
-    &["ssync-types", "ssync-pickle", "ssync-conf", "ssync-statsd", "ssync-background"],
+    &["ssync-types", "ssync-pickle", "ssync-conf", "ssync-statsd", "ssync-background", "ssync-instruments"],
     &["ssync-tls"],
     &["ssync-ring", "ssync-diskfile", "ssync-protocol"],
     &["ssync-api"],

@@ -29,6 +29,9 @@ pub const CONNECTION_QUEUE_MAX: usize = 128;
 /// Pause after the system refused to accept (no file descriptors, for example), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Time that a connection has to show its protocol once the drain has begun.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
 /// What takes a connection and lives as long as it.
 pub type Handler = Arc<dyn Fn(Connection) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
@@ -182,7 +185,8 @@ impl Port {
                     let caller = peer.clone();
                     let taken = tokio::select! {
                         taken = routes.taking.take(socket, peer, admitted) => taken,
-                        () = draining => return,
+                        // It was taken before the drain began, so its first request is on its way.
+                        () = after(draining, DRAIN_GRACE) => return,
                     };
                     match taken {
                         Ok((protocol, connection)) => routes.send(protocol, connection, later).await,
@@ -196,6 +200,11 @@ impl Port {
             }
         }
     }
+}
+
+async fn after(event: impl Future<Output = ()>, pause: Duration) {
+    event.await;
+    sleep(pause).await;
 }
 
 impl Routes {

@@ -1,6 +1,6 @@
 //! The making of a node: its parts, joined, and the addresses that they listen on.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use ssync_api::FILE_DESCRIPTOR_SET;
@@ -12,28 +12,26 @@ use ssync_receiver::{
 use ssync_replicator::Replicator;
 use ssync_ring::{LocalAddresses, SwiftConf};
 use ssync_runtime::{
-    Admin, BindAddress, Config, Drain, DurabilityOption, GrpcServer, Health, Incoming, ListenError, Listener,
-    Metrics, Origin, PeerInfo, Plain, Port, Route, TlsRoute, connection_queue,
+    Admin, Config, Drain, DurabilityOption, GrpcServer, Health, Incoming, Inherited, ListenError, Listener,
+    LogFilter, Metrics, PeerInfo, Port, Route, Row, connection_queue,
 };
 use ssync_sidecar::Sidecar;
 use ssync_statsd::Statsd;
 use ssync_store::Store;
 use ssync_tls::Tls;
 use ssync_types::{Identity, Role};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
 
-use crate::on_demand::ReplicatorGrpc;
+use crate::{log_level::LogGrpc, on_demand::ReplicatorGrpc};
 
 use super::{
-    Parts, SERVICES,
+    Address, Parts, SERVICES, Surroundings,
+    addresses::{Purpose, addresses},
     readiness::Readiness,
+    reload::Followed,
     rings::ReplicationRings,
-    settings,
-    tls::{self, Purpose},
+    settings, tls,
 };
-
-/// Time to go on trying to listen on an admin address that nobody has chosen, while it is in use.
-const ADMIN_DEFAULT_BIND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The parts of a node, made but not listening.
 pub(super) struct Plan {
@@ -53,14 +51,23 @@ pub(super) struct Plan {
     receiver: Option<Arc<Receiver>>,
     sidecar: Option<Sidecar>,
     pub(super) replicator: Option<Arc<Replicator>>,
+    pub(super) rows: watch::Sender<Arc<[Row]>>,
+    log_filter: Option<LogFilter>,
+    inherited: Inherited,
 }
 
 impl Plan {
     /// Reads rings and policies, and makes the parts.
-    pub(super) async fn make(config: Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
+    pub(super) async fn make(
+        surroundings: Surroundings,
+        config: Config,
+        parts: Parts,
+    ) -> anyhow::Result<Self> {
+        let Surroundings { metrics, log_filter, inherited } = surroundings;
         let drain = Drain::new();
         let background = Background::start().context("cannot start threads")?;
         let health = Health::new(SERVICES).await;
+        metrics.show_health(&health);
         let swift = SwiftConf::load(&config.node.swift_dir).context("swift.conf cannot be used")?;
         let placement = Arc::new(placement(&config, &swift)?);
         let tls = tls::tls(&config)?;
@@ -68,7 +75,7 @@ impl Plan {
             tls.observe(&metrics.meter());
             drain.spawn(tls.clone().follow(config.ssync.tls_reload_interval, drain.token()));
         }
-        let authority = tls.as_ref().map(|_| authority(&placement, metrics));
+        let authority = tls.as_ref().map(|_| authority(&placement, &metrics));
         // One for all: within a process, those who write, clean up and remove in one directory wait for each other.
         let node = if parts == Parts::Replicator { &config.replicator_node } else { &config.node };
         let devices = Arc::new(devices(settings::disk(node, &config), &swift));
@@ -108,11 +115,14 @@ impl Plan {
             None
         };
         Ok(Self {
+            rows: watch::Sender::new(config.rows.clone().into()),
             config,
             parts,
-            metrics: metrics.clone(),
             tls,
             authority,
+            metrics,
+            log_filter,
+            inherited,
             drain,
             background,
             admin: Drain::new(),
@@ -127,9 +137,12 @@ impl Plan {
     }
 
     /// Binds every address before any of them is served, so that a node either starts whole or not at all.
-    pub(super) async fn listen(&self) -> anyhow::Result<()> {
+    pub(super) async fn listen(&mut self) -> anyhow::Result<()> {
         let data = self.data_addresses().await?;
         let admin = self.admin_address().await?;
+        for socket in self.inherited.left_over() {
+            tracing::warn!("the service manager has handed over a socket that no option names: {socket}");
+        }
         for (Serving { servers, ports }, drain) in [(data, &self.drain), (admin, &self.admin)] {
             for port in ports {
                 tracing::info!(address = %port.address(), parts = ?self.parts, "listening");
@@ -155,73 +168,73 @@ impl Plan {
         Ok(())
     }
 
+    /// What a reload looks at again.
+    pub(super) fn followed(&self) -> Vec<Followed> {
+        let placement = Arc::clone(&self.placement);
+        let rings = Followed::new("the rings", move || placement.refresh_now());
+        let certificates =
+            self.tls.clone().map(|tls| Followed::new("the certificates", move || tls.look_again()));
+        std::iter::once(rings).chain(certificates).collect()
+    }
+
     /// Where objects are served.
-    async fn data_addresses(&self) -> anyhow::Result<Serving> {
-        if self.receiver.is_none() && !self.parts.sidecar() {
-            return Ok(Serving::default());
-        }
-        if self.receiver.is_none() {
-            let mut ports = Vec::new();
-            for (address, purpose) in settings::data_addresses(&self.config) {
-                let receiver = settings::receiver_address(&self.config);
-                let (tls, grpc) = (tls::route(None, Some(receiver.clone())), Route::Forward(receiver));
-                let plain = tls::plain(&self.config, purpose);
-                ports.push(self.bind(&address, false, tls, plain, grpc, self.http_route()).await?);
-            }
-            return Ok(Serving { servers: Vec::new(), ports });
-        }
+    async fn data_addresses(&mut self) -> anyhow::Result<Serving> {
+        let wanted = addresses(&self.config, self.parts);
+        let wanted = wanted.into_iter().filter(|address| address.purpose != Purpose::Admin);
         let ((ours, from_ours), (peers, from_peers)) = (connection_queue(), connection_queue());
-        let mut ports = Vec::new();
-        for (address, purpose) in self.grpc_addresses() {
-            let grpc = Route::Queues { ours: ours.clone(), peers: peers.clone() };
-            let (takes_forwarded, tls) = (purpose == Purpose::Own, tls::route(self.tls.as_ref(), None));
-            let plain = tls::plain(&self.config, purpose);
-            ports.push(self.bind(&address, takes_forwarded, tls, plain, grpc, self.http_route()).await?);
+        let mut serving = Serving::default();
+        for address in wanted {
+            let (grpc, tls) = match &self.receiver {
+                Some(_) => {
+                    let queues = Route::Queues { ours: ours.clone(), peers: peers.clone() };
+                    (queues, tls::route(self.tls.as_ref(), None))
+                }
+                None => {
+                    let receiver = settings::receiver_address(&self.config);
+                    (Route::Forward(receiver.clone()), tls::route(None, Some(receiver)))
+                }
+            };
+            let listener = self.bind(&address).await?;
+            let plain = tls::plain(&self.config, address.purpose);
+            tls::warn_of_plain(listener.address(), &plain);
+            let takes_forwarded = address.purpose == Purpose::Own;
+            let options = settings::port(&self.config, takes_forwarded, tls, plain);
+            serving.ports.push(Port::new(listener, options, grpc, self.http_route()));
         }
-        let servers = vec![
-            Server { grpc: self.data_server()?, incoming: from_ours, runtime: Handle::current() },
-            Server { grpc: self.data_server()?, incoming: from_peers, runtime: self.background.handle() },
-        ];
-        Ok(Serving { servers, ports })
+        if self.receiver.is_some() {
+            let here = (from_ours, Handle::current());
+            let background = (from_peers, self.background.handle());
+            for (incoming, runtime) in [here, background] {
+                serving.servers.push(Server { grpc: self.data_server()?, incoming, runtime });
+            }
+        }
+        Ok(serving)
     }
 
     /// Where the daemon is asked about itself. A host may have several of a kind, each with a configuration that does not
     /// speak of this: all but the first do without.
-    async fn admin_address(&self) -> anyhow::Result<Serving> {
-        let (Some(address), option) = self.parts.admin(&self.config) else { return Ok(Serving::default()) };
-        let chosen = self.config.row("ssync", option).is_none_or(|row| row.origin != Origin::Default);
-        let mut options = settings::listen(&self.config);
-        if !chosen {
-            options.bind_timeout = options.bind_timeout.min(ADMIN_DEFAULT_BIND_TIMEOUT);
-        }
-        let listener = match Listener::bind(address, &options).await {
-            Err(ListenError::InUse { .. }) if !chosen => {
-                tracing::warn!(%address, "no metrics, health or admin service: the address is in use; set {option}");
+    async fn admin_address(&mut self) -> anyhow::Result<Serving> {
+        let all = addresses(&self.config, self.parts);
+        let Some(address) = all.into_iter().find(|address| address.purpose == Purpose::Admin) else {
+            return Ok(Serving::default());
+        };
+        let listener = match self.bind(&address).await {
+            Err(ListenError::InUse { address: taken, .. }) if !address.chosen => {
+                tracing::warn!(
+                    address = %taken,
+                    "no metrics, health or admin service: the address is in use; set {}", address.option
+                );
                 return Ok(Serving::default());
             }
             bound => bound?,
         };
         let (queue, incoming) = connection_queue();
         let route = Route::Queue(queue);
-        // Probes do without TLS wherever they are.
-        let options = settings::port(&self.config, false, tls::route(self.tls.as_ref(), None), Plain::Anyone);
+        let plain = tls::plain(&self.config, address.purpose);
+        let options = settings::port(&self.config, false, tls::route(self.tls.as_ref(), None), plain);
         let port = Port::new(listener, options, route.clone(), route);
         let server = Server { grpc: self.admin_server()?, incoming, runtime: Handle::current() };
         Ok(Serving { servers: vec![server], ports: vec![port] })
-    }
-
-    /// Where gRPC is served, and what each address is there for.
-    fn grpc_addresses(&self) -> Vec<(BindAddress, Purpose)> {
-        let options = &self.config.ssync;
-        if self.parts == Parts::Receiver {
-            let socket = BindAddress::Unix(options.receiver_socket.clone());
-            let all = std::iter::once(socket).chain(options.receiver_bind.clone());
-            return all.map(|address| (address, Purpose::Own)).collect();
-        }
-        let own_port =
-            options.grpc_port.map(|port| BindAddress::Tcp((self.config.node.bind_ip, port).into()));
-        let own_port = own_port.map(|address| (address, Purpose::Replication));
-        settings::data_addresses(&self.config).into_iter().chain(own_port).collect()
     }
 
     fn http_route(&self) -> Route {
@@ -268,23 +281,21 @@ impl Plan {
                 self.drain.token(),
             ));
         }
+        if let Some(filter) = &self.log_filter {
+            server = server.add_service(LogGrpc::server(filter.clone(), may_administer));
+        }
         let metrics = self.config.ssync.metrics.then(|| self.metrics.clone());
-        let admin = Admin { health: self.health.clone(), metrics, config: self.config.rows.clone().into() };
+        let admin = Admin { health: self.health.clone(), metrics, config: self.rows.subscribe() };
         Ok(admin.routes_on(server))
     }
 
-    async fn bind(
-        &self,
-        address: &BindAddress,
-        takes_forwarded: bool,
-        tls: TlsRoute,
-        plain: Plain,
-        grpc: Route,
-        http: Route,
-    ) -> anyhow::Result<Port> {
-        let listener = Listener::bind(address, &settings::listen(&self.config)).await?;
-        tls::warn_of_plain(listener.address(), &plain);
-        Ok(Port::new(listener, settings::port(&self.config, takes_forwarded, tls, plain), grpc, http))
+    /// A socket that was handed over, or one of our own.
+    async fn bind(&mut self, address: &Address) -> Result<Listener, ListenError> {
+        let options = address.options(&self.config);
+        match self.inherited.take(address.name, &address.at, &options)? {
+            Some(listener) => Ok(listener),
+            None => Listener::bind(&address.at, &options).await,
+        }
     }
 
     /// A way to the receiver that is a process of its own.

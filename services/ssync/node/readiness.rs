@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ssync_receiver::RingPlacement;
 use ssync_ring::{Policies, Policy};
-use ssync_runtime::Health;
+use ssync_runtime::{Health, notify};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic_health::{
@@ -68,8 +68,15 @@ impl Readiness {
         }
         if missing != self.known {
             match missing.as_slice() {
-                [] => tracing::info!("ready: nothing is missing any more"),
-                missing => tracing::warn!("not ready; missing: {}", missing.join(", ")),
+                [] => {
+                    tracing::info!("ready: nothing is missing any more");
+                    notify::status("serving");
+                }
+                missing => {
+                    let missing = missing.join(", ");
+                    tracing::warn!("not ready; missing: {missing}");
+                    notify::status(&format!("not ready; missing: {missing}"));
+                }
             }
             self.known = missing;
         }

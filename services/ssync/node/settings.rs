@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use anyhow::Context as _;
@@ -23,7 +23,7 @@ use ssync_store::{RemoteSettings, RemoteStore, StoreAddress};
 use ssync_tls::Tls;
 use ssync_types::PolicyIndex;
 
-use crate::node::{Parts, tls::Purpose};
+use crate::node::Parts;
 
 /// The disk layer, for a receiver or for the replicator's own reading.
 pub(super) fn disk(node: &NodeOptions, config: &Config) -> DiskConfig {
@@ -282,17 +282,6 @@ pub(super) fn port(config: &Config, takes_forwarded: bool, tls: TlsRoute, plain:
         tls,
         plain,
         ..PortOptions::default()
-    }
-}
-
-/// The addresses of the rings, and what each is there for: one for both, or one for clients and one for replication.
-pub(super) fn data_addresses(config: &Config) -> Vec<(BindAddress, Purpose)> {
-    let bound = SocketAddr::new(config.node.bind_ip, config.node.bind_port);
-    match config.ssync.replication_bind.filter(|replication| *replication != bound) {
-        Some(replication) => {
-            vec![(bound.into(), Purpose::Clients), (replication.into(), Purpose::Replication)]
-        }
-        None => vec![(bound.into(), Purpose::Replication)],
     }
 }
 

@@ -6,6 +6,8 @@ use anyhow::{Context as _, bail};
 use ssync_runtime::{BindAddress, Config, CredentialPath, Plain, TlsRoute};
 use ssync_tls::{PeerRules, Tls, TlsFiles, TlsSettings, credential};
 
+use super::addresses::Purpose;
+
 /// TLS as the file says; `None` where it says nothing of it.
 pub(crate) fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
     let options = &config.ssync;
@@ -30,23 +32,13 @@ pub(crate) fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
     Tls::load(settings).map(Some).context("TLS cannot be had (tls_certificate, tls_key, tls_ca)")
 }
 
-/// What an address is there for, which says who is taken there without TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// What the rings name for clients.
-    Clients,
-    /// What the rings name for replication; or gRPC alone.
-    Replication,
-    /// Between processes of this node.
-    Own,
-}
-
 /// Who is taken without TLS.
 pub(super) fn plain(config: &Config, purpose: Purpose) -> Plain {
     let options = &config.ssync;
     match purpose {
         Purpose::Own if options.require_tls => Plain::OwnSocket,
-        Purpose::Own => Plain::Anyone,
+        // Probes do without TLS wherever they are.
+        Purpose::Own | Purpose::Admin => Plain::Anyone,
         Purpose::Replication if options.require_tls => Plain::Nobody,
         Purpose::Clients if options.require_tls => {
             Plain::Http { from: options.http_allow.clone(), grpc: false }
