@@ -114,7 +114,7 @@ async fn a_caller_without_a_certificate_or_without_http2_is_refused() {
         let connector = TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from(NODE).unwrap();
         let (accepted, _near) = tokio::join!(server.tls.accept(far), connector.connect(name, near));
-        let error = accepted.err().expect("it was taken").to_string();
+        let error = accepted.expect_err("it was taken").to_string();
         assert!(error.contains(expected), "{error}");
     }
 }
@@ -130,13 +130,13 @@ async fn an_end_without_tls_is_told_from_one_that_refuses() {
             drop(far);
         };
         let (connected, ()) = tokio::join!(client.tls.connect(NODE, near), plain);
-        let error = connected.err().expect("no TLS");
+        let error = connected.expect_err("no TLS");
         assert!(error.may_be_plain(), "{error}");
     }
     let (near, far) = duplex(64 * 1024);
     let stranger = end(&Authority::new("other").issue(&[NODE]));
     let (_, connected) = tokio::join!(stranger.tls.accept(far), client.tls.connect(NODE, near));
-    assert!(!connected.err().expect("another authority").may_be_plain());
+    assert!(!connected.expect_err("another authority").may_be_plain());
 }
 
 #[tokio::test]

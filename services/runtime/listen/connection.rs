@@ -42,11 +42,11 @@ impl Connection {
 
     pub(super) fn secure(
         stream: Secure,
-        peer: PeerInfo,
+        mut peer: PeerInfo,
         identity: Identity,
         admitted: OwnedSemaphorePermit,
     ) -> Self {
-        let peer = PeerInfo { identity: Some(Arc::new(identity)), ..peer };
+        peer.identity = Some(Arc::new(identity));
         Self { inner: Inner::Tls(Box::new(stream)), peer, _admitted: admitted }
     }
 

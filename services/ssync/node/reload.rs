@@ -24,7 +24,7 @@ impl Followed {
         match tokio::task::spawn_blocking(move || look()).await {
             Ok(()) => tracing::info!("reload: looked again at {}", self.what),
             Err(error) => {
-                tracing::error!(%error, "reload: {} could not be looked at; what is known stays", self.what)
+                tracing::error!(%error, "reload: {} could not be looked at; what is known stays", self.what);
             }
         }
     }

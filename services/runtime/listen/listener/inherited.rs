@@ -5,7 +5,7 @@ use std::{
     env, fmt, io,
     net::TcpListener as StdTcpListener,
     os::{
-        fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
         unix::net::UnixListener as StdUnixListener,
     },
     process::Command,
@@ -209,7 +209,7 @@ impl Legacy {
 
     /// Says where they are to a process that is about to be started.
     pub fn announce(&self, command: &mut Command) {
-        let first = self.sockets.first().map_or(FIRST_NUMBER, |socket| socket.as_raw_fd());
+        let first = self.sockets.first().map_or(FIRST_NUMBER, AsRawFd::as_raw_fd);
         command
             .env(COUNT_VARIABLE, self.sockets.len().to_string())
             .env(FIRST_VARIABLE, first.to_string())
