@@ -52,7 +52,8 @@ pub const fn code(reason: Reason) -> Code {
         Reason::InvalidArgument | Reason::ProtocolOrder | Reason::EtagMismatch | Reason::BodyLength => {
             Code::InvalidArgument
         }
-        Reason::NotLocal => Code::PermissionDenied,
+        Reason::NotLocal | Reason::NotPermitted => Code::PermissionDenied,
+        Reason::IdentityUnknown => Code::Unauthenticated,
         Reason::NotFound => Code::NotFound,
         Reason::RangeNotSatisfiable => Code::OutOfRange,
         Reason::IdleTimeout => Code::DeadlineExceeded,

@@ -50,6 +50,8 @@ fn codes_are_those_of_the_contract() {
         (Reason::RingMismatch, Code::FailedPrecondition),
         (Reason::NotHandoff, Code::FailedPrecondition),
         (Reason::NotLocal, Code::PermissionDenied),
+        (Reason::IdentityUnknown, Code::Unauthenticated),
+        (Reason::NotPermitted, Code::PermissionDenied),
         (Reason::FailureRatio, Code::Aborted),
         (Reason::IdleTimeout, Code::DeadlineExceeded),
         (Reason::Draining, Code::Unavailable),

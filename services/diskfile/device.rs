@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use ssync_types::{DeviceName, HashPathConfig, Invalid, ObjectHash, ObjectPath, PolicyIndex, Timestamp};
@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) hash: HashPathConfig,
     pub(crate) policies: BTreeMap<PolicyIndex, PolicyKind>,
     pub(crate) at_quarantine: AtQuarantine,
+    pub(crate) at_commit: AtCommit,
     pub(crate) hashed: Hashed,
     pub(crate) hashing: Hashing,
 }
@@ -66,6 +67,26 @@ impl AtQuarantine {
             told();
         }
         error
+    }
+}
+
+type Told = Box<dyn Fn(&DeviceName, Duration) + Send + Sync>;
+
+/// Who is told how long each batch of publications took to be flushed and linked.
+#[derive(Default)]
+pub(crate) struct AtCommit(pub(crate) OnceLock<Told>);
+
+impl fmt::Debug for AtCommit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AtCommit").field(&self.0.get().is_some()).finish()
+    }
+}
+
+impl AtCommit {
+    pub(crate) fn tell(&self, device: &DeviceName, took: Duration) {
+        if let Some(told) = self.0.get() {
+            told(device, took);
+        }
     }
 }
 

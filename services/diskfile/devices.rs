@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use ssync_types::{DeviceName, HashPathConfig, PolicyIndex};
@@ -12,7 +13,7 @@ use ssync_types::{DeviceName, HashPathConfig, PolicyIndex};
 use crate::simulation::Machine;
 use crate::{
     Device, DiskConfig, DiskError, PolicyKind,
-    device::{AtQuarantine, Settings},
+    device::{AtCommit, AtQuarantine, Settings},
     disk::{Disk, Mount, RealDisk},
     doubt::Doubts,
     layout,
@@ -96,6 +97,7 @@ impl Devices {
             hash,
             policies,
             at_quarantine: AtQuarantine::default(),
+            at_commit: AtCommit::default(),
             hashed: Default::default(),
             hashing: Default::default(),
         };
@@ -107,6 +109,13 @@ impl Devices {
     pub fn at_quarantine(&self, told: impl Fn() + Send + Sync + 'static) {
         // What was there stays.
         let _ = self.settings.at_quarantine.0.set(Box::new(told));
+    }
+
+    /// Calls `told` for each batch of objects that a device has published, with how long that took: its flushes, for the most
+    /// part. Only the first who asks is told.
+    pub fn at_commit(&self, told: impl Fn(&DeviceName, Duration) + Send + Sync + 'static) {
+        // What was there stays.
+        let _ = self.settings.at_commit.0.set(Box::new(told));
     }
 
     /// How many suffixes of a device this process has hashed so far: one that grows gets on. Asks no disk.

@@ -92,6 +92,7 @@ impl Pipeline {
         let mut leading =
             Leading { pipeline: self, device, began: Instant::now(), tickets, outcomes: Vec::new() };
         device.commit(&mut members);
+        device.settings.at_commit.tell(&device.name, leading.began.elapsed());
         leading.outcomes = members.into_iter().map(Member::into_outcome).collect();
     }
 

@@ -182,6 +182,13 @@ impl DeviceTable {
             return Ok(Arc::clone(known));
         }
         if table.len() >= DEVICES_MAX {
+            // A caller that went away before the answer did not forget.
+            table.retain(|_, known| {
+                let is_used = Arc::strong_count(known) > 1 || known.flushed.initialized();
+                is_used || known.pool.hangs_for().is_some()
+            });
+        }
+        if table.len() >= DEVICES_MAX {
             return Err(Refusal::new(
                 Reason::DeviceUnmounted,
                 format!("device {name}: {DEVICES_MAX} devices are in use already; is it in the ring?"),

@@ -15,11 +15,14 @@ use ssync_api::{
     },
 };
 use ssync_store::Store;
-use ssync_types::{Invalid, Refusal};
+use ssync_types::{Identity, Invalid, Refusal};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Request, Status};
 
-use crate::caller::IsLocal;
+use crate::{
+    authority::{Authority, Need},
+    caller::{IsLocal, is_local},
+};
 
 mod batch;
 mod device;
@@ -47,6 +50,8 @@ pub struct GrpcSettings {
     /// Who may let go of this node's objects (`Release`), and set what is the SSYNC bridge's in a session. A call that a
     /// proxy has passed on is never local, whatever this says.
     pub is_local: IsLocal,
+    /// Judges callers by their certificates, where there are any.
+    pub authority: Option<Authority>,
     /// Ends the streams that have no way of their own to be told to end: checks and releases.
     pub drain: CancellationToken,
 }
@@ -55,7 +60,27 @@ impl GrpcSettings {
     /// The usual times.
     #[must_use]
     pub fn new(is_local: IsLocal, drain: CancellationToken) -> Self {
-        Self { heartbeat_interval: HEARTBEAT_INTERVAL, silence_timeout: SILENCE_TIMEOUT, is_local, drain }
+        Self {
+            heartbeat_interval: HEARTBEAT_INTERVAL,
+            silence_timeout: SILENCE_TIMEOUT,
+            is_local,
+            authority: None,
+            drain,
+        }
+    }
+
+    /// Whether the caller of a request may make it. Whoever shows no certificate may what everybody may.
+    fn may<T>(&self, request: &Request<T>, need: Need) -> Result<(), Refusal> {
+        match self.known(request) {
+            Some((authority, identity)) => authority.may(&identity, need, is_local(request, self.is_local)),
+            None => Ok(()),
+        }
+    }
+
+    /// Who is known to make a request, and who judges him.
+    fn known<T>(&self, request: &Request<T>) -> Option<(&Authority, Arc<Identity>)> {
+        let authority = self.authority.as_ref()?;
+        Some((authority, authority.identity(request)?))
     }
 }
 
@@ -80,7 +105,7 @@ pub fn services(
     DeviceServiceServer<DeviceGrpc>,
 ) {
     let replication = ReplicationGrpc::new(Arc::clone(&store), settings.clone());
-    let device = DeviceGrpc::new(Arc::clone(&store));
+    let device = DeviceGrpc::new(Arc::clone(&store), settings.clone());
     let object = ObjectGrpc::new(store, settings);
     (
         ReplicationServiceServer::new(replication)

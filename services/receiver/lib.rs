@@ -7,6 +7,7 @@
 
 mod admin;
 mod admission;
+mod authority;
 mod before;
 mod body;
 mod caller;
@@ -33,14 +34,20 @@ mod survey;
 mod upload;
 mod waiting;
 
+/// The target of spans and events for traces alone: the phases of a request or a session (services/runtime/telemetry).
+const PHASE: &str = "ssync::phase";
+/// The target of what a trace tells of single objects.
+const OBJECT: &str = "ssync::object";
+
 pub use crate::core::LimitStatus;
 pub use admin::AdminGrpc;
+pub use authority::{Authority, IdentityOf};
 pub use caller::{IsLocal, only_local};
 pub use config::ReceiverConfig;
 pub use counters::CountersSnapshot;
 pub use devices::DeviceStatus;
 pub use grpc::{DeviceGrpc, GrpcSettings, ObjectGrpc, ReplicationGrpc, services};
-pub use placement::Placement;
+pub use placement::{Placement, SenderClaim};
 pub use receiver::Receiver;
 pub use registry::SessionInfo;
 pub use removals::Removals;

@@ -12,8 +12,9 @@ use std::{sync::Arc, time::Duration};
 use ssync_store::{SESSION_QUEUE_MAX, Session, SessionError};
 use ssync_types::{Accepted, Reason, Refusal, SessionEvent, SessionOpen, SessionProtocol, UpdateMessage};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
-use crate::{core::Core, devices::DeviceHandle, registry::Registered};
+use crate::{PHASE, core::Core, devices::DeviceHandle, registry::Registered};
 
 use context::Context;
 use driver::Driver;
@@ -36,7 +37,15 @@ pub(crate) async fn open(core: &Arc<Core>, open: SessionOpen) -> Result<Session,
     // There is room: the channel is new.
     let _ = events.try_send(Ok(SessionEvent::Opened { ring_differs }));
     let registered = core.registry.register(&open);
-    tokio::spawn(run(Arc::clone(core), open, handle, registered, incoming, events));
+    let span = tracing::info_span!(
+        "session",
+        session = registered.entry.id(),
+        partition = %open.partition,
+        peer = open.sender.address,
+        protocol = ?open.protocol,
+        job = ?open.sender.job,
+    );
+    tokio::spawn(run(Arc::clone(core), open, handle, registered, incoming, events).instrument(span));
     Ok(Session { messages, events: outgoing })
 }
 
@@ -66,22 +75,28 @@ async fn run(
         Ok(admitted) => admitted,
         Err(refusal) => {
             core.counters.sessions_refused.add(1);
-            tracing::info!(partition = %open.partition, peer = %open.sender.address, %refusal, "session refused");
+            core.counters.refused.add(refusal.reason);
+            tracing::info!(%refusal, "session refused");
             let _ = events.send(Err(refusal)).await;
             return;
         }
     };
     core.counters.sessions_accepted.add(1);
+    tracing::debug!(target: PHASE, "session accepted");
     let accepted = terms(&core, &open);
     if events.send(Ok(SessionEvent::Accepted(accepted))).await.is_err() {
         return;
     }
-    let (id, partition, peer) = (registered.entry.id(), open.partition.clone(), open.sender.address.clone());
     let context = Context::new(core, open, handle, registered, admitted);
     let (summary, error) = Driver::new(Arc::new(context), accepted, messages, events).run().await;
-    tracing::info!(session = id, %partition, peer, applied = summary.applied, confirmed = summary.confirmed,
-        superseded = summary.superseded, failed = summary.failed, error = error.map(tracing::field::display),
-        "session ended");
+    tracing::info!(
+        applied = summary.applied,
+        confirmed = summary.confirmed,
+        superseded = summary.superseded,
+        failed = summary.failed,
+        error = error.map(tracing::field::display),
+        "session ended"
+    );
 }
 
 fn terms(core: &Core, open: &SessionOpen) -> Accepted {

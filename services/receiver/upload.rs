@@ -8,8 +8,10 @@ use ssync_types::{
     BodyEvent, CommitMode, FragmentIndex, InlineBody, Metadata, ObjectPut, PutStep, Reason, Refusal, Stored,
 };
 use tokio::{sync::mpsc, time::timeout};
+use tracing::{Instrument as _, Span};
 
 use crate::{
+    PHASE,
     before::{Before, conflict, delete_at},
     body::{self, Complete, FRAGMENT_INDEX, WriteBody, fragment_of},
     core::Core,
@@ -38,7 +40,8 @@ pub(crate) async fn put(core: &Arc<Core>, put: ObjectPut) -> StoreResult<Upload>
     let (body, events) = mpsc::channel(UPLOAD_QUEUE_MAX);
     let (steps, received) = mpsc::channel(STEPS_MAX);
     let receiving = Receiving { core: Arc::clone(core), handle, at, put, coded, events, steps };
-    tokio::spawn(receiving.run(writer, previous));
+    // A part of the request, whoever waits for it.
+    tokio::spawn(receiving.run(writer, previous).in_current_span());
     Ok(Upload { body, steps: received })
 }
 
@@ -50,6 +53,7 @@ pub(crate) async fn put_whole(core: &Arc<Core>, put: ObjectPut, body: InlineBody
     let device = put.object.partition.device.clone();
     let InlineBody { data, etag } = body;
     let bytes = data.len() as u64;
+    let commit = commit_span(&put);
     let store = move |handle: &DeviceHandle| {
         let mut sheaf = handle.device.sheaf()?;
         let is_vacant = sheaf.is_vacant(&at);
@@ -61,9 +65,15 @@ pub(crate) async fn put_whole(core: &Arc<Core>, put: ObjectPut, body: InlineBody
         sheaf.publish().into_iter().collect::<Result<(), _>>()?;
         Ok(Stored { previous, ..stored })
     };
-    let stored = core.devices.run(&device, bytes, store).await?;
+    let stored = core.devices.run(&device, bytes, store).instrument(commit).await?;
     core.counters.requests.add(1);
     Ok(stored)
+}
+
+/// The way of a body from the last of it to its being durable.
+fn commit_span(put: &ObjectPut) -> Span {
+    let at = &put.object.partition;
+    tracing::debug_span!(target: PHASE, "commit", device = %at.device, policy = at.policy.get())
 }
 
 /// What is refused without a look at the device.
@@ -137,7 +147,9 @@ impl Receiving {
         let ending = body.write(writer).await?;
         let (put, coded) = (Arc::clone(&self.put), self.coded);
         let finish = move |writer, end| finish(writer, &put, end, coded, Writer::commit);
-        let (stored, fragment) = ending.finish(&self.handle, Lane::Request, finish).await?;
+        let commit = commit_span(&self.put);
+        let (stored, fragment) =
+            ending.finish(&self.handle, Lane::Request, finish).instrument(commit).await?;
         if self.put.commit == CommitMode::SecondPhase {
             self.commit(fragment).await?;
         }

@@ -78,6 +78,19 @@ impl Default for ReplicatorConfig {
 }
 
 impl ReplicatorConfig {
+    /// The same, with what `other` says where a running replicator can be told (the options that are `live`).
+    pub(crate) fn following(self, other: &Self) -> Self {
+        Self {
+            concurrency: other.concurrency,
+            interval: other.interval,
+            stats_interval: other.stats_interval,
+            handoffs_first: other.handoffs_first,
+            push_returned_devices: other.push_returned_devices,
+            handoff_delete: other.handoff_delete,
+            ..self
+        }
+    }
+
     /// The address that the rings have for this node.
     pub(crate) fn own_ip(&self) -> IpAddr {
         self.ring_ip.unwrap_or(self.bind_ip)

@@ -5,11 +5,11 @@ mod gate;
 mod peers;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     hash::Hash,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use ssync_types::{DeviceName, Reason, Refusal};
@@ -82,6 +82,14 @@ pub(crate) struct Blocked {
     pub(crate) until: Option<Instant>,
 }
 
+impl State {
+    fn has_done_its_part(&mut self, address: &str) {
+        if self.successes.len() < TROUBLES_MAX || self.successes.contains_key(address) {
+            self.successes.insert(address.to_owned(), SystemTime::now());
+        }
+    }
+}
+
 /// The gates of all peers.
 #[derive(Debug)]
 pub(crate) struct Gates {
@@ -97,6 +105,10 @@ struct State {
     devices: HashMap<PeerKey, Gate>,
     limits: Limits,
     random: Shuffle,
+    /// When a node last did its part, by address. No more than [`TROUBLES_MAX`].
+    successes: BTreeMap<String, SystemTime>,
+    /// How often peers have refused, by reason.
+    refusals: BTreeMap<&'static str, u64>,
 }
 
 impl Gates {
@@ -106,6 +118,8 @@ impl Gates {
             devices: HashMap::new(),
             limits: Limits { node_max: 1, device_max: 1 },
             random: Shuffle::seeded(seed),
+            successes: BTreeMap::new(),
+            refusals: BTreeMap::new(),
         };
         Arc::new(Self { state: Mutex::new(state), changed: Notify::new(), ended: Notify::new() })
     }
@@ -130,6 +144,16 @@ impl Gates {
             .collect();
         found.sort_unstable_by(|one, other| one.peer.cmp(&other.peer));
         found
+    }
+
+    /// When each node last did its part, by address: it told its hashes, or took what it was sent.
+    pub(crate) fn last_successes(&self) -> BTreeMap<String, SystemTime> {
+        self.state().successes.clone()
+    }
+
+    /// How often peers have refused, or failed, by the reason's name.
+    pub(crate) fn refusals(&self) -> BTreeMap<&'static str, u64> {
+        self.state().refusals.clone()
     }
 
     /// Ends when a peer that was not to be asked may be.
@@ -335,6 +359,11 @@ impl Visit {
     fn found(&self, stage: Stage, refusal: Option<&Refusal>) {
         let now = Instant::now();
         let mut state = self.gates.state();
+        match refusal {
+            Some(refusal) => *state.refusals.entry(refusal.reason.name()).or_default() += 1,
+            None if stage != Stage::Session => state.has_done_its_part(&self.key.0),
+            None => {}
+        }
         let State { nodes, devices, random, .. } = &mut *state;
         let (node, device) = (nodes.get_mut(&self.key.0), devices.get_mut(&self.key));
         let (Some(node), Some(device)) = (node, device) else { return };

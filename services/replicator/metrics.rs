@@ -1,65 +1,183 @@
 //! The replicator's instruments.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use opentelemetry::{KeyValue, metrics::Meter};
+use opentelemetry::metrics::{Histogram, Meter};
+use ssync_instruments::Instrument;
 
-use crate::{Replicator, totals::Totals};
+use crate::{
+    Replicator,
+    stats::{Abort, PassStats},
+    totals::Totals,
+};
 
-impl Replicator {
-    /// Shows what has been done for each device since the start, and how far the pass is, in a set of instruments. They
-    /// fall silent when the replicator is gone.
-    pub fn observe(self: &Arc<Self>, meter: &Meter) {
-        for (place, name) in Totals::NAMES.into_iter().enumerate() {
-            let replicator = Arc::downgrade(self);
-            meter
-                .u64_observable_counter(format!("ssync_replicator_{name}"))
-                .with_callback(move |instrument| {
-                    for (device, value) in values(&replicator, place) {
-                        instrument.observe(value, &[KeyValue::new("device", device)]);
-                    }
-                })
-                .build();
+const AWAY: Instrument = Instrument::gauge(
+    "ssync_replicator_device_away",
+    &["device"],
+    "1 for a device that nothing is pushed from, because it was away for longer than reclaim_age",
+);
+const HANDOFFS: Instrument = Instrument::gauge(
+    "ssync_replicator_handoffs_remaining",
+    &["device"],
+    "Handoff partitions that were still here when the pass came to them: of the pass under way, or of the last one",
+);
+const PARTITIONS: Instrument = Instrument::gauge(
+    "ssync_replicator_pass_partitions",
+    &["state"],
+    "Partitions of the pass under way, or of the last one: all, done, and pending",
+);
+const PASSES: Instrument = Instrument::durations(
+    "ssync_replicator_pass_duration",
+    &["end"],
+    "How long passes took, by how they ended: complete, or the reason that broke them off",
+);
+const LAST_PASS: Instrument = Instrument::gauge(
+    "ssync_replicator_last_complete_pass_timestamp_seconds",
+    &[],
+    "When the last pass over everything ended that left nothing out of sync: what was written before is where it belongs",
+);
+const PEER_SUCCESS: Instrument = Instrument::gauge(
+    "ssync_replicator_peer_last_success_timestamp_seconds",
+    &["peer"],
+    "When a node last told its hashes, or took what it was sent",
+);
+const REFUSALS: Instrument = Instrument::counter(
+    "ssync_replicator_peer_refusals",
+    &["reason"],
+    "Times that a peer refused, failed or did not answer, by reason",
+);
+const LEFT_ALONE: Instrument = Instrument::gauge(
+    "ssync_replicator_peers_left_alone",
+    &[],
+    "Nodes, and devices of nodes, that are left alone for a while because they do not answer or have enough",
+);
+const PARKED: Instrument = Instrument::gauge(
+    "ssync_replicator_objects_parked",
+    &[],
+    "Objects that are left alone now because they have failed again and again",
+);
+
+/// What is recorded as it happens.
+#[derive(Debug, Default)]
+pub(crate) struct PassTimes {
+    durations: OnceLock<Histogram<f64>>,
+    complete: AtomicU64,
+}
+
+impl PassTimes {
+    /// A pass over everything has ended.
+    pub(crate) fn ended(&self, stats: &PassStats) {
+        let end = match stats.aborted {
+            Some(Abort::RingChanged) => "ring_changed",
+            Some(Abort::HandoffsRemain) => "handoffs_remain",
+            Some(Abort::Draining) => "draining",
+            None if stats.complete() => "complete",
+            None => "incomplete",
+        };
+        if let Some(durations) = self.durations.get() {
+            durations.record(stats.elapsed.as_secs_f64(), &[PASSES.label(end)]);
         }
-        self.observe_pass(meter);
-        self.observe_absence(meter);
+        if end == "complete" {
+            self.complete.store(seconds(SystemTime::now()), Ordering::Relaxed);
+        }
     }
 
-    fn observe_absence(self: &Arc<Self>, meter: &Meter) {
-        let replicator = Arc::downgrade(self);
-        meter
-            .u64_observable_gauge("ssync_replicator_device_away")
-            .with_description(
-                "1 for a device that nothing is pushed from, because it was away for longer than reclaim_age",
-            )
-            .with_callback(move |instrument| {
-                let devices = replicator.upgrade().map(|replicator| replicator.meter().by_device());
-                for (device, stats) in devices.unwrap_or_default() {
-                    let away = u64::from(stats.devices_away > 0);
-                    instrument.observe(away, &[KeyValue::new("device", device.to_string())]);
-                }
-            })
-            .build();
-    }
-
-    fn observe_pass(self: &Arc<Self>, meter: &Meter) {
-        let replicator = Arc::downgrade(self);
-        meter
-            .u64_observable_gauge("ssync_replicator_pass_partitions")
-            .with_description("Partitions of the pass under way, or of the last one")
-            .with_callback(move |instrument| {
-                let Some(replicator) = replicator.upgrade() else { return };
-                let progress = *replicator.progress().borrow();
-                for (state, value) in [("done", progress.partitions_done), ("all", progress.partitions_total)]
-                {
-                    instrument.observe(value, &[KeyValue::new("state", state)]);
-                }
-            })
-            .build();
+    /// When the last complete one ended; none, if none has.
+    fn last_complete(&self) -> Option<u64> {
+        Some(self.complete.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0)
     }
 }
 
-fn values(replicator: &Weak<Replicator>, place: usize) -> Vec<(String, u64)> {
+/// Since 1970.
+pub(crate) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+impl Replicator {
+    /// All that [`observe`](Self::observe) shows.
+    #[must_use]
+    pub fn instruments() -> Vec<Instrument> {
+        let own = [PARTITIONS, PASSES, LAST_PASS, HANDOFFS, AWAY, PEER_SUCCESS, REFUSALS, LEFT_ALONE, PARKED];
+        Totals::INSTRUMENTS.into_iter().chain(own).collect()
+    }
+
+    /// Shows what has been done for each device since the start, how far the pass is, and how peers are, in a set of
+    /// instruments. They fall silent when the replicator is gone.
+    pub fn observe(self: &Arc<Self>, meter: &Meter) {
+        for (place, instrument) in Totals::INSTRUMENTS.into_iter().enumerate() {
+            let replicator = Arc::downgrade(self);
+            instrument.observe(meter, move |values| {
+                for (device, value) in totals(&replicator, place) {
+                    values.observe(value, &[instrument.label(device)]);
+                }
+            });
+        }
+        self.observe_devices(meter, AWAY, |stats| u64::from(stats.devices_away > 0));
+        self.observe_devices(meter, HANDOFFS, |stats| stats.handoffs_remaining);
+        self.observe_passes(meter);
+        self.observe_peers(meter);
+    }
+
+    fn observe_devices(
+        self: &Arc<Self>,
+        meter: &Meter,
+        instrument: Instrument,
+        value: fn(&PassStats) -> u64,
+    ) {
+        let replicator = Arc::downgrade(self);
+        instrument.observe(meter, move |values| {
+            let devices = replicator.upgrade().map(|replicator| replicator.meter().by_device());
+            for (device, stats) in devices.unwrap_or_default() {
+                values.observe(value(&stats), &[instrument.label(device.to_string())]);
+            }
+        });
+    }
+
+    fn observe_passes(self: &Arc<Self>, meter: &Meter) {
+        // Who observes twice is shown the first time's.
+        let _ = self.times.durations.set(PASSES.histogram(meter));
+        let replicator = Arc::downgrade(self);
+        LAST_PASS.observe_one(meter, move || replicator.upgrade()?.times.last_complete());
+        let replicator = Arc::downgrade(self);
+        PARTITIONS.observe(meter, move |values| {
+            let Some(replicator) = replicator.upgrade() else { return };
+            let progress = *replicator.progress().borrow();
+            let (done, all) = (progress.partitions_done, progress.partitions_total);
+            for (state, value) in [("done", done), ("all", all), ("pending", all.saturating_sub(done))] {
+                values.observe(value, &[PARTITIONS.label(state)]);
+            }
+        });
+    }
+
+    fn observe_peers(self: &Arc<Self>, meter: &Meter) {
+        let replicator = Arc::downgrade(self);
+        PEER_SUCCESS.observe(meter, move |values| {
+            let peers = replicator.upgrade().map(|replicator| replicator.gates.last_successes());
+            for (peer, at) in peers.unwrap_or_default() {
+                values.observe(seconds(at), &[PEER_SUCCESS.label(peer)]);
+            }
+        });
+        let replicator = Arc::downgrade(self);
+        REFUSALS.observe(meter, move |values| {
+            let refusals = replicator.upgrade().map(|replicator| replicator.gates.refusals());
+            for (reason, count) in refusals.unwrap_or_default() {
+                values.observe(count, &[REFUSALS.label(reason)]);
+            }
+        });
+        let replicator = Arc::downgrade(self);
+        LEFT_ALONE.observe_one(meter, move || Some(replicator.upgrade()?.gates.left_alone().len() as u64));
+        let replicator = Arc::downgrade(self);
+        PARKED.observe_one(meter, move || Some(replicator.upgrade()?.parked().len() as u64));
+    }
+}
+
+fn totals(replicator: &Weak<Replicator>, place: usize) -> Vec<(String, u64)> {
     let totals = replicator.upgrade().map(|replicator| replicator.meter().totals());
     let value = |totals: &Totals| totals.values().get(place).copied();
     totals

@@ -130,7 +130,7 @@ impl Replicator {
             );
             return Err(Refusal::new(Reason::RingMismatch, message));
         }
-        let own = local_devices(&self.config, places, &Overrides::default()).await;
+        let own = local_devices(&self.config(), places, &Overrides::default()).await;
         let Some(found) = own.iter().find(|own| own.device == *device) else {
             let names: Vec<&str> = own.iter().map(|own| own.device.as_str()).collect();
             return Err(invalid(format!(
@@ -150,7 +150,7 @@ impl Replicator {
             )));
         }
         let absence = self.devices.get(device).run(|device| device.absence()).await?;
-        if let Some(since) = absence.filter(|_| !self.config.push_returned_devices) {
+        if let Some(since) = absence.filter(|_| !self.config().push_returned_devices) {
             return Err(invalid(format!("device {device} {}: {HELD_BACK}", absent(since))));
         }
         Ok(found.clone())

@@ -130,7 +130,7 @@ impl Replicator {
         let Collected { handoffs, primaries } = self.jobs(overrides).await;
         let handoff_delete = self.handoff_delete(&self.policies().await);
         let context = Arc::new(self.context(Meter::new(Statsd::disabled()), handoff_delete, drain));
-        let concurrency = self.config.concurrency.max(1);
+        let concurrency = self.config().concurrency.max(1);
         let parts = handoffs.into_iter().chain(primaries).map(|job| {
             let context = Arc::clone(&context);
             async move { plan_job(&job, &context).await }

@@ -24,6 +24,7 @@ use crate::{
     course::{self, Course, Record},
     gates::{GatedPeers, Gates},
     job::{Context, Job},
+    metrics::PassTimes,
     parked::{Parked, ParkedObject},
     pass::Pass,
     peer::Peers,
@@ -47,7 +48,7 @@ pub(crate) enum Going {
 
 /// Pushes what its peers lack, and lets go of what does not belong here.
 pub struct Replicator {
-    pub(crate) config: ReplicatorConfig,
+    config: Mutex<Arc<ReplicatorConfig>>,
     rings: Arc<dyn Rings>,
     pub(crate) devices: LocalDevices,
     local: Arc<dyn Store>,
@@ -63,11 +64,12 @@ pub struct Replicator {
     parked: Parked,
     /// How far the last pass of the daemon was when it was interrupted.
     interrupted: Mutex<Option<Record>>,
+    pub(crate) times: PassTimes,
 }
 
 impl std::fmt::Debug for Replicator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replicator").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Replicator").field("config", &self.config()).finish_non_exhaustive()
     }
 }
 
@@ -98,7 +100,7 @@ impl Replicator {
         let seed = Shuffle::new().next();
         let meter = Meter::new(config.statsd.clone());
         Self {
-            config,
+            config: Mutex::new(Arc::new(config)),
             rings,
             devices: LocalDevices::new(devices),
             local,
@@ -111,6 +113,7 @@ impl Replicator {
             warned: Once::new(),
             parked: Parked::default(),
             interrupted: Mutex::default(),
+            times: PassTimes::default(),
         }
     }
 
@@ -118,6 +121,17 @@ impl Replicator {
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Self { seed, cycle: AtomicU64::new(seed), gates: Gates::new(seed), ..self }
+    }
+
+    /// What it was told.
+    pub(crate) fn config(&self) -> Arc<ReplicatorConfig> {
+        Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Works by what can be changed of `config` from the next pass on; the rest stays.
+    pub fn follow(&self, config: &ReplicatorConfig) {
+        let mut held = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Arc::new(held.as_ref().clone().following(config));
     }
 
     /// How far it is, now and from now on.
@@ -139,7 +153,7 @@ impl Replicator {
             "Object replication complete (once). ({:.02} minutes)",
             stats.elapsed.as_secs_f64() / 60.0
         );
-        self.config.statsd.settle().await;
+        self.config().statsd.settle().await;
         stats
     }
 
@@ -152,8 +166,9 @@ impl Replicator {
             let stats = self.pass(&Overrides::default(), drain.clone(), Going::On).await;
             let minutes = stats.elapsed.as_secs_f64() / 60.0;
             tracing::info!("Object replication complete. ({minutes:.02} minutes)");
-            tracing::debug!("Replication sleeping for {:?}.", self.config.interval);
-            drain.run_until_cancelled(sleep(self.config.interval)).await;
+            let interval = self.config().interval;
+            tracing::debug!("Replication sleeping for {interval:?}.");
+            drain.run_until_cancelled(sleep(interval)).await;
         }
     }
 
@@ -178,6 +193,7 @@ impl Replicator {
         let stats = self.meter.end();
         self.meter.report(elapsed).iter().for_each(|line| tracing::info!("{line}"));
         if !overrides.any() {
+            self.times.ended(&stats);
             self.write_recon(&stats).await;
         }
         stats
@@ -185,7 +201,7 @@ impl Replicator {
 
     /// Reports now and then; never ends.
     async fn report(&self, begin: Instant) {
-        let every = self.config.stats_interval.max(Duration::from_secs(1));
+        let every = self.config().stats_interval.max(Duration::from_secs(1));
         let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
         loop {
             ticks.tick().await;
@@ -199,7 +215,7 @@ impl Replicator {
         self.warn(handoff_delete);
         let upkeep = Upkeep::Tidy;
         let mut collected =
-            collect(&self.config, policies, &self.devices, overrides, &self.meter, upkeep).await;
+            collect(&self.config(), policies, &self.devices, overrides, &self.meter, upkeep).await;
         // Who asks by hand wants to know now; passes leave peers in peace.
         let peers = Arc::new(self.gated_peers());
         let mut context = Context { peers, ..self.context(self.meter.clone(), handoff_delete, drain) };
@@ -219,7 +235,7 @@ impl Replicator {
     /// Puts the jobs into their order. A pass of the daemon goes on where the last one was interrupted.
     fn course(&self, collected: &mut Collected, context: &mut Context, going: Going) -> Option<Course> {
         let Collected { handoffs, primaries } = collected;
-        if !self.config.handoffs_first {
+        if !self.config().handoffs_first {
             // In one order, as Swift: neither kind waits for the other.
             primaries.append(handoffs);
         }
@@ -243,7 +259,7 @@ impl Replicator {
     }
 
     async fn remember(&self, record: Record, aborted: Option<Abort>) {
-        let folder = self.config.recon_cache_path.clone();
+        let folder = self.config().recon_cache_path.clone();
         match (aborted, folder) {
             (None, Some(folder)) => drop(blocking(move || course::forget(&folder)).await),
             (Some(_), Some(folder)) => course::save_in(folder, record.clone()).await,
@@ -254,7 +270,7 @@ impl Replicator {
 
     /// Looks for what a daemon before this one has left.
     pub(crate) async fn recall(&self) {
-        let Some(folder) = self.config.recon_cache_path.clone() else { return };
+        let Some(folder) = self.config().recon_cache_path.clone() else { return };
         let load = move || course::load(&folder, SystemTime::now());
         let record = blocking(load).await.ok().flatten();
         if record.is_some() {
@@ -283,7 +299,7 @@ impl Replicator {
     pub(crate) fn handoff_delete(&self, policies: &[PolicyPlaces]) -> Option<usize> {
         let replicas: Vec<usize> =
             policies.iter().map(|policy| policy.ring.replica_count().ceil() as usize).collect();
-        self.config.effective_handoff_delete(&replicas)
+        self.config().effective_handoff_delete(&replicas)
     }
 
     /// What jobs share that are counted by `meter`.
@@ -295,7 +311,7 @@ impl Replicator {
     ) -> Context {
         let cycle = self.cycle.fetch_add(1, Ordering::Relaxed);
         Context {
-            config: self.config.clone(),
+            config: self.config().as_ref().clone(),
             local: Arc::clone(&self.local),
             peers: Arc::clone(&self.peers),
             gates: Arc::clone(&self.gates),
@@ -311,13 +327,13 @@ impl Replicator {
 
     /// Warns of what the configuration asks for, once.
     fn warn(&self, handoff_delete: Option<usize>) {
-        let warnings = self.config.warnings(handoff_delete);
+        let warnings = self.config().warnings(handoff_delete);
         self.warned.call_once(|| warnings.iter().for_each(|warning| tracing::warn!("{warning}")));
     }
 
     async fn write_recon(&self, stats: &PassStats) {
-        let Some(folder) = self.config.recon_cache_path.clone() else { return };
-        let devices = self.config.recon_per_disk.then(|| self.meter.by_device());
+        let Some(folder) = self.config().recon_cache_path.clone() else { return };
+        let devices = self.config().recon_per_disk.then(|| self.meter.by_device());
         let entries = recon::entries(stats, devices.as_ref(), SystemTime::now());
         match blocking(move || recon::dump(&folder, entries)).await {
             Ok(Ok(())) => {}

@@ -23,7 +23,7 @@ impl Replicator {
     /// The jobs that a pass with these overrides would have. Nothing is changed, on disk or in this node's counters.
     pub(crate) async fn jobs(&self, overrides: &Overrides) -> Collected {
         let policies = self.policies().await;
-        collect(&self.config, policies, &self.devices, overrides, &Self::aside(), Upkeep::LookOnly).await
+        collect(&self.config(), policies, &self.devices, overrides, &Self::aside(), Upkeep::LookOnly).await
     }
 
     /// Counters that are not the passes', and that nobody else is told of.

@@ -42,6 +42,7 @@ struct Way {
     asked: Instant,
     /// It could not be reached since it was asked what it speaks.
     doubted: bool,
+    kind: PeerKind,
     store: Arc<dyn Store>,
 }
 
@@ -70,8 +71,8 @@ impl Nodes {
         Self {
             agent: config.agent.clone(),
             limits,
+            book: PeerBook::default().with_tls(settings.tls.clone()),
             settings,
-            book: PeerBook::default(),
             known: Arc::default(),
         }
     }
@@ -87,9 +88,9 @@ impl Nodes {
     }
 
     /// The store at an address that has just been asked; one that was there before keeps its connections.
-    fn store(&self, address: &str, target: &Target) -> Result<Arc<dyn Store>, Refusal> {
+    fn store(&self, address: &str, target: &Target, kind: PeerKind) -> Result<Arc<dyn Store>, Refusal> {
         let mut known = self.known();
-        if let Some(way) = known.grpc.get_mut(address) {
+        if let Some(way) = known.grpc.get_mut(address).filter(|way| way.kind == kind) {
             (way.asked, way.doubted) = (Instant::now(), false);
             return Ok(Arc::clone(&way.store));
         }
@@ -97,8 +98,10 @@ impl Nodes {
             known.grpc.retain(|_, way| way.is_recent());
         }
         let at = StoreAddress::of_node(&target.ip, target.port);
-        let store: Arc<dyn Store> = Arc::new(RemoteStore::new(at, self.settings)?);
-        let way = Way { asked: Instant::now(), doubted: false, store: Arc::clone(&store) };
+        let mut settings = self.settings.clone();
+        settings.tls = settings.tls.filter(|_| kind == PeerKind::GrpcByTls);
+        let store: Arc<dyn Store> = Arc::new(RemoteStore::new(at, settings)?);
+        let way = Way { asked: Instant::now(), doubted: false, kind, store: Arc::clone(&store) };
         known.grpc.insert(address.to_owned(), way);
         Ok(store)
     }
@@ -127,7 +130,9 @@ impl Peers for Nodes {
             return Ok(self.grpc(store, address));
         }
         match self.book.kind(&address).await? {
-            PeerKind::Grpc => Ok(self.grpc(self.store(&address, target)?, address)),
+            kind @ (PeerKind::Grpc | PeerKind::GrpcByTls) => {
+                Ok(self.grpc(self.store(&address, target, kind)?, address))
+            }
             PeerKind::StockSwift => {
                 self.known().grpc.remove(&address);
                 let slot = self.slot(address, target.device.clone());

@@ -80,6 +80,12 @@ impl RingFile {
         }
     }
 
+    /// The same, now: somebody says that it is time.
+    pub fn refresh_now(&self) -> Option<RingEvent> {
+        self.state().next_check = Instant::now();
+        self.refresh()
+    }
+
     /// Whether it is time to look at the file, and it is another than at the last look.
     fn is_replaced(&self) -> bool {
         let mut state = self.state();

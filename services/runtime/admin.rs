@@ -11,6 +11,7 @@ use axum::{
     routing::get,
 };
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::{Health, Row, grpc_server::GrpcServer, telemetry::Metrics};
 
@@ -25,7 +26,7 @@ pub struct Admin {
     /// `/metrics`; `None` where the option `metrics` is off.
     pub metrics: Option<Metrics>,
     /// `/config`.
-    pub config: Arc<[Row]>,
+    pub config: watch::Receiver<Arc<[Row]>>,
 }
 
 impl Admin {
@@ -78,8 +79,8 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 async fn config(State(admin): State<Arc<Admin>>) -> Json<Value> {
-    let rows = admin.config.iter().map(Row::to_json).collect();
-    Json(Value::Array(rows))
+    let rows = Arc::clone(&admin.config.borrow());
+    Json(Value::Array(rows.iter().map(Row::to_json).collect()))
 }
 
 impl Row {

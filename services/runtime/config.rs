@@ -1,5 +1,6 @@
 //! Typed configuration from Swift's own `object-server.conf`, an `[ssync]` section, `SSYNC_*` variables and flags.
 
+mod change;
 mod mistake;
 mod options;
 mod pipeline;
@@ -11,6 +12,7 @@ mod value;
 
 use std::{collections::BTreeSet, path::Path};
 
+pub use change::Change;
 pub use mistake::{ConfigError, Mistake};
 pub use options::{
     BackendRatelimitOptions, HealthcheckOptions, NodeOptions, OptionSpec, ReconOptions, ReplicatorOptions,
@@ -21,7 +23,8 @@ pub use resolve::{FlagSetting, Layers, Origin, Row};
 pub use sample::sample;
 pub use ssync_conf::Reserve;
 pub use value::{
-    DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue, StatsdLabelMode, SyncMethod,
+    CredentialPath, DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue,
+    StatsdLabelMode, SyncMethod,
 };
 
 use ssync_conf::Conf;

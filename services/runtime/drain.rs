@@ -4,7 +4,6 @@ use std::{future::Future, time::Duration};
 
 use tokio::{
     runtime::Handle,
-    signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -13,7 +12,13 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use crate::{Health, notify};
+use crate::{
+    Health, notify,
+    signals::{Asked, Manners, Signals},
+};
+
+/// Time between two words to the service manager about a drain.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Tells every part of a daemon that it is shutting down, and knows which of them are still at work. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -100,6 +105,14 @@ impl Drain {
         self.tasks.spawn_on(task, runtime)
     }
 
+    /// Tells the service manager how much is left; never ends.
+    async fn tell(&self) {
+        loop {
+            sleep(TELL_INTERVAL).await;
+            notify::status(&format!("draining; {} connections and tasks are at work", self.tasks.len()));
+        }
+    }
+
     /// Waits for work under way, for at most `deadline`. Does not begin the drain by itself.
     pub async fn finish(&self, deadline: Duration) -> Drained {
         self.tasks.close();
@@ -118,41 +131,6 @@ impl Drain {
     }
 }
 
-/// The signals of this process that concern a drain.
-#[derive(Debug)]
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    seamless: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            seamless: signal(SignalKind::user_defined1())?,
-        })
-    }
-
-    /// The name of the next one that asks to go down. SIGUSR1 has Swift's servers start anew in place, which this program
-    /// does not do: it must not die of it either.
-    async fn next(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hang_up.recv() => return "SIGHUP",
-                _ = self.seamless.recv() => {
-                    tracing::warn!("SIGUSR1 changes nothing: there is no seamless reload; stop and start instead");
-                }
-            }
-        }
-    }
-}
-
 /// The order in which a daemon goes down.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
@@ -164,39 +142,42 @@ pub struct Shutdown {
     pub notice: Duration,
     /// Time that work under way gets (`drain_timeout`).
     pub deadline: Duration,
+    /// Time that is left to it once a manager that said to leave says to stop.
+    pub patience: Duration,
 }
 
 impl Shutdown {
-    /// Waits for SIGTERM, SIGINT or SIGHUP (with which swift-init asks for a graceful end), or for somebody to begin the
-    /// drain, then goes down in order. A second signal ends the waiting.
-    pub async fn on_signal(self) -> std::io::Result<Drained> {
-        let mut signals = Signals::new()?;
-        let name = tokio::select! {
-            name = signals.next() => name,
-            () = self.drain.draining() => "a request",
-        };
-        tracing::info!(notice = ?self.notice, deadline = ?self.deadline, "draining after {name}");
-        let drain = self.drain.clone();
-        let second = tokio::spawn(async move {
-            signals.next().await;
+    /// Goes down in order, now, because of `cause`. What signals ask for meanwhile: a service ends at the second one; a
+    /// worker is told by its manager that others wait for it.
+    pub async fn run_with(self, cause: &str, mut signals: Signals) -> Drained {
+        tracing::info!(notice = ?self.notice, deadline = ?self.deadline, "draining after {cause}");
+        let (drain, patience) = (self.drain.clone(), self.patience);
+        let hurry = tokio::spawn(async move {
+            while !matches!(signals.next().await, Asked::Stop(_)) {}
+            if signals.manners() == Manners::SwiftWorker {
+                sleep(patience).await;
+            }
             tracing::warn!("a second signal: work under way is broken off");
             drain.kill();
         });
         let drained = self.run().await;
-        second.abort();
-        Ok(drained)
+        hurry.abort();
+        drained
     }
 
     /// Goes down in order, now.
     pub async fn run(self) -> Drained {
-        notify::stopping();
+        notify::stopping(self.notice + self.deadline);
         self.health.set_not_ready().await;
         tokio::select! {
             () = sleep(self.notice) => {}
             () = self.drain.killed() => {}
         }
         self.drain.begin();
-        let drained = self.drain.finish(self.deadline).await;
+        let drained = tokio::select! {
+            drained = self.drain.finish(self.deadline) => drained,
+            () = self.drain.tell() => Drained::Clean,
+        };
         match drained {
             Drained::Clean => tracing::info!("drained"),
             Drained::TimedOut { tasks } => {

@@ -9,18 +9,57 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
+    time::Duration,
 };
+
+use rustix::time::{ClockId, clock_gettime};
 
 const SOCKET_VARIABLE: &str = "NOTIFY_SOCKET";
 
-/// The daemon serves; `status` is what `systemctl status` shows.
-pub fn ready(status: &str) {
-    send(&format!("READY=1\nSTATUS={}\n", status.replace('\n', " ")));
+/// What `swift-reload` listens at for a server's own word, before the server's process id (Swift: common/utils
+/// get_pid_notify_socket).
+const SWIFT_RELOAD: &str = "swift-notifications\0";
+
+/// What is added to the time that a drain may take, for what comes after it.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
+
+/// The daemon serves; `text` is what `systemctl status` shows.
+pub fn ready(text: &str) {
+    send(&format!("READY=1\n{}", status_line(text)));
 }
 
-/// The daemon drains.
-pub fn stopping() {
-    send("STOPPING=1\nSTATUS=draining\n");
+/// How it is now.
+pub fn status(text: &str) {
+    send(&status_line(text));
+}
+
+/// It reads its configuration anew; [`ready`] ends that.
+pub fn reloading() {
+    let now = clock_gettime(ClockId::Monotonic);
+    let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+    send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}\n{}", status_line("reloading")));
+}
+
+/// The daemon drains, which may take so long.
+pub fn stopping(longest: Duration) {
+    let microseconds = (longest + STOP_MARGIN).as_micros();
+    send(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={microseconds}\n{}", status_line("draining")));
+}
+
+/// It gets on ([`crate::Watchdog`] decides).
+pub(crate) fn beat() {
+    send("WATCHDOG=1\n");
+}
+
+/// The same for `swift-reload`, which waits for the word of the process that it has signalled. Nobody listens most of the
+/// time.
+pub fn tell_swift_reload(state: &str) {
+    let name = format!("@{SWIFT_RELOAD}{}", std::process::id());
+    let _ = send_to(name.as_bytes(), state);
+}
+
+fn status_line(text: &str) -> String {
+    format!("STATUS={}\n", text.replace('\n', " "))
 }
 
 /// A service manager that cannot be told is no reason to stop.

@@ -2,6 +2,8 @@
 
 mod context;
 mod export;
+mod level;
+mod lines;
 mod logs;
 mod metrics;
 mod rpc;
@@ -12,18 +14,26 @@ use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use opentelemetry_semantic_conventions::attribute::SERVICE_VERSION;
 use tracing_subscriber::{
-    Layer as _,
+    EnvFilter, Layer as _,
     filter::{LevelFilter, Targets},
     layer::SubscriberExt as _,
+    reload,
     util::SubscriberInitExt as _,
 };
 
 pub use context::{TraceContext, parent_of};
 pub use export::{Export, ExportError};
+pub use level::{LevelError, LogFilter};
 pub use metrics::{DURATION_BUCKETS, Metrics, MetricsError};
 pub use rpc::{OTHER_METHOD, RpcBody, RpcLayer, RpcMethods, RpcService};
 
 use crate::config::{LogFormat, LogLevel};
+use lines::LineCounter;
+
+/// The target of spans and events that a trace alone is for: the phases of a request or a session.
+const PHASE: &str = "ssync::phase";
+/// The target of what a trace tells of single objects.
+const OBJECT: &str = "ssync::object";
 
 /// Time that the last spans get to leave the process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,6 +49,8 @@ pub struct TelemetryOptions {
     pub log_format: LogFormat,
     /// Least level that is logged, where RUST_LOG does not say another.
     pub log_level: LogLevel,
+    /// Traces tell of each object.
+    pub trace_objects: bool,
 }
 
 /// Why telemetry cannot start.
@@ -63,6 +75,7 @@ pub enum TelemetryError {
 pub struct Telemetry {
     tracer: Option<SdkTracerProvider>,
     metrics: Metrics,
+    log_filter: LogFilter,
 }
 
 impl Telemetry {
@@ -71,20 +84,33 @@ impl Telemetry {
         global::set_text_map_propagator(TraceContextPropagator::new());
         let resource = resource(options.service_name, options.version);
         let metrics = Metrics::of(options.version, resource.clone())?;
-        let tracer = tracer(resource)?;
+        let export = Export::from_variables(|name| std::env::var(name).ok())?;
+        let tracer = tracer(resource, export)?;
         // Our own spans above DEBUG are carried on whatever is logged, and even when nothing is exported here: the next hop
         // may export. Those of libraries are not: an exporter must not trace itself.
         let traces = tracer.as_ref().map(|provider| {
             tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer("ssync"))
-                .with_filter(Targets::new().with_target("ssync", LevelFilter::INFO))
+                .with_filter(traced(export, options.trace_objects))
         });
         // Each layer has its filter: one on the whole would take the spans away from the traces as well.
+        let directives = level::directives_at_start(options.log_level);
+        let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&directives)?);
+        let log_filter = LogFilter::new(directives, move |filter| handle.reload(filter).is_ok());
+        let lines = LineCounter::default();
+        lines.observe(&metrics);
         tracing_subscriber::registry()
             .with(traces)
-            .with(logs::layer(options.log_format).with_filter(logs::filter(options.log_level)?))
+            .with(lines.with_filter(LevelFilter::WARN))
+            .with(logs::layer(options.log_format).with_filter(filter))
             .try_init()?;
-        Ok(Self { tracer, metrics })
+        Ok(Self { tracer, metrics, log_filter })
+    }
+
+    /// What is logged, and how that is changed.
+    #[must_use]
+    pub fn log_filter(&self) -> &LogFilter {
+        &self.log_filter
     }
 
     /// The instruments of this process.
@@ -104,9 +130,21 @@ impl Telemetry {
     }
 }
 
+/// Which spans and events are a trace's. Phases of what a request does are made only where somebody will see them, and
+/// objects only where that was asked for: there is one for each.
+fn traced(export: Export, objects: bool) -> Targets {
+    let exported = |wanted: bool| match export {
+        Export::Otlp if wanted => LevelFilter::DEBUG,
+        _ => LevelFilter::OFF,
+    };
+    Targets::new()
+        .with_target("ssync", LevelFilter::INFO)
+        .with_target(PHASE, exported(true))
+        .with_target(OBJECT, exported(objects))
+}
+
 /// `None` when OTEL_SDK_DISABLED is true.
-fn tracer(resource: Resource) -> Result<Option<SdkTracerProvider>, TelemetryError> {
-    let export = Export::from_variables(|name| std::env::var(name).ok())?;
+fn tracer(resource: Resource, export: Export) -> Result<Option<SdkTracerProvider>, TelemetryError> {
     let provider = SdkTracerProvider::builder().with_resource(resource);
     Ok(match export {
         Export::Disabled => None,

@@ -46,7 +46,9 @@ impl Sidecar {
         let answer = match checked {
             Ok(()) => {
                 let span = trace::span(&exchange.head, &path.quoted());
-                self.answer(&method, path, exchange).instrument(span).await
+                let answer = self.answer(&method, path, exchange).instrument(span.clone()).await;
+                trace::end(&span, answer.status());
+                answer
             }
             Err(refused) => Answer::Response(*refused),
         };

@@ -20,6 +20,9 @@ use crate::{
 const DELIVERIES_MAX: usize = 1024;
 /// Most of them that are for one server.
 const HOST_DELIVERIES_MAX: usize = 128;
+/// Time after the drain has begun in which a connection that was open by then may bring another request: the one that was on
+/// its way. It gets its answer, and the connection's end is announced with it.
+const DRAIN_QUIET: Duration = Duration::from_millis(500);
 /// How long the store may be away before a container update is lost.
 const KEEP_MAX: Duration = Duration::from_secs(30);
 
@@ -91,6 +94,12 @@ impl Sidecar {
         }
     }
 
+    /// Ends when no client can have taken the connection for a good one any more.
+    async fn drained_for_a_while(&self) {
+        self.shared.drain.cancelled().await;
+        tokio::time::sleep(DRAIN_QUIET).await;
+    }
+
     fn connection<S>(&self, stream: S, peer: SocketAddr) -> Connection
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -110,8 +119,9 @@ impl Sidecar {
     async fn serve_requests(&self, connection: &mut Connection) -> Result<(), HttpError> {
         loop {
             let head = tokio::select! {
-                () = self.shared.drain.cancelled() => return Ok(()),
+                biased;
                 head = connection.read_head() => head,
+                () = self.drained_for_a_while() => return Ok(()),
             };
             let mut exchange = match head {
                 Ok(head) => Exchange::new(connection, head),

@@ -17,7 +17,11 @@ pub(crate) const PLAIN: &str = "text/plain";
 pub(crate) const fn status_of(reason: Reason) -> u16 {
     match reason {
         Reason::InvalidArgument | Reason::ProtocolOrder => 400,
-        Reason::NotHandoff | Reason::NotLocal | Reason::Collision => 403,
+        Reason::NotHandoff
+        | Reason::NotLocal
+        | Reason::IdentityUnknown
+        | Reason::NotPermitted
+        | Reason::Collision => 403,
         // What was damaged is in quarantine by now: there is no object (Swift: server.py, DiskFileQuarantined).
         Reason::NotFound | Reason::ObjectDamaged => 404,
         Reason::IdleTimeout => 408,

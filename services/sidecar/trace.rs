@@ -2,7 +2,7 @@
 
 use opentelemetry::{global, propagation::Extractor};
 use ssync_types::Metadata;
-use tracing::Span;
+use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::http::RequestHead;
@@ -11,12 +11,29 @@ use crate::http::RequestHead;
 pub(crate) fn span(head: &RequestHead, path: &str) -> Span {
     let method = String::from_utf8_lossy(&head.method);
     let transaction = head.header("X-Trans-Id").unwrap_or_default();
-    let span = tracing::info_span!("request", otel.kind = "server", %method, path, transaction);
+    let span = tracing::info_span!(
+        "request",
+        otel.name = %method,
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = %method,
+        http.response.status_code = Empty,
+        url.path = path,
+        swift.transaction_id = transaction,
+    );
     let parent = global::get_text_map_propagator(|propagator| propagator.extract(&Incoming(&head.headers)));
     if let Err(error) = span.set_parent(parent) {
         tracing::trace!(%error, "the caller's trace is not taken up");
     }
     span
+}
+
+/// Says how a request was answered. What a client got wrong is no error of the server's (semantic conventions for HTTP).
+pub(crate) fn end(span: &Span, status: u16) {
+    span.record("http.response.status_code", status);
+    if status >= 500 {
+        span.record("otel.status_code", "ERROR");
+    }
 }
 
 struct Incoming<'h>(&'h Metadata);

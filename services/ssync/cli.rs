@@ -5,9 +5,11 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ssync_runtime::BindAddress;
 
+use crate::exit;
+
 /// OpenStack Swift's object replication as a gRPC service.
 #[derive(Debug, Parser)]
-#[command(name = "ssync", version, about, max_term_width = 100)]
+#[command(name = "ssync", version, about, after_help = exit::help(), max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Look at the configuration
     Config(ConfigArgs),
+    /// What a running daemon logs; with a level: log that from now on
+    LogLevel(LogLevelArgs),
 }
 
 /// What every daemon takes.
@@ -63,6 +67,9 @@ pub(crate) struct NodeArgs {
     /// Serve only; a replicator of its own runs elsewhere
     #[arg(long)]
     pub no_replicator: bool,
+    /// Serves for the manager of this process id, which was called by Swift's name and has started this
+    #[arg(long, hide = true)]
+    pub worker: Option<i32>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -137,6 +144,17 @@ pub(crate) struct PlanArgs {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub running: RunningArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogLevelArgs {
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
+    /// DEBUG, INFO, NOTICE, WARNING, ERROR or CRITICAL, or a filter as RUST_LOG has it; until a restart or a reload
+    pub level: Option<String>,
+    /// Admin address of the daemon, IP:PORT or unix:/PATH; else all of the configuration that answer
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Option<BindAddress>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -227,6 +245,7 @@ impl Command {
             | Self::Push(_)
             | Self::Plan(_)
             | Self::Status(_)
+            | Self::LogLevel(_)
             | Self::Object(_) => None,
         }
     }
@@ -253,6 +272,8 @@ pub(crate) enum ConfigCommand {
     Show(ShowArgs),
     /// Print a commented sample of every option
     Sample,
+    /// Exit 0 when a daemon could use the configuration, 78 when not
+    Check(DaemonArgs),
 }
 
 #[derive(Debug, Args)]

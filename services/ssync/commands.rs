@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod dev;
+pub(crate) mod log_level;
 pub(crate) mod node;
 pub(crate) mod object;
 pub(crate) mod plan;

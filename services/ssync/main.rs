@@ -6,9 +6,14 @@ mod cli;
 mod commands;
 mod demo;
 mod embedded;
+mod exit;
+mod log_level;
+mod manager;
 mod node;
 mod object;
 mod on_demand;
+#[cfg(test)]
+mod operations;
 mod signals;
 mod stdio;
 mod swift_names;
@@ -17,12 +22,12 @@ mod user;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
+use ssync_runtime::Inherited;
 use tokio::runtime::Runtime;
 
 use cli::{Cli, Command};
+use exit::Refused;
 
-/// The exit code of a configuration that cannot be used (sysexits.h: EX_CONFIG).
-const EXIT_CONFIG: u8 = 78;
 /// How long threads have, after the command, to end what they are doing.
 const THREADS_WAIT_MAX: Duration = Duration::from_secs(3);
 
@@ -30,15 +35,32 @@ fn main() -> ExitCode {
     // As Swift's daemons have it, so that files have the same modes whoever wrote them (Swift: common/utils
     // clean_up_daemon_hygiene).
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
-    let cli = Cli::parse_from(swift_names::translate(std::env::args_os().collect()));
-    if let Err(error) = become_daemon(&cli.command) {
-        return fail(&error);
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&anyhow::Error::new(error).context("cannot start threads")),
+    let args: Vec<_> = std::env::args_os().collect();
+    swift_names::call_by_path(&args);
+    let cli = Cli::parse_from(swift_names::translate(args));
+    begin(cli.command).unwrap_or_else(|error| fail(&error))
+}
+
+fn begin(command: Command) -> anyhow::Result<ExitCode> {
+    become_daemon(&command)?;
+    let inherited = match command.daemon() {
+        // While there is one thread.
+        Some(_) => Inherited::from_environment()?,
+        None => Inherited::default(),
     };
-    run_to_its_end(runtime, run(cli.command)).unwrap_or_else(|error| fail(&error))
+    if let Command::Node(args) = &command
+        && args.daemon.as_swift
+    {
+        match args.worker {
+            None => return manager::run(args, inherited),
+            Some(id) => manager::follow_manager(id)?,
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Refused { what: "threads", source })?;
+    run_to_its_end(runtime, run(command, inherited))
 }
 
 /// Runs a command. A thread that hangs in a disk does not keep the process once the command has ended; what a kill may
@@ -62,12 +84,12 @@ fn become_daemon(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
+async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Receiver(args) => commands::receiver::run(&args).await,
-        Command::Sidecar(args) => commands::sidecar::run(&args).await,
-        Command::Replicator(args) => commands::replicator::run(&args).await,
-        Command::Node(args) => commands::node::run(&args).await,
+        Command::Receiver(args) => commands::receiver::run(&args, inherited).await,
+        Command::Sidecar(args) => commands::sidecar::run(&args, inherited).await,
+        Command::Replicator(args) => commands::replicator::run(&args, inherited).await,
+        Command::Node(args) => commands::node::run(&args, inherited).await,
         Command::Dev(args) => commands::dev::run(&args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Push(args) => commands::push::run(&args).await,
@@ -75,15 +97,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => commands::status::run(&args).await,
         Command::Object(args) => Ok(commands::object::run(&args).await),
         Command::Config(args) => commands::config::run(&args.command),
+        Command::LogLevel(args) => commands::log_level::run(&args).await,
     }
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("ssync: {error:#}");
-    match error.downcast_ref::<ssync_runtime::ConfigError>() {
-        Some(_) => ExitCode::from(EXIT_CONFIG),
-        None => ExitCode::FAILURE,
-    }
+    exit::of(error).into()
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! One node in this process: the parts of it that were asked for, joined and listening.
 
+mod addresses;
 mod plan;
 mod readiness;
+mod reload;
 mod rings;
 mod settings;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,9 +14,15 @@ use ssync_background::Background;
 use ssync_diskfile::Devices;
 use ssync_replicator::Replicator;
 use ssync_ring::SwiftConf;
-use ssync_runtime::{BindAddress, Config, Drain, Drained, Health, Metrics, Shutdown};
+use ssync_runtime::{
+    Asked, Config, Drain, Drained, Health, Inherited, LogFilter, Metrics, Row, Shutdown, Signals, Watchdog,
+};
+use tokio::{runtime::Handle, sync::watch};
 
+pub(crate) use addresses::{Address, addresses};
 use plan::Plan;
+use reload::Followed;
+pub(crate) use tls::tls;
 
 /// Names by which the health service answers, beside the whole server.
 const SERVICES: [&str; 3] =
@@ -55,14 +64,23 @@ impl Parts {
     fn replicator(self) -> bool {
         matches!(self, Self::Node { with_replicator: true } | Self::Replicator)
     }
+}
 
-    /// Where its metrics, health and admin service are, and the option that says so.
-    fn admin(self, config: &Config) -> (Option<&BindAddress>, &'static str) {
-        match self {
-            Self::Node { .. } | Self::Receiver => (config.ssync.admin_bind.as_ref(), "admin_bind"),
-            Self::Sidecar => (config.ssync.sidecar_admin_bind.as_ref(), "sidecar_admin_bind"),
-            Self::Replicator => (config.ssync.replicator_admin_bind.as_ref(), "replicator_admin_bind"),
-        }
+/// What a process gives to the node that runs in it.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    /// Its instruments.
+    pub metrics: Metrics,
+    /// What is logged, where the admin service may change it.
+    pub log_filter: Option<LogFilter>,
+    /// Sockets that listen already.
+    pub inherited: Inherited,
+}
+
+impl Surroundings {
+    /// Where there is nothing but instruments.
+    fn of(metrics: &Metrics) -> Self {
+        Self { metrics: metrics.clone(), log_filter: None, inherited: Inherited::default() }
     }
 }
 
@@ -75,16 +93,35 @@ pub(crate) struct Node {
     health: Health,
     replicator: Option<Arc<Replicator>>,
     background: Background,
+    /// What a reload looks at again, beside the configuration.
+    followed: Vec<Followed>,
+    /// What the admin address shows of the configuration.
+    rows: watch::Sender<Arc<[Row]>>,
 }
 
 impl Node {
     /// Reads rings and policies, opens the disks, binds every address, and serves.
     pub(crate) async fn start(config: Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
-        let plan = Plan::make(config, parts, metrics).await?;
+        Self::start_in(Surroundings::of(metrics), config, parts).await
+    }
+
+    /// The same, with what the process gives it.
+    pub(crate) async fn start_in(
+        surroundings: Surroundings,
+        config: Config,
+        parts: Parts,
+    ) -> anyhow::Result<Self> {
+        let mut plan = Plan::make(surroundings, config, parts).await?;
         plan.listen().await?;
         plan.tell_readiness().await?;
-        let Plan { config, drain, admin, health, replicator, background, .. } = plan;
-        Ok(Self { config, drain, admin, health, replicator, background })
+        let followed = plan.followed();
+        let Plan { config, drain, admin, health, replicator, background, rows, .. } = plan;
+        Ok(Self { config, drain, admin, health, replicator, background, followed, rows })
+    }
+
+    /// Beats for the service manager while both runtimes get on, where it wants that.
+    pub(crate) fn watchdog(&self) -> std::io::Result<Option<Watchdog>> {
+        Watchdog::start(vec![Handle::current(), self.background.handle()])
     }
 
     /// Whether it has the rings of all its policies, and whatever else its work needs.
@@ -111,9 +148,37 @@ impl Node {
         &self.drain
     }
 
-    /// Serves until a signal comes, then drains.
-    pub(crate) async fn until_signal(self) -> std::io::Result<Drained> {
-        let drained = self.shutdown().on_signal().await;
+    /// Serves until it is told to go, then drains. `read` reads the configuration again, for a reload.
+    pub(crate) async fn until_told(
+        mut self,
+        mut signals: Signals,
+        log: &LogFilter,
+        read: impl Fn() -> anyhow::Result<Config>,
+    ) -> Drained {
+        loop {
+            let asked = tokio::select! {
+                asked = signals.next() => asked,
+                () = self.drain.draining() => Asked::Stop("a request"),
+            };
+            match asked {
+                Asked::Reload => self.reload(read(), log).await,
+                Asked::Stop(cause) => {
+                    let shutdown = self.shutdown();
+                    return self.go_down(shutdown, cause, signals).await;
+                }
+                Asked::Leave => {
+                    // Who has taken over answers there too.
+                    self.admin.begin();
+                    let deadline = self.config.server.stale_worker_timeout;
+                    let shutdown = Shutdown { notice: Duration::ZERO, deadline, ..self.shutdown() };
+                    return self.go_down(shutdown, "another has taken over", signals).await;
+                }
+            }
+        }
+    }
+
+    async fn go_down(self, shutdown: Shutdown, cause: &str, signals: Signals) -> Drained {
+        let drained = shutdown.run_with(cause, signals).await;
         self.close_admin().await;
         drained
     }
@@ -131,6 +196,7 @@ impl Node {
             health: self.health.clone(),
             notice: self.config.ssync.drain_notice,
             deadline: self.config.ssync.drain_timeout,
+            patience: self.config.ssync.drain_timeout,
         }
     }
 

@@ -21,6 +21,11 @@ pub(crate) fn let_go_of_pipes() -> io::Result<()> {
     Ok(())
 }
 
+/// The same for standard output alone, whatever it is.
+pub(crate) fn let_go_of_output() -> io::Result<()> {
+    Ok(dup2_stdout(File::options().read(true).write(true).open("/dev/null")?)?)
+}
+
 fn is_pipe(stream: impl AsFd) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(fstat(stream)?.st_mode) == FileType::Fifo)
 }

@@ -1,8 +1,12 @@
 //! Does a peer speak gRPC, or is it still a stock Swift server?
 //!
 //! Both are reached at the same address: that of the ring. A gRPC server answers the HTTP/2 preface with its settings;
-//! Swift's answers it with a literal `HTTP/1.1 505`, and only that marks a peer as stock. Silence, resets and anything
-//! else are errors: who can disturb a connection must not be able to choose the older protocol for us.
+//! Swift's answers it with a literal `HTTP/1.1 505`, and only that marks a peer as stock; one of ours that takes nothing but TLS
+//! answers `HTTP/1.1 426`. Silence, resets and anything else are errors: who can disturb a connection must not be able to
+//! choose the older protocol for us.
+//!
+//! With certificates of our own every gRPC peer is tried by TLS. One that has none is spoken to without, but where TLS is
+//! required: then nothing else is even tried. A certificate that is bad is never a reason to do without.
 
 use std::{
     collections::HashMap,
@@ -10,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use ssync_tls::Tls;
 use ssync_types::{Reason, Refusal};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
@@ -36,19 +41,80 @@ const FRAME_TYPE_SETTINGS: u8 = 4;
 pub enum PeerKind {
     /// HTTP/2, so gRPC.
     Grpc,
+    /// The same by TLS.
+    GrpcByTls,
     /// Swift's own object server: HTTP/1.1 and SSYNC.
     StockSwift,
 }
 
-/// Asks the peer at `address` (`HOST:PORT`) by connecting to it.
-pub async fn probe(address: &str, limit: Duration) -> Result<PeerKind, Refusal> {
+/// Asks the peer at `address` (`HOST:PORT`) by connecting to it, with `tls` where this node has it.
+pub async fn probe(address: &str, limit: Duration, tls: Option<&Tls>) -> Result<PeerKind, Refusal> {
+    match tls {
+        None => match probe_plain(address, limit).await? {
+            Plainly::TlsOnly => Err(unreachable(
+                address,
+                "speaks to nobody without TLS (require_tls there); set tls_certificate, tls_key and tls_ca",
+            )),
+            Plainly::Grpc => Ok(PeerKind::Grpc),
+            Plainly::StockSwift => Ok(PeerKind::StockSwift),
+        },
+        Some(tls) if tls.is_required() => probe_tls(address, limit, tls).await.map_err(|no| no.refusal),
+        Some(tls) => match probe_plain(address, limit).await? {
+            Plainly::StockSwift => Ok(PeerKind::StockSwift),
+            Plainly::TlsOnly => probe_tls(address, limit, tls).await.map_err(|no| no.refusal),
+            Plainly::Grpc => match probe_tls(address, limit, tls).await {
+                Err(NoTls { may_be_plain: true, .. }) => Ok(PeerKind::Grpc),
+                other => other.map_err(|no| no.refusal),
+            },
+        },
+    }
+}
+
+/// What a peer says that is asked without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plainly {
+    Grpc,
+    StockSwift,
+    TlsOnly,
+}
+
+/// Why a peer is not reached by TLS.
+struct NoTls {
+    refusal: Refusal,
+    /// It may just have none.
+    may_be_plain: bool,
+}
+
+fn unreachable(address: &str, problem: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Reason::Unreachable, format!("{address}: {problem}"))
+}
+
+/// Ends a handshake, and waits for the first frame: only then has the peer taken our certificate.
+async fn probe_tls(address: &str, limit: Duration, tls: &Tls) -> Result<PeerKind, NoTls> {
+    let no = |may_be_plain, problem: String| NoTls { refusal: unreachable(address, problem), may_be_plain };
+    let broken = |error: std::io::Error| no(false, format!("broke off after the handshake: {error}"));
+    let asked = async {
+        let connected = TcpStream::connect(address).await.map_err(|error| no(false, error.to_string()))?;
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let connected = tls.connect(host, connected).await;
+        let mut stream = connected.map_err(|error| no(error.may_be_plain(), error.to_string()))?;
+        stream.write_all(PREFACE).await.map_err(broken)?;
+        match answer(&mut stream).await.map_err(broken)? {
+            Ok(Plainly::Grpc) => Ok(PeerKind::GrpcByTls),
+            _ => Err(no(false, "answers by TLS, but not as gRPC does".to_owned())),
+        }
+    };
+    timeout(limit, asked).await.map_err(|_| no(false, format!("no answer by TLS within {limit:?}")))?
+}
+
+async fn probe_plain(address: &str, limit: Duration) -> Result<Plainly, Refusal> {
     let asked = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         stream.write_all(PREFACE).await?;
         answer(&mut stream).await
     };
-    let failed = |problem: String| Err(Refusal::new(Reason::Unreachable, format!("{address}: {problem}")));
+    let failed = |problem: String| Err(unreachable(address, problem));
     match timeout(limit, asked).await {
         Ok(Ok(Ok(kind))) => Ok(kind),
         Ok(Ok(Err(first_bytes))) => {
@@ -61,7 +127,7 @@ pub async fn probe(address: &str, limit: Duration) -> Result<PeerKind, Refusal> 
 }
 
 /// What the first bytes say; those bytes, if they say nothing that is known.
-async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Result<PeerKind, Vec<u8>>> {
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Result<Plainly, Vec<u8>>> {
     let mut head = Vec::with_capacity(LINE_BYTES_MAX);
     loop {
         if let Some(verdict) = judge(&head) {
@@ -75,24 +141,30 @@ async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Result
 }
 
 /// `None`: not enough yet. `Some(None)`: nothing that is known.
-fn judge(head: &[u8]) -> Option<Option<PeerKind>> {
+fn judge(head: &[u8]) -> Option<Option<Plainly>> {
     const HTTP_1: &[u8] = b"HTTP/1.";
     let begins_as_http_1 = head.iter().zip(HTTP_1).all(|(byte, expected)| byte == expected);
     if begins_as_http_1 && !head.is_empty() {
         let line_end = head.windows(2).position(|pair| pair == b"\r\n");
         return match line_end.and_then(|end| head.get(..end)) {
-            Some(line) => Some(is_stock_answer(line).then_some(PeerKind::StockSwift)),
+            Some(line) => Some(match status(line) {
+                Some(505) => Some(Plainly::StockSwift),
+                Some(426) => Some(Plainly::TlsOnly),
+                _ => None,
+            }),
             None => (head.len() >= LINE_BYTES_MAX).then_some(None),
         };
     }
     let header: &[u8; FRAME_HEADER_BYTES] = head.get(..FRAME_HEADER_BYTES)?.try_into().ok()?;
-    Some(is_settings(header).then_some(PeerKind::Grpc))
+    Some(is_settings(header).then_some(Plainly::Grpc))
 }
 
-/// Swift refuses version 2.0 of HTTP, in words that the version of Python chooses.
-fn is_stock_answer(line: &[u8]) -> bool {
-    let rest = line.strip_prefix(b"HTTP/1.1 505").or_else(|| line.strip_prefix(b"HTTP/1.0 505"));
-    rest.is_some_and(|rest| rest.first().is_none_or(|&next| next == b' '))
+/// The status of a line. Swift refuses version 2.0 of HTTP with 505, in words that the version of Python chooses.
+fn status(line: &[u8]) -> Option<u16> {
+    let rest = line.strip_prefix(b"HTTP/1.1 ").or_else(|| line.strip_prefix(b"HTTP/1.0 "))?;
+    let (digits, rest) = rest.split_at_checked(3)?;
+    let is_whole = rest.first().is_none_or(|&next| next == b' ');
+    std::str::from_utf8(digits).ok().filter(|_| is_whole)?.parse().ok()
 }
 
 /// The server's preface is a SETTINGS frame, not an acknowledgement, on stream 0, of whole settings.
@@ -111,6 +183,7 @@ pub struct PeerBook {
     probe_timeout: Duration,
     remembered_for: Duration,
     stock: Mutex<HashMap<String, Instant>>,
+    tls: Option<Tls>,
 }
 
 impl Default for PeerBook {
@@ -123,7 +196,13 @@ impl PeerBook {
     /// A book that gives a peer `probe_timeout` to answer and asks a stock one again after `remembered_for`.
     #[must_use]
     pub fn new(probe_timeout: Duration, remembered_for: Duration) -> Self {
-        Self { probe_timeout, remembered_for, stock: Mutex::default() }
+        Self { probe_timeout, remembered_for, stock: Mutex::default(), tls: None }
+    }
+
+    /// The same for a node with certificates of its own.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// What the peer at `address` (`HOST:PORT`) speaks, from memory or by asking. A failure is never remembered.
@@ -131,7 +210,7 @@ impl PeerBook {
         if self.is_known_stock(address) {
             return Ok(PeerKind::StockSwift);
         }
-        let kind = probe(address, self.probe_timeout).await?;
+        let kind = probe(address, self.probe_timeout, self.tls.as_ref()).await?;
         if kind == PeerKind::StockSwift {
             self.remember(address);
         }

@@ -23,6 +23,7 @@ mod object;
 mod outgoing;
 mod pool;
 mod release;
+mod secure;
 mod session;
 mod settings;
 
@@ -56,8 +57,8 @@ struct Inner {
 impl RemoteStore {
     /// The store at `address`. Does not connect yet.
     pub fn new(address: StoreAddress, settings: RemoteSettings) -> Result<Self, Invalid> {
-        let small = settings.endpoint(&address, settings.stream_window_bytes)?;
-        let bodies = settings.endpoint(&address, settings.object_window_bytes)?;
+        let small = settings.dialer(&address, settings.stream_window_bytes)?;
+        let bodies = settings.dialer(&address, settings.object_window_bytes)?;
         let inner = Inner {
             faults: Faults::new(address),
             control: Pool::new(small.clone(), settings.control_connections_max),

@@ -7,6 +7,7 @@
 mod calendar;
 mod error;
 mod hash;
+mod identity;
 mod metadata;
 mod object;
 mod offer;
@@ -18,6 +19,7 @@ mod refusal;
 mod release;
 mod removal;
 mod session;
+mod sparing;
 mod suffix;
 mod survey;
 mod timestamp;
@@ -26,6 +28,7 @@ mod update;
 pub use calendar::civil;
 pub use error::Invalid;
 pub use hash::{HashPathConfig, ObjectHash};
+pub use identity::{Identity, Role, Standing, SubjectName, host_key};
 pub use metadata::{HeaderName, Metadata, is_sendable_value};
 pub use object::{
     BodyEvent, ByteRange, CommitMode, Deleted, FragmentPreference, FragmentSet, ObjectDelete, ObjectInfo,
@@ -43,6 +46,7 @@ pub use release::{
 };
 pub use removal::{Certainty, Removal};
 pub use session::{Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, SessionProtocol, Summary};
+pub use sparing::Sparing;
 pub use suffix::{Rehash, Suffix, SuffixHash, SuffixHashes};
 pub use survey::{DeviceSurvey, EntryState, MountPoint, Quarantined, SurveyedEntry, Usage};
 pub use timestamp::Timestamp;

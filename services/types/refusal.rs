@@ -31,6 +31,10 @@ pub enum Reason {
     NotHandoff,
     /// Only a caller on this node may do this.
     NotLocal,
+    /// The caller's certificate names no node of the rings, and has no role.
+    IdentityUnknown,
+    /// The caller's certificate does not let it do this.
+    NotPermitted,
     /// Too many updates of the session failed (`replication_failure_threshold`, `replication_failure_ratio`).
     FailureRatio,
     /// The peer was silent for too long (`client_timeout`).
@@ -67,7 +71,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::ReceiverBusy,
         Self::PartitionLocked,
         Self::DeviceLocked,
@@ -80,6 +84,8 @@ impl Reason {
         Self::RingMismatch,
         Self::NotHandoff,
         Self::NotLocal,
+        Self::IdentityUnknown,
+        Self::NotPermitted,
         Self::FailureRatio,
         Self::IdleTimeout,
         Self::Draining,
@@ -114,6 +120,8 @@ impl Reason {
             Self::RingMismatch => "RING_MISMATCH",
             Self::NotHandoff => "NOT_HANDOFF",
             Self::NotLocal => "NOT_LOCAL",
+            Self::IdentityUnknown => "IDENTITY_UNKNOWN",
+            Self::NotPermitted => "NOT_PERMITTED",
             Self::FailureRatio => "FAILURE_RATIO",
             Self::IdleTimeout => "IDLE_TIMEOUT",
             Self::Draining => "DRAINING",

@@ -34,5 +34,6 @@ mod push;
 mod reconstruct;
 mod replay;
 mod swift_names;
+mod tls;
 mod to_stock;
 mod updates;

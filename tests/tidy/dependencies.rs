@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::tree::texts;
 
 /// From the bottom up; a crate may depend on those of lower rows only.
-const LAYERS: [&[&str]; 7] = [
-    &["ssync-types", "ssync-pickle", "ssync-conf", "ssync-statsd", "ssync-background"],
+const LAYERS: [&[&str]; 8] = [
+    &["ssync-types", "ssync-pickle", "ssync-conf", "ssync-statsd", "ssync-background", "ssync-instruments"],
+    &["ssync-tls"],
     &["ssync-ring", "ssync-diskfile", "ssync-protocol"],
     &["ssync-api"],
     &["ssync-store", "ssync-runtime"],

@@ -65,6 +65,7 @@ pub(super) fn settings(devices: PathBuf) -> Settings {
         hash: HashPathConfig::new("changeme", "changeme").unwrap(),
         policies,
         at_quarantine: AtQuarantine::default(),
+        at_commit: Default::default(),
         hashed: Default::default(),
         hashing: Default::default(),
     }

@@ -6,11 +6,13 @@ use ssync_api::v1::{self, device_service_server::DeviceService};
 use ssync_store::Store;
 use tonic::{Request, Response, Status};
 
-use super::refused;
+use super::{GrpcSettings, refused};
+use crate::authority::Need;
 
 /// The devices of a store.
 pub struct DeviceGrpc {
     store: Arc<dyn Store>,
+    settings: GrpcSettings,
 }
 
 impl std::fmt::Debug for DeviceGrpc {
@@ -20,8 +22,8 @@ impl std::fmt::Debug for DeviceGrpc {
 }
 
 impl DeviceGrpc {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+    pub(super) fn new(store: Arc<dyn Store>, settings: GrpcSettings) -> Self {
+        Self { store, settings }
     }
 }
 
@@ -29,8 +31,9 @@ impl DeviceGrpc {
 impl DeviceService for DeviceGrpc {
     async fn survey_devices(
         &self,
-        _request: Request<v1::SurveyDevicesRequest>,
+        request: Request<v1::SurveyDevicesRequest>,
     ) -> Result<Response<v1::SurveyDevicesResponse>, Status> {
+        self.settings.may(&request, Need::Read).map_err(|refusal| refused(&refusal))?;
         let survey = self.store.survey_devices().await.map_err(|refusal| refused(&refusal))?;
         Ok(Response::new(survey.into()))
     }

@@ -7,7 +7,10 @@ use ssync_store::{Store, Upload};
 use ssync_types::{BodyEvent, CommitMode, ObjectDelete, ObjectPost, ObjectPut, PendingUpdate, Refusal};
 use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 
-use crate::caller::{is_local, not_local};
+use crate::{
+    authority::Need,
+    caller::{is_local, not_local},
+};
 
 use super::{
     GrpcSettings,
@@ -38,6 +41,7 @@ impl ObjectGrpc {
         &self,
         request: Request<Streaming<v1::PutObjectRequest>>,
     ) -> Result<BoxStream<v1::PutObjectResponse>, Refusal> {
+        self.settings.may(&request, Need::Change)?;
         let mut requests = Requests::new(request, &self.settings);
         let put = ObjectPut::try_from(requests.first("`head`").await?)?;
         let has_second_phase = put.commit == CommitMode::SecondPhase;
@@ -72,6 +76,7 @@ impl ObjectService for ObjectGrpc {
         &self,
         request: Request<v1::GetObjectRequest>,
     ) -> Result<Response<Self::GetObjectStream>, Status> {
+        self.settings.may(&request, Need::Read).map_err(|refusal| refused(&refusal))?;
         let (object, ranges, options) = request.into_inner().try_into().map_err(malformed)?;
         let found = self.store.get_object(object, ranges, options).await;
         let (info, body) = found.map_err(|refusal| refused(&refusal))?;
@@ -84,6 +89,7 @@ impl ObjectService for ObjectGrpc {
         &self,
         request: Request<v1::HeadObjectRequest>,
     ) -> Result<Response<v1::HeadObjectResponse>, Status> {
+        self.settings.may(&request, Need::Read).map_err(|refusal| refused(&refusal))?;
         let (object, options) = request.into_inner().try_into().map_err(malformed)?;
         let info = self.store.head_object(object, options).await.map_err(|refusal| refused(&refusal))?;
         Ok(Response::new(v1::HeadObjectResponse { head: Some(info.into()) }))
@@ -93,6 +99,7 @@ impl ObjectService for ObjectGrpc {
         &self,
         request: Request<v1::PostObjectRequest>,
     ) -> Result<Response<v1::PostObjectResponse>, Status> {
+        self.settings.may(&request, Need::Change).map_err(|refusal| refused(&refusal))?;
         let post = ObjectPost::try_from(request.into_inner()).map_err(malformed)?;
         let posted = self.store.post_object(post).await.map_err(|refusal| refused(&refusal))?;
         Ok(Response::new(posted.into()))
@@ -102,6 +109,7 @@ impl ObjectService for ObjectGrpc {
         &self,
         request: Request<v1::DeleteObjectRequest>,
     ) -> Result<Response<v1::DeleteObjectResponse>, Status> {
+        self.settings.may(&request, Need::Change).map_err(|refusal| refused(&refusal))?;
         let delete = ObjectDelete::try_from(request.into_inner()).map_err(malformed)?;
         let deleted = self.store.delete_object(delete).await.map_err(|refusal| refused(&refusal))?;
         Ok(Response::new(deleted.into()))
@@ -115,6 +123,7 @@ impl ObjectService for ObjectGrpc {
             let refusal = not_local(&request, "only this node's own sidecar may queue updates of listings");
             return Err(refused(&refusal));
         }
+        self.settings.may(&request, Need::Own).map_err(|refusal| refused(&refusal))?;
         let update = PendingUpdate::try_from(request.into_inner()).map_err(malformed)?;
         self.store.queue_update(update).await.map_err(|refusal| refused(&refusal))?;
         Ok(Response::new(v1::QueueUpdateResponse {}))

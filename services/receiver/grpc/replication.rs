@@ -21,7 +21,10 @@ use super::{
     requests::Requests,
     responses::responses,
 };
-use crate::caller::{is_local, not_local};
+use crate::{
+    authority::Need,
+    caller::{is_local, not_local},
+};
 
 /// Replication over a store.
 pub struct ReplicationGrpc {
@@ -44,6 +47,7 @@ impl ReplicationGrpc {
         &self,
         request: Request<Streaming<v1::MissingCheckRequest>>,
     ) -> Answered<v1::MissingCheckResponse> {
+        self.settings.may(&request, Need::Read)?;
         let mut requests = Requests::new(request, &self.settings).ended_by(&self.settings.drain);
         let (partition, offers) = first_offers(requests.first("`partition`").await?)?;
         let (taker, queue) = mpsc::channel(CHECK_QUEUE_MAX);
@@ -57,8 +61,12 @@ impl ReplicationGrpc {
         request: Request<Streaming<v1::UpdatesRequest>>,
     ) -> Answered<v1::UpdatesResponse> {
         let local = is_local(&request, self.settings.is_local);
+        let known = self.settings.known(&request);
         let mut requests = Requests::new(request, &self.settings);
         let mut open = SessionOpen::try_from(requests.first("`open`").await?)?;
+        if let Some((authority, identity)) = known {
+            authority.may_push(&identity, &open)?;
+        }
         if !local {
             without_bridge(&mut open);
         }
@@ -72,6 +80,7 @@ impl ReplicationGrpc {
         if !is_local(&request, self.settings.is_local) {
             return Err(not_local(&request, "only this node's own replicator may release its objects"));
         }
+        self.settings.may(&request, Need::Own)?;
         let mut requests = Requests::new(request, &self.settings).ended_by(&self.settings.drain);
         let open = ReleaseOpen::try_from(requests.first("`open`").await?)?;
         let release = self.store.release(open).await?;
@@ -146,6 +155,7 @@ impl ReplicationService for ReplicationGrpc {
         &self,
         request: Request<v1::GetSuffixHashesRequest>,
     ) -> Result<Response<v1::GetSuffixHashesResponse>, Status> {
+        self.settings.may(&request, Need::Read).map_err(|refusal| refused(&refusal))?;
         let request = request.into_inner();
         let partition = convert::partition(request.partition).map_err(malformed)?;
         let suffixes = convert::rehash_suffixes(request.rehash_suffixes).map_err(malformed)?;
@@ -159,6 +169,7 @@ impl ReplicationService for ReplicationGrpc {
         &self,
         request: Request<v1::InvalidateSuffixesRequest>,
     ) -> Result<Response<v1::InvalidateSuffixesResponse>, Status> {
+        self.settings.may(&request, Need::Mark).map_err(|refusal| refused(&refusal))?;
         let request = request.into_inner();
         let partition = convert::partition(request.partition).map_err(malformed)?;
         let suffixes = convert::stale_suffixes(request.suffixes).map_err(malformed)?;

@@ -101,6 +101,9 @@ impl Context {
             Outcome::NotFound | Outcome::NotPrimary => return,
         };
         counters.iter().for_each(|counter| counter.add(1));
+        if let Outcome::Failed(refusal) = outcome {
+            node.failed.add(refusal.reason);
+        }
     }
 
     pub(crate) fn summary(&self) -> Summary {

@@ -15,7 +15,7 @@ use ssync_types::{
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{Events, apply::Whole, context::Context, lanes::Lanes};
-use crate::waiting::Waiting;
+use crate::{OBJECT, waiting::Waiting};
 
 use sheaves::{Put, SHEAF_MAX, Sheaves};
 use verdict::Done;
@@ -255,6 +255,7 @@ impl Driver {
     }
 
     fn answer(&mut self, result: UpdateResult) {
+        tracing::debug!(target: OBJECT, hash = %result.hash, outcome = ?result.outcome, "object");
         self.context.count(&result.outcome);
         if let Some(refusal) = Context::ends_session(&result.outcome) {
             self.end(Some(refusal));

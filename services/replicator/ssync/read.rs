@@ -81,11 +81,13 @@ fn read_one(
     match opened {
         ToSend::Object(object) => {
             let post = object.meta.as_ref().filter(|_| plan.post).map(|meta| post(&object, meta));
+            let mut is_sound = true;
             if plan.put {
                 body_bytes = Some(object.info.content_length);
-                put(*object, pieces)?;
+                is_sound = put(*object, pieces)?;
             }
-            if let Some(post) = post {
+            // Not for another body, which the peer may have.
+            if let Some(post) = post.filter(|_| is_sound) {
                 hand_over(post.encode().into(), pieces)?;
             }
         }
@@ -110,8 +112,10 @@ fn hand_over(bytes: Bytes, pieces: &mpsc::Sender<Piece>) -> Result<(), Stop> {
     pieces.blocking_send(Piece::Bytes(bytes)).map_err(|_| Stop::Hangup)
 }
 
-fn put(object: OpenObject, pieces: &mpsc::Sender<Piece>) -> Result<(), Stop> {
+/// Hands a body over, and says whether it was sound.
+fn put(object: OpenObject, pieces: &mpsc::Sender<Piece>) -> Result<bool, Stop> {
     let length = object.info.content_length;
+    let is_checked = object.data_metadata.get_str("ETag").is_some_and(is_md5);
     let mut put = SubRequest::new(SubMethod::Put, object.name.clone());
     put.headers.push((Bytes::from_static(b"Content-Length"), length.to_string().into()));
     put.headers.extend(fields(&object.data_metadata, &["name", "Content-Length"]));
@@ -124,19 +128,25 @@ fn put(object: OpenObject, pieces: &mpsc::Sender<Piece>) -> Result<(), Stop> {
                 read += chunk.len() as u64;
                 hand_over(chunk, pieces)?;
             }
-            Ok(None) if read == length => return Ok(()),
+            Ok(None) if read == length => return Ok(true),
             Ok(None) => {
                 let problem = "Sent data length does not match content-length";
                 return Err(Stop::Broken(Refusal::new(ssync_types::Reason::BodyLength, problem)));
             }
-            // Its MD5 is sent, so the peer refuses what has it not, and the session goes on.
-            Err(error @ DiskError::Damaged { .. }) => {
+            // Its MD5 is sent, so the peer refuses what has it not, and the session goes on. (Changed is what another reader
+            // found damaged, and has moved away.)
+            Err(error @ (DiskError::Damaged { .. } | DiskError::StateChanged { .. })) if is_checked => {
                 tracing::error!(%error, "a damaged object was offered to a peer");
-                return fill_up(length - read, pieces);
+                return fill_up(length.saturating_sub(read), pieces).map(|()| false);
             }
             Err(error) => return Err(Stop::Broken(error.into())),
         }
     }
+}
+
+/// Whether a peer compares it with what it gets (Swift: server.py takes one that is empty, or quotes alone, for none).
+fn is_md5(etag: &str) -> bool {
+    etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Sends zeros for what was announced and is not given, since it is not what was stored.
@@ -167,8 +177,9 @@ fn fields(metadata: &Metadata, without: &[&str]) -> Vec<HeaderField> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, iter, sync::Arc};
+    use std::{fs, iter, os::unix::fs::FileExt as _, sync::Arc};
 
+    use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr};
     use ssync_types::PolicyIndex;
 
     use super::*;
@@ -177,25 +188,23 @@ mod tests {
         testing::{Cluster, at, policy},
     };
 
-    /// Its last piece is not given, and all that was announced is sent: the peer refuses it, and takes the next.
-    #[tokio::test]
-    async fn a_damaged_body_does_not_break_off() {
+    /// What is sent of an object of this body after its file, or what belongs to it, was spoiled.
+    async fn sent_of(body: &[u8], spoil: impl FnOnce(&fs::File)) -> (Result<bool, Stop>, Vec<u8>) {
         let cluster = Cluster::new(policy(2, &[&[0], &[1]]));
         let node = cluster.node(0);
-        let body = vec![b'x'; 200_000];
-        cluster.put(0, "o", 1, &body);
+        cluster.put(0, "o", 1, body);
         let file = cluster.directory(0, "o").join(format!("{}.data", at(1)));
-        fs::write(file, [b"y", &body[1..]].concat()).unwrap();
+        spoil(&fs::OpenOptions::new().write(true).open(file).unwrap());
 
         let local = LocalDevices::new(Arc::clone(&node.devices)).get(&node.name);
         let source = Source::new(local, PolicyIndex::new(0), cluster.partition("o"));
         let (pieces, mut handed) = mpsc::channel(64);
         let hash = cluster.hash("o");
         let read = move |source: &OpenSource| match source.open(hash)? {
-            ToSend::Object(object) => Ok(put(*object, &pieces).is_ok()),
+            ToSend::Object(object) => Ok(put(*object, &pieces)),
             other => panic!("{other:?}"),
         };
-        assert!(source.run(read).await.unwrap());
+        let sound = source.run(read).await.unwrap();
         let pieces = iter::from_fn(|| handed.try_recv().ok());
         let sent: Vec<u8> = pieces
             .flat_map(|piece| match piece {
@@ -204,7 +213,36 @@ mod tests {
             })
             .collect();
         let begin = sent.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
-        assert_eq!(sent.len() - begin, body.len());
-        assert_ne!(&sent[begin..], &body);
+        (sound, sent[begin..].to_vec())
+    }
+
+    /// Its metadata have another name in place of the ETag's, and no checksum, as Swift's own had before it made any.
+    fn take_etag(file: &fs::File) {
+        let mut pickle = vec![0; 4096];
+        let length = fgetxattr(file, "user.swift.metadata", &mut pickle[..]).unwrap();
+        pickle.truncate(length);
+        let name = pickle.windows(4).position(|bytes| bytes == b"ETag").unwrap();
+        pickle[name..name + 4].copy_from_slice(b"Else");
+        fsetxattr(file, "user.swift.metadata", &pickle, XattrFlags::empty()).unwrap();
+        fremovexattr(file, "user.swift.metadata_checksum").unwrap();
+    }
+
+    /// Its last piece is not given, and all that was announced is sent: the peer refuses it, and takes the next.
+    #[tokio::test]
+    async fn a_damaged_body_does_not_break_off() {
+        let body = vec![b'x'; 200_000];
+        let (sound, sent) = sent_of(&body, |file| file.write_all_at(b"y", 0).unwrap()).await;
+        assert!(matches!(sound, Ok(false)));
+        assert_eq!(sent.len(), body.len());
+        assert_ne!(sent, body);
+    }
+
+    /// Nobody would refuse zeros in place of it.
+    #[tokio::test]
+    async fn a_damaged_body_without_an_etag_breaks_off() {
+        let body = vec![b'x'; 200_000];
+        let (sound, sent) = sent_of(&body, take_etag).await;
+        assert!(matches!(sound, Err(Stop::Broken(_))));
+        assert!(sent.len() < body.len());
     }
 }

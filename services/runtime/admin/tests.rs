@@ -14,7 +14,7 @@ use crate::{
 
 async fn running(health: &Health, metrics: Option<Metrics>) -> BindAddress {
     let drain = Drain::new();
-    let config = Config::resolve(&Layers::default()).unwrap().rows.into();
+    let config = watch::Sender::new(Config::resolve(&Layers::default()).unwrap().rows.into()).subscribe();
     let admin = Admin { health: health.clone(), metrics, config };
     let options = GrpcOptions { http1: true, ..GrpcOptions::default() };
     let server = admin.routes_on(GrpcServer::new(options, &[], health, &Metrics::new("0").unwrap()).unwrap());

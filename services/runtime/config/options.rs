@@ -1,17 +1,21 @@
 //! The one table of options: every struct of values, with names, defaults and sentences, comes out of it.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use super::{
     resolve::Reader,
     value::{
-        DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue, StatsdLabelMode,
-        SyncMethod,
+        CredentialPath, DurabilityOption, ExpirerDivisor, FileMode, LogFormat, LogLevel, OptionValue,
+        StatsdLabelMode, SyncMethod,
     },
 };
 use ssync_conf::Reserve;
 
-use crate::listen::BindAddress;
+use crate::listen::{BindAddress, Network};
 
 /// One option, as the table has it.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +30,8 @@ pub struct OptionSpec {
     pub form: &'static str,
     /// What it does.
     pub doc: &'static str,
+    /// When a reload (SIGHUP) puts another value into force; `None` for an option that needs a restart.
+    pub live: Option<&'static str>,
     /// Why setting it changes nothing, for an option that Swift has and this program has no use for.
     pub unused: Option<&'static str>,
 }
@@ -92,7 +98,7 @@ impl Scope {
 
 macro_rules! options {
     ($($(#[$struct_doc:meta])* struct $name:ident in $scope:ident {
-        $($(#[doc = $doc:literal])+ $field:ident: $ty:ty = $default:literal $(unused $why:literal)?,)+
+        $($(#[doc = $doc:literal])+ $field:ident: $ty:ty = $default:literal $(live $when:literal)? $(unused $why:literal)?,)+
     })+) => {
         $($(#[$struct_doc])*
         #[derive(Debug, Clone, PartialEq)]
@@ -108,7 +114,8 @@ macro_rules! options {
                 default: $default,
                 form: <$ty as OptionValue>::FORM,
                 doc: concat!($($doc),+),
-                unused: options!(@why $($why)?),
+                live: options!(@text $($when)?),
+                unused: options!(@text $($why)?),
             }),+];
 
             /// Reads every option before it gives up on a bad one, so that all mistakes are found at once.
@@ -122,8 +129,8 @@ macro_rules! options {
         /// Every option that there is.
         pub const TABLES: &[&[OptionSpec]] = &[$($name::TABLE),+];
     };
-    (@why) => { None };
-    (@why $why:literal) => { Some($why) };
+    (@text) => { None };
+    (@text $text:literal) => { Some($text) };
 }
 
 options! {
@@ -170,7 +177,7 @@ options! {
         /// Folder of the recon cache that swift-recon reads.
         recon_cache_path: PathBuf = "/var/cache/swift",
         /// Least level that is logged.
-        log_level: LogLevel = "INFO",
+        log_level: LogLevel = "INFO" live "at once",
         /// Host of a StatsD server that metrics go to; nothing is sent without one.
         log_statsd_host: String = "",
         /// Port of the StatsD server.
@@ -268,8 +275,9 @@ options! {
         eventlet_tpool_num_threads: String = "auto" unused "there is no eventlet here; each device has its own threads",
         /// Send objects with splice().
         splice: bool = "no" unused "objects are copied through the process, to check them",
-        /// Seconds that old workers have after a reload.
-        stale_worker_timeout: Duration = "86400" unused "drain_timeout in [ssync] is the grace here",
+        /// Seconds that the old worker of a server by Swift's name has, after a reload or a graceful stop, for what it has
+        /// begun.
+        stale_worker_timeout: Duration = "86400",
     }
 
     /// The health check of the object server.
@@ -314,14 +322,14 @@ options! {
     /// What the replicator reads.
     struct ReplicatorOptions in Replicator {
         /// Seconds between two passes.
-        interval: Duration = "30",
+        interval: Duration = "30" live "with the next pass",
         /// Partitions that are worked on at a time. Swift's default is 1; with more, who is slow holds up itself alone, and a
         /// peer that is asked for too much says when to come back.
-        concurrency: u32 = "4",
+        concurrency: u32 = "4" live "with the next pass",
         /// Processes among which devices are dealt; their jobs run in one process here, concurrency for each.
-        replicator_workers: u32 = "0",
+        replicator_workers: u32 = "0" live "with the next pass",
         /// Seconds between two lines of statistics.
-        stats_interval: Duration = "300",
+        stats_interval: Duration = "300" live "with the next pass",
         /// Seconds between two looks at the ring files.
         ring_check_interval: Duration = "15",
         /// Seconds to wait for a peer to go on.
@@ -329,9 +337,9 @@ options! {
         /// Seconds to wait for the answer to a REPLICATE request, and for a line of SSYNC.
         http_timeout: Duration = "60",
         /// Push handoff partitions first. For emergencies.
-        handoffs_first: bool = "false",
+        handoffs_first: bool = "false" live "with the next pass",
         /// Confirmed copies after which a handoff lets go; auto for all. For emergencies.
-        handoff_delete: Option<u32> = "auto",
+        handoff_delete: Option<u32> = "auto" live "with the next pass",
         /// How a stock replicator pushes. This one always uses gRPC, or SSYNC to stock nodes, and warns where the file says
         /// rsync.
         sync_method: SyncMethod = "rsync",
@@ -341,7 +349,7 @@ options! {
         /// manager does that.
         daemonize: bool = "on",
         /// Old name of interval; counts where that is not set.
-        run_pause: Option<Duration> = "",
+        run_pause: Option<Duration> = "" live "with the next pass",
         /// Seconds without progress after which workers are killed.
         lockup_timeout: Duration = "1800" unused "each session has watchdogs of its own; Swift ignores it too since 2.18",
         /// Seconds that one rsync may take.
@@ -381,7 +389,7 @@ options! {
         /// Push also from a device that was away for longer than reclaim_age. What was deleted elsewhere meanwhile may come back;
         /// without this nothing is pushed from such a device, and its objects stay where they are. It is for one pass: a device
         /// that was pushed from is in service again.
-        push_returned_devices: bool = "false",
+        push_returned_devices: bool = "false" live "with the next pass",
         /// Seconds for which each device remembers what it has let go of as a handoff: which version of which object, and
         /// which primaries had answered for it. `ssync object`, asked on this node or with --admin, shows it. 0: nothing is
         /// written down.
@@ -406,6 +414,37 @@ options! {
         grpc_keepalive_timeout: Duration = "10",
         /// Serve gRPC reflection where replication is served, not only on the admin address.
         grpc_reflection: bool = "true",
+        /// Certificate of this node in PEM, behind it those between it and its authority. Its names (subjectAltName) are the
+        /// addresses or host names that the rings have for this node. With it, tls_key and tls_ca gRPC is served by TLS as
+        /// well, to callers who show a certificate, and other nodes are called by TLS where they have it. A path that does not
+        /// begin with / is looked up in $CREDENTIALS_DIRECTORY, where systemd puts what LoadCredential= names.
+        tls_certificate: Option<CredentialPath> = "",
+        /// Private key of that certificate, in PEM.
+        tls_key: Option<CredentialPath> = "",
+        /// Authorities whose certificates are believed, in PEM: those of callers and those of other nodes.
+        tls_ca: Option<CredentialPath> = "",
+        /// Seconds between two looks at these three files. Replaced ones are used for connections to come; those that cannot
+        /// be used are not, and the log and `ssync_tls_reload_failing` say so.
+        tls_reload_interval: Duration = "10",
+        /// Without TLS nothing is said to another node, and nothing is served to one at the address of replication
+        /// (replication_bind, else bind_ip and bind_port), grpc_port and receiver_bind. HTTP, and with it REPLICATE and SSYNC, is
+        /// served on bind_ip and bind_port alone, where that is another address, to those in http_allow.
+        require_tls: bool = "false",
+        /// Certificates of callers that count: host names, addresses and URIs (SPIFFE ids), with * for any run of characters. Nothing:
+        /// every one that tls_ca has signed.
+        tls_allowed_peers: Vec<String> = "",
+        /// Certificates of clients that are no node of the rings and may read all the same: objects, hashes, what is lacking.
+        tls_readers: Vec<String> = "",
+        /// The same that may store and delete as well.
+        tls_pushers: Vec<String> = "",
+        /// The same that may have the admin service do what else only callers on this node may: drain, push, plan.
+        tls_admins: Vec<String> = "",
+        /// Address for replication, where the rings name another for it than for clients. It serves what bind_ip and bind_port
+        /// do. ring_ip, where it is not set, is this one, and this port is the one that the rings are searched for.
+        replication_bind: Option<SocketAddr> = "",
+        /// Addresses and networks that HTTP is served to, and with it REPLICATE and SSYNC, which ask nobody who he is; and this
+        /// host, unless trust_loopback is off. Nothing: all of them, or with require_tls this host alone.
+        http_allow: Vec<Network> = "",
         /// Unix socket of a receiver that runs as a process of its own.
         receiver_socket: PathBuf = "/run/ssync/receiver.sock",
         /// Mode of that socket. Who can open it is a local caller and may release objects.
@@ -425,11 +464,13 @@ options! {
         replicator_admin_bind: Option<BindAddress> = "127.0.0.1:6303",
         /// Serve /metrics on the admin address.
         metrics: bool = "true",
+        /// Traces tell of each object that a session takes, where they are exported at all (OTEL_EXPORTER_OTLP_ENDPOINT).
+        trace_objects: bool = "false",
         /// Form of the log lines. Their level is log_level; RUST_LOG has the last word.
         log_format: LogFormat = "text",
         /// Seconds between the moment that health checks fail and the moment that work is refused, for balancers to
         /// notice.
-        drain_notice: Duration = "0",
+        drain_notice: Duration = "0" live "at once",
         /// Seconds that work under way gets to finish after SIGTERM.
         drain_timeout: Duration = "30",
     }

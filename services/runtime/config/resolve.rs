@@ -16,6 +16,12 @@ pub(super) const ENVIRONMENT_PREFIX: &str = "SSYNC_";
 /// Variables that begin alike but belong to the program's command line.
 pub(super) const ENVIRONMENT_RESERVED: [&str; 1] = ["SSYNC_CONF"];
 
+/// Options whose values are shown to nobody. (Of keys and certificates the file says only where they are.)
+const SECRETS: [&str; 1] = ["log_anonymization_salt"];
+
+/// What is shown in their place.
+const HIDDEN: &str = "(hidden)";
+
 /// One setting from the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlagSetting {
@@ -166,7 +172,9 @@ impl<'a> Reader<'a> {
                 problem: format!("{text:?} is not {}", spec.form),
             });
         }
-        self.rows.push(Row { section, name: spec.name, value: text, origin, doc: spec.doc });
+        let is_secret = SECRETS.contains(&spec.name) && !text.is_empty();
+        let shown = if is_secret { HIDDEN.to_owned() } else { text };
+        self.rows.push(Row { section, name: spec.name, value: shown, origin, doc: spec.doc });
         value
     }
 

@@ -55,6 +55,9 @@ fn section(scope: Scope) -> String {
 
 fn option(spec: &OptionSpec) -> String {
     let mut sentence = spec.doc.trim().to_owned();
+    if let Some(when) = spec.live {
+        sentence.push_str(&format!(" SIGHUP changes it {when}."));
+    }
     if let Some(why) = spec.unused {
         sentence.push_str(&format!(" Accepted, but changes nothing: {why}."));
     }

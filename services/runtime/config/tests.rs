@@ -249,3 +249,45 @@ fn what_swifts_replicator_would_do_otherwise_is_warned_of() {
     let [both] = &warned("run_pause = 3\ninterval = 4")[..] else { panic!("one warning") };
     assert!(both.contains("changes nothing"), "{both}");
 }
+
+#[test]
+fn secrets_are_shown_to_nobody() {
+    let config = file(
+        "[app:object-server]\nuse = egg:swift#object\nlog_anonymization_salt = pepper\n[ssync]\ntls_key = tls.key\n",
+    );
+    assert_eq!(config.server.log_anonymization_salt, "pepper");
+    assert!(config.rows.iter().all(|row| !row.value.contains("pepper")), "{:?}", config.rows);
+    let key = config.row("ssync", "tls_key").unwrap();
+    assert_eq!(key.value, "tls.key", "where it is is no secret");
+}
+
+fn changed(before: &str, now: &str) -> Vec<(String, bool)> {
+    let changes = file(before).changes(&file(now));
+    changes.iter().map(|change| (change.to_string(), change.live.is_some())).collect()
+}
+
+#[test]
+fn a_reload_says_what_has_changed_and_what_of_it_needs_a_restart() {
+    assert_eq!(
+        changed(
+            "[DEFAULT]\nlog_level = INFO\n[object-replicator]\ninterval = 5",
+            "[DEFAULT]\nlog_level = debug\n[object-replicator]\ninterval = 7\n[ssync]\ndurability = object"
+        ),
+        [
+            ("[DEFAULT] log_level = debug (was INFO; x.conf:2)".to_owned(), true),
+            ("[object-replicator] interval = 7 (was 5; x.conf:4)".to_owned(), true),
+            ("[ssync] durability = object (was batch; x.conf:6)".to_owned(), false),
+        ]
+    );
+    assert!(changed("[DEFAULT]\ndevices = /a", "# moved\n[DEFAULT]\ndevices = /a").is_empty());
+}
+
+#[test]
+fn a_change_for_one_daemon_alone_is_a_change() {
+    let (one, both) =
+        ("[DEFAULT]\ndevices = /a\n[object-replicator]\ndevices = /b", "[DEFAULT]\ndevices = /a");
+    let wanted = "[object-replicator] devices = /b (was /a; x.conf:4)";
+    assert_eq!(changed(both, one), [(wanted.to_owned(), false)]);
+    let back = "[DEFAULT] devices = /a (was /b; x.conf:2)";
+    assert_eq!(changed(one, both), [(back.to_owned(), false)]);
+}

@@ -1,10 +1,14 @@
 //! How the text of an option becomes a value: Swift's own rules where Swift has one.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use ssync_conf::Reserve;
 
-use crate::listen::BindAddress;
+use crate::listen::{BindAddress, Network};
 
 /// Longest time that an option may hold: some 30 years, so that sums of a few cannot overflow.
 const SECONDS_MAX: f64 = 1e9;
@@ -86,6 +90,39 @@ impl OptionValue for IpAddr {
 
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+}
+
+impl OptionValue for SocketAddr {
+    const FORM: &'static str = "ADDRESS:PORT";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+/// Comma-separated networks.
+impl OptionValue for Vec<Network> {
+    const FORM: &'static str =
+        "addresses and networks with commas between them, for example 10.0.0.0/24, 10.1.0.5";
+    const EMPTY_IS_DEFAULT: bool = false;
+
+    fn parse(text: &str) -> Option<Self> {
+        Vec::<String>::parse(text)?.iter().map(|word| word.parse().ok()).collect()
+    }
+}
+
+/// The path of a file that systemd may hand over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialPath(pub PathBuf);
+
+impl OptionValue for CredentialPath {
+    const FORM: &'static str =
+        "a path; one that does not begin with / is looked up in $CREDENTIALS_DIRECTORY";
+
+    fn parse(text: &str) -> Option<Self> {
+        let is_plain = !text.is_empty() && !text.split('/').any(|part| part == "..");
+        is_plain.then(|| Self(PathBuf::from(text)))
     }
 }
 
@@ -312,6 +349,18 @@ mod tests {
         assert_eq!(Option::<BindAddress>::parse("none"), Some(None));
         assert_eq!(Option::<u32>::parse("7"), Some(Some(7)));
         assert_eq!(Option::<u32>::parse("seven"), None);
+    }
+
+    #[test]
+    fn networks_and_credentials_are_read() {
+        let networks = Vec::<Network>::parse("10.0.0.0/24, ::1").unwrap();
+        assert_eq!(networks.len(), 2);
+        assert_eq!(Vec::<Network>::parse(""), Some(Vec::new()));
+        assert_eq!(Vec::<Network>::parse("10.0.0.0/24, elsewhere"), None);
+        assert!(
+            CredentialPath::parse("tls.crt").is_some() && CredentialPath::parse("/etc/x/tls.crt").is_some()
+        );
+        assert_eq!(CredentialPath::parse("../tls.crt"), None);
     }
 
     #[test]

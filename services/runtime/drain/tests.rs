@@ -10,7 +10,8 @@ use super::*;
 async fn shutdown(notice: Duration, deadline: Duration) -> (Shutdown, Drain, Health) {
     let (drain, health) = (Drain::new(), Health::new(["x.Y"]).await);
     health.set_ready().await;
-    (Shutdown { drain: drain.clone(), health: health.clone(), notice, deadline }, drain, health)
+    let patience = Duration::from_secs(7);
+    (Shutdown { drain: drain.clone(), health: health.clone(), notice, deadline, patience }, drain, health)
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,15 +71,21 @@ async fn cancelling_a_token_that_was_given_away_drains_nothing() {
     assert!(token.is_cancelled());
 }
 
-/// swift-init sends SIGHUP for a graceful end, SIGUSR1 for a seamless reload. Either would kill a process that does not
-/// listen to it, and so this one.
+/// What is sent to the whole group of a manager and its worker comes to the worker twice.
 #[tokio::test]
-async fn a_hang_up_asks_to_go_down_and_a_seamless_reload_changes_nothing() {
-    let mut signals = Signals::new().unwrap();
-    let this = rustix::process::getpid();
-    rustix::process::kill_process(this, rustix::process::Signal::USR1).unwrap();
-    let waited = timeout(Duration::from_millis(200), signals.next()).await;
-    assert!(waited.is_err(), "{waited:?}");
-    rustix::process::kill_process(this, rustix::process::Signal::HUP).unwrap();
-    assert_eq!(timeout(Duration::from_secs(20), signals.next()).await, Ok("SIGHUP"));
+async fn a_second_signal_ends_a_service_at_once_and_a_worker_after_its_patience() {
+    let patience = Duration::from_millis(500);
+    for (manners, wanted) in [(Manners::Service, Duration::ZERO), (Manners::SwiftWorker, patience)] {
+        let (mut shutdown, drain, _) = shutdown(Duration::ZERO, Duration::from_secs(600)).await;
+        shutdown.patience = patience;
+        drain.spawn(std::future::pending());
+        let signals = Signals::catch(manners).unwrap();
+        let going_down = tokio::spawn(shutdown.run_with("a test", signals));
+        drain.draining().await;
+        let before = tokio::time::Instant::now();
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
+        let drained = timeout(Duration::from_secs(20), going_down).await.unwrap().unwrap();
+        assert!(matches!(drained, Drained::Killed { .. }), "{manners:?}");
+        assert!(before.elapsed() >= wanted, "{manners:?}: {:?}", before.elapsed());
+    }
 }

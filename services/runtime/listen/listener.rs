@@ -1,8 +1,13 @@
 //! A bound address that accepts connections.
 
+mod inherited;
+
 use std::{
     fs, io,
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,6 +22,8 @@ use super::{
     peer::{PeerInfo, Route},
     socket::Socket,
 };
+
+pub use inherited::{InheritError, Inherited, Legacy};
 
 /// Pause between two tries to bind an address that is in use.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -83,7 +90,11 @@ pub struct Listener {
 #[derive(Debug)]
 enum Inner {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, _file: SocketFile },
+    /// The file of one that was opened elsewhere is left to who opened it.
+    Unix {
+        listener: UnixListener,
+        _file: Option<SocketFile>,
+    },
 }
 
 impl Listener {
@@ -122,14 +133,20 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 let local = stream.local_addr().ok();
                 let (remote, route, trust_loopback) = (Some(remote), Route::Tcp, self.trust_loopback);
-                Ok((Socket::Tcp(stream), PeerInfo { remote, local, route, trust_loopback }))
+                Ok((Socket::Tcp(stream), PeerInfo { remote, local, route, trust_loopback, identity: None }))
             }
             Inner::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
                 let trust_loopback = self.trust_loopback;
                 Ok((
                     Socket::Unix(stream),
-                    PeerInfo { remote: None, local: None, route: Route::Unix, trust_loopback },
+                    PeerInfo {
+                        remote: None,
+                        local: None,
+                        route: Route::Unix,
+                        trust_loopback,
+                        identity: None,
+                    },
                 ))
             }
         }
@@ -150,12 +167,7 @@ fn bind_tcp(address: &BindAddress, options: &ListenOptions) -> Result<Listener, 
     };
     let socket = if wanted.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(&failed)?;
     socket.set_reuseaddr(true).map_err(&failed)?;
-    // Accepted connections inherit both (Swift: common/wsgi get_socket).
-    socket.set_keepalive(true).map_err(&failed)?;
-    if !options.keep_idle.is_zero() {
-        rustix::net::sockopt::set_tcp_keepidle(&socket, options.keep_idle)
-            .map_err(|error| failed(error.into()))?;
-    }
+    probe_when_idle(&socket, options).map_err(&failed)?;
     socket.bind(wanted).map_err(&failed)?;
     let listener = socket.listen(options.backlog).map_err(&failed)?;
     let bound = listener.local_addr().map_err(&failed)?;
@@ -164,6 +176,15 @@ fn bind_tcp(address: &BindAddress, options: &ListenOptions) -> Result<Listener, 
         address: BindAddress::Tcp(bound),
         trust_loopback: options.trust_loopback,
     })
+}
+
+/// Accepted connections inherit it (Swift: common/wsgi get_socket).
+fn probe_when_idle(socket: impl AsFd, options: &ListenOptions) -> io::Result<()> {
+    rustix::net::sockopt::set_socket_keepalive(&socket, true)?;
+    if !options.keep_idle.is_zero() {
+        rustix::net::sockopt::set_tcp_keepidle(&socket, options.keep_idle)?;
+    }
+    Ok(())
 }
 
 /// Bound under another name, given its mode, then renamed: at no time can one who may not open the socket.
@@ -184,7 +205,7 @@ async fn bind_unix(path: &Path, options: &ListenOptions) -> Result<Listener, Lis
     fs::rename(&staging, path).map_err(&failed)?;
     drop(failed);
     Ok(Listener {
-        inner: Inner::Unix { listener, _file: file },
+        inner: Inner::Unix { listener, _file: Some(file) },
         address,
         trust_loopback: options.trust_loopback,
     })

@@ -1,6 +1,8 @@
 //! Who is at the other end of a connection.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use ssync_types::Identity;
 
 use super::preamble::Preamble;
 
@@ -17,7 +19,7 @@ pub enum Route {
 
 /// Who is at the other end. An extension of every gRPC request ([`crate::GrpcServer`] adds tonic's own
 /// `TcpConnectInfo`, so that `Request::remote_addr` answers too).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerInfo {
     /// The caller's address; `None` for a Unix socket.
     pub remote: Option<SocketAddr>,
@@ -27,6 +29,8 @@ pub struct PeerInfo {
     pub route: Route,
     /// Callers by TCP from this host count as local (`trust_loopback`).
     pub trust_loopback: bool,
+    /// Whose certificate it has shown; `None` without TLS.
+    pub identity: Option<Arc<Identity>>,
 }
 
 impl PeerInfo {
@@ -83,7 +87,13 @@ mod tests {
 
     fn tcp(remote: &str, local: &str) -> PeerInfo {
         let address = |text: &str| Some(text.parse().unwrap());
-        PeerInfo { remote: address(remote), local: address(local), route: Route::Tcp, trust_loopback: true }
+        PeerInfo {
+            remote: address(remote),
+            local: address(local),
+            route: Route::Tcp,
+            trust_loopback: true,
+            identity: None,
+        }
     }
 
     #[test]
@@ -97,9 +107,10 @@ mod tests {
 
     #[test]
     fn nobody_becomes_local_by_being_passed_on() {
-        let unix = PeerInfo { remote: None, local: None, route: Route::Unix, trust_loopback: true };
+        let unix =
+            PeerInfo { remote: None, local: None, route: Route::Unix, trust_loopback: true, identity: None };
         assert!(unix.is_local());
-        assert!(!unix.passed_on(Preamble::Unix).is_local());
+        assert!(!unix.clone().passed_on(Preamble::Unix).is_local());
         assert!(!unix.passed_on(tcp("127.0.0.1:5", "127.0.0.1:6200").preamble()).is_local());
     }
 }

@@ -2,8 +2,10 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use ssync_tls::Tls;
+use ssync_types::Sparing;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Semaphore, mpsc},
     time::sleep,
 };
 
@@ -11,10 +13,13 @@ use super::{
     address::BindAddress,
     connection::{Connection, Incoming},
     forward::forward,
+    handshakes::{HandshakeLimits, Handshakes},
     listener::Listener,
     peer::{PeerInfo, Route as PeerRoute},
-    sniff::{Protocol, SniffError, sniff},
-    socket::Socket,
+    plain::Plain,
+    refuse::refuse,
+    sniff::Protocol,
+    taking::{TakeError, Taking},
 };
 use crate::Drain;
 
@@ -23,6 +28,9 @@ pub const CONNECTION_QUEUE_MAX: usize = 128;
 
 /// Pause after the system refused to accept (no file descriptors, for example), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Time that a connection has to show its protocol once the drain has begun.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// What takes a connection and lives as long as it.
 pub type Handler = Arc<dyn Fn(Connection) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -46,6 +54,18 @@ pub enum Route {
     Forward(BindAddress),
     /// Nowhere: they are closed, and the log says why.
     Close(&'static str),
+}
+
+/// Where the connections go that begin with TLS.
+#[derive(Debug, Clone, Default)]
+pub enum TlsRoute {
+    /// Nowhere.
+    #[default]
+    Close,
+    /// The handshake is ended here; what is inside goes where gRPC goes.
+    Accept(Tls),
+    /// To another process, as bytes: that one ends the handshake.
+    Forward(BindAddress),
 }
 
 impl Route {
@@ -78,8 +98,8 @@ pub fn connection_queue() -> (mpsc::Sender<Connection>, Incoming) {
     (sender, Incoming::new(receiver))
 }
 
-/// The limits of a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Whom a port takes, and how many.
+#[derive(Debug, Clone)]
 pub struct PortOptions {
     /// Most connections open at a time; further ones wait in the kernel (`max_clients`).
     pub connections_max: usize,
@@ -88,11 +108,24 @@ pub struct PortOptions {
     /// Connections may come from a process of ours that passes them on. They are believed on a Unix socket and from this
     /// host only.
     pub takes_forwarded: bool,
+    /// Where connections by TLS go.
+    pub tls: TlsRoute,
+    /// Who is taken without TLS.
+    pub plain: Plain,
+    /// How many handshakes, and how long.
+    pub handshakes: HandshakeLimits,
 }
 
 impl Default for PortOptions {
     fn default() -> Self {
-        Self { connections_max: 1024, sniff_timeout: Duration::from_secs(60), takes_forwarded: false }
+        Self {
+            connections_max: 1024,
+            sniff_timeout: Duration::from_secs(60),
+            takes_forwarded: false,
+            tls: TlsRoute::default(),
+            plain: Plain::default(),
+            handshakes: HandshakeLimits::default(),
+        }
     }
 }
 
@@ -106,9 +139,10 @@ pub struct Port {
 
 #[derive(Debug)]
 struct Routes {
-    options: PortOptions,
+    taking: Taking,
     grpc: Route,
     http: Route,
+    complaints: Sparing,
 }
 
 impl Port {
@@ -116,7 +150,10 @@ impl Port {
     #[must_use]
     pub fn new(listener: Listener, options: PortOptions, grpc: Route, http: Route) -> Self {
         let admission = Arc::new(Semaphore::new(options.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { listener, routes: Arc::new(Routes { options, grpc, http }), admission }
+        let handshakes = Handshakes::new(options.handshakes.clone());
+        let taking = Taking { options, handshakes };
+        let complaints = Sparing::default();
+        Self { listener, routes: Arc::new(Routes { taking, grpc, http, complaints }), admission }
     }
 
     /// The address that it listens on.
@@ -145,15 +182,15 @@ impl Port {
                 let routes = Arc::clone(&self.routes);
                 let (draining, later) = (drain.draining(), drain.draining());
                 drain.spawn(async move {
-                    let sniffed = tokio::select! {
-                        sniffed = routes.sniff(socket, peer, admitted) => sniffed,
-                        () = draining => return,
+                    let caller = peer.clone();
+                    let taken = tokio::select! {
+                        taken = routes.taking.take(socket, peer, admitted) => taken,
+                        // It was taken before the drain began, so its first request is on its way.
+                        () = after(draining, DRAIN_GRACE) => return,
                     };
-                    match sniffed {
+                    match taken {
                         Ok((protocol, connection)) => routes.send(protocol, connection, later).await,
-                        Err(error) => {
-                            tracing::debug!(%peer, %error, "a connection without a protocol was closed");
-                        }
+                        Err(error) => routes.complain(&caller, &error),
                     }
                 });
             }
@@ -165,38 +202,53 @@ impl Port {
     }
 }
 
+async fn after(event: impl Future<Output = ()>, pause: Duration) {
+    event.await;
+    sleep(pause).await;
+}
+
 impl Routes {
-    async fn sniff(
-        &self,
-        socket: Socket,
-        peer: PeerInfo,
-        admitted: OwnedSemaphorePermit,
-    ) -> Result<(Protocol, Connection), SniffError> {
-        let believed = peer.route == PeerRoute::Unix || peer.is_from_this_host();
-        let may_be_forwarded = self.options.takes_forwarded && believed;
-        let sniffed = sniff(socket, may_be_forwarded, self.options.sniff_timeout).await?;
-        let peer = sniffed.preamble.map_or(peer, |preamble| peer.passed_on(preamble));
-        Ok((sniffed.protocol, Connection::new(sniffed.stream, peer, admitted)))
+    /// What is wrong with a certificate, or with a caller's patience, concerns operators. What breaks off before it has said what
+    /// it is does not: balancers and scanners do nothing else.
+    fn complain(&self, caller: &PeerInfo, error: &TakeError) {
+        if let TakeError::Sniff(error) = error {
+            tracing::debug!(peer = %caller, %error, "a connection without a protocol was closed");
+        } else if let Some(unsaid) = self.complaints.say() {
+            tracing::warn!(peer = %caller, %error, unsaid, "a connection by TLS was closed");
+        }
     }
 
-    fn is_ours(&self, peer: PeerInfo) -> bool {
+    fn is_ours(&self, peer: &PeerInfo) -> bool {
         match peer.route {
             PeerRoute::Unix => true,
-            PeerRoute::Tcp => self.options.takes_forwarded,
+            PeerRoute::Tcp => self.taking.options.takes_forwarded,
             PeerRoute::Forwarded => false,
         }
     }
 
     async fn send(&self, protocol: Protocol, connection: Connection, draining: impl Future<Output = ()>) {
-        let peer = connection.peer();
-        let route = match protocol {
-            Protocol::Grpc => &self.grpc,
-            Protocol::Http => &self.http,
-            Protocol::Tls => &Route::Close("TLS is not served here; connect without it"),
+        let peer = connection.peer().clone();
+        if let Some(answer) = self.taking.plain_refusal(protocol, &peer) {
+            if let Some(unsaid) = self.complaints.say() {
+                tracing::warn!(%peer, ?protocol, unsaid, "a caller without TLS was refused: {}", answer.why());
+            }
+            return refuse(connection, answer).await;
+        }
+        let forwarded;
+        let route = match (protocol, &self.taking.options.tls) {
+            (Protocol::Grpc, _) => &self.grpc,
+            (Protocol::Http, _) => &self.http,
+            (Protocol::Tls, TlsRoute::Forward(target)) => {
+                forwarded = Route::Forward(target.clone());
+                &forwarded
+            }
+            (Protocol::Tls, _) => {
+                &Route::Close("TLS is not served here; connect without it, or set tls_certificate")
+            }
         };
         match route {
             Route::Queue(queue) => enqueue(queue, connection).await,
-            Route::Queues { ours, .. } if self.is_ours(peer) => enqueue(ours, connection).await,
+            Route::Queues { ours, .. } if self.is_ours(&peer) => enqueue(ours, connection).await,
             Route::Queues { peers, .. } => enqueue(peers, connection).await,
             Route::Handle(handler) => handler(connection).await,
             Route::Forward(target) => {
@@ -210,11 +262,13 @@ impl Routes {
 }
 
 async fn enqueue(queue: &mpsc::Sender<Connection>, connection: Connection) {
-    let peer = connection.peer();
+    let peer = connection.peer().clone();
     if queue.send(connection).await.is_err() {
         tracing::info!(%peer, "a connection was closed: the gRPC server has ended");
     }
 }
 
+#[cfg(test)]
+mod secure;
 #[cfg(test)]
 mod tests;

@@ -22,9 +22,9 @@ impl<S> Replay<S> {
         Self { seen, given: 0, stream }
     }
 
-    /// With another stream in place of the one beneath.
-    pub(super) fn try_map<T, E>(self, other: impl FnOnce(S) -> Result<T, E>) -> Result<Replay<T>, E> {
-        Ok(Replay { seen: self.seen, given: self.given, stream: other(self.stream)? })
+    /// The stream beneath, to be changed but neither read nor written.
+    pub(super) fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     /// The stream beneath. Bytes that were looked at and not read again are not in it.

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    os::fd::AsFd as _,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -21,12 +22,16 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// The same socket, which wakes tasks of the runtime that this is called on, and asks nothing of another.
-    pub(super) fn here(self) -> io::Result<Self> {
-        Ok(match self {
-            Self::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream.into_std()?)?),
-            Self::Unix(stream) => Self::Unix(UnixStream::from_std(stream.into_std()?)?),
-        })
+    /// Has the socket wake tasks of the runtime that this is called on, and ask nothing of another. By a second descriptor:
+    /// what stands around it, a TLS session for one, cannot do without it in between.
+    pub(super) fn move_here(&mut self) -> io::Result<()> {
+        *self = match self {
+            Self::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream.as_fd().try_clone_to_owned()?.into())?),
+            Self::Unix(stream) => {
+                Self::Unix(UnixStream::from_std(stream.as_fd().try_clone_to_owned()?.into())?)
+            }
+        };
+        Ok(())
     }
 }
 

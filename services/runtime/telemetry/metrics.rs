@@ -1,20 +1,33 @@
 //! One set of instruments, read as Prometheus text.
 
-use opentelemetry::{
-    KeyValue,
-    metrics::{Meter, MeterProvider as _},
-};
+use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkError,
-    metrics::{Aggregation, Instrument, InstrumentKind, SdkMeterProvider, Stream},
+    metrics::{Aggregation, Instrument as Made, InstrumentKind, SdkMeterProvider, Stream},
 };
+use opentelemetry_semantic_conventions::metric::RPC_SERVER_CALL_DURATION;
 use prometheus::{Registry, TextEncoder};
+use ssync_instruments::Instrument;
+
+use super::lines::LINES;
+use crate::Health;
 
 /// Bounds for every histogram of seconds: calls take milliseconds, sessions up to an hour. The SDK's own are made for
 /// milliseconds.
 pub const DURATION_BUCKETS: [f64; 16] =
     [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+
+const BUILD_INFO: Instrument =
+    Instrument::gauge("ssync_build_info", &["version"], "Always 1; the labels say which program this is");
+const READY: Instrument =
+    Instrument::gauge("ssync_ready", &[], "1 while the daemon takes work, as the health checks say");
+/// Of a server's calls, by the semantic conventions for RPC.
+pub(super) const RPC_SERVER_CALLS: Instrument = Instrument::durations(
+    RPC_SERVER_CALL_DURATION,
+    &["rpc_method", "rpc_response_status_code", "rpc_system_name"],
+    "Time from a call's first byte to its status",
+);
 
 /// `service.name` of a set of its own.
 const SERVICE_NAME: &str = "ssync";
@@ -56,13 +69,20 @@ impl Metrics {
             .with_view(seconds)
             .build();
         let metrics = Self { provider, registry };
-        metrics
-            .meter()
-            .u64_gauge("ssync_build_info")
-            .with_description("Always 1; the labels say which program this is")
-            .build()
-            .record(1, &[KeyValue::new("version", version)]);
+        BUILD_INFO.observe(&metrics.meter(), move |value| value.observe(1, &[BUILD_INFO.label(version)]));
         Ok(metrics)
+    }
+
+    /// What every process shows.
+    #[must_use]
+    pub fn instruments() -> Vec<Instrument> {
+        vec![BUILD_INFO, READY, RPC_SERVER_CALLS, LINES]
+    }
+
+    /// Shows whether the daemon takes work.
+    pub fn show_health(&self, health: &Health) {
+        let health = health.clone();
+        READY.observe_one(&self.meter(), move || Some(u64::from(health.is_ready())));
     }
 
     /// Makes instruments. Their names begin with `ssync_` or stand in OpenTelemetry's conventions; labels have few values
@@ -79,7 +99,7 @@ impl Metrics {
 }
 
 /// Gives histograms of seconds bounds that fit them.
-fn seconds(instrument: &Instrument) -> Option<Stream> {
+fn seconds(instrument: &Made) -> Option<Stream> {
     let fits = instrument.kind() == InstrumentKind::Histogram && instrument.unit() == "s";
     let boundaries = DURATION_BUCKETS.to_vec();
     let aggregation = Aggregation::ExplicitBucketHistogram { boundaries, record_min_max: false };
@@ -88,6 +108,8 @@ fn seconds(instrument: &Instrument) -> Option<Stream> {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry::KeyValue;
+
     use super::*;
 
     #[test]

@@ -13,7 +13,6 @@ use std::{
 
 use http::{HeaderMap, Request, Response, header::CONTENT_TYPE};
 use opentelemetry::{metrics::Histogram, trace::TraceContextExt as _};
-use opentelemetry_semantic_conventions::metric::RPC_SERVER_CALL_DURATION;
 use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, field::Empty};
@@ -22,7 +21,10 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 pub use body::RpcBody;
 pub use methods::{OTHER_METHOD, RpcMethods};
 
-use super::{context::parent_of, metrics::Metrics};
+use super::{
+    context::parent_of,
+    metrics::{Metrics, RPC_SERVER_CALLS},
+};
 use crate::listen::PeerInfo;
 use observed::Observed;
 
@@ -40,12 +42,7 @@ impl RpcLayer {
     /// For a server that has `methods`; calls of others are counted as [`OTHER_METHOD`].
     #[must_use]
     pub fn new(metrics: &Metrics, methods: RpcMethods) -> Self {
-        let duration = metrics
-            .meter()
-            .f64_histogram(RPC_SERVER_CALL_DURATION)
-            .with_unit("s")
-            .with_description("Time from a call's first byte to its status")
-            .build();
+        let duration = RPC_SERVER_CALLS.histogram(&metrics.meter());
         Self { methods: Arc::new(methods), duration }
     }
 }
@@ -102,8 +99,9 @@ where
 
 /// Tonic answers `Request::remote_addr` from this type only.
 fn tell_address<Q>(request: &mut Request<Q>) {
-    if let Some(peer) = request.extensions().get::<PeerInfo>().copied() {
-        request.extensions_mut().insert(TcpConnectInfo { local_addr: peer.local, remote_addr: peer.remote });
+    if let Some(peer) = request.extensions().get::<PeerInfo>() {
+        let told = TcpConnectInfo { local_addr: peer.local, remote_addr: peer.remote };
+        request.extensions_mut().insert(told);
     }
 }
 
@@ -115,7 +113,9 @@ fn span<Q>(method: &str, request: &Request<Q>) -> Span {
     if method.starts_with(UNTRACED_PREFIX) {
         return Span::none();
     }
-    let peer = request.extensions().get::<PeerInfo>().map(ToString::to_string);
+    let peer = request.extensions().get::<PeerInfo>();
+    let identity = peer.and_then(|peer| peer.identity.as_ref()).map(ToString::to_string);
+    let local = peer.and_then(|peer| peer.local);
     let span = tracing::info_span!(
         "rpc",
         otel.name = method,
@@ -124,7 +124,11 @@ fn span<Q>(method: &str, request: &Request<Q>) -> Span {
         rpc.system.name = "grpc",
         rpc.method = method,
         rpc.response.status_code = Empty,
-        client.address = peer,
+        client.address = peer.map(ToString::to_string),
+        server.address = local.map(|local| local.ip().to_string()),
+        server.port = local.map(|local| local.port()),
+        error.type = Empty,
+        ssync.identity = identity,
         trace_id = Empty,
     );
     let parent = parent_of(|name| request.headers().get(name).and_then(|value| value.to_str().ok()));

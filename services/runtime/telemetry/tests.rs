@@ -55,6 +55,7 @@ async fn in_a_process_of_its_own() {
         version: "1.2.3",
         log_format: LogFormat::Json,
         log_level: LogLevel::parse(&level).unwrap(),
+        trace_objects: false,
     };
     let telemetry = Telemetry::start(&options).unwrap();
     tracing::info_span!("outer").in_scope(|| {
@@ -63,6 +64,10 @@ async fn in_a_process_of_its_own() {
         assert!(headers.iter().any(|(name, _)| name == "traceparent"), "{headers:?}");
     });
     tracing::debug!("not this one");
+    telemetry.log_filter().set("DEBUG").unwrap();
+    tracing::debug!("told to be louder");
+    telemetry.log_filter().set("ERROR").unwrap();
+    tracing::warn!("nor this one");
     telemetry.shutdown().await;
 }
 
@@ -93,7 +98,8 @@ async fn lines_are_json_on_standard_error_from_the_level_on() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     let lines: Vec<serde_json::Value> =
         stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let [line] = lines.as_slice() else { panic!("{stderr}") };
+    let [line, louder] = lines.as_slice() else { panic!("{stderr}") };
+    assert_eq!(louder["message"], "told to be louder");
     assert_eq!(
         (&line["message"], &line["device"], &line["level"]),
         (&"a line".into(), &"d1".into(), &"INFO".into())

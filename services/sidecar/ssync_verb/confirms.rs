@@ -255,16 +255,19 @@ pub(super) mod tests {
         let tally = tally(1000);
         let (messages, mut asked) = mpsc::channel(64);
         let confirmer = Confirmer { tally: &tally, messages: &messages };
-        let all = offers(0..3);
+        let all = offers(0..4);
         confirmer.ask(&all).await.unwrap();
         let (id, _) = question(&mut asked).unwrap();
-        let outcomes = [Outcome::Confirmed, Outcome::Superseded(Timestamp::ZERO), Outcome::NotFound];
+        let changing = Outcome::Failed(Refusal::new(Reason::StateChanged, "it is written to"));
+        let outcomes =
+            [Outcome::Confirmed, Outcome::Superseded(Timestamp::ZERO), Outcome::NotFound, changing];
         for (offer, outcome) in all.iter().zip(outcomes) {
             settle(&tally, id, offer, outcome).unwrap();
         }
         confirmer.all_answered().await;
-        let lacking = Want { hash: all[2].hash, data: true, metadata: true, durable_mark: false };
-        assert_eq!(confirmer.lacking(), [lacking]);
+        let lacking =
+            |place: usize| Want { hash: all[place].hash, data: true, metadata: true, durable_mark: false };
+        assert_eq!(confirmer.lacking(), [lacking(2), lacking(3)]);
         assert!(confirmer.lacking().is_empty(), "once");
         assert!(tally.verdict().is_ok(), "questions are no updates");
     }

@@ -2,24 +2,43 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use comfy_table::{ContentArrangement, Table, presets};
+use ssync_ring::SwiftConf;
 use ssync_runtime::{Config, Row};
 
-use crate::{cli::ConfigCommand, commands::daemon};
+use crate::{
+    cli::{ConfigCommand, DaemonArgs},
+    commands::daemon,
+    exit,
+};
 
-/// Prints the configuration, or a sample of one.
+/// Prints the configuration, or a sample of one, or says whether it can be used.
 pub(crate) fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
         ConfigCommand::Sample => print!("{}", ssync_runtime::sample()),
         ConfigCommand::Show(args) => {
             let config = daemon::config(&args.daemon)?;
             print(&config, args.json);
-            for warning in &config.warnings {
-                eprintln!("ssync: {warning}");
-            }
+            warn(&config);
         }
+        ConfigCommand::Check(args) => check(args)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(exit::OK.into())
+}
+
+/// All that a daemon reads before it serves.
+fn check(args: &DaemonArgs) -> anyhow::Result<()> {
+    let config = daemon::config(args)?;
+    SwiftConf::load(&config.node.swift_dir).context("swift.conf cannot be used")?;
+    warn(&config);
+    Ok(())
+}
+
+fn warn(config: &Config) {
+    for warning in &config.warnings {
+        eprintln!("ssync: {warning}");
+    }
 }
 
 fn print(config: &Config, as_json: bool) {

@@ -3,11 +3,16 @@
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
-use ssync_runtime::{Config, ConfigError, Drained, FlagSetting, Layers, Telemetry, TelemetryOptions, notify};
+use ssync_runtime::{
+    Config, ConfigError, Drained, FlagSetting, Inherited, Layers, Manners, Signals, Telemetry,
+    TelemetryOptions, notify,
+};
 
 use crate::{
     cli::DaemonArgs,
-    node::{Node, Parts},
+    exit::{self, Refused},
+    manager,
+    node::{Node, Parts, Surroundings},
     stdio,
 };
 
@@ -43,6 +48,7 @@ pub(crate) fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
         version: env!("CARGO_PKG_VERSION"),
         log_format: config.ssync.log_format,
         log_level: config.node.log_level,
+        trace_objects: config.ssync.trace_objects,
     };
     let telemetry = Telemetry::start(&options)?;
     for warning in &config.warnings {
@@ -51,17 +57,34 @@ pub(crate) fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
     Ok(telemetry)
 }
 
-/// Serves until a signal comes and everything has drained.
-pub(crate) async fn run(args: &DaemonArgs, parts: Parts) -> anyhow::Result<ExitCode> {
+/// Serves until it is told to go and everything has drained.
+pub(crate) async fn run(
+    args: &DaemonArgs,
+    parts: Parts,
+    manners: Manners,
+    inherited: Inherited,
+) -> anyhow::Result<ExitCode> {
     let config = config(args)?;
     let telemetry = telemetry(&config)?;
-    let node = Node::start(config, parts, telemetry.metrics()).await?;
+    // Before anybody is told that it serves.
+    let signals = Signals::catch(manners).map_err(|source| Refused { what: "signals", source })?;
+    notify::status("starting");
+    let surroundings = Surroundings {
+        metrics: telemetry.metrics().clone(),
+        log_filter: Some(telemetry.log_filter().clone()),
+        inherited,
+    };
+    let node = Node::start_in(surroundings, config, parts).await?;
     node.run_replicator();
+    let _watchdog = node.watchdog().map_err(|source| Refused { what: "threads", source })?;
     notify::ready("serving");
+    if manners == Manners::SwiftWorker {
+        manager::tell_ready()?;
+    }
     if args.as_swift && !args.verbose {
         stdio::let_go_of_pipes()?;
     }
-    let drained = node.until_signal().await?;
+    let drained = node.until_told(signals, telemetry.log_filter(), || self::config(args)).await;
     telemetry.shutdown().await;
-    Ok(if drained == Drained::Clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if drained == Drained::Clean { exit::OK } else { exit::UNFINISHED }.into())
 }

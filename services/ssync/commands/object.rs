@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use ssync_diskfile::{Devices, Found, Location, OpenOptions};
 use ssync_ring::{Policy, Ring, SwiftConf};
 use ssync_runtime::{BindAddress, Config};
+use ssync_tls::Tls;
 use ssync_types::{ObjectHash, ObjectPath, Timestamp};
 
 use crate::{
@@ -46,6 +47,8 @@ struct Here {
     swift: SwiftConf,
     reclaim_age: Duration,
     config: Option<Config>,
+    /// This node's certificates, where it has any and we may read them.
+    tls: Option<Tls>,
 }
 
 impl Here {
@@ -63,7 +66,11 @@ impl Here {
         };
         let swift = SwiftConf::load(&swift_dir).context("swift.conf cannot be used")?;
         let reclaim_age = config.as_ref().map_or(RECLAIM_AGE_DEFAULT, |config| config.node.reclaim_age);
-        Ok(Self { swift_dir, swift, reclaim_age, config })
+        let tls = config.as_ref().map_or(Ok(None), node::tls).unwrap_or_else(|error| {
+            eprintln!("ssync: nodes that take nothing but TLS cannot be asked: {error:#}");
+            None
+        });
+        Ok(Self { swift_dir, swift, reclaim_age, config, tls })
     }
 
     /// Whose records are asked: those that were named, else this node's.
@@ -171,6 +178,7 @@ async fn look_in(args: &ObjectArgs, here: &Here, policy: &Policy, ring: &Ring, p
         policy: policy.index,
         partition,
         limit: Duration::from_secs(args.timeout),
+        tls: here.tls.clone(),
     };
     let seen = ask_all(&question, sites(ring, partition, handoffs)).await;
     let place =

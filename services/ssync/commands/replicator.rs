@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use ssync_replicator::{Overrides, PassStats};
-use ssync_runtime::Config;
+use ssync_runtime::{Config, Inherited, Manners};
 use ssync_types::{Partition, PolicyIndex};
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Runs one pass, or passes until a signal comes.
-pub(crate) async fn run(args: &ReplicatorArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &ReplicatorArgs, inherited: Inherited) -> anyhow::Result<ExitCode> {
     let config = daemon::config(&args.daemon)?;
     if args.once || !config.replicator.daemonize {
         return once(args, config).await;
@@ -25,7 +25,8 @@ pub(crate) async fn run(args: &ReplicatorArgs) -> anyhow::Result<ExitCode> {
         anyhow::ensure!(args.daemon.as_swift, "--devices, --partitions and --policies need --once");
         eprintln!("ssync: --devices, --partitions and --policies change nothing without --once");
     }
-    daemon::run(&args.daemon, Parts::Replicator).await
+    let manners = if args.daemon.as_swift { Manners::SwiftDaemon } else { Manners::Service };
+    daemon::run(&args.daemon, Parts::Replicator, manners, inherited).await
 }
 
 async fn once(args: &ReplicatorArgs, mut config: Config) -> anyhow::Result<ExitCode> {

@@ -28,6 +28,11 @@ use crate::{
 /// How long a replicator may take to be found.
 const FIND_WAIT_MAX: Duration = Duration::from_secs(3);
 
+/// Who is asked does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotThere(pub String);
+
 /// A running replicator.
 pub(crate) struct Running {
     pub(crate) client: ReplicatorServiceClient<Channel>,
@@ -46,11 +51,10 @@ impl Running {
     /// The one at the address that was given, or at those of the configuration; `None` when none of those has one.
     pub(crate) async fn find(args: &RunningArgs) -> anyhow::Result<Option<Self>> {
         if let Some(address) = &args.admin {
-            let found =
-                Self::at(address.clone()).await.with_context(|| format!("{address} cannot be reached"))?;
-            return found
-                .with_context(|| format!("no replicator runs in the process at {address}"))
-                .map(Some);
+            let unreachable = |error| NotThere(format!("{address} cannot be reached: {error:#}"));
+            let found = Self::at(address.clone()).await.map_err(unreachable)?;
+            let none = || NotThere(format!("no replicator runs in the process at {address}"));
+            return Ok(Some(found.ok_or_else(none)?));
         }
         for address in addresses(&daemon::config(&args.daemon)?) {
             if let Ok(Some(found)) = Self::at(address).await {
@@ -67,7 +71,10 @@ impl Running {
         }
         let tried: Vec<String> =
             addresses(&daemon::config(&args.daemon)?).iter().map(ToString::to_string).collect();
-        bail!("no replicator answers at {}; start one, or give --admin", tried.join(" or "))
+        bail!(NotThere(format!(
+            "no replicator answers at {}; start one, or give --admin",
+            tried.join(" or ")
+        )))
     }
 
     /// `None` where the service is not served.

@@ -1,35 +1,45 @@
 //! The making of a node: its parts, joined, and the addresses that they listen on.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use ssync_api::FILE_DESCRIPTOR_SET;
 use ssync_background::Background;
 use ssync_diskfile::{Devices, DiskConfig};
-use ssync_receiver::{AdminGrpc, GrpcSettings, Receiver, ReceiverConfig, RingPlacement, services};
+use ssync_receiver::{
+    AdminGrpc, Authority, GrpcSettings, Placement, Receiver, ReceiverConfig, RingPlacement, services,
+};
 use ssync_replicator::Replicator;
 use ssync_ring::{LocalAddresses, SwiftConf};
 use ssync_runtime::{
-    Admin, BindAddress, Config, Drain, DurabilityOption, GrpcServer, Health, Incoming, ListenError, Listener,
-    Metrics, Origin, PeerInfo, Port, Route, connection_queue,
+    Admin, Config, Drain, DurabilityOption, GrpcServer, Health, Incoming, Inherited, ListenError, Listener,
+    LogFilter, Metrics, PeerInfo, Port, Route, Row, connection_queue,
 };
 use ssync_sidecar::Sidecar;
 use ssync_statsd::Statsd;
 use ssync_store::Store;
-use tokio::runtime::Handle;
+use ssync_tls::Tls;
+use ssync_types::{Identity, Role};
+use tokio::{runtime::Handle, sync::watch};
 
-use crate::on_demand::ReplicatorGrpc;
+use crate::{log_level::LogGrpc, on_demand::ReplicatorGrpc};
 
-use super::{Parts, SERVICES, readiness::Readiness, rings::ReplicationRings, settings};
-
-/// Time to go on trying to listen on an admin address that nobody has chosen, while it is in use.
-const ADMIN_DEFAULT_BIND_TIMEOUT: Duration = Duration::from_secs(1);
+use super::{
+    Address, Parts, SERVICES, Surroundings,
+    addresses::{Purpose, addresses},
+    readiness::Readiness,
+    reload::Followed,
+    rings::ReplicationRings,
+    settings, tls,
+};
 
 /// The parts of a node, made but not listening.
 pub(super) struct Plan {
     pub(super) config: Config,
     parts: Parts,
     metrics: Metrics,
+    tls: Option<Tls>,
+    authority: Option<Authority>,
     pub(super) drain: Drain,
     pub(super) background: Background,
     pub(super) admin: Drain,
@@ -41,16 +51,31 @@ pub(super) struct Plan {
     receiver: Option<Arc<Receiver>>,
     sidecar: Option<Sidecar>,
     pub(super) replicator: Option<Arc<Replicator>>,
+    pub(super) rows: watch::Sender<Arc<[Row]>>,
+    log_filter: Option<LogFilter>,
+    inherited: Inherited,
 }
 
 impl Plan {
     /// Reads rings and policies, and makes the parts.
-    pub(super) async fn make(config: Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
+    pub(super) async fn make(
+        surroundings: Surroundings,
+        config: Config,
+        parts: Parts,
+    ) -> anyhow::Result<Self> {
+        let Surroundings { metrics, log_filter, inherited } = surroundings;
         let drain = Drain::new();
         let background = Background::start().context("cannot start threads")?;
         let health = Health::new(SERVICES).await;
+        metrics.show_health(&health);
         let swift = SwiftConf::load(&config.node.swift_dir).context("swift.conf cannot be used")?;
         let placement = Arc::new(placement(&config, &swift)?);
+        let tls = tls::tls(&config)?;
+        if let Some(tls) = &tls {
+            tls.observe(&metrics.meter());
+            drain.spawn(tls.clone().follow(config.ssync.tls_reload_interval, drain.token()));
+        }
+        let authority = tls.as_ref().map(|_| authority(&placement, &metrics));
         // One for all: within a process, those who write, clean up and remove in one directory wait for each other.
         let node = if parts == Parts::Replicator { &config.replicator_node } else { &config.node };
         let devices = Arc::new(devices(settings::disk(node, &config), &swift));
@@ -67,7 +92,7 @@ impl Plan {
         };
         let store: Arc<dyn Store> = match &receiver {
             Some(receiver) => Arc::clone(receiver) as Arc<dyn Store>,
-            None => Arc::new(settings::remote_store(&config, parts)?),
+            None => Arc::new(settings::remote_store(&config, parts, tls.as_ref())?),
         };
         let sidecar = match parts.sidecar() {
             true => Some(sidecar(&config, &swift, &store, statsd, &drain)?),
@@ -81,7 +106,7 @@ impl Plan {
                 let statsd = options.statsd.clone();
                 devices.at_quarantine(move || statsd.increment("quarantines"));
             }
-            let remote = settings::remote(&config.replicator_node, &config);
+            let remote = settings::remote(&config.replicator_node, &config, tls.as_ref());
             let replicator = Replicator::new(options, rings, devices, Arc::clone(&store), remote);
             let replicator = Arc::new(replicator);
             replicator.observe(&metrics.meter());
@@ -90,9 +115,14 @@ impl Plan {
             None
         };
         Ok(Self {
+            rows: watch::Sender::new(config.rows.clone().into()),
             config,
             parts,
-            metrics: metrics.clone(),
+            tls,
+            authority,
+            metrics,
+            log_filter,
+            inherited,
             drain,
             background,
             admin: Drain::new(),
@@ -107,9 +137,12 @@ impl Plan {
     }
 
     /// Binds every address before any of them is served, so that a node either starts whole or not at all.
-    pub(super) async fn listen(&self) -> anyhow::Result<()> {
+    pub(super) async fn listen(&mut self) -> anyhow::Result<()> {
         let data = self.data_addresses().await?;
         let admin = self.admin_address().await?;
+        for socket in self.inherited.left_over() {
+            tracing::warn!("the service manager has handed over a socket that no option names: {socket}");
+        }
         for (Serving { servers, ports }, drain) in [(data, &self.drain), (admin, &self.admin)] {
             for port in ports {
                 tracing::info!(address = %port.address(), parts = ?self.parts, "listening");
@@ -124,78 +157,84 @@ impl Plan {
 
     /// Says from now on whether the node can do its work.
     pub(super) async fn tell_readiness(&self) -> anyhow::Result<()> {
-        let receiver = (self.parts == Parts::Sidecar).then(|| settings::receiver_address(&self.config));
+        let receiver = match self.parts {
+            Parts::Sidecar => Some(self.receiver_channel()?),
+            _ => None,
+        };
         let mut readiness =
-            Readiness::new(self.health.clone(), self.placement.clone(), self.swift.policies(), receiver)?;
+            Readiness::new(self.health.clone(), self.placement.clone(), self.swift.policies(), receiver);
         readiness.look().await;
         self.drain.spawn(readiness.follow(self.drain.token()));
         Ok(())
     }
 
+    /// What a reload looks at again.
+    pub(super) fn followed(&self) -> Vec<Followed> {
+        let placement = Arc::clone(&self.placement);
+        let rings = Followed::new("the rings", move || placement.refresh_now());
+        let certificates =
+            self.tls.clone().map(|tls| Followed::new("the certificates", move || tls.look_again()));
+        std::iter::once(rings).chain(certificates).collect()
+    }
+
     /// Where objects are served.
-    async fn data_addresses(&self) -> anyhow::Result<Serving> {
-        if self.receiver.is_none() && !self.parts.sidecar() {
-            return Ok(Serving::default());
-        }
-        if self.receiver.is_none() {
-            let receiver = Route::Forward(settings::receiver_address(&self.config));
-            let listener = self.bind(&settings::data_address(&self.config)).await?;
-            let port = self.port(listener, false, receiver, self.http_route());
-            return Ok(Serving { servers: Vec::new(), ports: vec![port] });
-        }
+    async fn data_addresses(&mut self) -> anyhow::Result<Serving> {
+        let wanted = addresses(&self.config, self.parts);
+        let wanted = wanted.into_iter().filter(|address| address.purpose != Purpose::Admin);
         let ((ours, from_ours), (peers, from_peers)) = (connection_queue(), connection_queue());
-        let mut ports = Vec::new();
-        for (address, takes_forwarded) in self.grpc_addresses() {
-            let grpc = Route::Queues { ours: ours.clone(), peers: peers.clone() };
+        let mut serving = Serving::default();
+        for address in wanted {
+            let (grpc, tls) = match &self.receiver {
+                Some(_) => {
+                    let queues = Route::Queues { ours: ours.clone(), peers: peers.clone() };
+                    (queues, tls::route(self.tls.as_ref(), None))
+                }
+                None => {
+                    let receiver = settings::receiver_address(&self.config);
+                    (Route::Forward(receiver.clone()), tls::route(None, Some(receiver)))
+                }
+            };
             let listener = self.bind(&address).await?;
-            ports.push(self.port(listener, takes_forwarded, grpc, self.http_route()));
+            let plain = tls::plain(&self.config, address.purpose);
+            tls::warn_of_plain(listener.address(), &plain);
+            let takes_forwarded = address.purpose == Purpose::Own;
+            let options = settings::port(&self.config, takes_forwarded, tls, plain);
+            serving.ports.push(Port::new(listener, options, grpc, self.http_route()));
         }
-        let servers = vec![
-            Server { grpc: self.data_server()?, incoming: from_ours, runtime: Handle::current() },
-            Server { grpc: self.data_server()?, incoming: from_peers, runtime: self.background.handle() },
-        ];
-        Ok(Serving { servers, ports })
+        if self.receiver.is_some() {
+            let here = (from_ours, Handle::current());
+            let background = (from_peers, self.background.handle());
+            for (incoming, runtime) in [here, background] {
+                serving.servers.push(Server { grpc: self.data_server()?, incoming, runtime });
+            }
+        }
+        Ok(serving)
     }
 
     /// Where the daemon is asked about itself. A host may have several of a kind, each with a configuration that does not
     /// speak of this: all but the first do without.
-    async fn admin_address(&self) -> anyhow::Result<Serving> {
-        let (Some(address), option) = self.parts.admin(&self.config) else { return Ok(Serving::default()) };
-        let chosen = self.config.row("ssync", option).is_none_or(|row| row.origin != Origin::Default);
-        let mut options = settings::listen(&self.config);
-        if !chosen {
-            options.bind_timeout = options.bind_timeout.min(ADMIN_DEFAULT_BIND_TIMEOUT);
-        }
-        let listener = match Listener::bind(address, &options).await {
-            Err(ListenError::InUse { .. }) if !chosen => {
-                tracing::warn!(%address, "no metrics, health or admin service: the address is in use; set {option}");
+    async fn admin_address(&mut self) -> anyhow::Result<Serving> {
+        let all = addresses(&self.config, self.parts);
+        let Some(address) = all.into_iter().find(|address| address.purpose == Purpose::Admin) else {
+            return Ok(Serving::default());
+        };
+        let listener = match self.bind(&address).await {
+            Err(ListenError::InUse { address: taken, .. }) if !address.chosen => {
+                tracing::warn!(
+                    address = %taken,
+                    "no metrics, health or admin service: the address is in use; set {}", address.option
+                );
                 return Ok(Serving::default());
             }
             bound => bound?,
         };
         let (queue, incoming) = connection_queue();
         let route = Route::Queue(queue);
-        let port = self.port(listener, false, route.clone(), route);
+        let plain = tls::plain(&self.config, address.purpose);
+        let options = settings::port(&self.config, false, tls::route(self.tls.as_ref(), None), plain);
+        let port = Port::new(listener, options, route.clone(), route);
         let server = Server { grpc: self.admin_server()?, incoming, runtime: Handle::current() };
         Ok(Serving { servers: vec![server], ports: vec![port] })
-    }
-
-    /// Where gRPC is served, and whether a sidecar of ours passes connections on to it.
-    fn grpc_addresses(&self) -> Vec<(BindAddress, bool)> {
-        let options = &self.config.ssync;
-        if self.parts == Parts::Receiver {
-            let socket = BindAddress::Unix(options.receiver_socket.clone());
-            return std::iter::once(socket)
-                .chain(options.receiver_bind.clone())
-                .map(|address| (address, true))
-                .collect();
-        }
-        let own_port =
-            options.grpc_port.map(|port| BindAddress::Tcp((self.config.node.bind_ip, port).into()));
-        std::iter::once(settings::data_address(&self.config))
-            .chain(own_port)
-            .map(|address| (address, false))
-            .collect()
     }
 
     fn http_route(&self) -> Route {
@@ -216,6 +255,7 @@ impl Plan {
         let mut grpc = GrpcSettings::new(is_local, self.drain.token());
         grpc.heartbeat_interval = self.config.ssync.heartbeat_interval;
         grpc.silence_timeout = self.config.server.client_timeout;
+        grpc.authority = self.authority.clone();
         let server = GrpcServer::new(
             settings::grpc(&self.config),
             &[FILE_DESCRIPTOR_SET],
@@ -232,26 +272,37 @@ impl Plan {
         options.reflection = true;
         let mut server = GrpcServer::new(options, &[FILE_DESCRIPTOR_SET], &self.health, &self.metrics)?;
         if let Some(receiver) = &self.receiver {
-            server = server.add_service(AdminGrpc::server(Arc::clone(receiver), is_local));
+            server = server.add_service(AdminGrpc::server(Arc::clone(receiver), may_administer));
         }
         if let Some(replicator) = &self.replicator {
             server = server.add_service(ReplicatorGrpc::server(
                 Arc::clone(replicator),
-                is_local,
+                may_administer,
                 self.drain.token(),
             ));
         }
+        if let Some(filter) = &self.log_filter {
+            server = server.add_service(LogGrpc::server(filter.clone(), may_administer));
+        }
         let metrics = self.config.ssync.metrics.then(|| self.metrics.clone());
-        let admin = Admin { health: self.health.clone(), metrics, config: self.config.rows.clone().into() };
+        let admin = Admin { health: self.health.clone(), metrics, config: self.rows.subscribe() };
         Ok(admin.routes_on(server))
     }
 
-    async fn bind(&self, address: &BindAddress) -> anyhow::Result<Listener> {
-        Ok(Listener::bind(address, &settings::listen(&self.config)).await?)
+    /// A socket that was handed over, or one of our own.
+    async fn bind(&mut self, address: &Address) -> Result<Listener, ListenError> {
+        let options = address.options(&self.config);
+        match self.inherited.take(address.name, &address.at, &options)? {
+            Some(listener) => Ok(listener),
+            None => Listener::bind(&address.at, &options).await,
+        }
     }
 
-    fn port(&self, listener: Listener, takes_forwarded: bool, grpc: Route, http: Route) -> Port {
-        Port::new(listener, settings::port(&self.config, takes_forwarded), grpc, http)
+    /// A way to the receiver that is a process of its own.
+    fn receiver_channel(&self) -> anyhow::Result<tonic::transport::Channel> {
+        let address = settings::store_address(settings::receiver_address(&self.config));
+        let settings = settings::own_receiver(&self.config, self.tls.as_ref());
+        settings.channel(&address).context("receiver_address cannot be used")
     }
 
     /// A server that cannot go on takes the daemon down.
@@ -284,6 +335,24 @@ struct Server {
 /// Who may let go of this node's objects, and drain it: a caller on this node, whose connection nobody passed on.
 fn is_local(extensions: &tonic::Extensions) -> bool {
     extensions.get::<PeerInfo>().is_some_and(PeerInfo::is_local)
+}
+
+/// Who may have the admin service do things: the same, and who has the role.
+fn may_administer(extensions: &tonic::Extensions) -> bool {
+    is_local(extensions) || identity(extensions).is_some_and(|identity| identity.role() == Some(Role::Admin))
+}
+
+/// Whose certificate the connection has shown.
+fn identity(extensions: &tonic::Extensions) -> Option<Arc<Identity>> {
+    extensions.get::<PeerInfo>()?.identity.clone()
+}
+
+/// Judges callers by their certificates and the rings.
+fn authority(placement: &Arc<RingPlacement>, metrics: &Metrics) -> Authority {
+    let placement: Arc<dyn Placement> = Arc::clone(placement) as _;
+    let authority = Authority::new(identity, placement);
+    authority.observe(&metrics.meter());
+    authority
 }
 
 /// The receiver. By the admin service it alone is told to drain; the node is not ready then.
@@ -337,8 +406,8 @@ pub(super) fn devices(config: DiskConfig, swift: &SwiftConf) -> Devices {
 
 fn placement(config: &Config, swift: &SwiftConf) -> anyhow::Result<RingPlacement> {
     let node = &config.node;
-    let ip = node.ring_ip.unwrap_or(node.bind_ip).to_string();
-    let port = (node.servers_per_port == 0).then_some(node.bind_port);
+    let ip = settings::ring_ip(node, config).unwrap_or(node.bind_ip).to_string();
+    let port = (node.servers_per_port == 0).then_some(settings::ring_port(node, config));
     let local = LocalAddresses::new(Some(&ip), port).context("this node's own addresses are not known")?;
     Ok(RingPlacement::load(&node.swift_dir, swift.policies(), local, config.replicator.ring_check_interval))
 }

@@ -2,12 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use ssync_receiver::RingPlacement;
 use ssync_ring::{Policies, Policy};
-use ssync_runtime::{BindAddress, Health};
+use ssync_runtime::{Health, notify};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic_health::{
     ServingStatus,
     pb::{HealthCheckRequest, health_client::HealthClient},
@@ -34,21 +33,15 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    /// `receiver` is the address of one that is a process of its own.
+    /// `receiver` is the way to one that is a process of its own.
     pub(super) fn new(
         health: Health,
         placement: Arc<RingPlacement>,
         policies: &Policies,
-        receiver: Option<BindAddress>,
-    ) -> anyhow::Result<Self> {
-        let receiver = receiver.map(|address| client(&address)).transpose()?;
-        Ok(Self {
-            health,
-            placement,
-            policies: policies.iter().cloned().collect(),
-            receiver,
-            known: Vec::new(),
-        })
+        receiver: Option<Channel>,
+    ) -> Self {
+        let policies = policies.iter().cloned().collect();
+        Self { health, placement, policies, receiver: receiver.map(HealthClient::new), known: Vec::new() }
     }
 
     /// Looks until it is told to stop.
@@ -75,8 +68,15 @@ impl Readiness {
         }
         if missing != self.known {
             match missing.as_slice() {
-                [] => tracing::info!("ready: nothing is missing any more"),
-                missing => tracing::warn!("not ready; missing: {}", missing.join(", ")),
+                [] => {
+                    tracing::info!("ready: nothing is missing any more");
+                    notify::status("serving");
+                }
+                missing => {
+                    let missing = missing.join(", ");
+                    tracing::warn!("not ready; missing: {missing}");
+                    notify::status(&format!("not ready; missing: {missing}"));
+                }
             }
             self.known = missing;
         }
@@ -84,17 +84,8 @@ impl Readiness {
     }
 }
 
-/// Connects when it is first used, and again whenever that is needed.
-fn client(address: &BindAddress) -> anyhow::Result<HealthClient<Channel>> {
-    let uri = match address {
-        BindAddress::Tcp(address) => format!("http://{address}"),
-        BindAddress::Unix(_) => address.to_string(),
-    };
-    let endpoint = Endpoint::from_shared(uri).context("receiver_address cannot be used")?;
-    Ok(HealthClient::new(endpoint.connect_timeout(PROBE_TIMEOUT).timeout(PROBE_TIMEOUT).connect_lazy()))
-}
-
 async fn serves(receiver: &mut HealthClient<Channel>, service: &str) -> bool {
-    let answer = receiver.check(HealthCheckRequest { service: service.to_owned() }).await;
-    answer.is_ok_and(|answer| answer.get_ref().status == ServingStatus::Serving as i32)
+    let answer = receiver.check(HealthCheckRequest { service: service.to_owned() });
+    let answer = tokio::time::timeout(PROBE_TIMEOUT, answer).await;
+    matches!(answer, Ok(Ok(answer)) if answer.get_ref().status == ServingStatus::Serving as i32)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use anyhow::Context as _;
@@ -12,14 +12,15 @@ use ssync_receiver::ReceiverConfig;
 use ssync_replicator::ReplicatorConfig;
 use ssync_ring::{PolicyKind, SwiftConf};
 use ssync_runtime::{
-    BindAddress, Config, Filter, GrpcOptions, ListenOptions, NodeOptions, PortOptions, Reserve,
-    StatsdLabelMode,
+    BindAddress, Config, Filter, GrpcOptions, ListenOptions, NodeOptions, Plain, PortOptions, Reserve,
+    StatsdLabelMode, TlsRoute,
 };
 use ssync_sidecar::{
     Constraints, FilterConfig, LineFormat, Policies, RateOptions, RatelimitConfig, ReconConfig, SidecarConfig,
 };
 use ssync_statsd::{LabelMode, Labels, Statsd, StatsdSettings};
 use ssync_store::{RemoteSettings, RemoteStore, StoreAddress};
+use ssync_tls::Tls;
 use ssync_types::PolicyIndex;
 
 use crate::node::Parts;
@@ -227,8 +228,8 @@ pub(super) fn replicator(config: &Config) -> anyhow::Result<ReplicatorConfig> {
     let recon_is_set = config.rows.iter().any(|row| row.name == "recon_cache_path" && !is_default(row));
     Ok(ReplicatorConfig {
         bind_ip: node.bind_ip,
-        bind_port: node.bind_port,
-        ring_ip: node.ring_ip,
+        bind_port: ring_port(node, config),
+        ring_ip: ring_ip(node, config),
         servers_per_port: node.servers_per_port,
         concurrency: (options.concurrency.max(1) * options.replicator_workers.max(1)) as usize,
         interval: options.interval,
@@ -273,17 +274,25 @@ pub(super) fn listen(config: &Config) -> ListenOptions {
 }
 
 /// A listening port; `takes_forwarded` where a sidecar of ours passes connections on to it.
-pub(super) fn port(config: &Config, takes_forwarded: bool) -> PortOptions {
+pub(super) fn port(config: &Config, takes_forwarded: bool, tls: TlsRoute, plain: Plain) -> PortOptions {
     PortOptions {
         connections_max: config.node.max_clients as usize,
         sniff_timeout: config.server.client_timeout,
         takes_forwarded,
+        tls,
+        plain,
+        ..PortOptions::default()
     }
 }
 
-/// The address of the ring.
-pub(super) fn data_address(config: &Config) -> BindAddress {
-    BindAddress::Tcp(SocketAddr::new(config.node.bind_ip, config.node.bind_port))
+/// The address that the rings have for this node's replication, where that is not bind_ip.
+pub(super) fn ring_ip(node: &NodeOptions, config: &Config) -> Option<IpAddr> {
+    node.ring_ip.or(config.ssync.replication_bind.map(|address| address.ip()))
+}
+
+/// The port that they have for it.
+pub(super) fn ring_port(node: &NodeOptions, config: &Config) -> u16 {
+    config.ssync.replication_bind.map_or(node.bind_port, |address| address.port())
 }
 
 /// Where a receiver that is a process of its own is found.
@@ -297,29 +306,43 @@ pub(super) fn receiver_address(config: &Config) -> BindAddress {
 
 /// The receiver of this node, for a part that runs without it. A replicator finds it at the node's own port where no
 /// receiver is a process of its own.
-pub(super) fn remote_store(config: &Config, parts: Parts) -> anyhow::Result<RemoteStore> {
+pub(super) fn remote_store(config: &Config, parts: Parts, tls: Option<&Tls>) -> anyhow::Result<RemoteStore> {
     let no_receiver_alone = config.ssync.receiver_address.is_none() && !config.ssync.receiver_socket.exists();
     let address = match receiver_address(config) {
         _ if parts == Parts::Replicator && no_receiver_alone => own_address(config),
+        address => store_address(address),
+    };
+    let settings = own_receiver(config, tls);
+    RemoteStore::new(address, settings).context("receiver_address cannot be used")
+}
+
+/// How this node's own receiver is called: by TLS where that takes nothing else.
+pub(super) fn own_receiver(config: &Config, tls: Option<&Tls>) -> RemoteSettings {
+    remote(&config.node, config, tls.filter(|tls| tls.is_required()))
+}
+
+/// The same, by the address of an option.
+pub(super) fn store_address(address: BindAddress) -> StoreAddress {
+    match address {
         BindAddress::Tcp(address) => StoreAddress::Tcp(address.to_string()),
         BindAddress::Unix(path) => StoreAddress::Unix(path),
-    };
-    RemoteStore::new(address, remote(&config.node, config)).context("receiver_address cannot be used")
+    }
 }
 
 fn own_address(config: &Config) -> StoreAddress {
     let node = &config.replicator_node;
-    let ip = match node.ring_ip.unwrap_or(node.bind_ip) {
+    let ip = match ring_ip(node, config).unwrap_or(node.bind_ip) {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
-    StoreAddress::of_node(&ip.to_string(), node.bind_port)
+    StoreAddress::of_node(&ip.to_string(), ring_port(node, config))
 }
 
 /// How other nodes are called by a daemon that sees the file so.
-pub(super) fn remote(node: &NodeOptions, config: &Config) -> RemoteSettings {
+pub(super) fn remote(node: &NodeOptions, config: &Config, tls: Option<&Tls>) -> RemoteSettings {
     RemoteSettings {
+        tls: tls.cloned(),
         connect_timeout: node.conn_timeout,
         heartbeat_interval: config.ssync.heartbeat_interval,
         ..RemoteSettings::default()

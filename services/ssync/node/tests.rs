@@ -1,5 +1,7 @@
 //! A node's readiness and its admin address.
 
+mod secure;
+
 use std::net::TcpListener;
 
 use ssync_api::{
@@ -136,13 +138,13 @@ async fn what_peers_ask_is_answered_in_the_background_and_what_the_sidecar_asks_
     assert!(!background().is_empty());
     assert!(background().iter().all(|(niceness, _)| *niceness > own || own == 19), "{:?}", background());
 
-    let ours = settings::remote_store(&config, Parts::Sidecar).unwrap();
+    let ours = settings::remote_store(&config, Parts::Sidecar, None).unwrap();
     for _ in 0..20 {
         ours.survey_devices().await.unwrap();
     }
     assert_eq!(comes_to_rest().await, at_rest, "the sidecar's requests ran in the background");
 
-    let peer = format!("http://{}", settings::data_address(&config));
+    let peer = format!("http://{}:{}", config.node.bind_ip, config.node.bind_port);
     let mut peer = DeviceServiceClient::connect(peer).await.unwrap();
     for _ in 0..20 {
         peer.survey_devices(SurveyDevicesRequest::default()).await.unwrap();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use ssync_store::{PeerBook, PeerKind, RemoteSettings, RemoteStore, Store as _, StoreAddress};
+use ssync_tls::Tls;
 use ssync_types::{
     FragmentIndex, FragmentSet, ObjectPath, ObjectRef, Partition, PartitionRef, PolicyIndex, ReadOptions,
     Timestamp,
@@ -26,11 +27,13 @@ pub(crate) struct Question {
     pub(crate) partition: Partition,
     /// For each device.
     pub(crate) limit: Duration,
+    /// This node's certificates, if it has any.
+    pub(crate) tls: Option<Tls>,
 }
 
 /// The answers, in the order of the sites.
 pub(crate) async fn ask_all(question: &Question, sites: Vec<Site>) -> Vec<Seen> {
-    let book = PeerBook::default();
+    let book = PeerBook::default().with_tls(question.tls.clone());
     let book = &book;
     let asked = sites.into_iter().map(|site| async move {
         let mut answer = ask(question, &site).await;
@@ -58,10 +61,13 @@ async fn content_type_time(question: &Question, site: &Site, book: &PeerBook) ->
     let ask = async {
         let address = StoreAddress::of_node(ip, *port);
         let StoreAddress::Tcp(authority) = &address else { return None };
-        if book.kind(authority).await.ok()? != PeerKind::Grpc {
-            return None;
-        }
-        let store = RemoteStore::new(address, RemoteSettings::default()).ok()?;
+        let tls = match book.kind(authority).await.ok()? {
+            PeerKind::Grpc => None,
+            PeerKind::GrpcByTls => question.tls.clone(),
+            PeerKind::StockSwift => return None,
+        };
+        let settings = RemoteSettings { tls, ..RemoteSettings::default() };
+        let store = RemoteStore::new(address, settings).ok()?;
         let partition = PartitionRef {
             device: site.device.clone(),
             partition: question.partition,

@@ -1,5 +1,6 @@
 //! Tests of the probe, against peers that say the right thing, the wrong thing, or nothing.
 
+use ssync_tls::{PeerRules, testing::Authority};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -36,14 +37,15 @@ async fn peer(answer: &'static [u8], piece: usize, hang_up: bool) -> String {
 #[tokio::test]
 async fn only_a_505_marks_a_peer_as_stock() {
     for piece in [1, 7, 4096] {
-        assert_eq!(probe(&peer(STOCK, piece, true).await, LIMIT).await, Ok(PeerKind::StockSwift));
-        assert_eq!(probe(&peer(SETTINGS, piece, false).await, LIMIT).await, Ok(PeerKind::Grpc));
+        assert_eq!(probe(&peer(STOCK, piece, true).await, LIMIT, None).await, Ok(PeerKind::StockSwift));
+        assert_eq!(probe(&peer(SETTINGS, piece, false).await, LIMIT, None).await, Ok(PeerKind::Grpc));
     }
-    let others: [&[u8]; 9] = [
+    let others: [&[u8]; 10] = [
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         b"HTTP/1.1 503 Service Unavailable\r\n\r\n",
         b"HTTP/1.1 5050 x\r\n\r\n",
         b"HTTP/1.1 505",
+        b"HTTP/1.1 4260 x\r\n\r\n",
         b"HTTP/2 505 x\r\n\r\n",
         b"\x15\x03\x03\x00\x02\x02\x46 and so on",
         b"\x00\x00\x06\x04\x01\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64",
@@ -51,7 +53,7 @@ async fn only_a_505_marks_a_peer_as_stock() {
         b"SSH-2.0-OpenSSH_9.2p1\r\n",
     ];
     for answer in others {
-        let refusal = probe(&peer(answer, 4096, true).await, LIMIT).await.unwrap_err();
+        let refusal = probe(&peer(answer, 4096, true).await, LIMIT, None).await.unwrap_err();
         assert_eq!(refusal.reason, Reason::Unreachable, "{answer:?}");
     }
 }
@@ -64,7 +66,7 @@ async fn silence_resets_and_endless_lines_are_errors_that_name_the_peer() {
     for address in
         [peer(b"", 1, false).await, peer(b"", 1, true).await, peer(endless, 4096, false).await, closed]
     {
-        let refusal = probe(&address, LIMIT).await.unwrap_err();
+        let refusal = probe(&address, LIMIT, None).await.unwrap_err();
         assert_eq!(refusal.reason, Reason::Unreachable);
         assert!(refusal.message.contains(&address), "{}", refusal.message);
     }
@@ -104,4 +106,97 @@ fn the_book_has_an_end() {
     assert!(book.is_known_stock("10.0.0.1:0"));
     book.forget("10.0.0.1:0");
     assert!(!book.is_known_stock("10.0.0.1:0"));
+}
+
+/// What one of ours answers that takes nothing but TLS.
+const TLS_ONLY: &[u8] = b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: TLS/1.3\r\n\r\n";
+
+fn tls(authority: &Authority, names: &[&str], required: bool) -> (tempfile::TempDir, Tls) {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = authority.issue(names).tls(folder.path(), PeerRules::default(), required);
+    (folder, tls)
+}
+
+/// A peer that takes TLS and, unless it is all that it takes, plain gRPC.
+async fn tls_peer(server: Tls, plain: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let server = server.clone();
+            tokio::spawn(async move {
+                let mut first = [0; 1];
+                stream.peek(&mut first).await.unwrap();
+                if first == [0x16] {
+                    let Ok((mut inside, _)) = server.accept(stream).await else { return };
+                    inside.read_exact(&mut [0; PREFACE.len()]).await.unwrap();
+                    inside.write_all(SETTINGS).await.unwrap();
+                    let _ = inside.read_u8().await;
+                } else {
+                    stream.read_exact(&mut [0; PREFACE.len()]).await.unwrap();
+                    stream.write_all(plain).await.unwrap();
+                    let _ = stream.read_u8().await;
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn who_has_certificates_speaks_tls_with_everyone_who_has_them_too() {
+    let authority = Authority::new("ca");
+    let (_a, server) = tls(&authority, &["127.0.0.1"], false);
+    let (_b, client) = tls(&authority, &["client.example"], false);
+    for plain in [SETTINGS, TLS_ONLY] {
+        let address = tls_peer(server.clone(), plain).await;
+        assert_eq!(probe(&address, LIMIT, Some(&client)).await, Ok(PeerKind::GrpcByTls));
+    }
+    // Without certificates: as before, or told what is lacking.
+    let address = tls_peer(server.clone(), SETTINGS).await;
+    assert_eq!(probe(&address, LIMIT, None).await, Ok(PeerKind::Grpc));
+    let refusal = probe(&tls_peer(server, TLS_ONLY).await, LIMIT, None).await.unwrap_err();
+    assert!(refusal.message.contains("tls_certificate"), "{refusal}");
+    // A peer without them.
+    for piece in [1, 4096] {
+        assert_eq!(
+            probe(&peer(STOCK, piece, true).await, LIMIT, Some(&client)).await,
+            Ok(PeerKind::StockSwift)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_bad_certificate_is_no_reason_to_do_without_tls() {
+    let authority = Authority::new("ca");
+    let (_b, client) = tls(&authority, &["client.example"], false);
+    let (_a, stranger) = tls(&Authority::new("other"), &["127.0.0.1"], false);
+    let (_c, misnamed) = tls(&authority, &["127.0.0.2"], false);
+    for (server, why) in [(stranger, "UnknownIssuer"), (misnamed, "not valid for name")] {
+        let refusal = probe(&tls_peer(server, SETTINGS).await, LIMIT, Some(&client)).await.unwrap_err();
+        assert!(refusal.message.contains(why), "{refusal}");
+    }
+}
+
+/// Nobody accepts or refuses TLS there.
+#[tokio::test]
+async fn where_tls_is_required_nothing_else_is_tried() {
+    let authority = Authority::new("ca");
+    let (_b, required) = tls(&authority, &["client.example"], true);
+    let (_c, optional) = tls(&authority, &["client.example"], false);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // All that came: a connection that is closed before it is read may lose the answer.
+            let mut sent = [0; 4096];
+            let _ = stream.read(&mut sent).await;
+            let answer = if sent[0] == 0x16 { STOCK } else { SETTINGS };
+            let _ = stream.write_all(answer).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    assert_eq!(probe(&address, LIMIT, Some(&optional)).await, Ok(PeerKind::Grpc));
+    let refusal = probe(&address, LIMIT, Some(&required)).await.unwrap_err();
+    assert_eq!(refusal.reason, Reason::Unreachable);
 }

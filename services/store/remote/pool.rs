@@ -19,14 +19,13 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
-use tonic::transport::Endpoint;
 
-use super::guard::Guarded;
+use super::{guard::Guarded, settings::Dialer};
 
 /// At most so many connections, the least used first.
 #[derive(Debug)]
 pub(super) struct Pool {
-    endpoint: Endpoint,
+    dialer: Dialer,
     connections_max: usize,
     connections: Mutex<Vec<Lease>>,
 }
@@ -74,8 +73,8 @@ impl Place {
 }
 
 impl Pool {
-    pub(super) fn new(endpoint: Endpoint, connections_max: usize) -> Self {
-        Self { endpoint, connections_max: connections_max.max(1), connections: Mutex::default() }
+    pub(super) fn new(dialer: Dialer, connections_max: usize) -> Self {
+        Self { dialer, connections_max: connections_max.max(1), connections: Mutex::default() }
     }
 
     /// An idle connection, else a new one, else the least used.
@@ -86,7 +85,7 @@ impl Pool {
             // Two references: the pool's and the clone's.
             Some(lease) if lease.users() <= 2 || connections.len() >= self.connections_max => lease,
             _ => {
-                let lease = Lease { channel: Guarded(self.endpoint.connect_lazy()), users: Arc::default() };
+                let lease = Lease { channel: Guarded(self.dialer.dial()), users: Arc::default() };
                 connections.push(lease.clone());
                 lease
             }
@@ -124,7 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_has_a_connection_to_itself_while_there_are_enough() {
-        let pool = Pool::new(Endpoint::from_static("http://127.0.0.1:1"), 3);
+        let pool = Pool::new(Dialer::to_nobody(), 3);
         let leases: Vec<Lease> = (0..3).map(|_| pool.lease()).collect();
         assert_eq!(pool.connections.lock().unwrap().len(), 3);
         assert!(leases.iter().all(|lease| lease.users() == 2));
@@ -138,8 +137,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn places_are_bounded_and_spread_evenly() {
-        let endpoint = Endpoint::from_static("http://127.0.0.1:1");
-        let places = Places::new(Pool::new(endpoint, 2), 3);
+        let places = Places::new(Pool::new(Dialer::to_nobody(), 2), 3);
         let wait = Duration::from_secs(5);
         let mut taken = Vec::new();
         for _ in 0..6 {

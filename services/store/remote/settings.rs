@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use ssync_tls::Tls;
 use ssync_types::Invalid;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
+use super::secure::{HANDSHAKE_TIMEOUT, Secure};
 use crate::StoreAddress;
 
 /// Settings of a [`RemoteStore`](super::RemoteStore). The defaults are those that were measured or are known to matter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RemoteSettings {
     /// How long making a connection may take.
     pub connect_timeout: Duration,
@@ -45,6 +47,8 @@ pub struct RemoteSettings {
     pub object_streams_max: usize,
     /// Longest time that a body waits for one of these places; then the receiver counts as busy.
     pub object_wait_timeout: Duration,
+    /// Connect by TLS. A Unix socket is never left, so it does without.
+    pub tls: Option<Tls>,
 }
 
 impl Default for RemoteSettings {
@@ -68,18 +72,40 @@ impl Default for RemoteSettings {
             object_connections_max: 80,
             object_streams_max: 15,
             object_wait_timeout: Duration::from_secs(5),
+            tls: None,
         }
     }
 }
 
 impl RemoteSettings {
-    pub(super) fn endpoint(&self, address: &StoreAddress, stream_window: u32) -> Result<Endpoint, Invalid> {
+    /// A channel to the receiver at `address`, for other services than the store's. Does not connect yet.
+    pub fn channel(&self, address: &StoreAddress) -> Result<Channel, Invalid> {
+        Ok(self.dialer(address, self.stream_window_bytes)?.dial())
+    }
+
+    pub(super) fn dialer(&self, address: &StoreAddress, stream_window: u32) -> Result<Dialer, Invalid> {
+        let endpoint = self.endpoint(address, stream_window)?;
+        let secure = match (&self.tls, address) {
+            (Some(tls), StoreAddress::Tcp(_)) => Some(Secure::new(tls.clone(), self.connect_timeout)),
+            _ => None,
+        };
+        Ok(Dialer { endpoint, secure })
+    }
+
+    fn endpoint(&self, address: &StoreAddress, stream_window: u32) -> Result<Endpoint, Invalid> {
         const USER_AGENT: &str = concat!("ssync/", env!("CARGO_PKG_VERSION"));
         let invalid = |error: tonic::transport::Error| Invalid::new("address", format!("{address}: {error}"));
         let endpoint = Endpoint::from_shared(address.to_string()).map_err(invalid)?;
-        let endpoint = endpoint.user_agent(USER_AGENT).map_err(invalid)?;
+        let mut endpoint = endpoint.user_agent(USER_AGENT).map_err(invalid)?;
+        let handshake = if self.tls.is_some() { HANDSHAKE_TIMEOUT } else { Duration::ZERO };
+        if let (Some(_), StoreAddress::Tcp(authority)) = (&self.tls, address) {
+            // What is called, as requests name it; how it is reached is the dialer's to know.
+            let origin = format!("https://{authority}").parse::<http::Uri>();
+            let origin = origin.map_err(|error| Invalid::new("address", format!("{address}: {error}")))?;
+            endpoint = endpoint.origin(origin);
+        }
         Ok(endpoint
-            .connect_timeout(self.connect_timeout)
+            .connect_timeout(self.connect_timeout + handshake)
             .tcp_nodelay(true)
             .tcp_keepalive(Some(self.keepalive_interval))
             .http2_keep_alive_interval(self.keepalive_interval)
@@ -89,5 +115,30 @@ impl RemoteSettings {
             .initial_stream_window_size(stream_window)
             .initial_connection_window_size(self.connection_window_bytes)
             .max_frame_size(self.frame_bytes_max))
+    }
+}
+
+/// How connections to one address are made.
+#[derive(Debug, Clone)]
+pub(super) struct Dialer {
+    endpoint: Endpoint,
+    secure: Option<Secure>,
+}
+
+impl Dialer {
+    /// A channel that connects when it is first used, and again when its connection broke.
+    pub(super) fn dial(&self) -> Channel {
+        match &self.secure {
+            Some(secure) => self.endpoint.connect_with_connector_lazy(secure.clone()),
+            None => self.endpoint.connect_lazy(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Dialer {
+    /// To an address that nobody connects to.
+    pub(super) fn to_nobody() -> Self {
+        Self { endpoint: Endpoint::from_static("http://127.0.0.1:1"), secure: None }
     }
 }

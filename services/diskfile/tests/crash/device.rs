@@ -50,6 +50,7 @@ fn settings(durability: Durability) -> Arc<Settings> {
         hash: HashPathConfig::new("changeme", "changeme").unwrap(),
         policies,
         at_quarantine: AtQuarantine::default(),
+        at_commit: Default::default(),
         hashed: Default::default(),
         hashing: Default::default(),
     })

@@ -131,6 +131,7 @@ impl Ours {
             hash: settings.hash.clone(),
             policies: settings.policies.clone(),
             at_quarantine: AtQuarantine::default(),
+            at_commit: Default::default(),
             hashed: Default::default(),
             hashing: Default::default(),
         };

@@ -25,7 +25,7 @@ async fn listener(address: &str) -> Listener {
 /// Answers with the route and locality of the caller, then with what it sent.
 fn echo() -> Route {
     Route::handle(|mut connection: Connection| async move {
-        let peer = connection.peer();
+        let peer = connection.peer().clone();
         let head = format!("{:?} {} {peer}\n", peer.route, peer.is_local());
         connection.write_all(head.as_bytes()).await.ok();
         let (mut from, mut to) = tokio::io::split(&mut connection);

@@ -46,6 +46,7 @@ impl Observed {
         self.span.record("rpc.response.status_code", status);
         if is_server_fault(code) {
             self.span.record("otel.status_code", "ERROR");
+            self.span.record("error.type", status);
         }
         let labels = [
             KeyValue::new(RPC_SYSTEM_NAME, "grpc"),

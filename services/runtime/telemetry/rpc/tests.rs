@@ -22,9 +22,10 @@ fn layer() -> RpcLayer {
 fn request(path: &str, traceparent: Option<&str>) -> Request<()> {
     let peer = PeerInfo {
         remote: Some("10.0.0.9:5".parse().unwrap()),
-        local: None,
+        local: "10.0.0.7:6200".parse().ok(),
         route: PeerRoute::Tcp,
         trust_loopback: false,
+        identity: None,
     };
     let request =
         Request::post(format!("/{path}")).header(CONTENT_TYPE, "application/grpc+proto").extension(peer);
@@ -69,6 +70,10 @@ async fn a_call_joins_the_trace_of_its_caller() {
     assert_eq!(attribute(span, "rpc.method").as_deref(), Some(METHOD));
     assert_eq!(attribute(span, "rpc.response.status_code").as_deref(), Some("OK"));
     assert_eq!(attribute(span, "trace_id").as_deref(), Some(trace));
+    assert_eq!(attribute(span, "client.address").as_deref(), Some("10.0.0.9:5"));
+    assert_eq!(attribute(span, "server.address").as_deref(), Some("10.0.0.7"));
+    assert_eq!(attribute(span, "server.port").as_deref(), Some("6200"));
+    assert_eq!(attribute(span, "error.type"), None);
     assert_eq!(span.status, opentelemetry::trace::Status::Unset);
 }
 

@@ -1,0 +1,75 @@
+//! Certificates of a process, and who is taken without.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, bail};
+use ssync_runtime::{BindAddress, Config, CredentialPath, Plain, TlsRoute};
+use ssync_tls::{PeerRules, Tls, TlsFiles, TlsSettings, credential};
+
+use super::addresses::Purpose;
+
+/// TLS as the file says; `None` where it says nothing of it.
+pub(crate) fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
+    let options = &config.ssync;
+    let path = |path: &CredentialPath| credential(&path.0);
+    let files = match (&options.tls_certificate, &options.tls_key, &options.tls_ca) {
+        (None, None, None) if options.require_tls => {
+            bail!("require_tls needs a certificate: set tls_certificate, tls_key and tls_ca");
+        }
+        (None, None, None) => return Ok(None),
+        (Some(certificate), Some(key), Some(authorities)) => {
+            TlsFiles { certificate: path(certificate)?, key: path(key)?, authorities: path(authorities)? }
+        }
+        _ => bail!("tls_certificate, tls_key and tls_ca belong together: set all of them, or none"),
+    };
+    let rules = PeerRules {
+        allowed: options.tls_allowed_peers.clone(),
+        readers: options.tls_readers.clone(),
+        pushers: options.tls_pushers.clone(),
+        admins: options.tls_admins.clone(),
+    };
+    let settings = TlsSettings { files, rules, required: options.require_tls };
+    Tls::load(settings).map(Some).context("TLS cannot be had (tls_certificate, tls_key, tls_ca)")
+}
+
+/// Who is taken without TLS.
+pub(super) fn plain(config: &Config, purpose: Purpose) -> Plain {
+    let options = &config.ssync;
+    match purpose {
+        Purpose::Own if options.require_tls => Plain::OwnSocket,
+        // Probes do without TLS wherever they are.
+        Purpose::Own | Purpose::Admin => Plain::Anyone,
+        Purpose::Replication if options.require_tls => Plain::Nobody,
+        Purpose::Clients if options.require_tls => {
+            Plain::Http { from: options.http_allow.clone(), grpc: false }
+        }
+        _ if options.http_allow.is_empty() => Plain::Anyone,
+        _ => Plain::Http { from: options.http_allow.clone(), grpc: true },
+    }
+}
+
+/// Where connections by TLS go on a port of this process, which ends their handshakes if it has gRPC itself.
+pub(super) fn route(tls: Option<&Tls>, receiver_elsewhere: Option<BindAddress>) -> TlsRoute {
+    match (receiver_elsewhere, tls) {
+        (Some(receiver), _) => TlsRoute::Forward(receiver),
+        (None, Some(tls)) => TlsRoute::Accept(tls.clone()),
+        (None, None) => TlsRoute::Close,
+    }
+}
+
+/// Says loudly what everybody can do who reaches an address.
+pub(super) fn warn_of_plain(address: &BindAddress, plain: &Plain) {
+    let is_reachable = address.socket_addr().is_some_and(|address: SocketAddr| !address.ip().is_loopback());
+    match plain {
+        Plain::Anyone if is_reachable => tracing::warn!(
+            %address,
+            "listens without TLS: whoever reaches this address can read, store and delete objects; keep it to the storage \
+             network, or set tls_certificate, tls_key, tls_ca and require_tls"
+        ),
+        Plain::Http { grpc: true, .. } if is_reachable => tracing::warn!(
+            %address,
+            "serves gRPC without TLS: whoever reaches this address can read, store and delete objects by it; set require_tls"
+        ),
+        _ => {}
+    }
+}

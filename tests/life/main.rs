@@ -1,0 +1,14 @@
+//! How a node lives: started, told to reload, replaced and stopped by real tools, under load.
+
+mod codes;
+mod collector;
+mod drain;
+mod load;
+mod log_level;
+mod metrics;
+mod notify;
+mod reload;
+mod sockets;
+mod swift_init;
+mod told;
+mod trace;
