@@ -109,7 +109,7 @@ impl<'host> Node<'host> {
         let chart = repository().join("deploy/helm/ssync").display().to_string();
         // Pods of a network of their own: two of them are on one host here.
         let folders = format!(
-            "network=pod,paths.swift={},paths.devices={},paths.recon={}",
+            "network=pod,drain.notice=1,paths.swift={},paths.devices={},paths.recon={}",
             self.etc().display(),
             self.devices().display(),
             self.recon().display()
