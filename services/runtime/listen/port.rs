@@ -221,7 +221,7 @@ impl Routes {
     fn is_ours(&self, peer: &PeerInfo) -> bool {
         match peer.route {
             PeerRoute::Unix => true,
-            PeerRoute::Tcp => self.taking.options.takes_forwarded,
+            PeerRoute::Tcp => self.taking.options.takes_forwarded && peer.is_from_this_host(),
             PeerRoute::Forwarded => false,
         }
     }

@@ -258,7 +258,7 @@ pub(super) fn grpc(config: &Config) -> GrpcOptions {
         keepalive_interval: config.ssync.grpc_keepalive_interval,
         keepalive_timeout: config.ssync.grpc_keepalive_timeout,
         reflection: config.ssync.grpc_reflection,
-        http1: false,
+        ..GrpcOptions::default()
     }
 }
 
@@ -318,7 +318,8 @@ pub(super) fn remote_store(config: &Config, parts: Parts, tls: Option<&Tls>) -> 
 
 /// How this node's own receiver is called: by TLS where that takes nothing else.
 pub(super) fn own_receiver(config: &Config, tls: Option<&Tls>) -> RemoteSettings {
-    remote(&config.node, config, tls.filter(|tls| tls.is_required()))
+    let tls = tls.filter(|tls| tls.is_required());
+    RemoteSettings { tls_name: tls.and_then(Tls::own_host), ..remote(&config.node, config, tls) }
 }
 
 /// The same, by the address of an option.
