@@ -9,7 +9,7 @@ mod scene;
 use std::{net::TcpStream, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use ssync_tests::{run_to_end, venv_program};
+use ssync_tests::{Certificates, run_to_end, venv_program};
 
 use crate::scene::{DAEMON_PORT, REPLICATION_PORT, Scene};
 
@@ -68,13 +68,15 @@ fn what_proxies_break_is_done_again_and_nothing_is_lost() -> Result<()> {
 fn who_has_no_certificate_of_a_storage_node_is_refused() -> Result<()> {
     let Some(mut scene) = Scene::of_nodes(2)? else { return Ok(()) };
     scene.serve(2)?;
-    scene.wait("an answer to another node", |scene| Ok(list_as(scene, "1")?.0))?;
-    let (_, services) = list_as(&scene, "1")?;
+    scene.wait("an answer to another node", |scene| Ok(list_as(scene, scene.certificates(), "1")?.0))?;
+    let (_, services) = list_as(&scene, scene.certificates(), "1")?;
     ensure!(services.contains("ssync.v1.ReplicationService"), "{services}");
     let (plain, _) = list(&scene, &["-plaintext"])?;
     let (nameless, _) = list(&scene, &["-insecure"])?;
-    let (stranger, _) = list_as(&scene, "stranger")?;
-    let (foreign, _) = list_as(&scene, "foreign/1")?;
+    let (stranger, _) = list_as(&scene, scene.certificates(), "stranger")?;
+    let another_authority = Certificates::new()?;
+    another_authority.issue("1", "URI:spiffe://example.org/ssync/1")?;
+    let (foreign, _) = list_as(&scene, &another_authority, "1")?;
     assert_eq!((plain, nameless, stranger, foreign), (false, false, false, false));
     // Nor is the daemon to be reached past its proxy.
     let past = TcpStream::connect((scene.node(2).ring_address().ip(), DAEMON_PORT));
@@ -95,7 +97,7 @@ fn list(scene: &Scene, options: &[&str]) -> Result<(bool, String)> {
 }
 
 /// The same for the holder of a certificate.
-fn list_as(scene: &Scene, name: &str) -> Result<(bool, String)> {
-    let file = |kind: &str| scene.certificates().join(name).join(kind).display().to_string();
+fn list_as(scene: &Scene, certificates: &Certificates, name: &str) -> Result<(bool, String)> {
+    let file = |kind: &str| certificates.path(name, kind).display().to_string();
     list(scene, &["-insecure", "-cert", &file("tls.crt"), "-key", &file("tls.key")])
 }

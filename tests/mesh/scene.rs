@@ -1,14 +1,12 @@
 //! Nodes in namespaces, each with its proxies.
 
 use std::{
-    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
-use ssync_tests::{Answer, Cluster, Node, Server, Serving, Shape, Switch, Tree, exchange, helper};
+use ssync_tests::{Answer, Certificates, Cluster, Node, Server, Serving, Shape, Switch, Tree, exchange};
 
 use crate::proxies::Proxies;
 
@@ -24,6 +22,7 @@ pub(crate) struct Scene {
     // Daemons end before their network does.
     serving: Vec<Serving>,
     proxies: Vec<Proxies>,
+    certificates: Certificates,
     cluster: Cluster,
 }
 
@@ -52,32 +51,21 @@ impl Scene {
             .setting("object-replicator", "interval", "1");
         let cluster = handoff.into_iter().fold(builder, |builder, number| builder.handoff(number)).build()?;
         cluster.watch_from_outside()?;
-        let mut scene = Self { serving: Vec::new(), proxies: Vec::new(), cluster };
-        scene.certify(nodes)?;
+        let certificates = Certificates::new()?;
+        certificates.issue("stranger", "URI:spiffe://example.org/proxy/1")?;
+        let mut proxies = Vec::new();
         for number in 1..=nodes {
-            let folder = scene.cluster.folder().join("envoy").join(number.to_string());
-            let certificate = scene.certificates().join(number.to_string());
-            scene.proxies.push(Proxies::start(scene.cluster.node(number), folder, &certificate)?);
+            let name = number.to_string();
+            certificates.issue(&name, &format!("URI:spiffe://example.org/ssync/{name}"))?;
+            let folder = cluster.folder().join("envoy").join(&name);
+            proxies.push(Proxies::start(cluster.node(number), folder, &certificates.folder(&name))?);
         }
-        Ok(Some(scene))
+        Ok(Some(Self { serving: Vec::new(), proxies, certificates, cluster }))
     }
 
-    /// One for each node, one of the same authority for somebody else, and one for node 1 of another authority.
-    fn certify(&self, nodes: u8) -> Result<()> {
-        let mut names = serde_json::Map::new();
-        for number in 1..=nodes {
-            names.insert(number.to_string(), json!(format!("spiffe://example.org/ssync/{number}")));
-        }
-        names.insert("stranger".to_owned(), json!("spiffe://example.org/proxy/1"));
-        helper("certificates", &json!({"folder": self.certificates(), "names": names}))?;
-        let foreign = json!({"folder": self.certificates().join("foreign"),
-                             "names": {"1": "spiffe://example.org/ssync/1"}});
-        helper("certificates", &foreign).map(drop)
-    }
-
-    /// Where certificates lie, each in a folder.
-    pub(crate) fn certificates(&self) -> PathBuf {
-        self.cluster.folder().join("tls")
+    /// Of the nodes, and of `stranger`, whom the same authority has certified.
+    pub(crate) fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     pub(crate) fn node(&self, number: u8) -> &Node {
