@@ -54,11 +54,17 @@ env:
     value: "false"
   {{- end }}
   {{- with $values.ports.replication }}
-  - name: SSYNC_GRPC_PORT
-    value: {{ . | quote }}
-  # The ring names that port for replication and the other one for clients: devices are found by address.
-  - name: SSYNC_SERVERS_PER_PORT
-    value: "1"
+  # The ring names that port for replication and the other one for clients.
+  - name: SSYNC_REPLICATION_BIND
+    value: "0.0.0.0:{{ . }}"
+  {{- end }}
+  {{- if $values.tls.existingSecret }}
+  - name: SSYNC_TLS_CERTIFICATE
+    value: /etc/ssync/tls/tls.crt
+  - name: SSYNC_TLS_KEY
+    value: /etc/ssync/tls/tls.key
+  - name: SSYNC_TLS_CA
+    value: /etc/ssync/tls/ca.crt
   {{- end }}
   - name: SSYNC_LOG_FORMAT
     value: json
