@@ -254,8 +254,8 @@ async fn who_has_connected_before_a_drain_is_served() {
         timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
         assert!(answer.ends_with("GET / HTTP/1.1\r\n\r\n"), "{answer}");
     }
-    assert!(TcpStream::connect(address).await.is_err(), "it listens still");
     assert_eq!(drain.finish(PATIENCE).await, crate::Drained::Clean);
+    assert!(TcpStream::connect(address).await.is_err(), "it listens still");
 }
 
 /// A caller keeps its connection for the next call; neither end knows that the process between them goes down.
