@@ -18,7 +18,10 @@ use ssync_types::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::cli::NodeAddresses;
+use crate::{
+    cli::NodeAddresses,
+    object::{Answer, HandoffChoice, Question, ask_all, sites},
+};
 
 const NODES: u8 = 3;
 /// How often all certificates are replaced under load.
@@ -310,6 +313,40 @@ async fn nothing_gets_in_without_tls_and_health_is_asked_elsewhere() {
     let config = plainly(admin, "GET /config HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(config.contains("tls_key") && !config.contains("PRIVATE"), "{config}");
     cluster.stop().await;
+}
+
+/// `ssync object` asks such nodes by gRPC, for they have no HTTP.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_is_found_by_tls() {
+    let cluster = Cluster::start().await;
+    let home = cluster.ring().partition_of(&hash(&cluster.configs[0]));
+    let (put, body) = put(cluster.at(0, home, true));
+    let stored_at = put.timestamp;
+    cluster.store(0, &[PUSHER]).put_whole_object(put, body).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let question = Question {
+        path: object(),
+        policy: PolicyIndex::new(0),
+        partition: home,
+        limit: PATIENCE,
+        tls: Some(cluster.authority.issue(&[READER]).tls(folder.path(), PeerRules::default(), true)),
+    };
+    let of_ring = sites(&cluster.ring(), home, HandoffChoice::Some(0));
+    let (own, others): (Vec<_>, Vec<_>) = ask_all(&question, of_ring)
+        .await
+        .into_iter()
+        .partition(|seen| seen.site.address == cluster.address(0).to_string());
+    let data = own.iter().find_map(|seen| match &seen.answer {
+        Answer::Data(copy) => Some(copy),
+        _ => None,
+    });
+    let copy = data.unwrap_or_else(|| panic!("{own:?}"));
+    assert_eq!(
+        (copy.data, copy.etag.as_str(), copy.bytes),
+        (stored_at, "5d41402abc4b2a76b9719d911017c592", Some(5))
+    );
+    assert_eq!(copy.content_type, Some(stored_at));
+    assert!(others.iter().all(|seen| seen.answer == Answer::Nothing) && !others.is_empty(), "{others:?}");
 }
 
 /// Certificates are replaced all the time while a client stores and the nodes push: no request fails, and all that is written
