@@ -25,12 +25,12 @@ const CLUSTERS: &str = "http://127.0.0.1:9901/clusters";
 
 /// Before the last filter of Envoy.
 const ROUTER: &str = "                  - name: envoy.filters.http.router\n";
-/// A third of the calls gets UNAVAILABLE, a third comes later.
+/// A fifth of the calls gets UNAVAILABLE, a fifth comes later.
 const FAULTS: &str = r#"                  - name: envoy.filters.http.fault
                     typed_config:
                       "@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault
-                      abort: { grpc_status: 14, percentage: { numerator: 33, denominator: HUNDRED } }
-                      delay: { fixed_delay: 0.2s, percentage: { numerator: 33, denominator: HUNDRED } }
+                      abort: { grpc_status: 14, percentage: { numerator: 20, denominator: HUNDRED } }
+                      delay: { fixed_delay: 0.2s, percentage: { numerator: 20, denominator: HUNDRED } }
 "#;
 
 impl Builder {

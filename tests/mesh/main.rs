@@ -36,7 +36,7 @@ fn what_is_replicated_goes_through_both_proxies_and_arrives() -> Result<()> {
     Ok(())
 }
 
-/// A third of the calls ends at once, a third comes late, and connections break: a handoff still keeps each object until both
+/// A fifth of the calls ends at once, a fifth comes late, and connections break: a handoff still keeps each object until both
 /// primaries have it.
 #[test]
 fn what_proxies_break_is_done_again_and_nothing_is_lost() -> Result<()> {
