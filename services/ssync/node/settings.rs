@@ -74,6 +74,7 @@ pub(super) fn receiver(config: &Config, swift: &SwiftConf, statsd: Statsd) -> Re
         client_timeout: server.client_timeout,
         drain_timeout: config.ssync.drain_timeout,
         session_updates_max: config.ssync.session_updates_max,
+        session_time_max: config.ssync.session_time_max,
         inline_bytes_max: config.ssync.inline_bytes_max,
         max_file_size: swift.constraints().max_file_size,
         device_timeout: config.ssync.device_timeout,
