@@ -30,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod certificates;
 mod chance;
 mod cloud;
 mod cluster;
@@ -45,6 +46,7 @@ mod tap;
 mod tools;
 mod tree;
 
+pub use certificates::Certificates;
 pub use chance::Chance;
 pub use cloud::{Client, Cloud, CloudBuilder};
 pub use cluster::{Builder, Cluster};

@@ -342,6 +342,11 @@ impl Node {
         Ok(vec![sidecar, receiver])
     }
 
+    /// Starts a program that is no part of the node, in the node's network.
+    pub fn run_beside(&self, name: &str, program: &Path, arguments: &[String]) -> Result<Daemon> {
+        self.start(name, program, arguments, Listening::Nowhere)
+    }
+
     fn start(
         &self,
         name: &str,
