@@ -29,7 +29,7 @@ impl Driver {
             next = next.min(if due > Instant::now() { due } else { since + config.client_timeout });
         }
         if let Some(since) = self.drains_since {
-            next = next.min(since + if self.grace_is_over() { config.drain_timeout } else { self.grace() });
+            next = next.min(since + if self.grace_is_over() { self.drain_time() } else { self.grace() });
         }
         if let Some(ends) = self.ends_at() {
             next = next.min(ends);
@@ -48,7 +48,11 @@ impl Driver {
     }
 
     fn grace(&self) -> Duration {
-        DRAIN_GRACE.min(self.context.core.config.drain_timeout)
+        DRAIN_GRACE.min(self.drain_time())
+    }
+
+    fn drain_time(&self) -> Duration {
+        self.context.core.drain_time.get()
     }
 
     /// Looks at the clock: false when the peer does not read any more.
@@ -82,7 +86,7 @@ impl Driver {
     fn look_at_drain(&mut self) {
         let Some(since) = self.drains_since.filter(|_| self.grace_is_over()) else { return };
         let in_body = matches!(self.input, Input::Body(_)) || self.stalled.is_some();
-        let late = since.elapsed() >= self.context.core.config.drain_timeout;
+        let late = since.elapsed() >= self.drain_time();
         if !matches!(self.input, Input::Ended) && (!in_body || late) {
             self.end(Some(draining()));
         }

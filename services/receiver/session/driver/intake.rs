@@ -16,6 +16,7 @@ use super::{
     verdict::Verdicts,
 };
 use crate::{
+    PHASE,
     core::UPDATE_BYTES,
     session::{
         apply::{Whole, apply},
@@ -104,6 +105,9 @@ impl Driver {
             return self.end(Some(Refusal::new(Reason::ProtocolOrder, message)));
         }
         self.last_id = Some(update.id);
+        if self.updates == 0 {
+            tracing::debug!(target: PHASE, "updates begin");
+        }
         self.updates += 1;
         let bytes = match self.cost(&update.op) {
             Ok(bytes) => bytes,
