@@ -362,7 +362,8 @@ impl Node {
     }
 
     /// How to start a program so that it runs in the node's network.
-    pub(crate) fn at_home(&self, program: &Path, arguments: &[String]) -> (PathBuf, Vec<String>) {
+    #[must_use]
+    pub fn at_home(&self, program: &Path, arguments: &[String]) -> (PathBuf, Vec<String>) {
         let Some(namespace) = &self.namespace else { return (program.to_path_buf(), arguments.to_vec()) };
         let inside =
             [format!("--net={}", namespace.display()), "--".to_owned(), program.display().to_string()];

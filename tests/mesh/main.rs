@@ -3,15 +3,14 @@
 //! Each node is a network namespace of its own. Its daemon listens on loopback alone, at what the ring does not name; two
 //! Envoys stand between it and the others, and nftables bring to them what the replicator sends.
 
-mod proxies;
 mod scene;
 
 use std::{net::TcpStream, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use ssync_tests::{Certificates, run_to_end, venv_program};
+use ssync_tests::{BEHIND_PROXIES, Certificates, PROXIED_PORT, run_to_end, venv_program};
 
-use crate::scene::{DAEMON_PORT, REPLICATION_PORT, Scene};
+use crate::scene::Scene;
 
 /// Time for sessions to begin.
 const BETWEEN_BREAKS: Duration = Duration::from_secs(1);
@@ -79,7 +78,7 @@ fn who_has_no_certificate_of_a_storage_node_is_refused() -> Result<()> {
     let (foreign, _) = list_as(&scene, &another_authority, "1")?;
     assert_eq!((plain, nameless, stranger, foreign), (false, false, false, false));
     // Nor is the daemon to be reached past its proxy.
-    let past = TcpStream::connect((scene.node(2).ring_address().ip(), DAEMON_PORT));
+    let past = TcpStream::connect((scene.node(2).ring_address().ip(), BEHIND_PROXIES));
     assert!(past.is_err(), "the daemon listens beyond loopback");
     let client = scene.get_through_proxy(2).context("the object API through a proxy of bytes")?;
     assert_eq!(client.status, 200, "{}", client.text());
@@ -88,7 +87,7 @@ fn who_has_no_certificate_of_a_storage_node_is_refused() -> Result<()> {
 
 /// Whether somebody gets the list of node 2's services through its proxy, and what grpcurl says.
 fn list(scene: &Scene, options: &[&str]) -> Result<(bool, String)> {
-    let address = format!("{}:{REPLICATION_PORT}", scene.node(2).ring_address().ip());
+    let address = format!("{}:{PROXIED_PORT}", scene.node(2).ring_address().ip());
     let arguments: Vec<&str> =
         options.iter().copied().chain(["-connect-timeout", "2", &address, "list"]).collect();
     let output = run_to_end(&venv_program("grpcurl")?, &arguments)?;

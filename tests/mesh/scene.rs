@@ -6,14 +6,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use ssync_tests::{Answer, Certificates, Cluster, Node, Server, Serving, Shape, Switch, Tree, exchange};
+use ssync_tests::{
+    Answer, Certificates, Cluster, Node, Proxies, Server, Serving, Shape, Switch, Tree, exchange,
+};
 
-use crate::proxies::Proxies;
-
-/// The ring's port for replication.
-pub(crate) const REPLICATION_PORT: u16 = 6400;
-/// Where a daemon listens on loopback, as docs/mesh.md has it.
-pub(crate) const DAEMON_PORT: u16 = 6210;
 /// Longest that anything may take.
 const WAIT_MAX: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(200);
@@ -41,14 +37,7 @@ impl Scene {
             eprintln!("SKIPPED: no network namespaces here, so this checks nothing: {error:#}");
             return Ok(None);
         }
-        let builder = Cluster::of(nodes)
-            .in_namespaces()
-            .replication_port(REPLICATION_PORT)
-            .setting("DEFAULT", "bind_ip", "127.0.0.1")
-            .setting("DEFAULT", "bind_port", &DAEMON_PORT.to_string())
-            .setting("DEFAULT", "servers_per_port", "1")
-            .setting("ssync", "trust_loopback", "false")
-            .setting("object-replicator", "interval", "1");
+        let builder = Cluster::of(nodes).behind_proxies().setting("object-replicator", "interval", "1");
         let cluster = handoff.into_iter().fold(builder, |builder, number| builder.handoff(number)).build()?;
         cluster.watch_from_outside()?;
         let certificates = Certificates::new()?;
