@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use ssync_tests::{
-    Answer, Certificates, Cluster, Node, Proxies, Server, Serving, Shape, Switch, Tree, exchange,
+    Answer, Builder, Certificates, Cluster, Node, Proxies, Server, Serving, Shape, Switch, Tree, exchange,
 };
 
 /// Longest that anything may take.
