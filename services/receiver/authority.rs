@@ -13,7 +13,8 @@ use std::{
     },
 };
 
-use opentelemetry::{KeyValue, metrics::Meter};
+use opentelemetry::metrics::Meter;
+use ssync_instruments::Instrument;
 use ssync_types::{Identity, Reason, Refusal, Role, SessionOpen, Sparing, Standing};
 use tonic::{Extensions, Request};
 
@@ -34,6 +35,12 @@ pub(crate) enum Need {
     /// What is for this node's own processes: a node of the rings. That the caller is here is asked beside this.
     Own,
 }
+
+const UNAUTHORISED: Instrument = Instrument::counter(
+    "ssync_receiver_unauthorised",
+    &["reason"],
+    "Calls refused because of the caller's certificate",
+);
 
 /// Judges callers by their certificates. Clones count together.
 #[derive(Clone)]
@@ -57,22 +64,23 @@ impl Authority {
         Self { identity_of, placement, said: Arc::default() }
     }
 
+    /// All that [`observe`](Self::observe) shows.
+    #[must_use]
+    pub fn instruments() -> Vec<Instrument> {
+        vec![UNAUTHORISED]
+    }
+
     /// Shows how often somebody was refused.
     pub fn observe(&self, meter: &Meter) {
         let said = Arc::downgrade(&self.said);
-        meter
-            .u64_observable_counter("ssync_receiver_unauthorised")
-            .with_description("Calls refused because of the caller's certificate")
-            .with_callback(move |instrument| {
-                let Some(said) = said.upgrade() else { return };
-                for (counter, reason) in
-                    [(&said.unknown, Reason::IdentityUnknown), (&said.not_permitted, Reason::NotPermitted)]
-                {
-                    instrument
-                        .observe(counter.load(Ordering::Relaxed), &[KeyValue::new("reason", reason.name())]);
-                }
-            })
-            .build();
+        UNAUTHORISED.observe(meter, move |values| {
+            let Some(said) = said.upgrade() else { return };
+            for (counter, reason) in
+                [(&said.unknown, Reason::IdentityUnknown), (&said.not_permitted, Reason::NotPermitted)]
+            {
+                values.observe(counter.load(Ordering::Relaxed), &[UNAUTHORISED.label(reason.name())]);
+            }
+        });
     }
 
     /// Whose certificate a request's connection has shown.

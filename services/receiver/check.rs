@@ -15,7 +15,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use tracing::Instrument as _;
+
 use crate::{
+    PHASE,
     core::{Core, HEARTBEAT_ONLY_FACTOR},
     devices::DeviceHandle,
     pool::Lane,
@@ -36,7 +39,7 @@ pub(crate) async fn open(
     let handle = core.devices.open(&partition.device).await?;
     let (answers, answered) = mpsc::channel(CHECK_QUEUE_MAX);
     let check = Check { core: Arc::clone(core), handle, partition };
-    tokio::spawn(async move { check.run(offers, answers).await });
+    tokio::spawn(async move { check.run(offers, answers).await }.in_current_span());
     Ok(answered)
 }
 
@@ -111,10 +114,11 @@ impl Check {
             async move { check.batch(batch?).await }
         });
         let mut checked = std::pin::pin!(checked.buffered(BATCHES_AT_ONCE));
-        let mut answered_offers = 0;
+        let (mut answered_offers, mut wanted) = (0, 0);
         while let Some(result) = checked.next().await {
             let answer = result.map(|(count, wants)| {
                 answered_offers += count;
+                wanted += wants.len();
                 CheckAnswer { wants, answered_offers }
             });
             let ends = answer.is_err();
@@ -124,6 +128,7 @@ impl Check {
                 return;
             }
         }
+        tracing::debug!(target: PHASE, offers = answered_offers, wanted, "offers checked");
     }
 
     async fn batch(self, offers: Vec<Offer>) -> StoreResult<(u64, Vec<Want>)> {

@@ -1,6 +1,12 @@
 //! What all parts of the receiver share, and the checks that every call begins with.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use ssync_diskfile::{Devices, Location, PolicyKind};
 use ssync_types::{Invalid, ObjectHash, ObjectRef, PartitionRef, PolicyIndex, Reason, Refusal};
@@ -34,12 +40,33 @@ pub struct LimitStatus {
     pub used: u64,
 }
 
+/// How long a drain gives to what is under way.
+#[derive(Debug)]
+pub(crate) struct DrainTime(AtomicU64);
+
+impl DrainTime {
+    fn of(time: Duration) -> Self {
+        let held = Self(AtomicU64::default());
+        held.set(time);
+        held
+    }
+
+    pub(crate) fn set(&self, time: Duration) {
+        self.0.store(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) config: ReceiverConfig,
     pub(crate) devices: DeviceTable,
     pub(crate) placement: Arc<dyn Placement>,
     pub(crate) drain: CancellationToken,
+    pub(crate) drain_time: DrainTime,
     pub(crate) admission: Admission,
     pub(crate) registry: Arc<Registry>,
     pub(crate) counters: Counters,
@@ -63,6 +90,7 @@ impl Core {
             devices: DeviceTable::new(devices, limits, waiting),
             placement,
             drain,
+            drain_time: DrainTime::of(config.drain_timeout),
             admission: Admission::new(config.replication_concurrency),
             registry: Arc::new(Registry::new()),
             counters: Counters::default(),

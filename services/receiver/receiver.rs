@@ -54,6 +54,11 @@ impl Receiver {
         Arc::new(Self { core })
     }
 
+    /// Gives sessions so long, once it drains, to finish the object that they are in; before that it is `drain_timeout`.
+    pub fn drain_within(&self, time: Duration) {
+        self.core.drain_time.set(time);
+    }
+
     /// The sessions under way, oldest first.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionInfo> {

@@ -82,6 +82,7 @@ impl ReplicatorConfig {
     pub(crate) fn following(self, other: &Self) -> Self {
         Self {
             concurrency: other.concurrency,
+            recon_per_disk: other.recon_per_disk,
             interval: other.interval,
             stats_interval: other.stats_interval,
             handoffs_first: other.handoffs_first,

@@ -5,7 +5,7 @@ mod gate;
 mod peers;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     hash::Hash,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -149,6 +149,11 @@ impl Gates {
     /// When each node last did its part, by address: it told its hashes, or took what it was sent.
     pub(crate) fn last_successes(&self) -> BTreeMap<String, SystemTime> {
         self.state().successes.clone()
+    }
+
+    /// Nodes that have left the rings did nothing of late, and nobody waits for it.
+    pub(crate) fn forget_all_but(&self, addresses: &BTreeSet<String>) {
+        self.state().successes.retain(|address, _| addresses.contains(address));
     }
 
     /// How often peers have refused, or failed, by the reason's name.

@@ -59,3 +59,6 @@ pub use replicator::Replicator;
 pub use source::{Moved, Source};
 pub use stats::{Abort, PassStats};
 pub use ways::Nodes;
+
+/// The target of events for traces alone: the phases of a push (services/runtime/telemetry).
+const PHASE: &str = "ssync::phase";

@@ -6,4 +6,5 @@ mod interrupted;
 mod parked;
 mod peers;
 mod primaries;
+mod reload;
 mod single;

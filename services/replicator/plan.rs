@@ -25,6 +25,7 @@ use crate::{
     peer::Target,
     progress::Meter,
     remedy::Remedy,
+    replicator::handoff_delete,
 };
 use count::{Count, count_all, count_lacking};
 
@@ -128,9 +129,10 @@ impl Replicator {
     /// found, and the total at the end. Stops when nobody listens, or when `drain` is cancelled.
     pub async fn plan(&self, overrides: &Overrides, drain: CancellationToken, pieces: mpsc::Sender<Planned>) {
         let Collected { handoffs, primaries } = self.jobs(overrides).await;
-        let handoff_delete = self.handoff_delete(&self.policies().await);
-        let context = Arc::new(self.context(Meter::new(Statsd::disabled()), handoff_delete, drain));
-        let concurrency = self.config().concurrency.max(1);
+        let config = self.config();
+        let handoff_delete = handoff_delete(&config, &self.policies().await);
+        let context = Arc::new(self.context(&config, Meter::new(Statsd::disabled()), handoff_delete, drain));
+        let concurrency = config.concurrency.max(1);
         let parts = handoffs.into_iter().chain(primaries).map(|job| {
             let context = Arc::clone(&context);
             async move { plan_job(&job, &context).await }

@@ -1,8 +1,9 @@
 //! The daemon: passes over the partitions of this node, one after the other.
 
 use std::{
+    collections::BTreeSet,
     sync::{
-        Arc, Mutex, MutexGuard, Once, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -27,7 +28,7 @@ use crate::{
     metrics::PassTimes,
     parked::{Parked, ParkedObject},
     pass::Pass,
-    peer::Peers,
+    peer::{Peers, Target},
     places::{PolicyPlaces, Rings},
     progress::{Meter, Progress},
     recon,
@@ -60,7 +61,8 @@ pub struct Replicator {
     seed: u64,
     pub(crate) meter: Meter,
     pub(crate) claims: Claims,
-    warned: Once,
+    /// What was last warned of.
+    warned: Mutex<Vec<String>>,
     parked: Parked,
     /// How far the last pass of the daemon was when it was interrupted.
     interrupted: Mutex<Option<Record>>,
@@ -110,7 +112,7 @@ impl Replicator {
             seed,
             meter,
             claims: Claims::default(),
-            warned: Once::new(),
+            warned: Mutex::default(),
             parked: Parked::default(),
             interrupted: Mutex::default(),
             times: PassTimes::default(),
@@ -179,11 +181,13 @@ impl Replicator {
         going: Going,
     ) -> PassStats {
         let begin = Instant::now();
+        // One for the whole pass, whatever it is told meanwhile.
+        let config = self.config();
         self.meter.begin();
         let aborted = tokio::select! {
             biased;
-            aborted = self.work(overrides, drain, going) => aborted,
-            () = self.report(begin) => None,
+            aborted = self.work(&config, overrides, drain, going) => aborted,
+            () = self.report(&config, begin) => None,
         };
         let elapsed = begin.elapsed();
         self.meter.count(|stats| {
@@ -194,14 +198,14 @@ impl Replicator {
         self.meter.report(elapsed).iter().for_each(|line| tracing::info!("{line}"));
         if !overrides.any() {
             self.times.ended(&stats);
-            self.write_recon(&stats).await;
+            self.write_recon(&config, &stats).await;
         }
         stats
     }
 
     /// Reports now and then; never ends.
-    async fn report(&self, begin: Instant) {
-        let every = self.config().stats_interval.max(Duration::from_secs(1));
+    async fn report(&self, config: &ReplicatorConfig, begin: Instant) {
+        let every = config.stats_interval.max(Duration::from_secs(1));
         let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
         loop {
             ticks.tick().await;
@@ -209,16 +213,23 @@ impl Replicator {
         }
     }
 
-    async fn work(&self, overrides: &Overrides, drain: CancellationToken, going: Going) -> Option<Abort> {
+    async fn work(
+        &self,
+        config: &ReplicatorConfig,
+        overrides: &Overrides,
+        drain: CancellationToken,
+        going: Going,
+    ) -> Option<Abort> {
         let policies = self.policies().await;
-        let handoff_delete = self.handoff_delete(&policies);
-        self.warn(handoff_delete);
+        self.gates.forget_all_but(&addresses(&policies));
+        let handoff_delete = handoff_delete(config, &policies);
+        self.warn(config, handoff_delete);
         let upkeep = Upkeep::Tidy;
-        let mut collected =
-            collect(&self.config(), policies, &self.devices, overrides, &self.meter, upkeep).await;
+        let mut collected = collect(config, policies, &self.devices, overrides, &self.meter, upkeep).await;
         // Who asks by hand wants to know now; passes leave peers in peace.
         let peers = Arc::new(self.gated_peers());
-        let mut context = Context { peers, ..self.context(self.meter.clone(), handoff_delete, drain) };
+        let mut context =
+            Context { peers, ..self.context(config, self.meter.clone(), handoff_delete, drain) };
         let course = self.course(&mut collected, &mut context, going);
         let mut pass = Pass::new(Arc::new(context), &self.rings, course);
         let aborted = pass.run(collected).await;
@@ -235,7 +246,7 @@ impl Replicator {
     /// Puts the jobs into their order. A pass of the daemon goes on where the last one was interrupted.
     fn course(&self, collected: &mut Collected, context: &mut Context, going: Going) -> Option<Course> {
         let Collected { handoffs, primaries } = collected;
-        if !self.config().handoffs_first {
+        if !context.config.handoffs_first {
             // In one order, as Swift: neither kind waits for the other.
             primaries.append(handoffs);
         }
@@ -296,22 +307,17 @@ impl Replicator {
         blocking(move || rings.current()).await.unwrap_or_default()
     }
 
-    pub(crate) fn handoff_delete(&self, policies: &[PolicyPlaces]) -> Option<usize> {
-        let replicas: Vec<usize> =
-            policies.iter().map(|policy| policy.ring.replica_count().ceil() as usize).collect();
-        self.config().effective_handoff_delete(&replicas)
-    }
-
     /// What jobs share that are counted by `meter`.
     pub(crate) fn context(
         &self,
+        config: &ReplicatorConfig,
         meter: Meter,
         handoff_delete: Option<usize>,
         drain: CancellationToken,
     ) -> Context {
         let cycle = self.cycle.fetch_add(1, Ordering::Relaxed);
         Context {
-            config: self.config().as_ref().clone(),
+            config: config.clone(),
             local: Arc::clone(&self.local),
             peers: Arc::clone(&self.peers),
             gates: Arc::clone(&self.gates),
@@ -325,15 +331,19 @@ impl Replicator {
         }
     }
 
-    /// Warns of what the configuration asks for, once.
-    fn warn(&self, handoff_delete: Option<usize>) {
-        let warnings = self.config().warnings(handoff_delete);
-        self.warned.call_once(|| warnings.iter().for_each(|warning| tracing::warn!("{warning}")));
+    /// Warns of what the configuration asks for, once for each change of it.
+    fn warn(&self, config: &ReplicatorConfig, handoff_delete: Option<usize>) {
+        let warnings = config.warnings(handoff_delete);
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if *warned != warnings {
+            warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            *warned = warnings;
+        }
     }
 
-    async fn write_recon(&self, stats: &PassStats) {
-        let Some(folder) = self.config().recon_cache_path.clone() else { return };
-        let devices = self.config().recon_per_disk.then(|| self.meter.by_device());
+    async fn write_recon(&self, config: &ReplicatorConfig, stats: &PassStats) {
+        let Some(folder) = config.recon_cache_path.clone() else { return };
+        let devices = config.recon_per_disk.then(|| self.meter.by_device());
         let entries = recon::entries(stats, devices.as_ref(), SystemTime::now());
         match blocking(move || recon::dump(&folder, entries)).await {
             Ok(Ok(())) => {}
@@ -341,4 +351,17 @@ impl Replicator {
             Err(error) => tracing::error!(%error, "writing the recon cache was stopped"),
         }
     }
+}
+
+/// How many primaries suffice to let go of a handoff's object, by these rings.
+pub(crate) fn handoff_delete(config: &ReplicatorConfig, policies: &[PolicyPlaces]) -> Option<usize> {
+    let replicas: Vec<usize> =
+        policies.iter().map(|policy| policy.ring.replica_count().ceil() as usize).collect();
+    config.effective_handoff_delete(&replicas)
+}
+
+/// Of all nodes of the rings.
+fn addresses(policies: &[PolicyPlaces]) -> BTreeSet<String> {
+    let devices = policies.iter().flat_map(|policy| policy.ring.devices());
+    devices.map(|device| Target::from(device).address()).collect()
 }

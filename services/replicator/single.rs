@@ -15,6 +15,7 @@ use crate::{
     config::Overrides,
     job::{Context, Job, JobEnd},
     progress::{Meter, Progress},
+    replicator::handoff_delete,
     source::Pulse,
     stats::{Abort, PassStats},
 };
@@ -37,7 +38,8 @@ impl Replicator {
         let meter = Self::aside();
         meter.begin();
         meter.count(|stats| stats.partitions = 1);
-        let context = self.context(meter, self.handoff_delete(&policies), drain);
+        let config = self.config();
+        let context = self.context(&config, meter, handoff_delete(&config, &policies), drain);
         Single { job, context: Arc::new(context) }
     }
 }

@@ -140,8 +140,10 @@ pub struct Shutdown {
     pub health: Health,
     /// Time between that and refusing work, for balancers to notice (`drain_notice`).
     pub notice: Duration,
-    /// Time that work under way gets (`drain_timeout`).
+    /// Time that work under way gets.
     pub deadline: Duration,
+    /// The option that says so.
+    pub limit: &'static str,
     /// Time that is left to it once a manager that said to leave says to stop.
     pub patience: Duration,
 }
@@ -156,8 +158,13 @@ impl Shutdown {
             while !matches!(signals.next().await, Asked::Stop(_)) {}
             if signals.manners() == Manners::SwiftWorker {
                 sleep(patience).await;
+                tracing::warn!(
+                    ?patience,
+                    "the server stops and waits no longer: work under way is broken off"
+                );
+            } else {
+                tracing::warn!("a second signal: work under way is broken off");
             }
-            tracing::warn!("a second signal: work under way is broken off");
             drain.kill();
         });
         let drained = self.run().await;
@@ -181,7 +188,7 @@ impl Shutdown {
         match drained {
             Drained::Clean => tracing::info!("drained"),
             Drained::TimedOut { tasks } => {
-                tracing::warn!(tasks, deadline = ?self.deadline, "work was still under way at the deadline (drain_timeout)");
+                tracing::warn!(tasks, deadline = ?self.deadline, limit = self.limit, "work was still under way at the deadline");
             }
             Drained::Killed { tasks } => tracing::warn!(tasks, "work was broken off"),
         }

@@ -27,10 +27,11 @@ pub use drain::{Drain, Drained, Shutdown};
 pub use grpc_server::{GrpcOptions, GrpcServer, GrpcServerError};
 pub use health::{Health, LIVE};
 pub use listen::{
-    BadNetwork, BindAddress, CONNECTION_QUEUE_MAX, Connection, FORWARD_BUFFER, ForwardError, Handler,
-    HandshakeLimits, Incoming, InheritError, Inherited, Legacy, ListenError, ListenOptions, Listener,
-    Network, PREAMBLE_MAX, PREFACE, PeerInfo, PeerRoute, Plain, Port, PortOptions, Preamble, PreambleError,
-    Protocol, Replay, Route, SniffError, Sniffed, Socket, TlsRoute, connection_queue, forward, sniff,
+    BadNetwork, BindAddress, BoundSocket, CONNECTION_QUEUE_MAX, Connection, FORWARD_BUFFER, ForwardError,
+    Handler, HandshakeLimits, Incoming, InheritError, Inherited, Legacy, ListenError, ListenOptions,
+    Listener, Network, PREAMBLE_MAX, PREFACE, PeerInfo, PeerRoute, Plain, Port, PortOptions, Preamble,
+    PreambleError, Protocol, Replay, Route, SniffError, Sniffed, Socket, TlsRoute, connection_queue, forward,
+    sniff,
 };
 pub use signals::{Asked, Manners, Signals};
 pub use telemetry::{

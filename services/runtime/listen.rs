@@ -20,7 +20,7 @@ pub use address::BindAddress;
 pub use connection::{Connection, Incoming};
 pub use forward::{FORWARD_BUFFER, ForwardError, forward};
 pub use handshakes::HandshakeLimits;
-pub use listener::{InheritError, Inherited, Legacy, ListenError, ListenOptions, Listener};
+pub use listener::{BoundSocket, InheritError, Inherited, Legacy, ListenError, ListenOptions, Listener};
 pub use network::{BadNetwork, Network};
 pub use peer::{PeerInfo, Route as PeerRoute};
 pub use plain::Plain;

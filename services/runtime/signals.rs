@@ -35,6 +35,8 @@ pub struct Signals {
     interrupt: Signal,
     hang_up: Signal,
     seamless: Signal,
+    /// A reload was asked for while nothing could be reloaded.
+    reload_waits: bool,
 }
 
 impl Signals {
@@ -46,6 +48,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
             seamless: signal(SignalKind::user_defined1())?,
+            reload_waits: false,
         })
     }
 
@@ -55,9 +58,24 @@ impl Signals {
         self.manners
     }
 
-    /// What the next one asks for. SIGUSR1 has Swift's servers start anew: the manager of one does that, and who else gets it
-    /// must not die of it.
+    /// Returns when one asks for the end, by whatever way. A reload that is asked for meanwhile waits.
+    pub async fn end(&mut self) {
+        while self.come().await == Asked::Reload {
+            self.reload_waits = true;
+        }
+    }
+
+    /// What the next one asks for, or what has waited.
     pub async fn next(&mut self) -> Asked {
+        if std::mem::take(&mut self.reload_waits) {
+            return Asked::Reload;
+        }
+        self.come().await
+    }
+
+    /// SIGUSR1 has Swift's servers start anew: the manager of one does that, and who else gets it
+    /// must not die of it.
+    async fn come(&mut self) -> Asked {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return Asked::Stop("SIGTERM"),

@@ -1,6 +1,6 @@
 //! The span of a request: its place in the caller's trace (W3C `traceparent`), and Swift's transaction id.
 
-use opentelemetry::{global, propagation::Extractor};
+use opentelemetry::{TraceId, global, propagation::Extractor, trace::TraceContextExt as _};
 use ssync_types::Metadata;
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -20,10 +20,15 @@ pub(crate) fn span(head: &RequestHead, path: &str) -> Span {
         http.response.status_code = Empty,
         url.path = path,
         swift.transaction_id = transaction,
+        trace_id = Empty,
     );
     let parent = global::get_text_map_propagator(|propagator| propagator.extract(&Incoming(&head.headers)));
     if let Err(error) = span.set_parent(parent) {
         tracing::trace!(%error, "the caller's trace is not taken up");
+    }
+    let trace = span.context().span().span_context().trace_id();
+    if trace != TraceId::INVALID {
+        span.record("trace_id", trace.to_string());
     }
     span
 }
@@ -51,7 +56,7 @@ impl Extractor for Incoming<'_> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use opentelemetry::{propagation::TextMapPropagator as _, trace::TraceContextExt as _};
+    use opentelemetry::propagation::TextMapPropagator as _;
     use opentelemetry_sdk::propagation::TraceContextPropagator;
 
     use super::*;

@@ -3,9 +3,13 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ssync_runtime::BindAddress;
+use ssync_runtime::{BindAddress, FlagSetting};
 
 use crate::exit;
+
+fn setting(text: &str) -> Result<FlagSetting, &'static str> {
+    FlagSetting::parse("--set", text).ok_or("there is no =")
+}
 
 /// OpenStack Swift's object replication as a gRPC service.
 #[derive(Debug, Parser)]
@@ -50,8 +54,8 @@ pub(crate) struct DaemonArgs {
     #[arg(long, value_name = "FILE", env = "SSYNC_CONF", default_value = "/etc/swift/object-server.conf")]
     pub conf: PathBuf,
     /// Set an option over the file and the environment, for example --set replication_concurrency=8
-    #[arg(long = "set", value_name = "OPTION=VALUE")]
-    pub overrides: Vec<String>,
+    #[arg(long = "set", value_name = "OPTION=VALUE", value_parser = setting)]
+    pub overrides: Vec<FlagSetting>,
     /// Log what is done, not only what goes wrong
     #[arg(long, short)]
     pub verbose: bool,

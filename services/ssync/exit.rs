@@ -19,7 +19,8 @@ pub(crate) struct Exit {
 }
 
 /// All that there are.
-pub(crate) const CODES: [Exit; 7] = [OK, UNFINISHED, USAGE, UNAVAILABLE, OS_ERROR, NO_PERMISSION, CONFIG];
+pub(crate) const CODES: [Exit; 8] =
+    [OK, UNFINISHED, USAGE, UNAVAILABLE, SOFTWARE, OS_ERROR, NO_PERMISSION, CONFIG];
 
 pub(crate) const OK: Exit = Exit {
     code: 0,
@@ -43,6 +44,12 @@ pub(crate) const UNAVAILABLE: Exit = Exit {
     meaning: "What it needs is not there: no daemon answers that could be asked, or an address to listen on is in use or not \
               this host's. Worth another try.",
 };
+pub(crate) const SOFTWARE: Exit = Exit {
+    code: 70,
+    name: "EX_SOFTWARE",
+    meaning: "A daemon could not go on by itself, though nobody had told it to go; what it had begun came to its end or was \
+              broken off. Start it again.",
+};
 pub(crate) const OS_ERROR: Exit = Exit {
     code: 71,
     name: "EX_OSERR",
@@ -56,8 +63,8 @@ pub(crate) const NO_PERMISSION: Exit = Exit {
 pub(crate) const CONFIG: Exit = Exit {
     code: 78,
     name: "EX_CONFIG",
-    meaning: "The configuration cannot be used: object-server.conf, swift.conf, a variable, a socket unit. No use in trying \
-              again (`RestartPreventExitStatus=78`).",
+    meaning: "The configuration cannot be used: object-server.conf, swift.conf, certificates, a variable, a socket unit. No use in \
+              trying again (`RestartPreventExitStatus=78`).",
 };
 
 impl From<Exit> for ExitCode {
@@ -82,9 +89,15 @@ pub(crate) struct Refused {
     pub source: io::Error,
 }
 
+/// What the configuration says cannot be used; the context of an error that has no code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unusable(pub &'static str);
+
 /// The code of an error that ended a command: that of the first cause that has one.
 pub(crate) fn of(error: &anyhow::Error) -> Exit {
-    error.chain().find_map(of_cause).unwrap_or(UNFINISHED)
+    let of_context = || error.is::<Unusable>().then_some(CONFIG);
+    error.chain().find_map(of_cause).or_else(of_context).unwrap_or(UNFINISHED)
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
@@ -141,6 +154,8 @@ mod tests {
             (NotThere("nobody".to_owned()).into(), UNAVAILABLE),
             (Refused { what: "threads", source: io::ErrorKind::OutOfMemory.into() }.into(), OS_ERROR),
             (anyhow::anyhow!("whatever"), UNFINISHED),
+            (anyhow::anyhow!("whatever").context(Unusable("a certificate cannot be used")), CONFIG),
+            (Unusable("this and that belong together").into(), CONFIG),
         ];
         for (error, wanted) in cases {
             let text = format!("{error:#}");

@@ -50,3 +50,33 @@ impl LogService for LogGrpc {
         Ok(Response::new(SetLogLevelResponse { filter, previous_filter }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ssync_runtime::{LogFormat, LogLevel, Telemetry, TelemetryOptions};
+    use tonic::Code;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stranger_may_look_and_not_change() {
+        let options = TelemetryOptions {
+            service_name: "ssync",
+            version: "0",
+            log_format: LogFormat::Text,
+            log_level: LogLevel::Error,
+            trace_objects: false,
+        };
+        let telemetry = Telemetry::start(&options).unwrap();
+        let filter = telemetry.log_filter().clone();
+        let service = |is_local: IsLocal| LogGrpc { filter: filter.clone(), is_local };
+        let wanted = || Request::new(SetLogLevelRequest { level: "DEBUG".to_owned() });
+        let before = filter.current();
+        let refused = service(|_| false).set_log_level(wanted()).await.unwrap_err();
+        assert_eq!((refused.code(), filter.current()), (Code::PermissionDenied, before.clone()));
+        let seen = service(|_| false).get_log_level(Request::new(GetLogLevelRequest {})).await.unwrap();
+        assert_eq!(seen.into_inner().filter, before);
+        service(|_| true).set_log_level(wanted()).await.unwrap();
+        assert_ne!(filter.current(), before);
+    }
+}

@@ -3,8 +3,9 @@
 //!
 //! SIGUSR1 starts a worker anew, from the program file and the configuration as they are now. It has the same sockets, so no
 //! connection is refused meanwhile; once it serves, the old worker finishes what it has begun. One that does not come up
-//! changes nothing.
+//! changes nothing, and nobody is told that it has.
 
+mod signals;
 mod sockets;
 mod worker;
 
@@ -14,13 +15,12 @@ use std::{
     time::Duration,
 };
 
-use ssync_runtime::{Config, Inherited, notify};
+use ssync_runtime::{Config, Inherited, Watchdog, notify};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    runtime::Handle,
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::NodeArgs,
@@ -28,16 +28,18 @@ use crate::{
     exit::{self, Exit, Refused},
     stdio,
 };
+use signals::{Asked, Signals};
 use sockets::Sockets;
-use worker::Worker;
+use worker::{Haste, Patience, Worker};
 
 pub(crate) use worker::{follow_manager, tell_ready};
 
 /// Longest that a new worker may take until it serves, while another does. `swift-reload` waits as long.
 const READY_WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// What is added to the time that a worker has by its own account, before it is killed.
-const END_MARGIN: Duration = Duration::from_secs(5);
+/// What is added to the time that a worker has by its own account, before it is killed: after its drain come the admin
+/// address, the last traces, and threads that hang.
+const END_MARGIN: Duration = Duration::from_secs(15);
 
 /// Pause before a worker that has died is replaced; doubled while none comes up.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
@@ -57,54 +59,6 @@ pub(crate) fn run(args: &NodeArgs, inherited: Inherited) -> anyhow::Result<ExitC
     runtime.block_on(Manager::serve(args.clone(), inherited)).map(ExitCode::from)
 }
 
-/// What a signal asks of the manager.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// To end with its workers.
-    Stop,
-    /// To end, and leave its workers to what they have begun.
-    Leave,
-    /// To have another worker serve.
-    Renew,
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    seamless: Signal,
-}
-
-impl Signals {
-    fn catch() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            seamless: signal(SignalKind::user_defined1())?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hang_up.recv() => Asked::Leave,
-            _ = self.seamless.recv() => Asked::Renew,
-        }
-    }
-
-    /// The next one that ends the manager.
-    async fn end(&mut self) -> Asked {
-        loop {
-            match self.next().await {
-                Asked::Renew => say("SIGUSR1 is for later: a worker is on its way already"),
-                end => return end,
-            }
-        }
-    }
-}
-
 struct Manager {
     args: NodeArgs,
     signals: Signals,
@@ -114,17 +68,11 @@ struct Manager {
     /// Those that finish what they have begun.
     leaving: JoinSet<()>,
     /// Hurries them.
-    hurry: CancellationToken,
+    haste: Haste,
     /// How long a worker has for what it has begun (`stale_worker_timeout`), and when it is told to stop.
     patience: Patience,
     restart_pause: Duration,
     restart: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Patience {
-    leaving: Duration,
-    stopping: Duration,
 }
 
 impl Patience {
@@ -140,7 +88,11 @@ impl Manager {
     async fn serve(args: NodeArgs, inherited: Inherited) -> anyhow::Result<Exit> {
         let mut signals = Signals::catch().map_err(|source| Refused { what: "signals", source })?;
         let config = daemon::config(&args.daemon)?;
-        let sockets = Sockets::bind(&config, args.parts(), inherited).await?;
+        let sockets = tokio::select! {
+            sockets = Sockets::bind(&config, args.parts(), inherited) => sockets?,
+            _ = signals.end() => return Ok(exit::OK),
+        };
+        let patience = Patience::of(&config);
         let mut worker = Worker::start(&sockets)?;
         let serves = tokio::select! {
             serves = worker.serves() => serves,
@@ -148,30 +100,34 @@ impl Manager {
         };
         if !serves {
             // It has said why, or the signal was for both.
-            worker.stop(Patience::of(&config).stopping).await;
+            worker.stop(patience.stopping).await;
             return Ok(worker.exit());
         }
-        tell_serving();
         if !args.daemon.verbose {
             stdio::let_go_of_pipes()?;
         }
+        // The worker has no watchdog of its own: the service manager listens to this process alone.
+        let _watchdog =
+            Watchdog::start(vec![Handle::current()]).map_err(|source| Refused { what: "threads", source })?;
         let manager = Self {
             args,
             signals,
             sockets,
             worker: Some(worker),
             leaving: JoinSet::new(),
-            hurry: CancellationToken::new(),
-            patience: Patience::of(&config),
+            haste: Haste::default(),
+            patience,
             restart_pause: RESTART_PAUSE,
             restart: None,
         };
+        manager.tell_serving("serving");
         Ok(manager.until_told().await)
     }
 
     async fn until_told(mut self) -> Exit {
         loop {
             let asked = tokio::select! {
+                biased;
                 asked = self.signals.next() => asked,
                 () = died(&mut self.worker) => {
                     self.mourn();
@@ -203,33 +159,38 @@ impl Manager {
             Ok(Next::Serves) => {
                 self.restart_pause = RESTART_PAUSE;
                 self.restart = None;
+                self.tell_serving("serving");
             }
             Ok(Next::Ended(asked)) => return Some(asked),
             Err(error) => {
-                say(&format!("no other worker: {error:#}"));
                 self.restart_later();
+                self.tell_failure(&format!("no other worker: {error:#}"));
             }
         }
-        tell_serving();
         None
     }
 
     async fn next_worker(&mut self) -> anyhow::Result<Next> {
         let config = daemon::config(&self.args.daemon)?;
-        let sockets = self.sockets.following(&config, self.args.parts()).await?;
+        let sockets = tokio::select! {
+            sockets = self.sockets.following(&config, self.args.parts()) => sockets?,
+            end = self.signals.end() => return Ok(Next::Ended(end)),
+        };
         let mut next = Worker::start(&sockets)?;
+        let patience = Patience::of(&config);
         let serves = tokio::select! {
             serves = timeout(READY_WAIT_MAX, next.serves()) => serves.unwrap_or(false),
             end = self.signals.end() => {
-                next.kill();
+                // It may serve already.
+                self.see_off(next);
                 return Ok(Next::Ended(end));
             }
         };
         if !serves {
-            next.stop(END_MARGIN).await;
+            next.stop(patience.stopping).await;
             anyhow::bail!("it has ended ({}) before it served", next.exit().name);
         }
-        (self.sockets, self.patience) = (sockets, Patience::of(&config));
+        (self.sockets, self.patience) = (sockets, patience);
         if let Some(old) = self.worker.replace(next) {
             self.see_off(old);
         }
@@ -240,18 +201,37 @@ impl Manager {
     fn see_off(&mut self, old: Worker) {
         if self.leaving.len() >= LEAVING_MAX {
             say("too many old workers are at work: they are told to stop");
-            std::mem::take(&mut self.hurry).cancel();
+            std::mem::take(&mut self.haste).hurry();
         }
-        let (patience, hurry) = (self.patience, self.hurry.clone());
-        self.leaving.spawn(async move { old.leave(patience.leaving, patience.stopping, hurry).await });
+        self.leaving.spawn(old.leave(self.patience, self.haste.clone()));
     }
 
     /// The worker has died, and nobody had told it to.
     fn mourn(&mut self) {
-        if let Some(worker) = self.worker.take() {
-            say(&format!("the worker has ended ({}); another one follows", worker.exit().name));
-        }
+        let Some(worker) = self.worker.take() else { return };
+        let said = format!("the worker has ended ({}); another one follows", worker.exit().name);
+        say(&said);
+        notify::status(&said);
         self.restart_later();
+    }
+
+    /// Says that a worker serves. swift-reload takes that for the answer to the signal that it has sent, so it hears nothing
+    /// while another one is to come.
+    fn tell_serving(&self, status: &str) {
+        notify::ready(status);
+        if !self.signals.renew_waits() {
+            notify::tell_swift_reload("READY=1");
+        }
+    }
+
+    /// The service manager is told that the reload is over, and what serves. swift-reload knows no word for this: it says itself
+    /// that it has waited in vain.
+    fn tell_failure(&self, failure: &str) {
+        say(failure);
+        match self.worker {
+            Some(_) => notify::ready(&format!("serving as before; {failure}")),
+            None => notify::ready(&format!("nobody serves, and another try follows; {failure}")),
+        }
     }
 
     /// Unless one serves.
@@ -271,27 +251,31 @@ impl Manager {
         exit::OK
     }
 
-    /// Ends with the workers. A second signal kills them.
+    /// Ends with the workers, also with those that had been told to leave. A second signal kills them.
     async fn stop(self) -> Exit {
-        let Self { mut signals, sockets, worker, mut leaving, hurry, patience, .. } = self;
+        let Self { mut signals, sockets, mut worker, mut leaving, haste, patience, .. } = self;
         tell_stopping(patience.stopping);
         drop(sockets);
-        hurry.cancel();
-        let Some(mut worker) = worker else { return exit::OK };
-        let both = async {
-            worker.stop(patience.stopping).await;
-            while leaving.join_next().await.is_some() {}
+        haste.hurry();
+        let all = async {
+            let serving = async {
+                match &mut worker {
+                    Some(worker) => worker.stop_unless(patience.stopping, &haste).await,
+                    None => exit::OK,
+                }
+            };
+            let others = async { while leaving.join_next().await.is_some() {} };
+            tokio::join!(serving, others).0
         };
-        let impatient = tokio::select! {
-            () = both => false,
-            _ = signals.end() => true,
-        };
-        if impatient {
-            say("a second signal: the workers are killed");
-            worker.kill();
-            return exit::UNFINISHED;
+        tokio::pin!(all);
+        tokio::select! {
+            exit = &mut all => return exit,
+            () = signals.stop() => {}
         }
-        worker.exit()
+        say("a second signal: the workers are killed");
+        haste.kill();
+        all.await;
+        exit::UNFINISHED
     }
 }
 
@@ -314,11 +298,6 @@ async fn due(at: Option<Instant>) {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-fn tell_serving() {
-    notify::ready("serving");
-    notify::tell_swift_reload("READY=1");
 }
 
 fn tell_stopping(longest: Duration) {

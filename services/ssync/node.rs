@@ -10,19 +10,28 @@ mod tls;
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use ssync_background::Background;
 use ssync_diskfile::Devices;
+use ssync_receiver::Receiver;
 use ssync_replicator::Replicator;
 use ssync_ring::SwiftConf;
 use ssync_runtime::{
     Asked, Config, Drain, Drained, Health, Inherited, LogFilter, Metrics, Row, Shutdown, Signals, Watchdog,
 };
 use tokio::{runtime::Handle, sync::watch};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use addresses::{Address, addresses};
 use plan::Plan;
-use reload::Followed;
+pub(crate) use reload::Read;
+use reload::{Followed, Looking};
 pub(crate) use tls::tls;
+
+/// Whether a daemon could use the configuration.
+pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
+    plan::check(config)
+}
 
 /// Names by which the health service answers, beside the whole server.
 const SERVICES: [&str; 3] =
@@ -84,17 +93,31 @@ impl Surroundings {
     }
 }
 
+/// How a node came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was told to go.
+    Told(Drained),
+    /// It could not go on.
+    Fault,
+}
+
 /// A running node.
 pub(crate) struct Node {
     config: Config,
     drain: Drain,
     /// Of the admin address, which tells of the drain until that is over.
     admin: Drain,
+    /// It cannot go on.
+    fault: CancellationToken,
     health: Health,
+    receiver: Option<Arc<Receiver>>,
     replicator: Option<Arc<Replicator>>,
     background: Background,
     /// What a reload looks at again, beside the configuration.
     followed: Vec<Followed>,
+    /// How the configuration is read again.
+    reading: Looking,
     /// What the admin address shows of the configuration.
     rows: watch::Sender<Arc<[Row]>>,
 }
@@ -102,21 +125,43 @@ pub(crate) struct Node {
 impl Node {
     /// Reads rings and policies, opens the disks, binds every address, and serves.
     pub(crate) async fn start(config: Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
-        Self::start_in(Surroundings::of(metrics), config, parts).await
+        let node = Self::start_in(Surroundings::of(metrics), config, parts, std::future::pending()).await?;
+        node.context("it was told to go")
     }
 
-    /// The same, with what the process gives it.
+    /// The same, with what the process gives it; none if it is `told` to go before anything is served.
     pub(crate) async fn start_in(
         surroundings: Surroundings,
         config: Config,
         parts: Parts,
-    ) -> anyhow::Result<Self> {
-        let mut plan = Plan::make(surroundings, config, parts).await?;
-        plan.listen().await?;
+        told: impl Future<Output = ()>,
+    ) -> anyhow::Result<Option<Self>> {
+        let listening = async {
+            let mut plan = Plan::make(surroundings, config, parts).await?;
+            plan.listen().await?;
+            anyhow::Ok(plan)
+        };
+        let plan = tokio::select! {
+            plan = listening => plan?,
+            () = told => return Ok(None),
+        };
         plan.tell_readiness().await?;
         let followed = plan.followed();
-        let Plan { config, drain, admin, health, replicator, background, rows, .. } = plan;
-        Ok(Self { config, drain, admin, health, replicator, background, followed, rows })
+        let Plan { config, drain, admin, fault, health, receiver, replicator, background, rows, .. } = plan;
+        let reading = Looking::default();
+        Ok(Some(Self {
+            config,
+            drain,
+            admin,
+            fault,
+            health,
+            receiver,
+            replicator,
+            background,
+            followed,
+            reading,
+            rows,
+        }))
     }
 
     /// Beats for the service manager while both runtimes get on, where it wants that.
@@ -127,6 +172,11 @@ impl Node {
     /// Whether it has the rings of all its policies, and whatever else its work needs.
     pub(crate) fn is_ready(&self) -> bool {
         self.health.is_ready()
+    }
+
+    /// The same for who looks at the service manager's list.
+    pub(crate) fn state(&self) -> &'static str {
+        if self.is_ready() { "serving" } else { "not ready; the log says what is missing" }
     }
 
     /// Its replicator.
@@ -149,32 +199,40 @@ impl Node {
     }
 
     /// Serves until it is told to go, then drains. `read` reads the configuration again, for a reload.
-    pub(crate) async fn until_told(
-        mut self,
-        mut signals: Signals,
-        log: &LogFilter,
-        read: impl Fn() -> anyhow::Result<Config>,
-    ) -> Drained {
+    pub(crate) async fn until_told(mut self, mut signals: Signals, log: &LogFilter, read: Read) -> End {
         loop {
+            let fault = self.fault.clone();
             let asked = tokio::select! {
                 asked = signals.next() => asked,
+                () = fault.cancelled() => {
+                    let shutdown = Shutdown { notice: Duration::ZERO, ..self.shutdown() };
+                    self.go_down(shutdown, "a fault", signals).await;
+                    return End::Fault;
+                }
                 () = self.drain.draining() => Asked::Stop("a request"),
             };
             match asked {
-                Asked::Reload => self.reload(read(), log).await,
+                Asked::Reload => self.reload(Arc::clone(&read), log).await,
                 Asked::Stop(cause) => {
                     let shutdown = self.shutdown();
-                    return self.go_down(shutdown, cause, signals).await;
+                    return End::Told(self.go_down(shutdown, cause, signals).await);
                 }
-                Asked::Leave => {
-                    // Who has taken over answers there too.
-                    self.admin.begin();
-                    let deadline = self.config.server.stale_worker_timeout;
-                    let shutdown = Shutdown { notice: Duration::ZERO, deadline, ..self.shutdown() };
-                    return self.go_down(shutdown, "another has taken over", signals).await;
-                }
+                Asked::Leave => return End::Told(self.leave(signals).await),
             }
         }
+    }
+
+    /// Finishes what is under way, however long that takes: another serves already.
+    async fn leave(self, signals: Signals) -> Drained {
+        // Who has taken over answers there too.
+        self.admin.begin();
+        let deadline = self.config.server.stale_worker_timeout;
+        if let Some(receiver) = &self.receiver {
+            receiver.drain_within(deadline);
+        }
+        let limit = "stale_worker_timeout";
+        let shutdown = Shutdown { notice: Duration::ZERO, deadline, limit, ..self.shutdown() };
+        self.go_down(shutdown, "another has taken over", signals).await
     }
 
     async fn go_down(self, shutdown: Shutdown, cause: &str, signals: Signals) -> Drained {
@@ -196,6 +254,7 @@ impl Node {
             health: self.health.clone(),
             notice: self.config.ssync.drain_notice,
             deadline: self.config.ssync.drain_timeout,
+            limit: "drain_timeout",
             patience: self.config.ssync.drain_timeout,
         }
     }

@@ -5,9 +5,10 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use ssync_instruments::{Instrument, Kind};
-use ssync_receiver::Receiver;
+use ssync_receiver::{Authority, Receiver};
 use ssync_replicator::Replicator;
 use ssync_runtime::{DURATION_BUCKETS, Metrics, Scope, TABLES};
+use ssync_tls::Tls;
 
 use crate::exit;
 
@@ -32,7 +33,7 @@ const fn event(level: &'static str, text: &'static str, remedy: &'static str) ->
     Event { level, text, remedy }
 }
 
-const EVENTS: [Event; 20] = [
+const EVENTS: [Event; 27] = [
     event(
         "ERROR",
         "the daemon cannot go on and drains",
@@ -92,6 +93,41 @@ const EVENTS: [Event; 20] = [
         "objects were let go of, and the log of removals",
         "The log of removals cannot be written: `ssync object` will not know of them.",
     ),
+    event(
+        "ERROR",
+        "new certificate, key or authorities cannot be used",
+        "The files were replaced by what does not fit; the old ones count until they end. Put the right ones there.",
+    ),
+    event(
+        "ERROR",
+        "the certificate has expired",
+        "No other node takes it. Replace the file; no restart is needed.",
+    ),
+    event(
+        "WARN",
+        "a connection by TLS was closed",
+        "Whoever calls has no certificate of these authorities, or is too slow. The line has the cause.",
+    ),
+    event(
+        "WARN",
+        "a caller without TLS was refused",
+        "require_tls, or http_allow: whoever calls has to come by TLS or to be listed.",
+    ),
+    event(
+        "WARN",
+        "a caller was refused",
+        "Its certificate names no device of the rings, not that one, or no role (tls_readers, tls_pushers, tls_admins).",
+    ),
+    event(
+        "WARN",
+        "listens without TLS",
+        "Whoever reaches the address has all objects: keep it to the storage network, or set require_tls.",
+    ),
+    event(
+        "WARN",
+        "not ready; missing:",
+        "A ring or the receiver is not there; the daemon takes it up when it comes.",
+    ),
     event("ERROR", "not a block is free", "A full device cannot drain. Free a block there."),
     event(
         "WARN",
@@ -106,7 +142,7 @@ const EVENTS: [Event; 20] = [
     event(
         "WARN",
         "work was still under way at the deadline",
-        "drain_timeout was too short; what was broken off is sent again.",
+        "drain_timeout, or stale_worker_timeout, was too short; what was broken off is sent again.",
     ),
     event(
         "ERROR",
@@ -150,6 +186,7 @@ fn metrics() -> String {
         ("Every daemon", Metrics::instruments()),
         ("Where a receiver runs", Receiver::instruments()),
         ("Where a replicator runs", Replicator::instruments()),
+        ("With certificates (`tls_certificate`)", with_certificates()),
     ];
     for (part, instruments) in parts {
         text.push_str(&format!(
@@ -158,6 +195,10 @@ fn metrics() -> String {
         instruments.iter().for_each(|instrument| text.push_str(&metric(instrument)));
     }
     text
+}
+
+fn with_certificates() -> Vec<Instrument> {
+    [Tls::instruments(), Authority::instruments()].concat()
 }
 
 fn metric(instrument: &Instrument) -> String {
@@ -172,7 +213,8 @@ fn metric(instrument: &Instrument) -> String {
 }
 
 fn events() -> String {
-    let mut text = "\n## Log events\n\nLines that somebody should be told of, by what they hold.\n\n| level | text | what to do |\n|---|---|---|\n".to_owned();
+    let mut text = "\n## Log events\n\nLines that somebody should be told of, by what they hold. Those that are not here are of one object, one pass or one \
+                    caller, or a metric tells the same (`ssync_log_lines_total` counts them all).\n\n| level | text | what to do |\n|---|---|---|\n".to_owned();
     for Event { level, text: holds, remedy } in EVENTS {
         text.push_str(&format!("| {level} | `{holds}` | {remedy} |\n"));
     }
@@ -274,7 +316,9 @@ fn every_event_is_told_at_its_level() {
 
 #[test]
 fn no_metric_is_there_twice() {
-    let all = [Metrics::instruments(), Receiver::instruments(), Replicator::instruments()].concat();
+    let parts =
+        [Metrics::instruments(), Receiver::instruments(), Replicator::instruments(), with_certificates()];
+    let all = parts.concat();
     let names: BTreeSet<String> = all.iter().map(Instrument::prometheus_name).collect();
     assert_eq!(names.len(), all.len());
 }

@@ -1,13 +1,32 @@
 //! What is counted, and its instruments.
 
 use std::sync::{
-    Arc, Weak,
+    Arc,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use opentelemetry::{KeyValue, metrics::Meter};
+use opentelemetry::metrics::Meter;
+use ssync_instruments::Instrument;
 
-use crate::{Tls, tls::Inner};
+use crate::Tls;
+
+const HANDSHAKES: Instrument =
+    Instrument::counter("ssync_tls_handshakes", &["result"], "Handshakes of callers: accepted, or refused");
+const RELOADS: Instrument = Instrument::counter(
+    "ssync_tls_reloads",
+    &["result"],
+    "Replaced certificates: taken, or not, and the old ones kept",
+);
+const RELOAD_FAILING: Instrument = Instrument::gauge(
+    "ssync_tls_reload_failing",
+    &[],
+    "1 while the files are what cannot be used, and the certificate of before counts",
+);
+const NOT_AFTER: Instrument = Instrument::gauge(
+    "ssync_tls_certificate_not_after_seconds",
+    &[],
+    "When the certificate in use ends, in seconds since 1970",
+);
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -58,49 +77,40 @@ impl Tls {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// All that [`observe`](Self::observe) shows.
+    #[must_use]
+    pub fn instruments() -> Vec<Instrument> {
+        vec![HANDSHAKES, RELOADS, RELOAD_FAILING, NOT_AFTER]
+    }
+
     /// Shows handshakes, reloads, and when the certificate ends. The instruments fall silent when this is gone.
     pub fn observe(&self, meter: &Meter) {
+        self.observe_results(meter, HANDSHAKES, Counters::handshakes);
+        self.observe_results(meter, RELOADS, Counters::reloads);
         let inner = Arc::downgrade(&self.inner);
-        counter(meter, "ssync_tls_handshakes", "Handshakes of callers", inner.clone(), Counters::handshakes);
-        counter(meter, "ssync_tls_reloads", "Replaced certificates", inner.clone(), Counters::reloads);
-        let of = inner.clone();
-        meter
-            .u64_observable_gauge("ssync_tls_reload_failing")
-            .with_description("Whether the files were replaced by what cannot be used")
-            .with_callback(move |instrument| {
-                if let Some(inner) = of.upgrade() {
-                    let fails = inner.counters.reload_fails.load(Ordering::Relaxed);
-                    instrument.observe(u64::from(fails), &[]);
-                }
-            })
-            .build();
-        meter
-            .i64_observable_gauge("ssync_tls_certificate_not_after_seconds")
-            .with_description("The second since 1970 at which the certificate in use ends")
-            .with_callback(move |instrument| {
-                if let Some(inner) = inner.upgrade() {
-                    instrument.observe(Tls { inner }.material().not_after, &[]);
-                }
-            })
-            .build();
+        RELOAD_FAILING.observe_one(meter, move || {
+            Some(u64::from(inner.upgrade()?.counters.reload_fails.load(Ordering::Relaxed)))
+        });
+        let inner = Arc::downgrade(&self.inner);
+        NOT_AFTER.observe_one(meter, move || {
+            let not_after = Tls { inner: inner.upgrade()? }.material().not_after;
+            // What ended before 1970 has ended.
+            Some(u64::try_from(not_after).unwrap_or_default())
+        });
     }
-}
 
-fn counter(
-    meter: &Meter,
-    name: &'static str,
-    what: &'static str,
-    of: Weak<Inner>,
-    read: fn(&Counters) -> [(u64, &'static str); 2],
-) {
-    meter
-        .u64_observable_counter(name)
-        .with_description(what)
-        .with_callback(move |instrument| {
-            let values = of.upgrade().map(|inner| read(&inner.counters));
-            for (value, result) in values.into_iter().flatten() {
-                instrument.observe(value, &[KeyValue::new("result", result)]);
+    fn observe_results(
+        &self,
+        meter: &Meter,
+        instrument: Instrument,
+        read: fn(&Counters) -> [(u64, &'static str); 2],
+    ) {
+        let inner = Arc::downgrade(&self.inner);
+        instrument.observe(meter, move |values| {
+            let counted = inner.upgrade().map(|inner| read(&inner.counters));
+            for (value, result) in counted.into_iter().flatten() {
+                values.observe(value, &[instrument.label(result)]);
             }
-        })
-        .build();
+        });
+    }
 }

@@ -32,6 +32,21 @@ fn of_commands_tell_what_kind_of_trouble_it_was() -> Result<()> {
     assert_eq!(code(&["config", "check", "--conf", &conf, "--set", "bind_port=many"])?, Some(78));
     assert_eq!(code(&["node", "--conf", "/nonexistent"])?, Some(78));
 
+    // All that a daemon reads, and each by the same code.
+    for settings in [
+        &["require_tls=true"][..],
+        &["tls_certificate=/etc/hosts"],
+        &["tls_certificate=/etc/hosts", "tls_key=/etc/hosts", "tls_ca=/etc/hosts"],
+        &["tls_certificate=relative.pem", "tls_key=/etc/hosts", "tls_ca=/etc/hosts"],
+    ] {
+        for command in ["node", "config check"] {
+            let mut words: Vec<&str> = command.split(' ').chain(["--conf", &conf]).collect();
+            words.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+            assert_eq!(code(&words)?, Some(78), "{command} {settings:?}");
+        }
+    }
+    assert_eq!(code(&["config", "check", "--conf", &conf, "--set", "bind_port"])?, Some(2), "no =");
+
     let taken = TcpListener::bind(cluster.node(1).address())?;
     assert_eq!(code(&["node", "--conf", &conf])?, Some(69), "the address is in use");
     drop(taken);

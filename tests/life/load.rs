@@ -1,6 +1,7 @@
 //! Clients that write and read without a pause, and do not forgive a refused connection or a broken answer.
 
 use std::{
+    collections::BTreeMap,
     io::ErrorKind,
     net::{SocketAddr, TcpStream},
     sync::{
@@ -50,6 +51,8 @@ pub(crate) struct Outcome {
     pub(crate) answered: u64,
     pub(crate) refused: u64,
     pub(crate) broken: Vec<String>,
+    /// The last version of each object that was answered with success.
+    pub(crate) stored: BTreeMap<String, u64>,
 }
 
 /// Clients at work. They end when this is asked for the outcome, or dropped.
@@ -84,6 +87,7 @@ impl Load {
             sum.answered += outcome.answered;
             sum.refused += outcome.refused;
             sum.broken.extend(outcome.broken);
+            sum.stored.extend(outcome.stored);
         }
         sum
     }
@@ -100,7 +104,7 @@ fn client(address: SocketAddr, path: &str, stop: &AtomicBool, all_answered: &Ato
     let mut tick = 0;
     while !stop.load(Ordering::Relaxed) {
         tick += 1;
-        match one(address, path, tick) {
+        match one(address, path, tick, &mut outcome.stored) {
             Ok(true) => {
                 outcome.answered += 1;
                 all_answered.fetch_add(1, Ordering::Relaxed);
@@ -114,7 +118,7 @@ fn client(address: SocketAddr, path: &str, stop: &AtomicBool, all_answered: &Ato
 }
 
 /// Writes a version and reads it back; false when nobody listens.
-fn one(address: SocketAddr, path: &str, tick: u64) -> Result<bool> {
+fn one(address: SocketAddr, path: &str, tick: u64, acknowledged: &mut BTreeMap<String, u64>) -> Result<bool> {
     match TcpStream::connect(address) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(false),
         other => drop(other?),
@@ -122,6 +126,7 @@ fn one(address: SocketAddr, path: &str, tick: u64) -> Result<bool> {
     let body = format!("version {tick}");
     let stored = exchange(address, &put(path, tick, &body)).context("PUT")?;
     anyhow::ensure!(stored.status == 201, "PUT: {}", stored.head);
+    acknowledged.insert(path.to_owned(), tick);
     let mut connection = Connection::open(address)?;
     connection.send(head("GET", path, "").as_bytes());
     let found = connection.answer().context("GET")?;
@@ -151,10 +156,19 @@ impl Upload {
         Ok(Self { connection, path: path.to_owned() })
     }
 
+    /// The other half is sent, and taken by a server that answers nobody else any more.
+    pub(crate) fn finish_unread(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.connection.send(&Self::BODY.as_bytes()[15..]);
+        self.connection.wait_for("201 Created").map(drop)
+    }
+
     /// The other half is sent, and the whole is there.
     pub(crate) fn finish(mut self, node: &Node) -> Result<()> {
-        self.connection.send(&Self::BODY.as_bytes()[15..]);
-        self.connection.wait_for("201 Created")?;
+        self.end()?;
         let found = exchange(node.address(), head("GET", &self.path, "").as_bytes())?;
         anyhow::ensure!(found.status == 200 && found.text() == Self::BODY, "{}{}", found.head, found.text());
         Ok(())

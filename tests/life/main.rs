@@ -5,6 +5,8 @@ mod collector;
 mod drain;
 mod load;
 mod log_level;
+mod managed;
+mod manager;
 mod metrics;
 mod notify;
 mod reload;

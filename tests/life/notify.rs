@@ -1,10 +1,10 @@
 //! What systemd is told (`Type=notify`), heard as systemd hears it.
 
-use std::{os::unix::net::UnixDatagram, time::Duration};
+use std::{fs, os::unix::net::UnixDatagram, time::Duration};
 
 use anyhow::{Result, ensure};
 use rustix::process::Signal;
-use ssync_tests::Cluster;
+use ssync_tests::{Cluster, as_own_group, ssync_binary};
 use tempfile::TempDir;
 
 use crate::told::{PATIENCE, Started, healthy};
@@ -83,5 +83,42 @@ fn a_watchdog_of_another_process_is_not_fed() -> Result<()> {
     ear.hears("READY=1")?;
     ear.socket.set_read_timeout(Some(Duration::from_millis(500)))?;
     assert!(ear.hears("WATCHDOG=1").is_err());
+    Ok(())
+}
+
+/// A unit may start Swift's server by its name: its manager is whom the service manager knows.
+#[test]
+fn swifts_server_beats_through_a_reload_and_tells_of_one_that_fails() -> Result<()> {
+    let cluster = Cluster::of(1).build()?;
+    let ear = Ear::new()?;
+    let link = cluster.folder().join("swift-object-server");
+    std::os::unix::fs::symlink(ssync_binary()?, &link)?;
+    let mut program = as_own_group(&link);
+    program.arg(cluster.node(1).conf());
+    program.env("NOTIFY_SOCKET", &ear.path).env("WATCHDOG_USEC", "400000");
+    let mut server = Started::of(&cluster, program)?;
+    ear.hears("READY=1")?;
+    server.signal(Signal::USR1)?;
+    ear.hears("RELOADING=1")?;
+    ear.hears("READY=1")?;
+    ear.socket.set_read_timeout(Some(Duration::from_millis(400)))?;
+    for _ in 0..5 {
+        ear.hears("WATCHDOG=1")?;
+    }
+    ear.socket.set_read_timeout(Some(PATIENCE))?;
+
+    let conf = cluster.node(1).conf();
+    let text = fs::read_to_string(conf)?;
+    fs::write(conf, text.replace("[DEFAULT]", "[DEFAULT]\nmax_clients = many"))?;
+    server.signal(Signal::USR1)?;
+    let over = ear.hears("READY=1")?;
+    assert!(
+        over.contains("STATUS=serving as before; no other worker") && over.contains("max_clients"),
+        "{over}"
+    );
+    assert!(healthy(cluster.node(1)));
+    server.signal(Signal::TERM)?;
+    ear.hears("STOPPING=1")?;
+    ensure!(server.end()?.success(), "{}", server.log());
     Ok(())
 }

@@ -50,7 +50,7 @@ fn what_can_change_does_and_what_cannot_is_named_under_load() -> Result<()> {
     daemon.says("reload: looked again at the rings")?;
     until("the new value is shown", || Ok(shown(&cluster, "object-replicator", "interval")? == "7200"))?;
     assert_eq!(shown(&cluster, "DEFAULT", "disable_fallocate")?, "true", "what is in force is shown");
-    daemon.says("DEBUG")?;
+    until("lines of the level come", || Ok(daemon.log().lines().any(|line| line.contains("Z DEBUG "))))?;
 
     replace(&cluster, "interval = 7200", "interval = often")?;
     daemon.signal(Signal::HUP)?;

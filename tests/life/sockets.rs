@@ -1,12 +1,25 @@
 //! Sockets that systemd has opened: connections wait in them while nobody serves.
 
-use std::{net::TcpStream, path::Path, thread, time::Duration};
+use std::{
+    net::{TcpListener, TcpStream},
+    os::fd::AsRawFd as _,
+    path::Path,
+    process::Command,
+    thread,
+    time::Duration,
+};
 
 use anyhow::Result;
-use rustix::process::Signal;
+use rustix::{
+    io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd},
+    process::Signal,
+};
 use ssync_tests::{Cluster, Connection, as_own_group, ssync_binary};
 
-use crate::told::{PATIENCE, Started, until};
+use crate::{
+    load::Load,
+    told::{PATIENCE, Started, until},
+};
 
 const HEALTHCHECK: &[u8] = b"GET /healthcheck HTTP/1.1\r\nHost: node\r\n\r\n";
 
@@ -36,10 +49,36 @@ fn the_connection_that_starts_the_daemon_is_answered_by_it() -> Result<()> {
     daemon.says("listening")?;
     assert!(!daemon.log().contains("no option names"), "{}", daemon.log());
 
-    // A socket that is not ours to close is open when the daemon has ended.
+    // The program that opened it has become the daemon, so nobody else holds it.
     daemon.signal(Signal::TERM)?;
     assert!(daemon.end()?.success());
-    assert!(TcpStream::connect(node.address()).is_err(), "the only holder was the daemon");
+    assert!(TcpStream::connect(node.address()).is_err(), "somebody listens on");
+    Ok(())
+}
+
+/// As systemd does it: the socket listens through the restart, and whoever comes meanwhile waits.
+#[test]
+fn a_restart_refuses_no_connection() -> Result<()> {
+    let cluster = Cluster::of(1).build()?;
+    let node = cluster.node(1);
+    let socket = TcpListener::bind(node.address())?;
+    let handed_over = fcntl_dupfd_cloexec(&socket, 200)?;
+    fcntl_setfd(&handed_over, FdFlags::empty())?;
+    let number = handed_over.as_raw_fd().to_string();
+    let with_socket = |command: &mut Command| {
+        command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "data").env("LISTEN_FDS_FIRST_FD", &number);
+    };
+    let mut first = Started::ssync(&cluster, "node --no-replicator", with_socket)?;
+    first.says("listening")?;
+    let load = Load::on(node)?;
+    load.go_on_for(50)?;
+    first.signal(Signal::TERM)?;
+    assert!(first.end()?.success(), "{}", first.log());
+    let second = Started::ssync(&cluster, "node --no-replicator", with_socket)?;
+    load.go_on_for(50)?;
+    let outcome = load.outcome();
+    assert_eq!(outcome.refused, 0, "{outcome:?}");
+    drop(second);
     Ok(())
 }
 

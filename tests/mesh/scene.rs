@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use ssync_tests::{
-    Answer, Certificates, Cluster, Node, Proxies, Server, Serving, Shape, Switch, Tree, exchange,
+    Answer, Builder, Certificates, Cluster, Node, Proxies, Server, Serving, Shape, Switch, Tree, exchange,
 };
 
 /// Longest that anything may take.
@@ -38,7 +38,7 @@ impl Scene {
             return Ok(None);
         }
         let builder = Cluster::of(nodes).behind_proxies().setting("object-replicator", "interval", "1");
-        let cluster = handoff.into_iter().fold(builder, |builder, number| builder.handoff(number)).build()?;
+        let cluster = handoff.into_iter().fold(builder, Builder::handoff).build()?;
         cluster.watch_from_outside()?;
         let certificates = Certificates::new()?;
         certificates.issue("stranger", "URI:spiffe://example.org/proxy/1")?;

@@ -15,7 +15,7 @@ use ssync_types::{
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{Events, apply::Whole, context::Context, lanes::Lanes};
-use crate::{OBJECT, waiting::Waiting};
+use crate::{OBJECT, PHASE, waiting::Waiting};
 
 use sheaves::{Put, SHEAF_MAX, Sheaves};
 use verdict::Done;
@@ -81,6 +81,7 @@ pub(super) struct Driver {
     heard: Instant,
     progress: Instant,
     spoke: Instant,
+    began: Instant,
     drains_since: Option<Instant>,
     error: Option<Refusal>,
 }
@@ -116,6 +117,7 @@ impl Driver {
             heard: now,
             progress: now,
             spoke: now,
+            began: now,
             drains_since: None,
             error: None,
         }
@@ -172,6 +174,7 @@ impl Driver {
     async fn finish(self) -> Ended {
         let Self { context, events, error, .. } = self;
         let (summary, wait) = (context.summary(), context.core.config.client_timeout);
+        tracing::debug!(target: PHASE, "results told");
         drop(context);
         let farewell = async {
             events.send(Ok(SessionEvent::Summary(summary))).await.ok()?;
@@ -230,6 +233,9 @@ impl Driver {
 
     /// Takes nothing more. What was begun goes on, but a body in the middle is broken off.
     fn end(&mut self, error: Option<Refusal>) {
+        if !matches!(self.input, Input::Ended) {
+            tracing::debug!(target: PHASE, updates = self.updates, "updates ended");
+        }
         self.input = Input::Ended;
         if error.is_some() {
             self.stalled = None;

@@ -15,7 +15,7 @@ use super::{
     push::{Push, Work, lock},
     send::HEARTBEAT_EVERY,
 };
-use crate::peer::OfferBatch;
+use crate::{PHASE, peer::OfferBatch};
 
 /// Wanted objects that one thread opens and reads at a time.
 const GROUP_OBJECTS_MAX: usize = 32;
@@ -61,7 +61,13 @@ impl Push {
             let answers = store.missing_check(self.opener.errand.partition.clone(), asked).await?;
             self.take_answers(answers, work).await
         };
-        tokio::try_join!(self.ask(first, offers, questions), answers)?;
+        let asked = async {
+            self.ask(first, offers, questions).await?;
+            tracing::debug!(target: PHASE, offers = lock(&self.ledger).pushed.offered, "offers made");
+            Ok(())
+        };
+        tokio::try_join!(asked, answers)?;
+        tracing::debug!(target: PHASE, "wanted known");
         Ok(())
     }
 

@@ -28,6 +28,7 @@ use super::{
     send::{Outgoing, Sent},
 };
 use crate::{
+    PHASE,
     ahead::AheadShare,
     peer::{OfferBatch, PushError, PushMode, Pushed, Verdict, Verdicts},
     source::{OpenSource, Source},
@@ -214,6 +215,7 @@ impl Push {
             let send = async {
                 let sent = outgoing.send_all(&mut ready, &mut left).await;
                 sending.store(false, Ordering::Relaxed);
+                tracing::debug!(target: PHASE, "updates sent");
                 sent
             };
             let results = async {
@@ -221,6 +223,7 @@ impl Push {
                 results.map_err(PushError::from)
             };
             let (sent, ()) = tokio::try_join!(send, results)?;
+            tracing::debug!(target: PHASE, "results taken");
             match sent {
                 Sent::All => return Ok(()),
                 Sent::SessionFull => admitted = self.opener.open().await?,

@@ -50,6 +50,21 @@ fn live(name: &str) -> Option<&'static str> {
     TABLES.iter().flat_map(|table| table.iter()).find(|spec| spec.name == name)?.live
 }
 
+impl Change {
+    /// Has `rows` say what is in force now. A daemon that sees a shared option in its own way has a row of its own for it,
+    /// for as long as it does.
+    pub fn apply(&self, rows: &mut Vec<Row>) {
+        let Self { before, now, .. } = self;
+        if now.section != before.section && now.section == Scope::Node.section() {
+            rows.retain(|row| (row.section, row.name) != (before.section, before.name));
+        }
+        match rows.iter_mut().find(|row| (row.section, row.name) == (now.section, now.name)) {
+            Some(row) => *row = now.clone(),
+            None => rows.push(now.clone()),
+        }
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { before, now, .. } = self;
@@ -58,5 +73,24 @@ impl fmt::Display for Change {
             write!(f, "; {}", now.origin)?;
         }
         f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(section: &'static str, value: &str) -> Row {
+        Row { section, name: "conn_timeout", value: value.to_owned(), origin: Origin::Default, doc: "" }
+    }
+
+    #[test]
+    fn what_one_daemon_sees_in_its_own_way_leaves_what_all_see() {
+        let (shared, own) = (row("DEFAULT", "1"), row("object-replicator", "2"));
+        let mut rows = vec![shared.clone()];
+        Change { before: shared.clone(), now: own.clone(), live: None }.apply(&mut rows);
+        assert_eq!(rows, [shared.clone(), own.clone()]);
+        Change { before: own, now: shared.clone(), live: None }.apply(&mut rows);
+        assert_eq!(rows, [shared]);
     }
 }

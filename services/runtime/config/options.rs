@@ -400,6 +400,8 @@ options! {
         inline_bytes_max: u32 = "65536",
         /// Updates after which a session ends and is opened again; 0 for no limit.
         session_updates_max: u64 = "100000",
+        /// Seconds after which it does; 0 for no limit. A stream that is never over is what proxies of a mesh break off.
+        session_time_max: Duration = "1800",
         /// Seconds between two heartbeats in a quiet session. Keep it well under the idle timers of every proxy between
         /// two nodes.
         heartbeat_interval: Duration = "15",

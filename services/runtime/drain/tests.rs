@@ -11,7 +11,8 @@ async fn shutdown(notice: Duration, deadline: Duration) -> (Shutdown, Drain, Hea
     let (drain, health) = (Drain::new(), Health::new(["x.Y"]).await);
     health.set_ready().await;
     let patience = Duration::from_secs(7);
-    (Shutdown { drain: drain.clone(), health: health.clone(), notice, deadline, patience }, drain, health)
+    let (limit, of) = ("drain_timeout", (drain.clone(), health.clone()));
+    (Shutdown { drain: of.0, health: of.1, notice, deadline, limit, patience }, drain, health)
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ use super::{
     socket::Socket,
 };
 
-pub use inherited::{InheritError, Inherited, Legacy};
+pub use inherited::{BoundSocket, InheritError, Inherited, Legacy};
 
 /// Pause between two tries to bind an address that is in use.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -93,7 +93,7 @@ enum Inner {
     /// The file of one that was opened elsewhere is left to who opened it.
     Unix {
         listener: UnixListener,
-        _file: Option<SocketFile>,
+        file: Option<SocketFile>,
     },
 }
 
@@ -205,7 +205,7 @@ async fn bind_unix(path: &Path, options: &ListenOptions) -> Result<Listener, Lis
     fs::rename(&staging, path).map_err(&failed)?;
     drop(failed);
     Ok(Listener {
-        inner: Inner::Unix { listener, _file: Some(file) },
+        inner: Inner::Unix { listener, file: Some(file) },
         address,
         trust_loopback: options.trust_loopback,
     })

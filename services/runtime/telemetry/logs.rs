@@ -14,7 +14,8 @@ where
     match format {
         LogFormat::Text => lines.with_ansi(false).with_target(false).boxed(),
         LogFormat::Json => {
-            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+            // The current one for those who look for it there; the outermost one has the id of the trace.
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(true).boxed()
         }
     }
 }

@@ -2,15 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use comfy_table::{ContentArrangement, Table, presets};
-use ssync_ring::SwiftConf;
 use ssync_runtime::{Config, Row};
 
 use crate::{
     cli::{ConfigCommand, DaemonArgs},
     commands::daemon,
-    exit,
+    exit, node,
 };
 
 /// Prints the configuration, or a sample of one, or says whether it can be used.
@@ -30,9 +28,8 @@ pub(crate) fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
 /// All that a daemon reads before it serves.
 fn check(args: &DaemonArgs) -> anyhow::Result<()> {
     let config = daemon::config(args)?;
-    SwiftConf::load(&config.node.swift_dir).context("swift.conf cannot be used")?;
     warn(&config);
-    Ok(())
+    node::check(&config)
 }
 
 fn warn(config: &Config) {

@@ -1,8 +1,7 @@
 //! What every daemon does: read its configuration, start telemetry and its parts, serve until told to stop.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
-use anyhow::Context as _;
 use ssync_runtime::{
     Config, ConfigError, Drained, FlagSetting, Inherited, Layers, Manners, Signals, Telemetry,
     TelemetryOptions, notify,
@@ -10,18 +9,15 @@ use ssync_runtime::{
 
 use crate::{
     cli::DaemonArgs,
-    exit::{self, Refused},
+    exit::{self, Exit, Refused},
     manager,
-    node::{Node, Parts, Surroundings},
+    node::{End, Node, Parts, Read, Surroundings},
     stdio,
 };
 
 /// The configuration: file, then `SSYNC_*` variables, then flags.
 pub(crate) fn config(args: &DaemonArgs) -> anyhow::Result<Config> {
-    let mut flags = Vec::new();
-    for text in &args.overrides {
-        flags.push(FlagSetting::parse("--set", text).with_context(|| format!("--set {text} has no ="))?);
-    }
+    let mut flags = args.overrides.clone();
     if args.verbose {
         flags.push(FlagSetting {
             option: "log_level".to_owned(),
@@ -67,24 +63,38 @@ pub(crate) async fn run(
     let config = config(args)?;
     let telemetry = telemetry(&config)?;
     // Before anybody is told that it serves.
-    let signals = Signals::catch(manners).map_err(|source| Refused { what: "signals", source })?;
+    let mut signals = Signals::catch(manners).map_err(|source| Refused { what: "signals", source })?;
     notify::status("starting");
     let surroundings = Surroundings {
         metrics: telemetry.metrics().clone(),
         log_filter: Some(telemetry.log_filter().clone()),
         inherited,
     };
-    let node = Node::start_in(surroundings, config, parts).await?;
+    let Some(node) = Node::start_in(surroundings, config, parts, signals.end()).await? else {
+        tracing::info!("told to go before it served");
+        telemetry.shutdown().await;
+        return Ok(exit::OK.into());
+    };
     node.run_replicator();
     let _watchdog = node.watchdog().map_err(|source| Refused { what: "threads", source })?;
-    notify::ready("serving");
+    notify::ready(node.state());
     if manners == Manners::SwiftWorker {
         manager::tell_ready()?;
     }
     if args.as_swift && !args.verbose {
         stdio::let_go_of_pipes()?;
     }
-    let drained = node.until_told(signals, telemetry.log_filter(), || self::config(args)).await;
+    let args = args.clone();
+    let read: Read = Arc::new(move || self::config(&args));
+    let end = node.until_told(signals, telemetry.log_filter(), read).await;
     telemetry.shutdown().await;
-    Ok(if drained == Drained::Clean { exit::OK } else { exit::UNFINISHED }.into())
+    Ok(code(end).into())
+}
+
+fn code(end: End) -> Exit {
+    match end {
+        End::Told(Drained::Clean) => exit::OK,
+        End::Told(_) => exit::UNFINISHED,
+        End::Fault => exit::SOFTWARE,
+    }
 }

@@ -1,16 +1,13 @@
 //! The sockets that every worker serves, one after the other.
 
-use std::{
-    os::fd::{AsFd as _, OwnedFd},
-    sync::Arc,
-};
+use std::{os::fd::AsFd as _, sync::Arc};
 
-use ssync_runtime::{Config, Inherited, Legacy, ListenError, Listener};
+use ssync_runtime::{BindAddress, BoundSocket, Config, Inherited, Legacy, ListenError, Listener};
 
 use crate::node::{Address, Parts, addresses};
 
 /// They listen for as long as this lives, whether or not anybody accepts.
-pub(super) struct Sockets(Vec<(Address, Arc<OwnedFd>)>);
+pub(super) struct Sockets(Vec<(Address, Arc<BoundSocket>)>);
 
 impl Sockets {
     /// Those of a configuration; what was handed over is taken first.
@@ -35,7 +32,7 @@ impl Sockets {
     ) -> Result<Self, ListenError> {
         let mut sockets = Vec::new();
         for address in addresses(config, parts) {
-            let socket = match self.held(&address) {
+            let socket = match self.held(&address.at) {
                 Some(held) => held,
                 None => match open(&address, config, &mut inherited).await {
                     // The worker tries, and says that it does without.
@@ -45,12 +42,15 @@ impl Sockets {
             };
             sockets.push((address, socket));
         }
+        for socket in inherited.left_over() {
+            super::say(&format!("a socket was handed over that no option names: {socket}"));
+        }
         Ok(Self(sockets))
     }
 
-    fn held(&self, wanted: &Address) -> Option<Arc<OwnedFd>> {
-        let is_it = |address: &Address| (address.name, &address.at) == (wanted.name, &wanted.at);
-        self.0.iter().find(|(address, _)| is_it(address)).map(|(_, socket)| Arc::clone(socket))
+    /// By where it listens: what it is for may have changed.
+    fn held(&self, wanted: &BindAddress) -> Option<Arc<BoundSocket>> {
+        self.0.iter().find(|(address, _)| address.at == *wanted).map(|(_, socket)| Arc::clone(socket))
     }
 
     /// For a worker that is about to be started.
@@ -60,7 +60,11 @@ impl Sockets {
 }
 
 /// A listener that waits for nothing here: connections are the worker's.
-async fn open(address: &Address, config: &Config, inherited: &mut Inherited) -> Result<OwnedFd, ListenError> {
+async fn open(
+    address: &Address,
+    config: &Config,
+    inherited: &mut Inherited,
+) -> Result<BoundSocket, ListenError> {
     let options = address.options(config);
     let listener = match inherited.take(address.name, &address.at, &options)? {
         Some(listener) => listener,

@@ -121,16 +121,56 @@ impl Worker {
         }
     }
 
-    /// Lets it finish what it has begun, for so long, or until others are in a hurry.
-    pub(super) async fn leave(mut self, longest: Duration, hurried: Duration, hurry: CancellationToken) {
+    /// The same, unless they are to be killed before.
+    pub(super) async fn stop_unless(&mut self, patience: Duration, haste: &Haste) -> Exit {
+        let killed = tokio::select! {
+            () = self.stop(patience) => false,
+            () = haste.killed.cancelled() => true,
+        };
+        if killed {
+            self.kill();
+            self.ended().await;
+        }
+        self.exit()
+    }
+
+    /// Lets it finish what it has begun, in the time for that, or until others are in a hurry.
+    pub(super) async fn leave(mut self, patience: Patience, haste: Haste) {
         self.tell_to_leave();
         let done = tokio::select! {
             () = self.ended() => true,
-            () = tokio::time::sleep(longest) => false,
-            () = hurry.cancelled() => false,
+            () = tokio::time::sleep(patience.leaving) => false,
+            () = haste.hurried.cancelled() => false,
         };
         if !done {
-            self.stop(hurried).await;
+            self.stop_unless(patience.stopping, &haste).await;
         }
+    }
+}
+
+/// How long a worker has for what it has begun (`stale_worker_timeout`), and when it is told to stop.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) leaving: Duration,
+    pub(super) stopping: Duration,
+}
+
+/// What does not wait for workers to be done. All clones are one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Haste {
+    hurried: CancellationToken,
+    killed: CancellationToken,
+}
+
+impl Haste {
+    /// They are told to stop, and have the time that this takes.
+    pub(super) fn hurry(&self) {
+        self.hurried.cancel();
+    }
+
+    /// They are killed.
+    pub(super) fn kill(&self) {
+        self.hurried.cancel();
+        self.killed.cancel();
     }
 }

@@ -21,8 +21,9 @@ use ssync_store::Store;
 use ssync_tls::Tls;
 use ssync_types::{Identity, Role};
 use tokio::{runtime::Handle, sync::watch};
+use tokio_util::sync::CancellationToken;
 
-use crate::{log_level::LogGrpc, on_demand::ReplicatorGrpc};
+use crate::{exit::Unusable, log_level::LogGrpc, on_demand::ReplicatorGrpc};
 
 use super::{
     Address, Parts, SERVICES, Surroundings,
@@ -43,12 +44,14 @@ pub(super) struct Plan {
     pub(super) drain: Drain,
     pub(super) background: Background,
     pub(super) admin: Drain,
+    /// It cannot go on.
+    pub(super) fault: CancellationToken,
     pub(super) health: Health,
     swift: SwiftConf,
     placement: Arc<RingPlacement>,
     /// What sidecar and replicator ask: the receiver here, or one elsewhere.
     store: Arc<dyn Store>,
-    receiver: Option<Arc<Receiver>>,
+    pub(super) receiver: Option<Arc<Receiver>>,
     sidecar: Option<Sidecar>,
     pub(super) replicator: Option<Arc<Replicator>>,
     pub(super) rows: watch::Sender<Arc<[Row]>>,
@@ -68,7 +71,7 @@ impl Plan {
         let background = Background::start().context("cannot start threads")?;
         let health = Health::new(SERVICES).await;
         metrics.show_health(&health);
-        let swift = SwiftConf::load(&config.node.swift_dir).context("swift.conf cannot be used")?;
+        let swift = swift_conf(&config)?;
         let placement = Arc::new(placement(&config, &swift)?);
         let tls = tls::tls(&config)?;
         if let Some(tls) = &tls {
@@ -127,6 +130,7 @@ impl Plan {
             drain,
             background,
             admin: Drain::new(),
+            fault: CancellationToken::new(),
             health,
             swift,
             placement,
@@ -304,16 +308,16 @@ impl Plan {
     fn receiver_channel(&self) -> anyhow::Result<tonic::transport::Channel> {
         let address = settings::store_address(settings::receiver_address(&self.config));
         let settings = settings::own_receiver(&self.config, self.tls.as_ref());
-        settings.channel(&address).context("receiver_address cannot be used")
+        settings.channel(&address).context(Unusable("receiver_address cannot be used"))
     }
 
     /// A server that cannot go on takes the daemon down.
     fn serve(&self, server: Server, until: &Drain) {
-        let (daemon, told) = (self.drain.clone(), until.clone());
+        let (fault, told) = (self.fault.clone(), until.clone());
         let serving = async move {
             if let Err(error) = server.grpc.serve(server.incoming, &told).await {
                 tracing::error!(%error, "the daemon cannot go on and drains");
-                daemon.begin();
+                fault.cancel();
             }
         };
         until.spawn_on(serving, &server.runtime);
@@ -406,10 +410,29 @@ pub(super) fn devices(config: DiskConfig, swift: &SwiftConf) -> Devices {
     Devices::new(config, swift.hash_path().clone(), settings::disk_policies(swift))
 }
 
+/// Reads all that a node reads before it serves, for who wants to know whether it could.
+pub(super) fn check(config: &Config) -> anyhow::Result<()> {
+    let swift = swift_conf(config)?;
+    tls::tls(config)?;
+    let placement = placement(config, &swift)?;
+    for policy in swift.policies().iter().filter(|policy| placement.ring(policy.index).is_none()) {
+        eprintln!("ssync: there is no ring of policy {} ({}); it is waited for", policy.index, policy.name);
+    }
+    settings::statsd(config)?;
+    settings::sidecar(config, &swift)?;
+    settings::replicator(config)?;
+    Ok(())
+}
+
+fn swift_conf(config: &Config) -> anyhow::Result<SwiftConf> {
+    SwiftConf::load(&config.node.swift_dir).context("swift.conf cannot be used")
+}
+
 fn placement(config: &Config, swift: &SwiftConf) -> anyhow::Result<RingPlacement> {
     let node = &config.node;
     let ip = settings::ring_ip(node, config).unwrap_or(node.bind_ip).to_string();
     let port = (node.servers_per_port == 0).then_some(settings::ring_port(node, config));
-    let local = LocalAddresses::new(Some(&ip), port).context("this node's own addresses are not known")?;
+    let local = LocalAddresses::new(Some(&ip), port)
+        .context(Unusable("this node's own addresses are not known (bind_ip, ring_ip)"))?;
     Ok(RingPlacement::load(&node.swift_dir, swift.policies(), local, config.replicator.ring_check_interval))
 }

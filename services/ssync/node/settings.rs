@@ -23,7 +23,7 @@ use ssync_store::{RemoteSettings, RemoteStore, StoreAddress};
 use ssync_tls::Tls;
 use ssync_types::PolicyIndex;
 
-use crate::node::Parts;
+use crate::{exit::Unusable, node::Parts};
 
 /// The disk layer, for a receiver or for the replicator's own reading.
 pub(super) fn disk(node: &NodeOptions, config: &Config) -> DiskConfig {
@@ -74,6 +74,7 @@ pub(super) fn receiver(config: &Config, swift: &SwiftConf, statsd: Statsd) -> Re
         client_timeout: server.client_timeout,
         drain_timeout: config.ssync.drain_timeout,
         session_updates_max: config.ssync.session_updates_max,
+        session_time_max: config.ssync.session_time_max,
         inline_bytes_max: config.ssync.inline_bytes_max,
         max_file_size: swift.constraints().max_file_size,
         device_timeout: config.ssync.device_timeout,
@@ -107,7 +108,7 @@ pub(super) fn sidecar(config: &Config, swift: &SwiftConf) -> anyhow::Result<Side
             &server.log_anonymization_method,
             &server.log_anonymization_salt,
         )
-        .context("log_format or log_anonymization_method cannot be used")?,
+        .context(Unusable("log_format or log_anonymization_method cannot be used"))?,
         slow: server.slow,
         filters: config.pipeline.iter().map(|filter| filter_config(*filter, config, swift)).collect(),
         conn_timeout: config.node.conn_timeout,
@@ -191,7 +192,7 @@ fn statsd_of(config: &Config, node: &NodeOptions, name: &str) -> anyhow::Result<
         StatsdLabelMode::Dogstatsd => Some(LabelMode::Dogstatsd),
     };
     let labels = mode.map(|mode| Labels::new(mode, config.statsd_user_labels.clone()));
-    let labels = labels.transpose().context("a statsd_user_label_... cannot be used")?;
+    let labels = labels.transpose().context(Unusable("a statsd_user_label_... cannot be used"))?;
     if node.log_statsd_host.is_empty() {
         return Ok(Statsd::disabled());
     }
@@ -313,7 +314,7 @@ pub(super) fn remote_store(config: &Config, parts: Parts, tls: Option<&Tls>) -> 
         address => store_address(address),
     };
     let settings = own_receiver(config, tls);
-    RemoteStore::new(address, settings).context("receiver_address cannot be used")
+    RemoteStore::new(address, settings).context(Unusable("receiver_address cannot be used"))
 }
 
 /// How this node's own receiver is called: by TLS where that takes nothing else.

@@ -153,3 +153,29 @@ async fn what_peers_ask_is_answered_in_the_background_and_what_the_sidecar_asks_
     sidecar.stop().await;
     receiver.stop().await;
 }
+
+/// Nobody told it to go, so its service manager must not take that for what was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_go_on_drains_and_says_that_it_was_a_fault() {
+    let (_root, config) = folder(None);
+    let node = start(&config, WITHOUT_REPLICATOR).await.unwrap();
+    let (fault, drain) = (node.fault.clone(), node.drain.clone());
+    let signals = Signals::catch(ssync_runtime::Manners::Service).unwrap();
+    let telemetry = daemon::telemetry(&config).unwrap();
+    let read: Read = Arc::new(|| unreachable!());
+    let end = tokio::spawn(async move { node.until_told(signals, telemetry.log_filter(), read).await });
+    fault.cancel();
+    let end = tokio::time::timeout(PATIENCE, end).await.expect("it goes on").unwrap();
+    assert_eq!((end, drain.is_draining()), (End::Fault, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_to_go_while_it_waits_for_an_address_does_not_wait() {
+    let (_root, mut config) = folder(None);
+    let _taken = TcpListener::bind((config.node.bind_ip, config.node.bind_port)).unwrap();
+    config.node.bind_timeout = 10 * PATIENCE;
+    let surroundings = Surroundings::of(&Metrics::new("0").unwrap());
+    let told = tokio::time::sleep(Duration::from_millis(200));
+    let started = Node::start_in(surroundings, config, WITHOUT_REPLICATOR, told);
+    assert!(tokio::time::timeout(PATIENCE, started).await.expect("it waits").unwrap().is_none());
+}

@@ -8,6 +8,9 @@ use ssync_runtime::{BindAddress, Config, CredentialPath, Plain, TlsRoute};
 use ssync_tls::{PeerRules, Tls, TlsFiles, TlsSettings, credential};
 
 use super::addresses::Purpose;
+use crate::exit::Unusable;
+
+const UNUSABLE: Unusable = Unusable("TLS cannot be had (tls_certificate, tls_key, tls_ca)");
 
 /// TLS as the file says; `None` where it says nothing of it.
 pub(crate) fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
@@ -15,13 +18,14 @@ pub(crate) fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
     let path = |path: &CredentialPath| credential(&path.0);
     let files = match (&options.tls_certificate, &options.tls_key, &options.tls_ca) {
         (None, None, None) if options.require_tls => {
-            bail!("require_tls needs a certificate: set tls_certificate, tls_key and tls_ca");
+            bail!(Unusable("require_tls needs a certificate: set tls_certificate, tls_key and tls_ca"));
         }
         (None, None, None) => return Ok(None),
         (Some(certificate), Some(key), Some(authorities)) => {
+            let path = |at| path(at).context(UNUSABLE);
             TlsFiles { certificate: path(certificate)?, key: path(key)?, authorities: path(authorities)? }
         }
-        _ => bail!("tls_certificate, tls_key and tls_ca belong together: set all of them, or none"),
+        _ => bail!(Unusable("tls_certificate, tls_key and tls_ca belong together: set all of them, or none")),
     };
     let rules = PeerRules {
         allowed: options.tls_allowed_peers.clone(),
@@ -30,7 +34,7 @@ pub(crate) fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
         admins: options.tls_admins.clone(),
     };
     let settings = TlsSettings { files, rules, required: options.require_tls };
-    Tls::load(settings).map(Some).context("TLS cannot be had (tls_certificate, tls_key, tls_ca)")
+    Tls::load(settings).map(Some).context(UNUSABLE)
 }
 
 /// Who is taken without TLS.

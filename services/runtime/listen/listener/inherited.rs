@@ -18,7 +18,7 @@ use rustix::{
 };
 use tokio::net::{TcpListener, UnixListener};
 
-use super::{Inner, ListenError, ListenOptions, Listener, failed, probe_when_idle};
+use super::{Inner, ListenError, ListenOptions, Listener, SocketFile, failed, probe_when_idle};
 use crate::listen::BindAddress;
 
 const COUNT_VARIABLE: &str = "LISTEN_FDS";
@@ -93,7 +93,11 @@ impl Inherited {
         let Some(place) = by_name.or_else(|| self.0.iter().position(|held| held.address == *address)) else {
             return Ok(None);
         };
-        self.0.swap_remove(place).listener(options).map(Some)
+        let held = self.0.swap_remove(place);
+        if held.address != *address {
+            tracing::warn!(wanted = %address, "the socket that was handed over listens elsewhere, and counts: {held}");
+        }
+        held.listener(options).map(Some)
     }
 
     /// Those that nobody has asked for, for the log.
@@ -136,7 +140,7 @@ impl Held {
             }
             Opened::Unix(listener) => {
                 let listener = UnixListener::from_std(listener).map_err(&failed)?;
-                Inner::Unix { listener, _file: None }
+                Inner::Unix { listener, file: None }
             }
         };
         drop(failed);
@@ -170,11 +174,27 @@ impl Opened {
 
 impl Listener {
     /// The socket alone, which nobody here waits at any more.
-    pub fn into_socket(self) -> io::Result<OwnedFd> {
+    pub fn into_socket(self) -> io::Result<BoundSocket> {
         Ok(match self.inner {
-            Inner::Tcp(listener) => listener.into_std()?.into(),
-            Inner::Unix { listener, .. } => listener.into_std()?.into(),
+            Inner::Tcp(listener) => BoundSocket { socket: listener.into_std()?.into(), _file: None },
+            Inner::Unix { listener, file } => {
+                BoundSocket { socket: listener.into_std()?.into(), _file: file }
+            }
         })
+    }
+}
+
+/// A socket that listens and that nobody accepts on here. Its file, if one was made for it, goes with this: those who have the
+/// socket from here have no name for it.
+#[derive(Debug)]
+pub struct BoundSocket {
+    socket: OwnedFd,
+    _file: Option<SocketFile>,
+}
+
+impl AsFd for BoundSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -84,3 +84,15 @@ async fn a_listener_leaves_the_socket_of_another_alone() {
     drop(old);
     assert!(path.exists());
 }
+
+/// A manager keeps the socket without waiting at it, and workers serve it one after the other.
+#[tokio::test]
+async fn the_file_of_a_socket_that_is_kept_stays_until_that_is_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = Listener::bind(&BindAddress::Unix(path.clone()), &ListenOptions::default()).await.unwrap();
+    let kept = listener.into_socket().unwrap();
+    UnixStream::connect(&path).await.expect("whoever connects waits for a worker");
+    drop(kept);
+    assert!(!path.exists());
+}
