@@ -65,6 +65,7 @@ impl Host {
         let mut unshare = as_own_group(Path::new("unshare"));
         unshare.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
         unshare.args(["sh", "-c", "ip link set lo up && echo up && exec sleep infinity"]);
+        unshare.env("PATH", search_path());
         let up = File::create(folder.path().join("up"))?;
         let init = unshare.stdin(Stdio::null()).stdout(up).spawn().context("starting unshare")?;
         let mut host = Self { id: init.id(), init, folder };
@@ -90,6 +91,7 @@ impl Host {
         inside.extend([
             self.id.to_string(),
             "env".to_owned(),
+            format!("PATH={}", search_path()),
             setting("CONTAINERS_CONF", "containers.conf"),
             setting("CONTAINERS_STORAGE_CONF", "storage.conf"),
             program.to_owned(),
@@ -141,6 +143,11 @@ impl Drop for Host {
         let _ = self.init.kill();
         let _ = self.init.wait();
     }
+}
+
+/// Debian has some of what is needed here where only root looks.
+fn search_path() -> String {
+    format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default())
 }
 
 fn static_binary() -> Result<PathBuf> {
