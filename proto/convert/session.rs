@@ -1,5 +1,7 @@
 //! Sessions: how they are opened, and what a receiver says in them.
 
+use std::time::Duration;
+
 use ssync_types::{
     Accepted, Durability, Invalid, Job, Reason, Refusal, Sender, SessionEvent, SessionOpen, SessionProtocol,
     Summary,
@@ -142,6 +144,13 @@ impl From<Accepted> for v1::UpdatesAccepted {
             outstanding_updates_max: accepted.outstanding_updates_max,
             durability: durability.into(),
             session_updates_max: accepted.session_updates_max,
+            // A limit of less than a second is one nonetheless.
+            session_seconds_max: accepted
+                .session_time_max
+                .as_millis()
+                .div_ceil(1000)
+                .try_into()
+                .unwrap_or(u32::MAX),
         }
     }
 }
@@ -163,6 +172,7 @@ impl TryFrom<v1::UpdatesAccepted> for Accepted {
             outstanding_updates_max: accepted.outstanding_updates_max,
             durability,
             session_updates_max: accepted.session_updates_max,
+            session_time_max: Duration::from_secs(accepted.session_seconds_max.into()),
         })
     }
 }

@@ -143,6 +143,7 @@ fn events_survive() {
         outstanding_updates_max: 1000,
         durability,
         session_updates_max: 0,
+        session_time_max: std::time::Duration::from_secs(1800),
     };
     let events = [
         SessionEvent::Opened { ring_differs: true },

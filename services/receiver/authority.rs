@@ -1,9 +1,9 @@
 //! Who may do what, by the certificate that the caller's connection has shown. Where none was shown the rules of `caller` are
 //! all that there is.
 //!
-//! A node of the rings may read, and push what it can have to hold (D15 of the design: a stolen key opens no other node's
-//! partitions): any of its devices to a primary of the partition, which is what a handoff does after a rebalance; to a device
-//! that is none only a primary, which needs a substitute for one that cannot take it. A client that is no node needs a role.
+//! A node of the rings may read, and push from its own devices alone: any of them to a primary of the partition, which is what a
+//! handoff does after a rebalance; to a device that is none only a primary, which needs a substitute for one that cannot take it.
+//! A client that is no node needs a role.
 
 use std::{
     fmt,

@@ -29,6 +29,8 @@ pub struct ReceiverConfig {
     pub drain_timeout: Duration,
     /// Updates in a session, after which it is ended and opened again; 0 for no limit. Not for SSYNC.
     pub session_updates_max: u64,
+    /// How long a session lasts, after which it is ended and opened again; zero for no limit. Not for SSYNC.
+    pub session_time_max: Duration,
     /// Bytes of a body that comes in one message.
     pub inline_bytes_max: u32,
     /// Updates, and offers to confirm, of one session that may wait for results.
@@ -72,6 +74,7 @@ impl Default for ReceiverConfig {
             client_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
             session_updates_max: 100_000,
+            session_time_max: Duration::from_secs(1800),
             inline_bytes_max: 65_536,
             outstanding_updates_max: 1024,
             waiting_bytes_max: 32 * 1024 * 1024,

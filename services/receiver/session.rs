@@ -100,15 +100,17 @@ async fn run(
 }
 
 fn terms(core: &Core, open: &SessionOpen) -> Accepted {
+    // An SSYNC session cannot be ended and opened again in the middle.
+    let (session_updates_max, session_time_max) = match open.protocol {
+        SessionProtocol::Ssync => (0, Duration::ZERO),
+        SessionProtocol::Grpc => (core.config.session_updates_max, core.config.session_time_max),
+    };
     Accepted {
         non_durable: open.non_durable,
         inline_bytes_max: core.config.inline_bytes_max,
         outstanding_updates_max: core.config.outstanding_updates_max,
         durability: core.devices.disk().config().durability,
-        session_updates_max: match open.protocol {
-            // An SSYNC session cannot be ended and opened again in the middle.
-            SessionProtocol::Ssync => 0,
-            SessionProtocol::Grpc => core.config.session_updates_max,
-        },
+        session_updates_max,
+        session_time_max,
     }
 }

@@ -21,6 +21,10 @@ const HEADERS_MAX: u32 = 32 * 1024;
 /// Most calls of one connection that are worked on at a time, where its windows allow more.
 const CALLS_PER_CONNECTION_MAX: u32 = 256;
 
+/// Age at which a connection is told to end (GOAWAY) once what is under way on it has: certificates that have expired or do not count
+/// any more are gone after that, proxies spread anew, and who only holds a place loses it.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3600);
+
 /// What differs between servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrpcOptions {
@@ -32,6 +36,8 @@ pub struct GrpcOptions {
     pub keepalive_interval: Duration,
     /// Time for the answer to a probe (`grpc_keepalive_timeout`).
     pub keepalive_timeout: Duration,
+    /// Age at which a connection is told to end.
+    pub connection_age_max: Duration,
     /// Answer reflection (`grpc_reflection`).
     pub reflection: bool,
     /// Take HTTP/1.1 as well, for plain routes on the same address.
@@ -45,6 +51,7 @@ impl Default for GrpcOptions {
             connection_window: 16 << 20,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
+            connection_age_max: CONNECTION_AGE_MAX,
             reflection: true,
             http1: false,
         }
@@ -157,6 +164,7 @@ fn configured(options: &GrpcOptions) -> Server {
         .http2_max_header_list_size(HEADERS_MAX)
         .http2_keepalive_interval(Some(options.keepalive_interval))
         .http2_keepalive_timeout(Some(options.keepalive_timeout))
+        .max_connection_age(options.connection_age_max)
 }
 
 /// Knows every description, lists only what is served: a client must not be sent to a service of another port.

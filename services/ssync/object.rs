@@ -3,6 +3,7 @@
 mod ask;
 mod coded;
 mod diagnosis;
+mod grpc;
 mod head;
 mod removals;
 mod replicated;

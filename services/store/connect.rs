@@ -6,10 +6,11 @@
 //! choose the older protocol for us.
 //!
 //! With certificates of our own every gRPC peer is tried by TLS. One that has none is spoken to without, but where TLS is
-//! required: then nothing else is even tried. A certificate that is bad is never a reason to do without.
+//! required, and but for a peer that has once spoken it: then nothing else is even tried. A certificate that is bad is never a
+//! reason to do without.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use ssync_types::{Reason, Refusal};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Most stock peers remembered: more than any ring has nodes to talk to.
@@ -28,6 +29,9 @@ pub const PEERS_MAX: usize = 4096;
 const REMEMBERED_FOR: Duration = Duration::from_secs(300);
 /// How long connecting and the first answer may take together.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often TLS is tried with a peer that speaks gRPC without, and the time between: one that just starts or drains may break off.
+const TLS_TRIES: u32 = 2;
+const TLS_RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// Longest status line looked at.
 const LINE_BYTES_MAX: usize = 256;
 /// The HTTP/2 client preface (RFC 9113, 3.4), with the empty SETTINGS frame that has to follow.
@@ -62,12 +66,23 @@ pub async fn probe(address: &str, limit: Duration, tls: Option<&Tls>) -> Result<
         Some(tls) => match probe_plain(address, limit).await? {
             Plainly::StockSwift => Ok(PeerKind::StockSwift),
             Plainly::TlsOnly => probe_tls(address, limit, tls).await.map_err(|no| no.refusal),
-            Plainly::Grpc => match probe_tls(address, limit, tls).await {
-                Err(NoTls { may_be_plain: true, .. }) => Ok(PeerKind::Grpc),
-                other => other.map_err(|no| no.refusal),
-            },
+            Plainly::Grpc => probe_tls_twice(address, limit, tls).await,
         },
     }
+}
+
+/// A peer that speaks gRPC without TLS does with it, too; where it does not, it gets a second chance.
+async fn probe_tls_twice(address: &str, limit: Duration, tls: &Tls) -> Result<PeerKind, Refusal> {
+    for tried in 1..=TLS_TRIES {
+        match probe_tls(address, limit, tls).await {
+            Err(no) if no.may_be_plain && tried < TLS_TRIES => sleep(TLS_RETRY_PAUSE).await,
+            Err(no) if no.may_be_plain => {
+                tracing::warn!(peer = address, "is spoken to without TLS: {}", no.refusal.message);
+            }
+            other => return other.map_err(|no| no.refusal),
+        }
+    }
+    Ok(PeerKind::Grpc)
 }
 
 /// What a peer says that is asked without TLS.
@@ -83,6 +98,14 @@ struct NoTls {
     refusal: Refusal,
     /// It may just have none.
     may_be_plain: bool,
+}
+
+fn has_stopped(refusal: Refusal) -> Refusal {
+    let message = format!(
+        "{}; it has spoken TLS before, so nothing else is tried; if it has no certificates any more, restart this daemon",
+        refusal.message
+    );
+    Refusal { message, ..refusal }
 }
 
 fn unreachable(address: &str, problem: impl std::fmt::Display) -> Refusal {
@@ -175,14 +198,17 @@ fn is_settings(header: &[u8; FRAME_HEADER_BYTES]) -> bool {
     kind == FRAME_TYPE_SETTINGS && flags == 0 && stream == [0; 4] && length.is_multiple_of(SETTING_BYTES)
 }
 
-/// Remembers which peers are stock, so that not every session begins with a connection that is refused.
+/// Remembers which peers are stock, so that not every session begins with a connection that is refused; and which have spoken TLS,
+/// so that nobody can talk us out of it.
 ///
-/// gRPC peers need no memory: they keep their connections.
+/// Other gRPC peers need no memory: they keep their connections.
 #[derive(Debug)]
 pub struct PeerBook {
     probe_timeout: Duration,
     remembered_for: Duration,
     stock: Mutex<HashMap<String, Instant>>,
+    /// Those that have spoken TLS, for as long as this process lives.
+    secure: Mutex<HashSet<String>>,
     tls: Option<Tls>,
 }
 
@@ -196,7 +222,7 @@ impl PeerBook {
     /// A book that gives a peer `probe_timeout` to answer and asks a stock one again after `remembered_for`.
     #[must_use]
     pub fn new(probe_timeout: Duration, remembered_for: Duration) -> Self {
-        Self { probe_timeout, remembered_for, stock: Mutex::default(), tls: None }
+        Self { probe_timeout, remembered_for, stock: Mutex::default(), secure: Mutex::default(), tls: None }
     }
 
     /// The same for a node with certificates of its own.
@@ -210,11 +236,29 @@ impl PeerBook {
         if self.is_known_stock(address) {
             return Ok(PeerKind::StockSwift);
         }
-        let kind = probe(address, self.probe_timeout, self.tls.as_ref()).await?;
-        if kind == PeerKind::StockSwift {
-            self.remember(address);
+        let kind = match &self.tls {
+            Some(tls) if self.has_spoken_tls(address) => probe_tls(address, self.probe_timeout, tls)
+                .await
+                .map_err(|no| if no.may_be_plain { has_stopped(no.refusal) } else { no.refusal })?,
+            tls => probe(address, self.probe_timeout, tls.as_ref()).await?,
+        };
+        match kind {
+            PeerKind::StockSwift => self.remember(address),
+            PeerKind::GrpcByTls => self.remember_tls(address),
+            PeerKind::Grpc => {}
         }
         Ok(kind)
+    }
+
+    fn has_spoken_tls(&self, address: &str) -> bool {
+        self.secure.lock().unwrap_or_else(PoisonError::into_inner).contains(address)
+    }
+
+    fn remember_tls(&self, address: &str) {
+        let mut secure = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
+        if secure.len() < PEERS_MAX {
+            secure.insert(address.to_owned());
+        }
     }
 
     /// Forgets a peer: it answered in a way that a stock server does not.

@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Tls, TlsError, files::content, material::Material};
 
+/// Shortest time between two looks.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
+
 /// What became of a look at the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reloaded {
@@ -66,6 +69,7 @@ impl Tls {
 
     /// Looks again every `interval`, until it is told to stop.
     pub async fn follow(self, interval: Duration, stop: CancellationToken) {
+        let interval = interval.max(INTERVAL_MIN);
         while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
             let tls = self.clone();
             if let Err(error) = tokio::task::spawn_blocking(move || tls.look_again()).await {

@@ -2,8 +2,8 @@
 
 use std::{io, sync::Arc};
 
-use rustls::pki_types::ServerName;
-use ssync_types::{Identity, host_key};
+use rustls::{CommonState, pki_types::ServerName};
+use ssync_types::{Identity, Standing, host_key};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
@@ -23,9 +23,12 @@ pub enum HandshakeError {
     /// The other end refuses ours, or our terms.
     #[error("the other end refuses: {0}; its log says why")]
     Refused(String),
-    /// The other end does not speak TLS, or not as it should.
+    /// The other end does not speak TLS.
     #[error("no TLS comes from the other end: {0}")]
     NoTls(String),
+    /// It does, but not so that the two could agree.
+    #[error("the two ends do not agree: {0}")]
+    Terms(String),
     /// It does not want HTTP/2 inside.
     #[error("the other end does not ask for HTTP/2 (ALPN h2), so it does not want gRPC")]
     NotHttp2,
@@ -38,7 +41,7 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// Whether the other end may simply have no TLS: it neither showed a certificate that is bad nor refused ours.
+    /// Whether the other end may simply have no TLS: it has said nothing that only TLS says.
     #[must_use]
     pub fn may_be_plain(&self) -> bool {
         matches!(self, Self::NoTls(_) | Self::Broken(_))
@@ -54,7 +57,8 @@ impl HandshakeError {
             ) => Self::Certificate(why.to_string()),
             Some(rustls::Error::NoApplicationProtocol) => Self::NotHttp2,
             Some(why @ rustls::Error::AlertReceived(_)) => Self::Refused(why.to_string()),
-            Some(why) => Self::NoTls(why.to_string()),
+            Some(why @ rustls::Error::InvalidMessage(_)) => Self::NoTls(why.to_string()),
+            Some(why) => Self::Terms(why.to_string()),
             None => Self::Broken(error),
         }
     }
@@ -81,16 +85,12 @@ impl Tls {
         if session.alpn_protocol() != Some(ALPN_H2) {
             return Err(HandshakeError::NotHttp2);
         }
-        // The verifier has refused whoever has none.
-        let own = session.peer_certificates().and_then(<[_]>::first);
-        let own = own.ok_or_else(|| HandshakeError::Certificate("there is none".to_owned()))?;
-        let read = certificate::read(own).map_err(HandshakeError::Certificate)?;
-        let identity = self.rules().identity(read.names);
+        let identity = self.identity(session)?;
         Ok((stream, identity))
     }
 
-    /// Ends a handshake as the client of `host`, whose certificate has to name it: as the ring does. That the server has taken
-    /// our certificate shows in its first answer, not here (RFC 8446, 4.4).
+    /// Ends a handshake as the client of `host`, whose certificate has to name it, as the ring does, and to be one that counts
+    /// (`tls_allowed_peers`). That the server has taken our certificate shows in its first answer, not here (RFC 8446, 4.4).
     pub async fn connect<S>(&self, host: &str, stream: S) -> Result<ClientStream<S>, HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -98,9 +98,23 @@ impl Tls {
         let name = ServerName::try_from(host_key(host)).map_err(|_| HandshakeError::Host(host.to_owned()))?;
         let connector = TlsConnector::from(Arc::clone(&self.material().client));
         let stream = connector.connect(name, stream).await.map_err(HandshakeError::of)?;
-        match stream.get_ref().1.alpn_protocol() {
-            Some(ALPN_H2) => Ok(stream),
-            _ => Err(HandshakeError::NotHttp2),
+        let (_, session) = stream.get_ref();
+        if session.alpn_protocol() != Some(ALPN_H2) {
+            return Err(HandshakeError::NotHttp2);
         }
+        let identity = self.identity(session)?;
+        if identity.standing == Standing::Barred {
+            let why = format!("{identity} is none of those that are allowed (tls_allowed_peers)");
+            return Err(HandshakeError::Certificate(why));
+        }
+        Ok(stream)
+    }
+
+    /// Who is at the other end. The verifier has refused whoever has no certificate.
+    fn identity(&self, session: &CommonState) -> Result<Identity, HandshakeError> {
+        let shown = session.peer_certificates().and_then(<[_]>::first);
+        let shown = shown.ok_or_else(|| HandshakeError::Certificate("there is none".to_owned()))?;
+        let read = certificate::read(shown).map_err(HandshakeError::Certificate)?;
+        Ok(self.rules().identity(read.names))
     }
 }

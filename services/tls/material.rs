@@ -11,6 +11,8 @@ use rustls::{
     version::TLS13,
 };
 
+use ssync_types::{Identity, Standing};
+
 use crate::{
     certificate,
     files::{self, Stamp, TlsError, TlsFiles, content},
@@ -26,6 +28,8 @@ pub(crate) struct Material {
     pub(crate) client: Arc<ClientConfig>,
     /// The second since 1970 at which the certificate ends.
     pub(crate) not_after: i64,
+    /// A host that it names, if it names any.
+    pub(crate) host: Option<String>,
     /// The files that it was read from.
     pub(crate) stamps: [Stamp; 3],
 }
@@ -40,12 +44,14 @@ impl Material {
             .map_err(|error| content(&files.key, format!("no private key in PEM: {error}")))?;
         let roots = Arc::new(roots(&files.authorities)?);
         let own = chain.first().ok_or_else(|| content(&files.certificate, "no certificate in PEM"))?;
-        let not_after = certificate::read(own).map_err(|why| content(&files.certificate, why))?.not_after;
+        let own = certificate::read(own).map_err(|why| content(&files.certificate, why))?;
+        let identity = Identity { names: own.names, standing: Standing::Peer };
         let provider = Arc::new(ring::default_provider());
         Ok(Self {
             server: Arc::new(server(files, &provider, &roots, chain.clone(), key.clone_key())?),
             client: Arc::new(client(files, &provider, &roots, chain, key)?),
-            not_after,
+            not_after: own.not_after,
+            host: identity.hosts().next(),
             stamps,
         })
     }

@@ -2,8 +2,8 @@
 
 use ssync_types::{Identity, Role, Standing, SubjectName};
 
-/// Patterns of names; `*` stands for any run of characters, once in a pattern. One with `://` is for URIs, and any other for
-/// names and addresses of hosts: neither is ever taken for the other.
+/// Patterns of names; `*` stands for any run of characters, once in a pattern. One with `://` is for URIs, one of digits, dots and
+/// colons for addresses, and any other for names of hosts: none is ever taken for another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerRules {
     /// The certificates that count at all; none stands for all that the authorities have signed.
@@ -40,14 +40,27 @@ fn any(patterns: &[String], names: &[SubjectName]) -> bool {
 }
 
 fn matches(pattern: &str, name: &SubjectName) -> bool {
-    let is_for_uris = pattern.contains("://");
+    let (is_for_uris, is_for_addresses) = (pattern.contains("://"), is_of_addresses(pattern));
     match name {
         SubjectName::Uri(uri) => is_for_uris && fits(pattern, uri),
         SubjectName::Dns(name) => {
-            !is_for_uris && fits(&pattern.to_ascii_lowercase(), &name.to_ascii_lowercase())
+            !is_for_uris
+                && !is_for_addresses
+                && fits(&pattern.to_ascii_lowercase(), &name.to_ascii_lowercase())
         }
-        SubjectName::Ip(ip) => !is_for_uris && fits(pattern, &ip.to_canonical().to_string()),
+        SubjectName::Ip(ip) => {
+            (is_for_addresses || pattern == "*") && fits(pattern, &ip.to_canonical().to_string())
+        }
     }
+}
+
+/// No name of a host has a colon, or nothing but digits and dots.
+fn is_of_addresses(pattern: &str) -> bool {
+    let is_ipv4 = || {
+        pattern.contains(|c: char| c.is_ascii_digit())
+            && pattern.chars().all(|c| c.is_ascii_digit() || ['.', '*'].contains(&c))
+    };
+    !pattern.contains("://") && (pattern.contains(':') || is_ipv4())
 }
 
 fn fits(pattern: &str, text: &str) -> bool {
@@ -105,5 +118,11 @@ mod tests {
         assert!(!matches("spiffe://cluster/*", &dns("spiffe://cluster/x")));
         assert!(!matches("*.example", &uri("spiffe://x/y.example")));
         assert!(!matches("a*a", &dns("a")), "the two ends may not overlap");
+        let ip = SubjectName::Ip("10.0.0.7".parse().unwrap());
+        assert!(matches("10.0.0.*", &ip) && matches("*", &ip) && matches("*", &dns("a")));
+        assert!(!matches("10.0.0.*", &dns("10.0.0.x.example")) && !matches("1*", &dns("1.example")));
+        assert!(
+            !matches("*7", &dns("host7")) && matches("fe80::*", &SubjectName::Ip("fe80::1".parse().unwrap()))
+        );
     }
 }

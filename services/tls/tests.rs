@@ -119,6 +119,21 @@ async fn a_caller_without_a_certificate_or_without_http2_is_refused() {
     }
 }
 
+/// The list is for whom we call as well: a stolen key serves nobody once its name is off the list.
+#[tokio::test]
+async fn a_server_that_does_not_count_is_told_nothing() {
+    let authority = Authority::new("ca");
+    let server = end(&authority.issue(&[NODE]));
+    let folder = tempfile::tempdir().unwrap();
+    for (allowed, counts) in [("*.example", false), (NODE, true)] {
+        let rules = PeerRules { allowed: vec![allowed.to_owned()], ..PeerRules::default() };
+        let client = authority.issue(&["client.example"]).tls(folder.path(), rules, true);
+        let (_, connected) = shake(&server.tls, &client, NODE).await;
+        assert_eq!(connected.is_ok(), counts, "{connected:?}");
+        assert!(counts || connected.unwrap_err().contains("tls_allowed_peers"));
+    }
+}
+
 #[tokio::test]
 async fn an_end_without_tls_is_told_from_one_that_refuses() {
     let authority = Authority::new("ca");

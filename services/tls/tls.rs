@@ -54,6 +54,12 @@ impl Tls {
         self.inner.settings.required
     }
 
+    /// A host that our own certificate names: what another process of this node has to be, wherever it is called.
+    #[must_use]
+    pub fn own_host(&self) -> Option<String> {
+        self.material().host.clone()
+    }
+
     pub(crate) fn rules(&self) -> &PeerRules {
         &self.inner.settings.rules
     }

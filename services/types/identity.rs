@@ -2,6 +2,10 @@
 
 use std::{fmt, net::IpAddr};
 
+/// Most names of a certificate that logs and answers show, and most characters of each.
+const SHOWN_MAX: usize = 8;
+const SHOWN_CHARS_MAX: usize = 256;
+
 /// A name that a certificate gives its holder (RFC 5280, 4.2.1.6).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SubjectName {
@@ -57,7 +61,8 @@ impl Identity {
     /// The hosts that it is, in the form of [`host_key`]. A URI names none.
     pub fn hosts(&self) -> impl Iterator<Item = String> {
         self.names.iter().filter_map(|name| match name {
-            SubjectName::Dns(name) => Some(host_key(name)),
+            // An address stands among the addresses, or is none: who signs names need not have looked at it.
+            SubjectName::Dns(name) => Some(host_key(name)).filter(|key| key.parse::<IpAddr>().is_err()),
             SubjectName::Ip(ip) => Some(ip.to_canonical().to_string()),
             SubjectName::Uri(_) => None,
         })
@@ -76,10 +81,14 @@ pub fn host_key(host: &str) -> String {
 
 impl fmt::Display for SubjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dns(name) => write!(f, "DNS:{}", name.escape_default()),
-            Self::Ip(ip) => write!(f, "IP:{ip}"),
-            Self::Uri(uri) => write!(f, "URI:{}", uri.escape_default()),
+        let (kind, text) = match self {
+            Self::Dns(name) => ("DNS", name),
+            Self::Ip(ip) => return write!(f, "IP:{ip}"),
+            Self::Uri(uri) => ("URI", uri),
+        };
+        match text.char_indices().nth(SHOWN_CHARS_MAX) {
+            None => write!(f, "{kind}:{}", text.escape_default()),
+            Some((end, _)) => write!(f, "{kind}:{}...", text.get(..end).unwrap_or_default().escape_default()),
         }
     }
 }
@@ -89,11 +98,14 @@ impl fmt::Display for Identity {
         if self.names.is_empty() {
             return f.write_str("a certificate without names");
         }
-        for (place, name) in self.names.iter().enumerate() {
+        for (place, name) in self.names.iter().take(SHOWN_MAX).enumerate() {
             let comma = if place == 0 { "" } else { ", " };
             write!(f, "{comma}{name}")?;
         }
-        Ok(())
+        match self.names.len().saturating_sub(SHOWN_MAX) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 
@@ -112,7 +124,9 @@ mod tests {
 
     #[test]
     fn a_host_has_one_key_however_it_is_written() {
-        let hosts: Vec<String> = identity().hosts().collect();
+        let mut identity = identity();
+        identity.names.push(SubjectName::Dns("10.0.0.8".into()));
+        let hosts: Vec<String> = identity.hosts().collect();
         assert_eq!(hosts, ["node-7.example", "10.0.0.7"]);
         for (written, key) in
             [("NODE-7.example", "node-7.example"), ("[FE80:0::1]", "fe80::1"), ("10.0.0.7", "10.0.0.7")]
@@ -134,5 +148,8 @@ mod tests {
         let names = vec![SubjectName::Dns("a\nb".into()), SubjectName::Uri("spiffe://x/\u{7f}".into())];
         let text = Identity { names, standing: Standing::Peer }.to_string();
         assert_eq!(text, "DNS:a\\nb, URI:spiffe://x/\\u{7f}");
+        let names = vec![SubjectName::Uri("x".repeat(2000)); 64];
+        let text = Identity { names, standing: Standing::Peer }.to_string();
+        assert!(text.len() < 2200 && text.ends_with("... and 56 more"), "{text}");
     }
 }

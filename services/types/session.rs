@@ -1,5 +1,7 @@
 //! A replication session: how it is opened, and what the receiver says in it.
 
+use std::time::Duration;
+
 use crate::{PartitionRef, UpdateResult};
 
 /// Asks for a session on one partition.
@@ -89,6 +91,8 @@ pub struct Accepted {
     pub durability: Durability,
     /// Most updates in the session; 0 for no limit.
     pub session_updates_max: u64,
+    /// Longest time of the session; zero for no limit.
+    pub session_time_max: Duration,
 }
 
 /// When a receiver answers for a write.

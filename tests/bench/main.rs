@@ -7,6 +7,7 @@ mod instructions;
 mod machine;
 mod medium;
 mod memory;
+mod mesh;
 mod placement;
 mod processes;
 mod records;
@@ -33,6 +34,8 @@ enum Bench {
     Instructions(instructions::Options),
     /// What processes hold while one partition of very many objects is pushed, within bounds
     Memory(memory::Options),
+    /// The same replication with no proxy, and with Envoy on both sides
+    Mesh(mesh::Options),
     /// What machine this is
     Machine(machine::Options),
     /// The page and the chart of what was measured
@@ -46,6 +49,7 @@ fn main() -> Result<()> {
         Bench::Guard(options) => guard::run(&options),
         Bench::Instructions(options) => instructions::run(&options),
         Bench::Memory(options) => memory::run(&options),
+        Bench::Mesh(options) => mesh::run(&options),
         Bench::Machine(options) => machine::run(&options),
         Bench::Report(options) => report::run(&options),
     }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{guard, instructions, machine, memory, replication, requests};
+use crate::{guard, instructions, machine, memory, mesh, replication, requests};
 
 /// Where measurements are kept.
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,7 @@ pub(crate) enum Measurement {
     Guard(guard::Record),
     Instructions(instructions::Record),
     Memory(memory::Record),
+    Mesh(mesh::Record),
     Machine(machine::Machine),
 }
 
@@ -42,6 +43,7 @@ impl fmt::Display for Measurement {
             Self::Guard(record) => record.fmt(f),
             Self::Instructions(record) => record.fmt(f),
             Self::Memory(record) => record.fmt(f),
+            Self::Mesh(record) => record.fmt(f),
             Self::Machine(machine) => machine.fmt(f),
         }
     }

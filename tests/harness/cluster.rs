@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::{
     namespace::Switch,
-    network::Network,
+    network::{Network, SERVICES},
     node::{DEVICE, Node},
     tap::Tap,
     tools::helper,
@@ -68,6 +68,7 @@ pub struct Builder {
     settings: Vec<Setting>,
     namespaces: bool,
     own_rings: bool,
+    replication_port: u16,
 }
 
 /// A line of a configuration file: of every node's, or of one's.
@@ -162,6 +163,13 @@ impl Builder {
         self
     }
 
+    /// The rings name this port for replication, and the usual one for clients.
+    #[must_use]
+    pub fn replication_port(mut self, port: u16) -> Self {
+        self.replication_port = port;
+        self
+    }
+
     /// Makes folders, rings and configurations. Starts no daemon.
     pub fn build(self) -> Result<Cluster> {
         let disk = self.within.clone().or_else(|| env::var_os("SSYNC_TEST_DISK").map(PathBuf::from));
@@ -186,7 +194,7 @@ impl Builder {
     /// Every node that is no handoff holds every partition and the erasure-coded policy gets three devices, unless the
     /// cluster is spread.
     fn rings(&self, etc: &Path, network: &Network) -> Result<Assignments> {
-        let device = |host: u8, weight: u8| json!({"ip": network.host(host), "port": PORT, "device": DEVICE, "weight": weight});
+        let device = |host: u8, weight: u8| json!({"ip": network.host(host), "port": PORT, "replication_port": self.replication_port, "device": DEVICE, "weight": weight});
         let replicated: Vec<_> =
             (1..=self.nodes).map(|n| device(n, u8::from(!self.handoffs.contains(&n)))).collect();
         let everywhere = u8::try_from(usize::from(self.nodes) - self.handoffs.len())?;
@@ -341,6 +349,7 @@ impl Cluster {
             settings: Vec::new(),
             namespaces: false,
             own_rings: false,
+            replication_port: PORT,
         }
     }
 
@@ -377,6 +386,11 @@ impl Cluster {
     #[allow(clippy::expect_used)]
     pub fn switch(&self) -> &Switch {
         self.network.switch().expect("build the cluster in_namespaces()")
+    }
+
+    /// From now on this thread, with what it starts, is at a host that is no node, but sees them.
+    pub fn watch_from_outside(&self) -> Result<()> {
+        self.switch().enter(SERVICES)
     }
 
     /// Its network.

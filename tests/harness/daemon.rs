@@ -45,7 +45,9 @@ pub fn as_own_group(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program).process_group(0);
     // Variables of this name are options to the binary under test; those that steer the tests are none.
-    command.env_remove("SSYNC_BIN").env_remove("SSYNC_TEST_DISK");
+    for steering in ["SSYNC_BIN", "SSYNC_STATIC_BIN", "SSYNC_TEST_DISK"] {
+        command.env_remove(steering);
+    }
     command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1").env("RUST_BACKTRACE", "1");
     command
 }
@@ -103,6 +105,12 @@ impl Daemon {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// SIGKILL, and its end.
+    pub fn kill(&mut self) -> Result<ExitStatus> {
+        kill_process_group(Pid::from_child(&self.child), Signal::KILL)?;
+        Ok(self.child.wait()?)
     }
 
     /// SIGTERM, and how it ended.

@@ -30,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod certificates;
 mod chance;
 mod cloud;
 mod cluster;
@@ -38,6 +39,7 @@ mod http;
 mod namespace;
 mod network;
 mod node;
+mod proxies;
 mod replicate;
 mod rsync;
 mod snapshot;
@@ -45,6 +47,7 @@ mod tap;
 mod tools;
 mod tree;
 
+pub use certificates::Certificates;
 pub use chance::Chance;
 pub use cloud::{Client, Cloud, CloudBuilder};
 pub use cluster::{Builder, Cluster};
@@ -52,6 +55,7 @@ pub use daemon::{Daemon, as_own_group};
 pub use http::{Answer, Connection, dechunk, exchange};
 pub use namespace::{Cut, Switch};
 pub use node::{DEVICE, Node, Server, Serving, Shape};
+pub use proxies::{BEHIND_PROXIES, PROXIED_PORT, Proxies};
 pub use replicate::{Pass, Replicator};
 pub use rsync::RSYNC_MODULE;
 pub use snapshot::Snapshot;

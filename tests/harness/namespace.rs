@@ -39,7 +39,7 @@ impl Namespace {
         command.args(["--net", "--", "sleep", "infinity"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut made = Self(command.spawn().context("starting unshare")?);
-        let (ours, began) = (fs::read_link("/proc/self/ns/net")?, Instant::now());
+        let (ours, began) = (fs::read_link("/proc/thread-self/ns/net")?, Instant::now());
         loop {
             if let Some(status) = made.0.try_wait()? {
                 let mut complaint = String::new();

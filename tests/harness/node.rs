@@ -342,6 +342,11 @@ impl Node {
         Ok(vec![sidecar, receiver])
     }
 
+    /// Starts a program that is no part of the node, in the node's network.
+    pub fn run_beside(&self, name: &str, program: &Path, arguments: &[String]) -> Result<Daemon> {
+        self.start(name, program, arguments, Listening::Nowhere)
+    }
+
     fn start(
         &self,
         name: &str,
@@ -357,7 +362,8 @@ impl Node {
     }
 
     /// How to start a program so that it runs in the node's network.
-    pub(crate) fn at_home(&self, program: &Path, arguments: &[String]) -> (PathBuf, Vec<String>) {
+    #[must_use]
+    pub fn at_home(&self, program: &Path, arguments: &[String]) -> (PathBuf, Vec<String>) {
         let Some(namespace) = &self.namespace else { return (program.to_path_buf(), arguments.to_vec()) };
         let inside =
             [format!("--net={}", namespace.display()), "--".to_owned(), program.display().to_string()];

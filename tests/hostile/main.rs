@@ -3,6 +3,7 @@
 mod grpc_session;
 mod grpc_values;
 mod http;
+mod http2;
 mod http_floods;
 mod http_shapes;
 mod on_disk;

@@ -1,56 +1,14 @@
 //! Nodes that speak by TLS alone: certificates by openssl, a client by grpcurl, and stock Swift, which has none of it.
 
-use std::{fs, path::Path};
-
-use anyhow::{Result, ensure};
-use ssync_tests::{Cluster, Replicator, Server, Shape, run_to_end, venv_program};
-use tempfile::TempDir;
-
-/// A folder of certificates, one folder below it for each holder.
-struct Certificates(TempDir);
-
-impl Certificates {
-    fn new() -> Result<Self> {
-        let folder = TempDir::new()?;
-        let authority = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority \
-                         -addext keyUsage=critical,keyCertSign,cRLSign";
-        openssl(folder.path(), &format!("{authority} -keyout DIR/ca.key -out DIR/ca.crt"))?;
-        Ok(Self(folder))
-    }
-
-    fn path(&self, holder: &str, file: &str) -> String {
-        self.0.path().join(holder).join(file).display().to_string()
-    }
-
-    /// A certificate for `name`, as openssl writes it: `IP:10.0.0.7`.
-    fn issue(&self, holder: &str, name: &str) -> Result<()> {
-        let folder = self.0.path();
-        fs::create_dir(folder.join(holder))?;
-        fs::copy(folder.join("ca.crt"), folder.join(holder).join("ca.crt"))?;
-        let names = format!("subjectAltName={name}\nextendedKeyUsage=serverAuth,clientAuth\n");
-        fs::write(folder.join(holder).join("names"), names)?;
-        let at = format!("DIR/{holder}");
-        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=holder";
-        openssl(folder, &format!("req {key} -keyout {at}/tls.key -out {at}/tls.csr"))?;
-        let signed = "-CA DIR/ca.crt -CAkey DIR/ca.key -CAcreateserial -days 1";
-        openssl(folder, &format!("x509 -req -in {at}/tls.csr {signed} -extfile {at}/names -out {at}/tls.crt"))
-    }
-}
-
-fn openssl(folder: &Path, command: &str) -> Result<()> {
-    let command = command.replace("DIR", &folder.display().to_string());
-    let arguments: Vec<&str> = command.split_whitespace().collect();
-    let output = run_to_end(Path::new("openssl"), &arguments)?;
-    ensure!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
+use anyhow::Result;
+use ssync_tests::{Certificates, Cluster, Replicator, Server, Shape, run_to_end, venv_program};
 
 /// Two nodes that require TLS, each with a certificate for its address in the ring.
 fn secured(certificates: &Certificates) -> Result<Cluster> {
     let mut builder = Cluster::of(2);
     for node in [1, 2] {
         for (option, file) in [("tls_certificate", "tls.crt"), ("tls_key", "tls.key"), ("tls_ca", "ca.crt")] {
-            let path = certificates.path(&node.to_string(), file);
+            let path = certificates.path(&node.to_string(), file).display().to_string();
             builder = builder.setting_of(node, "ssync", option, &path);
         }
         builder = builder.setting_of(node, "ssync", "require_tls", "true");
@@ -111,7 +69,8 @@ fn grpcurl_needs_a_certificate_that_is_known() -> Result<()> {
         match holder {
             Some(holder) => {
                 for (flag, file) in [("-cacert", "ca.crt"), ("-cert", "tls.crt"), ("-key", "tls.key")] {
-                    arguments.extend([flag.to_owned(), certificates.path(holder, file)]);
+                    arguments
+                        .extend([flag.to_owned(), certificates.path(holder, file).display().to_string()]);
                 }
             }
             None => arguments.push("-plaintext".to_owned()),

@@ -61,11 +61,17 @@ impl ReplicationGrpc {
         request: Request<Streaming<v1::UpdatesRequest>>,
     ) -> Answered<v1::UpdatesResponse> {
         let local = is_local(&request, self.settings.is_local);
+        // Before anything is read: all that may push may read.
+        self.settings.may(&request, Need::Read)?;
         let known = self.settings.known(&request);
         let mut requests = Requests::new(request, &self.settings);
         let mut open = SessionOpen::try_from(requests.first("`open`").await?)?;
         if let Some((authority, identity)) = known {
-            authority.may_push(&identity, &open)?;
+            // The bridge pushes for whom it was told of by HTTP, and answers for it.
+            match local && open.protocol == SessionProtocol::Ssync {
+                true => authority.may(&identity, Need::Own, local)?,
+                false => authority.may_push(&identity, &open)?,
+            }
         }
         if !local {
             without_bridge(&mut open);
@@ -155,7 +161,8 @@ impl ReplicationService for ReplicationGrpc {
         &self,
         request: Request<v1::GetSuffixHashesRequest>,
     ) -> Result<Response<v1::GetSuffixHashesResponse>, Status> {
-        self.settings.may(&request, Need::Read).map_err(|refusal| refused(&refusal))?;
+        let need = if request.get_ref().rehash_suffixes.is_empty() { Need::Read } else { Need::Mark };
+        self.settings.may(&request, need).map_err(|refusal| refused(&refusal))?;
         let request = request.into_inner();
         let partition = convert::partition(request.partition).map_err(malformed)?;
         let suffixes = convert::rehash_suffixes(request.rehash_suffixes).map_err(malformed)?;

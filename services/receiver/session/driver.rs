@@ -81,6 +81,7 @@ pub(super) struct Driver {
     heard: Instant,
     progress: Instant,
     spoke: Instant,
+    began: Instant,
     drains_since: Option<Instant>,
     error: Option<Refusal>,
 }
@@ -116,6 +117,7 @@ impl Driver {
             heard: now,
             progress: now,
             spoke: now,
+            began: now,
             drains_since: None,
             error: None,
         }

@@ -1,5 +1,7 @@
 //! What a session stores, and what it answers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use ssync_store::Store as _;
 use ssync_types::{
@@ -386,6 +388,23 @@ async fn a_session_has_a_last_update_and_all_before_it_are_answered() {
     assert!(ended.full && !ended.drained);
     assert_eq!(ended.error, None);
     assert_eq!(ended.results.iter().filter(|result| result.outcome == Outcome::Applied).count(), 3);
+}
+
+#[tokio::test]
+async fn a_session_has_an_end_and_what_has_begun_is_finished() {
+    let node = Node::with(|config| config.session_time_max = Duration::from_millis(200));
+    let mut talk = node.open(grpc(0)).await;
+    let bytes = vec![1; 300_000];
+    talk.stream(head(&node.object(0), at(1), 300_000), &bytes, complete(&md5(&bytes))).await;
+    let ended = talk.rest(false).await;
+    assert!(ended.full && !ended.drained);
+    assert_eq!(ended.error, None);
+    assert_eq!(ended.results[0].outcome, Outcome::Applied);
+    // One of SSYNC cannot go on in another.
+    let mut talk = node.open(SessionOpen { protocol: SessionProtocol::Ssync, ..grpc(0) }).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(talk.outcome(put(&node.object(1), at(1), b"x")).await, Outcome::Applied);
+    assert_eq!(talk.close().await.error, None);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use ssync_types::{
 };
 use tokio::{
     sync::{Semaphore, mpsc},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +57,7 @@ pub(super) struct Outgoing<'a> {
     room: &'a Semaphore,
     draining: &'a CancellationToken,
     last_id: u64,
+    began: Instant,
 }
 
 impl<'a> Outgoing<'a> {
@@ -67,7 +68,7 @@ impl<'a> Outgoing<'a> {
         room: &'a Semaphore,
         draining: &'a CancellationToken,
     ) -> Self {
-        Self { push, messages, accepted, room, draining, last_id: 0 }
+        Self { push, messages, accepted, room, draining, last_id: 0, began: Instant::now() }
     }
 
     /// Sends what becomes ready, `left` of the session before first, and puts there what this one could not take. The
@@ -115,7 +116,13 @@ impl<'a> Outgoing<'a> {
     /// Whether the session may not have `updates` more. The peer ends it when it has had all that it may have, so it is left
     /// before that.
     fn is_full(&self, updates: u64) -> bool {
-        self.last_id > 0 && self.fills(updates)
+        self.last_id > 0 && (self.fills(updates) || self.is_old())
+    }
+
+    /// Whether it has lasted as long as it may, or will have soon.
+    fn is_old(&self) -> bool {
+        let limit = self.accepted.session_time_max;
+        !limit.is_zero() && self.began.elapsed() >= limit - limit / 10
     }
 
     fn fills(&self, updates: u64) -> bool {
@@ -125,7 +132,7 @@ impl<'a> Outgoing<'a> {
 
     /// A peer says the same of a session that has had enough as of itself when it shuts down.
     fn drained(&self) -> Sent {
-        if self.is_full(OBJECT_UPDATES_MAX) { Sent::SessionFull } else { Sent::PeerDrains }
+        if self.is_full(OBJECT_UPDATES_MAX) || self.is_old() { Sent::SessionFull } else { Sent::PeerDrains }
     }
 
     /// Why nothing more is taken.
@@ -179,7 +186,7 @@ impl<'a> Outgoing<'a> {
             updates += prepared.ops.len() + usize::from(self.asks(prepared));
             // Of the first objects of a session one goes in any case, and alone if no other has room.
             let first = self.last_id == 0 && run.is_empty();
-            let is_full = !first && self.fills(updates as u64 + 1);
+            let is_full = !first && (self.fills(updates as u64 + 1) || self.is_old());
             let ends = updates > updates_max || is_full || self.draining.is_cancelled();
             if ends || prepared.ops.is_empty() || !prepared.is_inline(self.accepted.inline_bytes_max) {
                 break;

@@ -159,6 +159,17 @@ async fn a_session_that_had_enough_is_opened_again() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_old_is_opened_again_and_goes_on() {
+    let cluster = pair();
+    fill(&cluster);
+    cluster.node(1).store.fault.lock().unwrap().session_time_max = Some(Duration::from_nanos(1));
+    let stats = cluster.pass(0).await;
+    assert!(stats.complete() && stats.put_back == 0, "{stats:?}");
+    assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+    assert!(cluster.node(1).store.take_asked().sessions > 4 + 8, "an object each, or so");
+}
+
+#[tokio::test]
 async fn a_session_that_the_peer_ends_because_it_is_full_is_opened_again() {
     for session_updates_max in [2, 3, 4, 7] {
         let config = ReceiverConfig { session_updates_max, ..ReceiverConfig::default() };

@@ -46,6 +46,7 @@ pub(crate) struct Fault {
     pub(crate) at_offers: Option<Box<dyn FnOnce() + Send>>,
     /// The terms of sessions get this limit.
     pub(crate) session_updates_max: Option<u64>,
+    pub(crate) session_time_max: Option<Duration>,
     /// The next session is told that the peer drains, as soon as it is accepted.
     pub(crate) drains_once: bool,
     /// The session ends without a word after so many events.
@@ -133,7 +134,7 @@ impl Store for Faulty {
         if self.fault.lock().unwrap().sessions_hang {
             std::future::pending::<()>().await;
         }
-        let (verdict, verdict_of, limit, cut, drains) = {
+        let (verdict, verdict_of, limit, age, cut, drains) = {
             let mut fault = self.fault.lock().unwrap();
             if let Some(refusal) = fault.sessions.pop_front().or_else(|| fault.all_sessions.clone()) {
                 return Err(refusal);
@@ -142,6 +143,7 @@ impl Store for Faulty {
                 fault.verdict.clone(),
                 fault.verdict_of.clone(),
                 fault.session_updates_max,
+                fault.session_time_max,
                 fault.cut_after_events,
                 std::mem::take(&mut fault.drains_once),
             )
@@ -168,6 +170,9 @@ impl Store for Faulty {
             while let Some(mut event) = session.events.recv().await {
                 if let (Ok(SessionEvent::Accepted(accepted)), Some(limit)) = (&mut event, limit) {
                     accepted.session_updates_max = limit;
+                }
+                if let (Ok(SessionEvent::Accepted(accepted)), Some(age)) = (&mut event, age) {
+                    accepted.session_time_max = age;
                 }
                 if let (Ok(SessionEvent::Results(results)), Some(verdict)) = (&mut event, &verdict) {
                     results.iter_mut().for_each(|result| result.outcome = verdict.clone());

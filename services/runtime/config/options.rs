@@ -400,6 +400,8 @@ options! {
         inline_bytes_max: u32 = "65536",
         /// Updates after which a session ends and is opened again; 0 for no limit.
         session_updates_max: u64 = "100000",
+        /// Seconds after which it does; 0 for no limit. A stream that is never over is what proxies of a mesh break off.
+        session_time_max: Duration = "1800",
         /// Seconds between two heartbeats in a quiet session. Keep it well under the idle timers of every proxy between
         /// two nodes.
         heartbeat_interval: Duration = "15",
@@ -430,14 +432,15 @@ options! {
         /// (replication_bind, else bind_ip and bind_port), grpc_port and receiver_bind. HTTP, and with it REPLICATE and SSYNC, is
         /// served on bind_ip and bind_port alone, where that is another address, to those in http_allow.
         require_tls: bool = "false",
-        /// Certificates of callers that count: host names, addresses and URIs (SPIFFE ids), with * for any run of characters. Nothing:
-        /// every one that tls_ca has signed.
+        /// Certificates that count, of callers and of those who are called: host names, addresses and URIs (SPIFFE ids), with * for any
+        /// run of characters. Nothing: every one that tls_ca has signed.
         tls_allowed_peers: Vec<String> = "",
         /// Certificates of clients that are no node of the rings and may read all the same: objects, hashes, what is lacking.
         tls_readers: Vec<String> = "",
         /// The same that may store and delete as well.
         tls_pushers: Vec<String> = "",
-        /// The same that may have the admin service do what else only callers on this node may: drain, push, plan.
+        /// The same that may have the admin service do what else only callers on this node may: drain, push, plan, set
+        /// the log level.
         tls_admins: Vec<String> = "",
         /// Address for replication, where the rings name another for it than for clients. It serves what bind_ip and bind_port
         /// do. ring_ip, where it is not set, is this one, and this port is the one that the rings are searched for.

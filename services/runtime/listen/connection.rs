@@ -56,7 +56,10 @@ impl Connection {
             Inner::Plain(stream) => stream.get_mut(),
             Inner::Tls(stream) => stream.get_mut().get_mut().0.get_mut(),
         };
-        socket.move_here()?;
+        if let Err(error) = socket.move_here() {
+            tracing::warn!(peer = %self.peer, %error, "a connection was closed: it cannot be moved to where it is served");
+            return Err(error);
+        }
         Ok(self)
     }
 

@@ -24,6 +24,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// never end by itself.
 const QUIET_MAX: Duration = Duration::from_secs(1);
 
+/// Time for a caller to end a connection that the other process has ended. It holds a place meanwhile, and nothing that it sends is
+/// read any more.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Why a connection could not be passed on.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
@@ -57,12 +61,28 @@ pub async fn forward(
     let traffic = Traffic::default();
     let (from_caller, to_caller) = split(connection);
     let (from_target, to_target) = split(onward);
-    let both = async {
-        tokio::try_join!(pump(from_caller, to_target, &traffic), pump(from_target, to_caller, &traffic))
-    };
+    let (inward, outward) = (pump(from_caller, to_target, &traffic), pump(from_target, to_caller, &traffic));
     tokio::select! {
-        ended = both => ended.map(|_| ()).map_err(ForwardError::Broken),
+        ended = until_closed(inward, outward) => ended.map_err(ForwardError::Broken),
         () = traffic.quiet_after(draining) => Ok(()),
+    }
+}
+
+/// Both directions, to the end of the answers: the caller may end first, but not be last for long.
+async fn until_closed(
+    inward: impl Future<Output = io::Result<()>>,
+    outward: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    tokio::pin!(inward, outward);
+    tokio::select! {
+        ended = &mut inward => {
+            ended?;
+            outward.await
+        }
+        ended = &mut outward => {
+            ended?;
+            timeout(CLOSE_TIMEOUT, inward).await.unwrap_or(Ok(()))
+        }
     }
 }
 

@@ -39,9 +39,9 @@ impl Plain {
         }
     }
 
-    /// Whether nothing but a TLS handshake is ever of use.
-    pub(super) fn is_nobody(&self) -> bool {
-        *self == Self::Nobody
+    /// Whether nothing but a TLS handshake is of use to this caller.
+    pub(super) fn refuses_all(&self, peer: &PeerInfo) -> bool {
+        [Protocol::Grpc, Protocol::Http].iter().all(|protocol| self.refusal(*protocol, peer).is_some())
     }
 }
 
@@ -78,6 +78,8 @@ mod tests {
         let stranger = peer(Some("10.0.0.9:5"), Route::Tcp);
         assert_eq!(listed(true).refusal(Protocol::Grpc, &stranger), None);
         assert_eq!(listed(false).refusal(Protocol::Grpc, &stranger), Some(Answer::TlsOnly));
+        assert!(listed(false).refuses_all(&stranger) && !listed(true).refuses_all(&stranger));
+        assert!(!listed(false).refuses_all(&peer(Some("10.0.0.1:5"), Route::Tcp)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ssync_tls::Tls;
 use ssync_types::Sparing;
 use tokio::{
     sync::{Semaphore, mpsc},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -31,6 +31,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Time that a connection has to show its protocol once the drain has begun.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// Most connections that are taken from the system's queue when the drain begins, and the pause after which there are no more.
+const WAITING_MAX: usize = 4096;
+const WAITING_PAUSE: Duration = Duration::from_millis(10);
 
 /// What takes a connection and lives as long as it.
 pub type Handler = Arc<dyn Fn(Connection) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -169,8 +173,17 @@ impl Port {
         loop {
             tokio::select! {
                 biased;
-                () = &mut draining => return,
+                () = &mut draining => return self.take_waiting(&drain).await,
                 () = self.take_one(&drain) => {}
+            }
+        }
+    }
+
+    /// Those whose callers have connected already: the system would reset them with the listening socket.
+    async fn take_waiting(&self, drain: &Drain) {
+        for _ in 0..WAITING_MAX {
+            if timeout(WAITING_PAUSE, self.take_one(drain)).await.is_err() {
+                return;
             }
         }
     }
@@ -221,7 +234,7 @@ impl Routes {
     fn is_ours(&self, peer: &PeerInfo) -> bool {
         match peer.route {
             PeerRoute::Unix => true,
-            PeerRoute::Tcp => self.taking.options.takes_forwarded,
+            PeerRoute::Tcp => self.taking.options.takes_forwarded && peer.is_from_this_host(),
             PeerRoute::Forwarded => false,
         }
     }

@@ -52,7 +52,7 @@ impl Taking {
         admitted: OwnedSemaphorePermit,
     ) -> Result<(Protocol, Connection), TakeError> {
         // Where nothing but a handshake is of use, silence before it counts as part of it.
-        let early = match self.options.plain.is_nobody() {
+        let early = match self.options.plain.refuses_all(&peer) {
             true => Some(self.begin(&peer)?),
             false => None,
         };

@@ -188,6 +188,7 @@ pub(super) mod tests {
             outstanding_updates_max,
             durability: Durability::Batch,
             session_updates_max: 0,
+            session_time_max: std::time::Duration::ZERO,
         };
         Tally::new(&accepted, FailureLimits::default(), session_log())
     }

@@ -237,6 +237,7 @@ pub(super) mod tests {
             outstanding_updates_max: 1000,
             durability,
             session_updates_max: 0,
+            session_time_max: std::time::Duration::ZERO,
         };
         Tally::new(&accepted, FailureLimits { threshold, ratio: 1.0 }, session_log())
     }

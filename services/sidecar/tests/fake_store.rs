@@ -265,6 +265,7 @@ async fn session(
         outstanding_updates_max: OUTSTANDING_MAX,
         durability: Durability::Object,
         session_updates_max: 0,
+        session_time_max: std::time::Duration::ZERO,
     };
     events.send(Ok(SessionEvent::Accepted(accepted))).await.ok()?;
     while let Some(message) = messages.recv().await {

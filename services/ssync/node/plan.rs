@@ -78,6 +78,7 @@ impl Plan {
             tls.observe(&metrics.meter());
             drain.spawn(tls.clone().follow(config.ssync.tls_reload_interval, drain.token()));
         }
+        tls::warn_of_coding(tls.as_ref(), swift.policies());
         let authority = tls.as_ref().map(|_| authority(&placement, &metrics));
         // One for all: within a process, those who write, clean up and remove in one directory wait for each other.
         let node = if parts == Parts::Replicator { &config.replicator_node } else { &config.node };
@@ -200,7 +201,7 @@ impl Plan {
             };
             let listener = self.bind(&address).await?;
             let plain = tls::plain(&self.config, address.purpose);
-            tls::warn_of_plain(listener.address(), &plain);
+            tls::warn_of_plain(listener.address(), address.purpose, &plain);
             let takes_forwarded = address.purpose == Purpose::Own;
             let options = settings::port(&self.config, takes_forwarded, tls, plain);
             serving.ports.push(Port::new(listener, options, grpc, self.http_route()));
@@ -235,6 +236,7 @@ impl Plan {
         let (queue, incoming) = connection_queue();
         let route = Route::Queue(queue);
         let plain = tls::plain(&self.config, address.purpose);
+        tls::warn_of_plain(listener.address(), address.purpose, &plain);
         let options = settings::port(&self.config, false, tls::route(self.tls.as_ref(), None), plain);
         let port = Port::new(listener, options, route.clone(), route);
         let server = Server { grpc: self.admin_server()?, incoming, runtime: Handle::current() };

@@ -74,6 +74,7 @@ pub(super) fn receiver(config: &Config, swift: &SwiftConf, statsd: Statsd) -> Re
         client_timeout: server.client_timeout,
         drain_timeout: config.ssync.drain_timeout,
         session_updates_max: config.ssync.session_updates_max,
+        session_time_max: config.ssync.session_time_max,
         inline_bytes_max: config.ssync.inline_bytes_max,
         max_file_size: swift.constraints().max_file_size,
         device_timeout: config.ssync.device_timeout,
@@ -258,7 +259,7 @@ pub(super) fn grpc(config: &Config) -> GrpcOptions {
         keepalive_interval: config.ssync.grpc_keepalive_interval,
         keepalive_timeout: config.ssync.grpc_keepalive_timeout,
         reflection: config.ssync.grpc_reflection,
-        http1: false,
+        ..GrpcOptions::default()
     }
 }
 
@@ -318,7 +319,8 @@ pub(super) fn remote_store(config: &Config, parts: Parts, tls: Option<&Tls>) -> 
 
 /// How this node's own receiver is called: by TLS where that takes nothing else.
 pub(super) fn own_receiver(config: &Config, tls: Option<&Tls>) -> RemoteSettings {
-    remote(&config.node, config, tls.filter(|tls| tls.is_required()))
+    let tls = tls.filter(|tls| tls.is_required());
+    RemoteSettings { tls_name: tls.and_then(Tls::own_host), ..remote(&config.node, config, tls) }
 }
 
 /// The same, by the address of an option.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
+use ssync_ring::{Policies, PolicyKind};
 use ssync_runtime::{BindAddress, Config, CredentialPath, Plain, TlsRoute};
 use ssync_tls::{PeerRules, Tls, TlsFiles, TlsSettings, credential};
 
@@ -62,9 +63,13 @@ pub(super) fn route(tls: Option<&Tls>, receiver_elsewhere: Option<BindAddress>) 
 }
 
 /// Says loudly what everybody can do who reaches an address.
-pub(super) fn warn_of_plain(address: &BindAddress, plain: &Plain) {
+pub(super) fn warn_of_plain(address: &BindAddress, purpose: Purpose, plain: &Plain) {
     let is_reachable = address.socket_addr().is_some_and(|address: SocketAddr| !address.ip().is_loopback());
     match plain {
+        _ if purpose == Purpose::Admin && is_reachable => tracing::warn!(
+            %address,
+            "listens without TLS: whoever reaches this address can read metrics, configuration and sessions; keep it to probes"
+        ),
         Plain::Anyone if is_reachable => tracing::warn!(
             %address,
             "listens without TLS: whoever reaches this address can read, store and delete objects; keep it to the storage \
@@ -74,6 +79,24 @@ pub(super) fn warn_of_plain(address: &BindAddress, plain: &Plain) {
             %address,
             "serves gRPC without TLS: whoever reaches this address can read, store and delete objects by it; set require_tls"
         ),
+        Plain::Http { grpc: false, from } if is_reachable && !from.is_empty() => tracing::warn!(
+            %address,
+            "serves HTTP without TLS: whoever can come from a network in http_allow can read, store and delete objects"
+        ),
         _ => {}
+    }
+}
+
+/// Says what `require_tls` takes from a cluster that needs stock Swift for part of its work.
+pub(super) fn warn_of_coding(tls: Option<&Tls>, policies: &Policies) {
+    let coded = policies.iter().find(|policy| matches!(policy.kind, PolicyKind::ErasureCoding { .. }));
+    if let (Some(tls), Some(policy)) = (tls, coded)
+        && tls.is_required()
+    {
+        tracing::error!(
+            "require_tls: no fragment of policy {} ({}) is rebuilt here by Swift's object-reconstructor, which has no TLS;              unset it while there are policies of erasure coding",
+            policy.index,
+            policy.name
+        );
     }
 }

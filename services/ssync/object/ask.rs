@@ -2,19 +2,14 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
-use ssync_store::{PeerBook, PeerKind, RemoteSettings, RemoteStore, Store as _, StoreAddress};
-use ssync_tls::Tls;
-use ssync_types::{
-    FragmentIndex, FragmentSet, ObjectPath, ObjectRef, Partition, PartitionRef, PolicyIndex, ReadOptions,
-    Timestamp,
-};
-use tokio::time::timeout;
-
 use super::{
-    Answer, Copy, Seen, Site,
+    Answer, Copy, Seen, Site, grpc,
     head::{Head, exchange, request},
 };
+use futures_util::{StreamExt as _, stream};
+use ssync_store::PeerBook;
+use ssync_tls::Tls;
+use ssync_types::{FragmentIndex, FragmentSet, ObjectPath, Partition, PolicyIndex, Timestamp};
 
 /// Most devices that are asked at once.
 const ASKED_AT_ONCE_MAX: usize = 32;
@@ -36,53 +31,29 @@ pub(crate) async fn ask_all(question: &Question, sites: Vec<Site>) -> Vec<Seen> 
     let book = PeerBook::default().with_tls(question.tls.clone());
     let book = &book;
     let asked = sites.into_iter().map(|site| async move {
-        let mut answer = ask(question, &site).await;
+        let mut answer = ask(question, &site, book).await;
         if let Answer::Data(copy) = &mut answer
             && copy.content_type.is_none()
         {
-            copy.content_type = content_type_time(question, &site, book).await;
+            // When the content type was set is in no header.
+            let head = grpc::head(question, &site, book).await;
+            copy.content_type = head.and_then(Result::ok).map(|info| info.content_type);
         }
         Seen { site, answer }
     });
     stream::iter(asked).buffered(ASKED_AT_ONCE_MAX).collect().await
 }
 
-async fn ask(question: &Question, site: &Site) -> Answer {
+async fn ask(question: &Question, site: &Site, book: &PeerBook) -> Answer {
     let text = request(&site.address, &site.device, question.partition, question.policy, &question.path);
     match exchange(&site.address, &text, question.limit).await {
+        // It has no HTTP, or none for us.
+        Ok(head) if matches!(head.status, 403 | 426) && question.tls.is_some() => {
+            grpc::head(question, site, book).await.map_or_else(|| answer(&head), grpc::answer)
+        }
         Ok(head) => answer(&head),
         Err(error) => Answer::Failed(format!("{error:#}")),
     }
-}
-
-/// When the content type was set is in no header. A node that speaks gRPC tells it.
-async fn content_type_time(question: &Question, site: &Site, book: &PeerBook) -> Option<Timestamp> {
-    let (ip, port) = &site.replication;
-    let ask = async {
-        let address = StoreAddress::of_node(ip, *port);
-        let StoreAddress::Tcp(authority) = &address else { return None };
-        let tls = match book.kind(authority).await.ok()? {
-            PeerKind::Grpc => None,
-            PeerKind::GrpcByTls => question.tls.clone(),
-            PeerKind::StockSwift => return None,
-        };
-        let settings = RemoteSettings { tls, ..RemoteSettings::default() };
-        let store = RemoteStore::new(address, settings).ok()?;
-        let partition = PartitionRef {
-            device: site.device.clone(),
-            partition: question.partition,
-            policy: question.policy,
-            fragment: None,
-        };
-        let object = ObjectRef { partition, path: question.path.clone() };
-        let options = ReadOptions {
-            open_expired: true,
-            fragment_preferences: Some(Vec::new()),
-            ..ReadOptions::default()
-        };
-        Some(store.head_object(object, options).await.ok()?.content_type)
-    };
-    timeout(question.limit, ask).await.ok().flatten()
 }
 
 /// What an answer means (Swift: obj/server.py HEAD).

@@ -1,5 +1,10 @@
 //! Tests of the probe, against peers that say the right thing, the wrong thing, or nothing.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use ssync_tls::{PeerRules, testing::Authority};
 use tokio::net::TcpListener;
 
@@ -176,6 +181,42 @@ async fn a_bad_certificate_is_no_reason_to_do_without_tls() {
         let refusal = probe(&tls_peer(server, SETTINGS).await, LIMIT, Some(&client)).await.unwrap_err();
         assert!(refusal.message.contains(why), "{refusal}");
     }
+}
+
+/// Who can break connections has nothing of it.
+#[tokio::test]
+async fn a_peer_that_has_spoken_tls_is_never_spoken_to_without() {
+    let authority = Authority::new("ca");
+    let (_a, server) = tls(&authority, &["127.0.0.1"], false);
+    let (_b, client) = tls(&authority, &["client.example"], false);
+    let address = tls_peer(server, SETTINGS).await;
+    // In the way: passes on what has no TLS, and breaks off what has, once it is told to.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let between = listener.local_addr().unwrap().to_string();
+    let breaks = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&breaks);
+    tokio::spawn(async move {
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let (address, told) = (address.clone(), Arc::clone(&told));
+            tokio::spawn(async move {
+                let mut first = [0; 1];
+                caller.peek(&mut first).await.unwrap();
+                if first == [0x16] && told.load(Ordering::Relaxed) {
+                    return;
+                }
+                let mut peer = tokio::net::TcpStream::connect(&address).await.unwrap();
+                tokio::io::copy_bidirectional(&mut caller, &mut peer).await.ok();
+            });
+        }
+    });
+    let book = PeerBook::new(LIMIT, Duration::from_secs(300)).with_tls(Some(client.clone()));
+    assert_eq!(book.kind(&between).await, Ok(PeerKind::GrpcByTls));
+    breaks.store(true, Ordering::Relaxed);
+    let refusal = book.kind(&between).await.unwrap_err();
+    assert!(refusal.message.contains("has spoken TLS before"), "{refusal}");
+    // For one that is met for the first time this is how a peer without certificates looks.
+    let stranger = PeerBook::new(LIMIT, Duration::from_secs(300)).with_tls(Some(client));
+    assert_eq!(stranger.kind(&between).await, Ok(PeerKind::Grpc));
 }
 
 /// Nobody accepts or refuses TLS there.

@@ -16,16 +16,17 @@ use tonic::codegen::Service;
 /// Time for a handshake, beside that for the connection: both sides calculate, and may have much to do.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connects to the host and port of an address, whose certificate has to name that host. The library bounds the whole.
+/// Connects to the host and port of an address, whose certificate has to name that host, or `name`. The library bounds the whole.
 #[derive(Debug, Clone)]
 pub(super) struct Secure {
     tls: Tls,
+    name: Option<String>,
     connect_timeout: Duration,
 }
 
 impl Secure {
-    pub(super) fn new(tls: Tls, connect_timeout: Duration) -> Self {
-        Self { tls, connect_timeout }
+    pub(super) fn new(tls: Tls, name: Option<String>, connect_timeout: Duration) -> Self {
+        Self { tls, name, connect_timeout }
     }
 }
 
@@ -42,12 +43,12 @@ impl Service<Uri> for Secure {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let (tls, patience) = (self.tls.clone(), self.connect_timeout);
+        let (tls, name, patience) = (self.tls.clone(), self.name.clone(), self.connect_timeout);
         Box::pin(async move {
             let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
             let stream = timeout(patience, TcpStream::connect(&authority)).await??;
             stream.set_nodelay(true)?;
-            let host = uri.host().unwrap_or_default();
+            let host = name.as_deref().or(uri.host()).unwrap_or_default();
             let secure = tls.connect(host, stream).await;
             secure.map(TokioIo::new).map_err(|error| io::Error::other(format!("{authority}: {error}")))
         })

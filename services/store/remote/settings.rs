@@ -49,6 +49,8 @@ pub struct RemoteSettings {
     pub object_wait_timeout: Duration,
     /// Connect by TLS. A Unix socket is never left, so it does without.
     pub tls: Option<Tls>,
+    /// The name that the other end's certificate has to have, where it is not the host that is called.
+    pub tls_name: Option<String>,
 }
 
 impl Default for RemoteSettings {
@@ -73,6 +75,7 @@ impl Default for RemoteSettings {
             object_streams_max: 15,
             object_wait_timeout: Duration::from_secs(5),
             tls: None,
+            tls_name: None,
         }
     }
 }
@@ -86,7 +89,9 @@ impl RemoteSettings {
     pub(super) fn dialer(&self, address: &StoreAddress, stream_window: u32) -> Result<Dialer, Invalid> {
         let endpoint = self.endpoint(address, stream_window)?;
         let secure = match (&self.tls, address) {
-            (Some(tls), StoreAddress::Tcp(_)) => Some(Secure::new(tls.clone(), self.connect_timeout)),
+            (Some(tls), StoreAddress::Tcp(_)) => {
+                Some(Secure::new(tls.clone(), self.tls_name.clone(), self.connect_timeout))
+            }
             _ => None,
         };
         Ok(Dialer { endpoint, secure })

@@ -1,7 +1,7 @@
 """Makes rings with Swift's RingBuilder.
 
 In: {"dir", "rings": [{"policy" (or "name": account or container), "part_power", "replicas", "format",
-"devices": [{"ip", "port", "device", "weight"}], "grow": the builder's methods for a larger part_power, in order}]}
+"devices": [{"ip", "port", "replication_port" (or "port"), "device", "weight"}], "grow": the builder's methods for a larger part_power, in order}]}
 Out: {policy: {partition: [index of the device of each replica, ...]}}
 """
 import os
@@ -22,7 +22,7 @@ for spec in args["rings"]:
             "ip": device["ip"],
             "port": device["port"],
             "replication_ip": device["ip"],
-            "replication_port": device["port"],
+            "replication_port": device.get("replication_port", device["port"]),
             "device": device["device"],
             "meta": "",
         })

@@ -347,6 +347,7 @@ impl FakeSession {
             outstanding_updates_max: 1000,
             durability: Durability::Batch,
             session_updates_max: 0,
+            session_time_max: std::time::Duration::ZERO,
         };
         self.say(SessionEvent::Opened { ring_differs: open.ring_digest.is_some() }).await;
         self.say(SessionEvent::Accepted(accepted)).await;

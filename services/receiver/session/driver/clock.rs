@@ -31,7 +31,16 @@ impl Driver {
         if let Some(since) = self.drains_since {
             next = next.min(since + if self.grace_is_over() { self.drain_time() } else { self.grace() });
         }
+        if let Some(ends) = self.ends_at() {
+            next = next.min(ends);
+        }
         next.min(self.heard + config.client_timeout).max(Instant::now() + Duration::from_millis(1))
+    }
+
+    /// When it is old enough to be opened again; `None` while that cannot be, or may not.
+    fn ends_at(&self) -> Option<Instant> {
+        let limit = self.accepted.session_time_max;
+        (matches!(self.input, Input::Updates) && !limit.is_zero()).then(|| self.began + limit)
     }
 
     fn grace_is_over(&self) -> bool {
@@ -60,6 +69,7 @@ impl Driver {
         }
         self.look_at_device();
         self.look_at_drain();
+        self.look_at_age();
         self.look_at_silence();
         true
     }
@@ -79,6 +89,13 @@ impl Driver {
         let late = since.elapsed() >= self.drain_time();
         if !matches!(self.input, Input::Ended) && (!in_body || late) {
             self.end(Some(draining()));
+        }
+    }
+
+    fn look_at_age(&mut self) {
+        if self.ends_at().is_some_and(|ends| ends <= Instant::now()) {
+            let limit = self.accepted.session_time_max;
+            self.end_full(&format!("{limit:?} (session_time_max)"));
         }
     }
 

@@ -189,12 +189,16 @@ impl Driver {
         if matches!(self.input, Input::Updates) && !may_go_on(self.updates, self.accepted.session_updates_max)
         {
             let limit = self.accepted.session_updates_max;
-            // The node does not drain: the sender need not go away.
-            self.notices.push_back(SessionEvent::Draining(format!(
-                "this session is full with {limit} updates (session_updates_max); a new one may be opened at once"
-            )));
-            self.end(None);
+            self.end_full(&format!("{limit} updates (session_updates_max)"));
         }
+    }
+
+    /// The node does not drain: the sender need not go away.
+    pub(super) fn end_full(&mut self, limit: &str) {
+        self.notices.push_back(SessionEvent::Draining(format!(
+            "this session has had {limit}; a new one may be opened at once"
+        )));
+        self.end(None);
     }
 
     /// Begins an update, or puts it behind another one of the same object.

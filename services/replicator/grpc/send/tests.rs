@@ -41,6 +41,7 @@ async fn asked_to_end(push: &Push, updates: u64) -> Sent {
         outstanding_updates_max: 1,
         durability: Durability::Object,
         session_updates_max: UPDATES_MAX,
+        session_time_max: Duration::ZERO,
     };
     let ((messages, _taken), room, draining) =
         (mpsc::channel(1), Semaphore::new(1), CancellationToken::new());

@@ -270,6 +270,35 @@ async fn a_certificate_is_replaced_under_load() {
     timeout(PATIENCE, at_work.read_exact(&mut [0; 1])).await.unwrap().unwrap();
 }
 
+/// The process that ends the handshake gives up; who does not close all the same holds no place in the one in front.
+#[tokio::test]
+async fn who_is_closed_behind_a_process_of_ours_is_closed_in_front() {
+    let behind = PortOptions {
+        takes_forwarded: true,
+        plain: Plain::OwnSocket,
+        handshakes: brief(),
+        ..PortOptions::default()
+    };
+    let mut bed = Bed::new(behind).await;
+    let target: BindAddress = bed.address.into();
+    let options = PortOptions {
+        tls: TlsRoute::Forward(target.clone()),
+        plain: Plain::Nobody,
+        connections_max: 1,
+        ..PortOptions::default()
+    };
+    let front = Port::new(listener().await, options, Route::Forward(target), served());
+    bed.address = front.address().socket_addr().unwrap();
+    bed.drain.spawn(front.serve(bed.drain.clone()));
+    let mut silent = TcpStream::connect(bed.address).await.unwrap();
+    silent.write_all(&HELLO[..1]).await.unwrap();
+    let (client, _folder) = bed.client();
+    let honest = timeout(PATIENCE, bed.connect(&client)).await.expect("its place is never given back");
+    honest.unwrap();
+    assert!(bed.next().await.peer().identity.is_some());
+    assert_eq!(rest(&mut silent).await, "");
+}
+
 /// A sidecar passes bytes on; the handshake ends where gRPC is served, and its holder is not local.
 #[tokio::test]
 async fn tls_goes_through_another_process_of_ours() {

@@ -234,6 +234,30 @@ async fn a_silent_connection_is_closed_and_holds_up_no_drain() {
     assert_eq!(drain.finish(PATIENCE).await, crate::Drained::Clean);
 }
 
+/// They wait in the system's queue, and their callers have sent already.
+#[tokio::test]
+async fn who_has_connected_before_a_drain_is_served() {
+    let drain = Drain::new();
+    let port = Port::new(listener("127.0.0.1:0").await, PortOptions::default(), echo(), echo());
+    let address = port.address().socket_addr().unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        stream.shutdown().await.unwrap();
+        waiting.push(stream);
+    }
+    drain.begin();
+    drain.spawn(port.serve(drain.clone()));
+    for mut stream in waiting {
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.ends_with("GET / HTTP/1.1\r\n\r\n"), "{answer}");
+    }
+    assert_eq!(drain.finish(PATIENCE).await, crate::Drained::Clean);
+    assert!(TcpStream::connect(address).await.is_err(), "it listens still");
+}
+
 /// A caller keeps its connection for the next call; neither end knows that the process between them goes down.
 #[tokio::test]
 async fn a_drain_ends_what_is_passed_on_when_it_is_idle_and_not_before() {

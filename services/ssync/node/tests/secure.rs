@@ -8,17 +8,24 @@ use std::{
 
 use ssync_replicator::Overrides;
 use ssync_ring::Ring;
+use ssync_runtime::BindAddress;
 use ssync_store::{RemoteSettings, RemoteStore, StoreAddress};
 use ssync_tls::{PeerRules, testing::Authority};
 use ssync_types::{
-    InlineBody, Job, Metadata, ObjectHash, ObjectPath, ObjectPut, ObjectRef, Partition, PartitionRef,
-    PolicyIndex, ReadOptions, Reason, Refusal, Sender, SessionOpen, SessionProtocol, Timestamp,
+    DeviceName, InlineBody, Job, Metadata, ObjectHash, ObjectPath, ObjectPut, ObjectRef, Partition,
+    PartitionRef, PolicyIndex, ReadOptions, Reason, Refusal, Sender, SessionOpen, SessionProtocol, Timestamp,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::cli::NodeAddresses;
+use crate::{
+    cli::NodeAddresses,
+    object::{Answer, HandoffChoice, Question, ask_all, sites},
+};
 
 const NODES: u8 = 3;
+/// How often all certificates are replaced under load.
+const REPLACED: u32 = 12;
 /// Of the addresses of the nodes, whose certificates name them.
 const FIRST_HOST: u8 = 21;
 
@@ -76,7 +83,8 @@ fn secured(
 impl Cluster {
     async fn start() -> Self {
         let (root, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
-        let (folder, configs) = secured(root.path(), &authority, None, "");
+        // All of them are on one host, and are not to count as such.
+        let (folder, configs) = secured(root.path(), &authority, None, "trust_loopback = false\n");
         let mut nodes = Vec::new();
         for config in &configs {
             nodes.push(start(config, Parts::Node { with_replicator: true }).await.unwrap());
@@ -185,6 +193,36 @@ async fn nodes_replicate_and_drain_handoffs_by_tls_alone() {
     cluster.stop().await;
 }
 
+/// The bridge of a node pushes for those who came by HTTP, whose address has no port and whose device nobody told.
+async fn bridge_is_believed(own: &RemoteStore, device: &DeviceName) {
+    for (protocol, expected) in
+        [(SessionProtocol::Ssync, None), (SessionProtocol::Grpc, Some(Reason::NotPermitted))]
+    {
+        let sender = Sender {
+            address: "10.0.0.9".into(),
+            device: String::new(),
+            job: Job::Sync,
+            agent: "test".into(),
+        };
+        let at = PartitionRef {
+            device: device.clone(),
+            partition: Partition::new(7),
+            policy: PolicyIndex::new(0),
+            fragment: None,
+        };
+        let open = SessionOpen {
+            partition: at,
+            sender,
+            ring_digest: None,
+            non_durable: false,
+            failures_unlimited: false,
+            protocol,
+        };
+        let refusal = own.updates(open).await.err();
+        assert_eq!(refusal.as_ref().map(|refusal| refusal.reason), expected, "{protocol:?}: {refusal:?}");
+    }
+}
+
 /// Opens a session, and says why it cannot.
 async fn session(
     store: &RemoteStore,
@@ -244,7 +282,9 @@ async fn a_certificate_pushes_what_its_node_can_have_and_nothing_else() {
     }
     let stranger = cluster.store(0, &["10.9.9.9"]);
     assert_eq!(stranger.survey_devices().await.unwrap_err().reason, Reason::IdentityUnknown);
-    let (put, body) = put(at_primary);
+    let home = hash(&cluster.configs[0]);
+    let partition = cluster.ring().partition_of(&home);
+    let (put, body) = put(cluster.at(0, partition, true));
     let refused = as_peer.put_whole_object(put, body).await.unwrap_err();
     assert_eq!(
         refused.reason,
@@ -275,23 +315,84 @@ async fn nothing_gets_in_without_tls_and_health_is_asked_elsewhere() {
     cluster.stop().await;
 }
 
-/// A certificate is replaced while the nodes push; all that is written gets where it belongs.
+/// `ssync object` asks such nodes by gRPC, for they have no HTTP.
 #[tokio::test(flavor = "multi_thread")]
-async fn certificates_are_replaced_while_nodes_push() {
+async fn an_object_is_found_by_tls() {
     let cluster = Cluster::start().await;
-    let store = cluster.store(0, &[PUSHER]);
-    let partition = hash(&cluster.configs[0]).partition(cluster.ring().part_power());
-    for round in 0..6 {
-        let (put, body) = put(cluster.at(0, partition, round % 2 == 0));
-        store.put_whole_object(put, body).await.unwrap();
-        for (number, node) in cluster.folder.nodes.iter().enumerate() {
-            let ip = host(number).to_string();
-            cluster.authority.issue(&[&ip]).write(node.conf.parent().unwrap());
+    let home = cluster.ring().partition_of(&hash(&cluster.configs[0]));
+    let (put, body) = put(cluster.at(0, home, true));
+    let stored_at = put.timestamp;
+    cluster.store(0, &[PUSHER]).put_whole_object(put, body).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let question = Question {
+        path: object(),
+        policy: PolicyIndex::new(0),
+        partition: home,
+        limit: PATIENCE,
+        tls: Some(cluster.authority.issue(&[READER]).tls(folder.path(), PeerRules::default(), true)),
+    };
+    let of_ring = sites(&cluster.ring(), home, HandoffChoice::Some(0));
+    let (own, others): (Vec<_>, Vec<_>) = ask_all(&question, of_ring)
+        .await
+        .into_iter()
+        .partition(|seen| seen.site.address == cluster.address(0).to_string());
+    let data = own.iter().find_map(|seen| match &seen.answer {
+        Answer::Data(copy) => Some(copy),
+        _ => None,
+    });
+    let copy = data.unwrap_or_else(|| panic!("{own:?}"));
+    assert_eq!(
+        (copy.data, copy.etag.as_str(), copy.bytes),
+        (stored_at, "5d41402abc4b2a76b9719d911017c592", Some(5))
+    );
+    assert_eq!(copy.content_type, Some(stored_at));
+    assert!(others.iter().all(|seen| seen.answer == Answer::Nothing) && !others.is_empty(), "{others:?}");
+}
+
+/// Certificates are replaced all the time while a client stores and the nodes push: no request fails, and all that is written
+/// gets where it belongs.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_replaced_under_load() {
+    let cluster = Cluster::start().await;
+    let home = cluster.ring().partition_of(&hash(&cluster.configs[0]));
+    let replacing = async {
+        for _ in 0..REPLACED {
+            for (number, node) in cluster.folder.nodes.iter().enumerate() {
+                let ip = host(number).to_string();
+                cluster.authority.issue(&[&ip]).write(node.conf.parent().unwrap());
+            }
+            tokio::time::sleep(Duration::from_millis(60)).await;
         }
+    };
+    let over = CancellationToken::new();
+    let storing = async {
+        let mut stored = 0_u32;
+        while !over.is_cancelled() {
+            // A connection each time, so that each has a handshake.
+            let store = cluster.store(0, &[PUSHER]);
+            let (put, body) = put(cluster.at(0, home, stored.is_multiple_of(2)));
+            store.put_whole_object(put, body).await.unwrap();
+            stored += 1;
+        }
+        stored
+    };
+    let pushing = async {
         let node = &cluster.nodes[0];
-        let stats = node.replicator().unwrap().run_once(&Overrides::default(), node.drain().token()).await;
-        assert_eq!(stats.failure, 0, "round {round}: {stats:?}");
-    }
+        let mut passes = 0_u32;
+        while !over.is_cancelled() {
+            let stats =
+                node.replicator().unwrap().run_once(&Overrides::default(), node.drain().token()).await;
+            assert_eq!(stats.failure, 0, "pass {passes}: {stats:?}");
+            passes += 1;
+        }
+        passes
+    };
+    let replacing = async {
+        replacing.await;
+        over.cancel();
+    };
+    let (stored, passes, ()) = tokio::join!(storing, pushing, replacing);
+    assert!(stored >= REPLACED && passes >= 2, "{stored} objects, {passes} passes");
     cluster.stop().await;
 }
 
@@ -308,6 +409,11 @@ async fn a_split_node_ends_handshakes_in_its_receiver() {
         let stranger = store(&authority, address, &["10.9.9.9"]).survey_devices().await;
         assert_eq!(stranger.unwrap_err().reason, Reason::IdentityUnknown, "{split:?}");
         assert!(plainly(address, "GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 426 "), "{split:?}");
+        if let Some(BindAddress::Tcp(own)) = configs[0].ssync.receiver_bind.clone() {
+            let ring = Ring::load(&root.path().join("object.ring.gz")).unwrap();
+            let device = ring.devices().find(|device| device.replication_ip == "127.0.0.21").unwrap();
+            bridge_is_believed(&store(&authority, own, &["127.0.0.21"]), &device.device).await;
+        }
         sidecar.stop().await;
         receiver.stop().await;
     }
