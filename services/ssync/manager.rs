@@ -201,7 +201,7 @@ impl Manager {
     fn see_off(&mut self, old: Worker) {
         if self.leaving.len() >= LEAVING_MAX {
             say("too many old workers are at work: they are told to stop");
-            std::mem::take(&mut self.haste).hurry();
+            self.haste.hurry_so_far();
         }
         self.leaving.spawn(old.leave(self.patience, self.haste.clone()));
     }

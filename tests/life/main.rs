@@ -1,5 +1,6 @@
 //! How a node lives: started, told to reload, replaced and stopped by real tools, under load.
 
+mod certificates;
 mod codes;
 mod collector;
 mod drain;

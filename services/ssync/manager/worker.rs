@@ -155,7 +155,7 @@ pub(super) struct Patience {
     pub(super) stopping: Duration,
 }
 
-/// What does not wait for workers to be done. All clones are one.
+/// What does not wait for workers to be done.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Haste {
     hurried: CancellationToken,
@@ -166,6 +166,11 @@ impl Haste {
     /// They are told to stop, and have the time that this takes.
     pub(super) fn hurry(&self) {
         self.hurried.cancel();
+    }
+
+    /// Those who have been given this are told to stop; those who are given it from now on are not.
+    pub(super) fn hurry_so_far(&mut self) {
+        std::mem::take(&mut self.hurried).cancel();
     }
 
     /// They are killed.
