@@ -36,6 +36,7 @@ pub(crate) struct Host {
 impl Host {
     /// Nothing where podman cannot run a container, or nothing can be mounted. A container is tried with the programs of this
     /// machine, so that what is wrong with the image is not taken for that.
+    /// With SSYNC_NO_SKIPS that is an error.
     pub(crate) fn set_up() -> Result<Option<Self>> {
         let host = Self::new().and_then(|host| {
             host.mount_disk(&host.folder().join("trial"))?;
@@ -45,6 +46,7 @@ impl Host {
         });
         let host = match host {
             Ok(host) => host,
+            Err(error) if env::var_os("SSYNC_NO_SKIPS").is_some() => return Err(error),
             Err(error) => {
                 eprintln!("SKIPPED: no pods can be run here, so this checks nothing: {error:#}");
                 return Ok(None);

@@ -26,6 +26,47 @@ capabilities:
   mountPath: /var/cache/swift
 {{- end -}}
 
+{{- /* What the chart sets itself. A name that `env` or `extraEnv` has as well is left to them. */ -}}
+{{- define "ssync.ownEnv" -}}
+{{- $values := .root.Values -}}
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+# The kubelet and Prometheus come by the address of the pod, not by loopback.
+- name: {{ .admin.option }}
+  value: "$(POD_IP):{{ .admin.port }}"
+{{- if eq $values.network "pod" }}
+# The ring knows the node, not the pod.
+- name: SSYNC_RING_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.hostIP
+{{- end }}
+# Whoever comes through a proxy on the node comes from loopback.
+- name: SSYNC_TRUST_LOOPBACK
+  value: {{ $values.trustLoopback | quote }}
+{{- with $values.ports.replication }}
+# The ring names that port for replication and the other one for clients.
+- name: SSYNC_REPLICATION_BIND
+  value: "0.0.0.0:{{ . }}"
+{{- end }}
+{{- if $values.tls.existingSecret }}
+- name: SSYNC_TLS_CERTIFICATE
+  value: /etc/ssync/tls/tls.crt
+- name: SSYNC_TLS_KEY
+  value: /etc/ssync/tls/tls.key
+- name: SSYNC_TLS_CA
+  value: /etc/ssync/tls/ca.crt
+{{- end }}
+- name: SSYNC_LOG_FORMAT
+  value: json
+- name: SSYNC_DRAIN_NOTICE
+  value: {{ $values.drain.notice | quote }}
+- name: SSYNC_DRAIN_TIMEOUT
+  value: {{ $values.drain.timeout | quote }}
+{{- end -}}
+
 {{- /* One of ssync's containers. Takes root, command, admin (option and port), and what it mounts beside conf. */ -}}
 {{- define "ssync.container" -}}
 {{- $values := .root.Values -}}
@@ -34,44 +75,15 @@ image: {{ include "ssync.image" .root }}
 imagePullPolicy: {{ $values.image.pullPolicy }}
 args: [{{ .command | quote }}, "--conf", {{ include "ssync.conf" .root | quote }}]
 env:
-  - name: POD_IP
-    valueFrom:
-      fieldRef:
-        fieldPath: status.podIP
-  # The kubelet and Prometheus come by the address of the pod, not by loopback.
-  - name: {{ .admin.option }}
-    value: "$(POD_IP):{{ .admin.port }}"
-  {{- if eq $values.network "pod" }}
-  # The ring knows the node, not the pod.
-  - name: SSYNC_RING_IP
-    valueFrom:
-      fieldRef:
-        fieldPath: status.hostIP
+  {{- $given := keys $values.env }}
+  {{- range $values.extraEnv }}
+  {{- $given = append $given .name }}
   {{- end }}
-  {{- if ne $values.mesh "none" }}
-  # Whoever comes through the mesh's proxy comes from loopback.
-  - name: SSYNC_TRUST_LOOPBACK
-    value: "false"
+  {{- range include "ssync.ownEnv" . | fromYamlArray }}
+  {{- if not (has .name $given) }}
+  {{- list . | toYaml | nindent 2 }}
   {{- end }}
-  {{- with $values.ports.replication }}
-  # The ring names that port for replication and the other one for clients.
-  - name: SSYNC_REPLICATION_BIND
-    value: "0.0.0.0:{{ . }}"
   {{- end }}
-  {{- if $values.tls.existingSecret }}
-  - name: SSYNC_TLS_CERTIFICATE
-    value: /etc/ssync/tls/tls.crt
-  - name: SSYNC_TLS_KEY
-    value: /etc/ssync/tls/tls.key
-  - name: SSYNC_TLS_CA
-    value: /etc/ssync/tls/ca.crt
-  {{- end }}
-  - name: SSYNC_LOG_FORMAT
-    value: json
-  - name: SSYNC_DRAIN_NOTICE
-    value: {{ $values.drain.notice | quote }}
-  - name: SSYNC_DRAIN_TIMEOUT
-    value: {{ $values.drain.timeout | quote }}
   {{- range $name, $value := $values.env }}
   - name: {{ $name }}
     value: {{ $value | quote }}
@@ -102,18 +114,19 @@ livenessProbe:
     port: {{ .admin.port }}
     service: live
   periodSeconds: 10
-  failureThreshold: 3
+  {{- toYaml $values.probes.liveness | nindent 2 }}
 # Not serving before rings and devices are read, and from the first moment of a drain.
 readinessProbe:
   grpc:
     port: {{ .admin.port }}
   periodSeconds: 5
-  failureThreshold: 1
+  {{- toYaml $values.probes.readiness | nindent 2 }}
 startupProbe:
   grpc:
     port: {{ .admin.port }}
     service: live
   periodSeconds: 2
+  timeoutSeconds: {{ $values.probes.liveness.timeoutSeconds }}
   failureThreshold: 60
 {{- with index $values.resources .command }}
 resources:

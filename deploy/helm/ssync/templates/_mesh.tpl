@@ -12,7 +12,9 @@ traffic.sidecar.istio.io/excludeInboundPorts: "6301,6302,6303"
 sidecar.istio.io/rewriteAppHTTPProbers: "false"
 proxy.istio.io/config: |
   holdApplicationUntilProxyStarts: true
-  terminationDrainDuration: {{ include "ssync.grace" . }}s
+  terminationDrainDuration: {{ sub (include "ssync.grace" .) 15 }}s
+  proxyMetadata:
+    EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true"
 {{- else if eq .Values.mesh "linkerd" -}}
 linkerd.io/inject: enabled
 config.linkerd.io/opaque-ports: {{ .Values.ports.ring | quote }}
