@@ -17,7 +17,7 @@ DASHBOARD = DEPLOY / "grafana" / "ssync.json"
 RULES = DEPLOY / "prometheus" / "ssync.rules.yaml"
 # Prometheus makes it of each scrape.
 OWN = {"up"}
-OPERATORS = {"and", "or", "unless", "bool", "offset"}
+OPERATORS = {"and", "or", "unless", "bool"}
 
 
 def panels():
@@ -36,6 +36,7 @@ def names(expression):
     """Every word that is no function, keyword, label or number."""
     rest = re.sub(r'"[^"]*"', "", expression)
     rest = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", rest)
+    rest = re.sub(r"\boffset\s+-?(\d+[a-z]+)+", "", rest)
     rest = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", "", rest)
     for word in re.finditer(r"[A-Za-z_:][A-Za-z0-9_:]*", rest):
         called = rest[word.end():].lstrip().startswith("(")
