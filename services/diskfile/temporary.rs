@@ -105,7 +105,12 @@ impl Temporary {
             match &result {
                 Err(error) if is(error, Errno::NOENT) => {
                     (self.nest, self.opened, self.in_new) = (None, None, false);
-                    self.made.add(make_all(&*self.device.disk, &self.directory)?);
+                    match make_all(&*self.device.disk, &self.directory) {
+                        Ok(made) => self.made.add(made),
+                        // Whoever calculates hashes has taken away a suffix that was still empty: once more.
+                        Err(error) if is(&error, Errno::NOENT) => {}
+                        Err(error) => return Err(error),
+                    }
                 }
                 Err(error) if is(error, Errno::EXIST) => {
                     // A link cannot replace; a rename can, and at no time is there no file of that name.

@@ -99,7 +99,9 @@ fn run(seconds: u64) -> Result<()> {
         for serving in [&mut ours, &mut stock, &mut sender] {
             serving.assert_running();
         }
-        together.judge_at_rest(stock_writes(round)).with_context(|| format!("after round {round}, seed {seed}"))
+        together
+            .judge_at_rest(stock_writes(round))
+            .with_context(|| format!("after round {round}, seed {seed}"))
     });
     let (tried, acknowledged) = together.ledger.counts();
     eprintln!("{rounds} rounds, {tried} writes, {acknowledged} acknowledged, {:?}", together.seen);
