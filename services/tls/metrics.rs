@@ -44,8 +44,10 @@ impl Counters {
     }
 
     pub(crate) fn kept(&self) {
-        self.reloads_kept.fetch_add(1, Ordering::Relaxed);
-        self.reload_fails.store(true, Ordering::Relaxed);
+        // Once for files that stay bad, however often they are looked at.
+        if !self.reload_fails.swap(true, Ordering::Relaxed) {
+            self.reloads_kept.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn recovered(&self) {
@@ -112,5 +114,21 @@ impl Tls {
                 values.observe(value, &[instrument.label(result)]);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_stay_bad_are_counted_once() {
+        let counters = Counters::default();
+        counters.kept();
+        counters.kept();
+        assert_eq!(counters.reloads(), [(0, "taken"), (1, "kept")]);
+        counters.taken();
+        counters.kept();
+        assert_eq!(counters.reloads(), [(1, "taken"), (2, "kept")]);
     }
 }

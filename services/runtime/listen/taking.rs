@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use ssync_tls::{HandshakeError, Tls};
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     connection::Connection,
@@ -103,17 +106,16 @@ impl Taking {
         admitted: OwnedSemaphorePermit,
     ) -> Result<(Protocol, Connection), TakeError> {
         let patience = self.handshakes.timeout();
-        let ended = async {
-            let (stream, identity) = tls.accept(stream).await?;
-            // Who has shown a certificate and then says nothing holds a place as well.
-            let inside = sniff(stream, false, patience).await;
-            Ok::<_, TakeError>((inside.map_err(|error| TakeError::NoGrpc(error.to_string()))?, identity))
-        };
-        let Ok(ended) = timeout(patience, ended).await else {
+        let deadline = Instant::now() + patience;
+        let Ok(accepted) = timeout_at(deadline, tls.accept(stream)).await else {
             tls.count_broken_off();
             return Err(TakeError::Slow(patience));
         };
-        let (inside, identity) = ended?;
+        let (stream, identity) = accepted?;
+        // Who has shown a certificate and then says nothing holds a place as well.
+        let inside = timeout_at(deadline, sniff(stream, false, patience)).await;
+        let inside = inside.map_err(|_| TakeError::Slow(patience))?;
+        let inside = inside.map_err(|error| TakeError::NoGrpc(error.to_string()))?;
         match inside.protocol {
             Protocol::Grpc => {
                 Ok((Protocol::Grpc, Connection::secure(inside.stream, peer, identity, admitted)))
