@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ssync_api::{
     admin::{
-        GetReplicatorStatusRequest, GetReplicatorStatusResponse, PlanRequest, PlanResponse, PushRequest,
-        PushResponse,
+        GetReplicatorStatusRequest, GetReplicatorStatusResponse, GetTimeSpentRequest, GetTimeSpentResponse,
+        PlanRequest, PlanResponse, PushRequest, PushResponse,
         replicator_service_server::{ReplicatorService, ReplicatorServiceServer},
     },
     status::to_status,
@@ -84,5 +84,12 @@ impl ReplicatorService for ReplicatorGrpc {
         _request: Request<GetReplicatorStatusRequest>,
     ) -> Result<Response<GetReplicatorStatusResponse>, Status> {
         Ok(Response::new(super::status::status(&self.replicator)))
+    }
+
+    async fn get_time_spent(
+        &self,
+        _request: Request<GetTimeSpentRequest>,
+    ) -> Result<Response<GetTimeSpentResponse>, Status> {
+        Ok(Response::new(GetTimeSpentResponse::default()))
     }
 }

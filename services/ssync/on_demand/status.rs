@@ -32,6 +32,7 @@ pub(super) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
                 bytes: stats.bytes,
                 released: stats.released,
                 failures: stats.failure,
+                ..DeviceStatus::default()
             })
             .collect(),
         peers: replicator
@@ -44,6 +45,7 @@ pub(super) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
             })
             .collect(),
         parked: replicator.parked().into_iter().map(parked).collect(),
+        ..GetReplicatorStatusResponse::default()
     }
 }
 
