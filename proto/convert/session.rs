@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use ssync_types::{
     Accepted, Durability, Invalid, Job, Reason, Refusal, Sender, SessionEvent, SessionOpen, SessionProtocol,
-    Summary,
+    Summary, WorkTimes,
 };
 
 use super::{FEATURES_MAX, RING_DIGEST_BYTES_MAX, at_most, required, text, verdict};
 use crate::v1::{self, updates_response::Message};
+
+/// A year, in microseconds.
+const WORK_MICROSECONDS_MAX: u64 = 365 * 86_400 * 1_000_000;
 
 impl From<SessionOpen> for v1::UpdatesRequest {
     fn from(open: SessionOpen) -> Self {
@@ -107,7 +110,8 @@ impl From<SessionEvent> for v1::UpdatesResponse {
                 Message::Results(v1::UpdateResults { results: results.into_iter().map(Into::into).collect() })
             }
             SessionEvent::Draining(reason) => Message::Draining(v1::Draining { reason }),
-            SessionEvent::Heartbeat => Message::Heartbeat(v1::Heartbeat {}),
+            SessionEvent::Heartbeat => Message::Heartbeat(v1::Heartbeat::default()),
+            SessionEvent::Work(times) => Message::Heartbeat(v1::Heartbeat { work: Some(times.into()) }),
             SessionEvent::Summary(summary) => Message::Summary(summary.into()),
         };
         Self { message: Some(message) }
@@ -125,7 +129,10 @@ impl TryFrom<v1::UpdatesResponse> for SessionEvent {
             }
             Message::Results(results) => Self::Results(verdict::results(results.results)?),
             Message::Draining(draining) => Self::Draining(text(draining.reason, "draining.reason")?),
-            Message::Heartbeat(_) => Self::Heartbeat,
+            Message::Heartbeat(heartbeat) => match heartbeat.work {
+                Some(times) => Self::Work(times.into()),
+                None => Self::Heartbeat,
+            },
             Message::Summary(summary) => Self::Summary(summary.into()),
         })
     }
@@ -174,6 +181,34 @@ impl TryFrom<v1::UpdatesAccepted> for Accepted {
             session_updates_max: accepted.session_updates_max,
             session_time_max: Duration::from_secs(accepted.session_seconds_max.into()),
         })
+    }
+}
+
+impl From<WorkTimes> for v1::WorkTimes {
+    fn from(times: WorkTimes) -> Self {
+        let WorkTimes { elapsed, idle, queued, working, flushing } = times;
+        let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            elapsed_microseconds: microseconds(elapsed),
+            idle_microseconds: microseconds(idle),
+            queued_microseconds: microseconds(queued),
+            working_microseconds: microseconds(working),
+            flushing_microseconds: microseconds(flushing),
+        }
+    }
+}
+
+/// No session lasts a year; what claims more counts as that.
+impl From<v1::WorkTimes> for WorkTimes {
+    fn from(times: v1::WorkTimes) -> Self {
+        let bounded = |microseconds: u64| Duration::from_micros(microseconds.min(WORK_MICROSECONDS_MAX));
+        Self {
+            elapsed: bounded(times.elapsed_microseconds),
+            idle: bounded(times.idle_microseconds),
+            queued: bounded(times.queued_microseconds),
+            working: bounded(times.working_microseconds),
+            flushing: bounded(times.flushing_microseconds),
+        }
     }
 }
 

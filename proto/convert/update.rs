@@ -18,7 +18,7 @@ impl From<UpdateMessage> for v1::UpdatesRequest {
             UpdateMessage::Update(update) => Message::Update(update.into()),
             UpdateMessage::Chunk(data) => Message::Chunk(v1::BodyChunk { data }),
             UpdateMessage::End(end) => Message::End(end.into()),
-            UpdateMessage::Heartbeat => Message::Heartbeat(v1::Heartbeat {}),
+            UpdateMessage::Heartbeat => Message::Heartbeat(v1::Heartbeat::default()),
         };
         Self { message: Some(message) }
     }

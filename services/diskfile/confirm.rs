@@ -10,6 +10,7 @@ use crate::{
     cleanup::Cleaned,
     directory::{Looks, names},
     disk::DiskFile,
+    flush_time::flushing,
     layout, listing,
     name::FileName,
 };
@@ -79,7 +80,7 @@ impl Device {
             Ok(Found::Nothing) | Err(DiskError::Damaged { .. }) => return Ok(Confirmation::Lacking),
             Err(error) => return Err(error),
         }
-        self.flush_chosen(at, &directory, &found)?;
+        flushing(|| self.flush_chosen(at, &directory, &found))?;
         Ok(verdict)
     }
 

@@ -17,6 +17,7 @@ mod directory;
 mod disk;
 mod doubt;
 mod error;
+mod flush_time;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod hashes;
@@ -62,6 +63,7 @@ pub use config::{DiskConfig, PolicyKind, Reserve, Space};
 pub use device::Device;
 pub use devices::Devices;
 pub use error::{DiskError, LockKind};
+pub use flush_time::flush_time;
 pub use listing::SuffixListing;
 pub use lock::{DeviceLock, PartitionLock};
 pub use look::SuffixLook;

@@ -14,6 +14,7 @@ use crate::{
     attributes::{self, Attributes},
     choice::{Choice, Preference},
     directory::{Looked, Looks, Settling},
+    flush_time::flushing,
     invalidate::Note,
     layout,
     temporary::Temporary,
@@ -110,12 +111,12 @@ impl Device {
     /// Publishes files that have their metadata: what became of each, in their order.
     pub(crate) fn publish_all(&self, mut members: Vec<Member>) -> Vec<Result<(), DiskError>> {
         match self.settings.config.durability {
-            Durability::Batch => return self.pipeline.publish(self, members),
+            Durability::Batch => return flushing(|| self.pipeline.publish(self, members)),
             Durability::None => self.publish_at_once(&mut members),
             // Each for itself, whoever comes with it.
-            Durability::Object => {
+            Durability::Object => flushing(|| {
                 members.iter_mut().for_each(|member| self.publish_at_once(std::slice::from_mut(member)));
-            }
+            }),
         }
         members.into_iter().map(Member::into_outcome).collect()
     }

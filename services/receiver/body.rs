@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ssync_diskfile::{Committed, DataFile, DiskError, Writer};
 use ssync_types::{BodyEnd, BodyEvent, FragmentIndex, Metadata, Reason, Refusal};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     devices::DeviceHandle,
@@ -69,6 +69,8 @@ pub(crate) struct WriteBody<'a> {
     pub(crate) bytes_max: u64,
     /// How long to wait for the next piece, where nobody else watches.
     pub(crate) silence_max: Option<Duration>,
+    /// How long there was nothing to write: it grows.
+    pub(crate) starved: &'a mut Duration,
 }
 
 /// A body that has come, of which only the last is still to be written.
@@ -152,13 +154,20 @@ impl WriteBody<'_> {
     }
 
     async fn next(&mut self, came: u64) -> Result<BodyEvent, Refusal> {
+        let since = Instant::now();
+        let event = self.event().await;
+        *self.starved += since.elapsed();
+        event?.ok_or_else(|| BodyFault::BrokenOff { came }.into())
+    }
+
+    async fn event(&mut self) -> Result<Option<BodyEvent>, Refusal> {
         let event = match self.silence_max {
             None => self.events.recv().await,
             Some(limit) => tokio::time::timeout(limit, self.events.recv())
                 .await
                 .map_err(|_| Refusal::from(BodyFault::Silence(limit)))?,
         };
-        event.ok_or_else(|| BodyFault::BrokenOff { came }.into())
+        Ok(event)
     }
 
     fn check_length(&self, came: u64) -> Result<(), Refusal> {

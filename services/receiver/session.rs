@@ -6,6 +6,7 @@ mod driver;
 mod lanes;
 mod sheaf;
 mod streamed;
+mod work;
 
 use std::{sync::Arc, time::Duration};
 

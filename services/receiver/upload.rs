@@ -1,6 +1,6 @@
 //! PUT: what stands in the way, the body, and its commit, as Swift's object server decides them (server.py PUT).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ssync_diskfile::{Committed, DataFile, Device, DiskError, Location, Writer};
 use ssync_store::{StoreResult, UPLOAD_QUEUE_MAX, Upload};
@@ -136,6 +136,7 @@ impl Receiving {
     }
 
     async fn store(&mut self, writer: Held<Writer>) -> Result<Stored, Refusal> {
+        let mut starved = Duration::ZERO;
         let body = WriteBody {
             handle: &self.handle,
             lane: Lane::Request,
@@ -143,6 +144,7 @@ impl Receiving {
             announced: self.put.content_length,
             bytes_max: self.core.config.max_file_size,
             silence_max: Some(self.core.config.client_timeout),
+            starved: &mut starved,
         };
         let ending = body.write(writer).await?;
         let (put, coded) = (Arc::clone(&self.put), self.coded);

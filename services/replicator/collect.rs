@@ -41,6 +41,12 @@ pub(crate) struct Collected {
     pub(crate) primaries: Vec<Job>,
 }
 
+impl Collected {
+    pub(crate) fn len(&self) -> usize {
+        self.handoffs.len() + self.primaries.len()
+    }
+}
+
 /// Looks through the devices of this node, all at once, so that none waits for another.
 pub(crate) async fn collect(
     config: &ReplicatorConfig,
@@ -71,7 +77,7 @@ pub(crate) async fn collect(
     let jobs = join_all(looks).await.into_iter().flatten();
     let (handoffs, primaries) = jobs.partition(|job| matches!(job.kind, Kind::Handoff));
     let collected = Collected { handoffs, primaries };
-    let total = (collected.handoffs.len() + collected.primaries.len()) as u64;
+    let total = collected.len() as u64;
     meter.count(|stats| stats.partitions = total);
     collected
 }
@@ -298,6 +304,7 @@ impl Look<'_> {
             targets,
             places: Arc::clone(&self.places),
             returns: 0,
+            waits_for: None,
             limited: false,
         })
     }

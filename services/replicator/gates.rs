@@ -161,6 +161,13 @@ impl Gates {
         self.state().refusals.clone()
     }
 
+    /// What it is that keeps visits from a peer; `None` where this node has as many as it allows itself.
+    pub(crate) fn why(&self, (address, device): &PeerKey) -> Option<Reason> {
+        let (state, now) = (self.state(), Instant::now());
+        let gates = [state.nodes.get(address), state.devices.get(&(address.clone(), device.clone()))];
+        gates.into_iter().flatten().find_map(|gate| Some(gate.left_alone(now)?.0.reason))
+    }
+
     /// Ends when a peer that was not to be asked may be.
     pub(crate) fn changed(&self) -> Notified<'_> {
         self.changed.notified()

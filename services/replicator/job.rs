@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 pub(crate) use primary::differing;
 
 use crate::{
+    backlog::{Backlog, Visit},
     claims::Claims,
     config::ReplicatorConfig,
     gates::{Blocked, Gates, Stage},
@@ -23,6 +24,7 @@ use crate::{
     schedule::Scheduled,
     shuffle::Shuffle,
     source::{LocalDevice, Source},
+    spent::{Share, Spender},
     tally::Tally,
 };
 
@@ -52,6 +54,10 @@ pub(crate) struct Context {
     pub(crate) cycle: u64,
     /// The partitions that are worked on: one job each.
     pub(crate) claims: Claims,
+    /// What is pending, over all passes.
+    pub(crate) backlog: Backlog,
+    /// Whether visits are those of a pass, and not on demand.
+    pub(crate) counts: bool,
     /// The seed of the pass: it gives the order of partitions, and of the peers of each.
     pub(crate) seed: u64,
 }
@@ -95,6 +101,8 @@ pub(crate) struct Job {
     pub(crate) places: Arc<Places>,
     /// How often it was put back.
     pub(crate) returns: u32,
+    /// Why it was put back the last time: the peer, and what is waited for there.
+    pub(crate) waits_for: Option<(Target, Spender)>,
     /// It is for some of its targets only, and nobody stands in for them.
     pub(crate) limited: bool,
 }
@@ -211,6 +219,11 @@ impl Job {
         (self.returns < COME_BACK_MAX).then(|| asked.max(own).min(asked.max(DELAY_MAX)))
     }
 
+    /// What is done for this device alone.
+    fn share(&self, spender: Spender) -> Share {
+        Share { spender, peer: None, device: Some(self.device.clone()) }
+    }
+
     pub(crate) fn source(&self) -> Source {
         Source::new(self.local.clone(), self.policy, self.partition)
     }
@@ -237,7 +250,7 @@ impl Job {
     }
 
     /// It waits for its turn at the peer; who holds sessions with others sets that right.
-    fn errand(&self, target: &Target, context: &Context, job: ssync_types::Job) -> Errand {
+    fn errand(&self, target: &Target, context: &Context, visit: Visit, job: ssync_types::Job) -> Errand {
         Errand {
             partition: self.at(&target.device),
             sender: Sender {
@@ -249,6 +262,7 @@ impl Job {
             ring_digest: Some(self.places.digest()),
             source: self.source(),
             parked: context.parked.at(&self.at(&self.device), &target.to_string()),
+            visit,
             patient: true,
         }
     }

@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod ahead;
+mod backlog;
 mod blocking;
 mod claims;
 mod collect;
 mod config;
 mod course;
+mod forecast;
 mod gates;
 mod grpc;
 mod job;
@@ -32,10 +34,12 @@ mod progress;
 mod recon;
 mod remedy;
 mod replicator;
+mod samples;
 mod schedule;
 mod shuffle;
 mod single;
 mod source;
+mod spent;
 mod ssync;
 mod stats;
 mod tally;
@@ -44,7 +48,9 @@ mod testing;
 mod totals;
 mod ways;
 
+pub use backlog::{DeviceWork, NodeWork, Outlook, Pending};
 pub use config::{Overrides, ReplicatorConfig};
+pub use forecast::Forecast;
 pub use gates::LeftAlone;
 pub use grpc::GrpcPeer;
 pub use order::{PushOrder, PushUnderWay, PushWatch};
@@ -56,7 +62,9 @@ pub use places::{PolicyPlaces, Rings};
 pub use plan::{PlanTotal, Planned, PlannedPush, PlannedRemoval};
 pub use progress::Progress;
 pub use replicator::Replicator;
+pub use samples::Amount;
 pub use source::{Moved, Source};
+pub use spent::{Share, Spender};
 pub use stats::{Abort, PassStats};
 pub use ways::Nodes;
 

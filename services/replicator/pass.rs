@@ -20,8 +20,9 @@ use crate::{
     gates::Limits,
     job::{Context, Job, JobEnd},
     places::Rings,
-    schedule::{Next, Schedule},
+    schedule::{Next, Schedule, Waits},
     source::Pulse,
+    spent::{Share, Spender, Stopwatch},
     stats::Abort,
 };
 
@@ -55,12 +56,15 @@ pub(crate) struct Pass<'a> {
     course: Option<Course>,
     /// When to look at the rings again.
     next_look: Instant,
+    /// What workers that have nothing to do wait for, and how many they are.
+    idle: Option<(Share, usize, Stopwatch)>,
 }
 
 impl<'a> Pass<'a> {
     pub(crate) fn new(context: Arc<Context>, rings: &'a Arc<dyn Rings>, course: Option<Course>) -> Self {
         let next_look = Instant::now() + context.config.ring_check_interval.max(LOOK_MIN);
-        Self { rings, context, running: HashMap::new(), left_out: BTreeSet::new(), course, next_look }
+        let (running, left_out) = (HashMap::new(), BTreeSet::new());
+        Self { rings, context, running, left_out, course, next_look, idle: None }
     }
 
     /// How far it has got.
@@ -121,6 +125,7 @@ impl<'a> Pass<'a> {
             if self.running.is_empty() && aborted.is_some() {
                 return aborted;
             }
+            self.charge_idle(&schedule, concurrency);
             // Who is stuck is looked for in time: no job has to end for it.
             let look = match aborted {
                 Some(_) => LOOK_MAX,
@@ -135,6 +140,41 @@ impl<'a> Pass<'a> {
                 () = context.gates.changed(), if aborted.is_none() => {}
                 () = context.drain.cancelled(), if aborted.is_none() => {}
             }
+        }
+    }
+
+    /// Workers that have nothing to do wait for something.
+    fn charge_idle(&mut self, schedule: &Schedule<Job>, concurrency: usize) {
+        let idle = concurrency.saturating_sub(self.running.len());
+        if idle == 0 {
+            self.idle = None;
+            return;
+        }
+        let share = self.idle_share(schedule.waits());
+        if !self.idle.as_ref().is_some_and(|(before, workers, _)| (before, *workers) == (&share, idle)) {
+            let watch = self.context.backlog.spent.start(share.clone(), idle as u32);
+            self.idle = Some((share, idle, watch));
+        }
+    }
+
+    fn idle_share(&self, waits: Waits<'_, Job>) -> Share {
+        let gates = &self.context.gates;
+        match waits {
+            Waits::Peer(peer) => Share {
+                spender: gates.why(peer).map_or(Spender::OwnLimit, Spender::of),
+                peer: Some(format!("{}/{}", peer.0, peer.1).into()),
+                device: None,
+            },
+            Waits::Later(job) => match &job.waits_for {
+                Some((target, spender)) => {
+                    Share { spender: *spender, peer: Some(target.to_string().into()), device: None }
+                }
+                None => Share { spender: Spender::Lock, peer: None, device: Some(job.device.clone()) },
+            },
+            Waits::Device(device) => {
+                Share { spender: Spender::OwnLimit, peer: None, device: Some(device.clone()) }
+            }
+            Waits::Nothing => Share { spender: Spender::NothingLeft, peer: None, device: None },
         }
     }
 
@@ -236,6 +276,7 @@ impl<'a> Pass<'a> {
                 tracing::debug!(partition = %job.partition, device = %job.device, ?took, "a partition is done with");
                 schedule.ended(&job.device);
                 meter.job_done();
+                self.context.backlog.job_done(&job.device);
                 // While it drains, a job may have ended before its time.
                 if let Some(course) = self.course.as_mut().filter(|_| !self.context.drain.is_cancelled()) {
                     course.done(&job);

@@ -9,7 +9,7 @@ use ssync_protocol::removal::PeerIndex;
 use ssync_types::{DeviceName, Offer, Outcome, PartitionRef, Refusal, Sender, SuffixHashes, Want};
 use tokio::sync::mpsc;
 
-use crate::{listing::SLICE_OBJECTS_MAX, parked::ParkedHere, source::Source};
+use crate::{backlog::Visit, listing::SLICE_OBJECTS_MAX, parked::ParkedHere, source::Source};
 
 /// Most batches of offers under way to one session.
 pub(crate) const OFFER_QUEUE_MAX: usize = 2;
@@ -62,6 +62,8 @@ pub struct Errand {
     pub source: Source,
     /// Which of them have failed before.
     pub parked: ParkedHere,
+    /// What is found and stored, and where the time goes.
+    pub(crate) visit: Visit,
     /// Whether it waits for its turn at a peer that is full of this node's sessions. Who holds sessions with others does not:
     /// they may be what those there wait for.
     pub patient: bool,

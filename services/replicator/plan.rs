@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Replicator,
+    backlog::Found,
     collect::Collected,
     config::Overrides,
     job::{Context, Job, Kind, differing},
@@ -26,6 +27,7 @@ use crate::{
     progress::Meter,
     remedy::Remedy,
     replicator::handoff_delete,
+    samples::Amount,
 };
 use count::{Count, count_all, count_lacking};
 
@@ -236,6 +238,21 @@ async fn plan_patiently(
             }
             _ => return Err(refusal),
         }
+    }
+}
+
+/// What is pending at a peer that did not take all that it lacks. What cannot be counted object by object is not known.
+pub(crate) async fn count_pending(
+    job: &Job,
+    context: &Context,
+    target: &Target,
+    local: &SuffixHashes,
+) -> Found {
+    match plan_peer(job, context, target, local).await {
+        // Not a live object; but something was not taken.
+        Ok(None) => Found::Lacks(Amount::default()),
+        Ok(Some(count)) if !count.at_most => Found::Lacks(Amount::of(count.objects, count.bytes)),
+        Ok(Some(_)) | Err(_) => Found::Unknown,
     }
 }
 

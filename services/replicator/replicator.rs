@@ -1,7 +1,7 @@
 //! The daemon: passes over the partitions of this node, one after the other.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -18,6 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backlog::{Backlog, Outlook},
     blocking::blocking,
     claims::Claims,
     collect::{Collected, Upkeep, collect},
@@ -34,6 +35,7 @@ use crate::{
     recon,
     shuffle::Shuffle,
     source::LocalDevices,
+    spent::Share,
     stats::{Abort, PassStats},
     ways::Nodes,
 };
@@ -67,6 +69,7 @@ pub struct Replicator {
     /// How far the last pass of the daemon was when it was interrupted.
     interrupted: Mutex<Option<Record>>,
     pub(crate) times: PassTimes,
+    pub(crate) backlog: Backlog,
 }
 
 impl std::fmt::Debug for Replicator {
@@ -116,6 +119,7 @@ impl Replicator {
             parked: Parked::default(),
             interrupted: Mutex::default(),
             times: PassTimes::default(),
+            backlog: Backlog::default(),
         }
     }
 
@@ -221,18 +225,28 @@ impl Replicator {
         going: Going,
     ) -> Option<Abort> {
         let policies = self.policies().await;
-        self.gates.forget_all_but(&addresses(&policies));
+        let addresses = addresses(&policies);
+        self.gates.forget_all_but(&addresses);
+        self.backlog.forget_all_but(&addresses);
         let handoff_delete = handoff_delete(config, &policies);
         self.warn(config, handoff_delete);
         let upkeep = Upkeep::Tidy;
         let mut collected = collect(config, policies, &self.devices, overrides, &self.meter, upkeep).await;
         // Who asks by hand wants to know now; passes leave peers in peace.
         let peers = Arc::new(self.gated_peers());
-        let mut context =
-            Context { peers, ..self.context(config, self.meter.clone(), handoff_delete, drain) };
+        let mut context = Context {
+            peers,
+            counts: true,
+            ..self.context(config, self.meter.clone(), handoff_delete, drain)
+        };
+        let found = collected.len();
         let course = self.course(&mut collected, &mut context, going);
+        let is_whole = collected.len() == found && !overrides.any();
+        let workers = config.concurrency.max(1);
+        self.backlog.begin(collected.handoffs.iter().chain(&collected.primaries), workers);
         let mut pass = Pass::new(Arc::new(context), &self.rings, course);
         let aborted = pass.run(collected).await;
+        self.backlog.end(is_whole && aborted.is_none());
         if let Some(record) = pass.into_record() {
             self.remember(record, aborted).await;
         }
@@ -301,6 +315,24 @@ impl Replicator {
         self.parked.list()
     }
 
+    /// What is pending, and until when.
+    #[must_use]
+    pub fn outlook(&self) -> Outlook {
+        self.backlog.outlook()
+    }
+
+    /// What the workers' time has gone to in the last minutes, most first, and for how long they were looked at.
+    #[must_use]
+    pub fn time_spent(&self) -> (Vec<(Share, Duration)>, Duration) {
+        (self.backlog.spent.shares(), self.backlog.spent.looked_at())
+    }
+
+    /// When each node last did its part, by address.
+    #[must_use]
+    pub fn last_successes(&self) -> BTreeMap<String, SystemTime> {
+        self.gates.last_successes()
+    }
+
     /// The rings as they are now.
     pub(crate) async fn policies(&self) -> Vec<PolicyPlaces> {
         let rings = Arc::clone(&self.rings);
@@ -327,6 +359,8 @@ impl Replicator {
             drain,
             cycle,
             claims: self.claims.clone(),
+            backlog: self.backlog.clone(),
+            counts: false,
             seed: Shuffle::seeded(self.seed ^ cycle).next(),
         }
     }

@@ -31,6 +31,19 @@ pub(crate) enum Next<J> {
     Done,
 }
 
+/// What keeps workers from having something to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Waits<'a, J> {
+    /// The gate of a peer.
+    Peer(&'a PeerKey),
+    /// What was put back is not due yet.
+    Later(&'a J),
+    /// A device here has its share of the workers.
+    Device(&'a DeviceName),
+    /// Nothing is left to begin.
+    Nothing,
+}
+
 #[derive(Debug)]
 struct Queue<J> {
     ready: VecDeque<J>,
@@ -202,6 +215,22 @@ impl<J: Scheduled> Schedule<J> {
         match self.queues.values().any(|queue| queue.running > 0 || queue.len() > 0) {
             true => Next::Wait(None),
             false => Next::Done,
+        }
+    }
+
+    /// What workers wait for that have nothing to do: that for which the most jobs wait.
+    pub(crate) fn waits(&self) -> Waits<'_, J> {
+        let blocked = self.queues.values().flat_map(|queue| &queue.blocked);
+        let most = blocked.max_by_key(|(_, waiting)| waiting.jobs.len());
+        let later = || self.queues.values().flat_map(|queue| &queue.later).map(|(_, job)| job).next();
+        let is_ready = |queue: &&Queue<J>| !queue.ready.is_empty();
+        match (most, later()) {
+            (Some((peer, _)), _) => Waits::Peer(peer),
+            (None, Some(job)) => Waits::Later(job),
+            (None, None) => match self.queues.iter().find(|(_, queue)| is_ready(queue)) {
+                Some((device, _)) => Waits::Device(device),
+                None => Waits::Nothing,
+            },
         }
     }
 

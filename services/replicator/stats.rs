@@ -177,6 +177,10 @@ impl Nodes {
         self.tried.remove(&(target.ip.clone(), target.device.clone()));
     }
 
+    pub(crate) fn has_failed(&self, target: &Target) -> bool {
+        self.failed.contains(&(target.ip.clone(), target.device.clone()))
+    }
+
     /// Nodes that were tried and have not failed.
     pub(crate) fn good(&self) -> usize {
         self.tried.difference(&self.failed).count()

@@ -45,7 +45,9 @@ pub use release::{
     may_unlink,
 };
 pub use removal::{Certainty, Removal};
-pub use session::{Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, SessionProtocol, Summary};
+pub use session::{
+    Accepted, Durability, Job, Sender, SessionEvent, SessionOpen, SessionProtocol, Summary, WorkTimes,
+};
 pub use sparing::Sparing;
 pub use suffix::{Rehash, Suffix, SuffixHash, SuffixHashes};
 pub use survey::{DeviceSurvey, EntryState, MountPoint, Quarantined, SurveyedEntry, Usage};

@@ -74,8 +74,25 @@ pub enum SessionEvent {
     Draining(String),
     /// The receiver is alive.
     Heartbeat,
+    /// What the receiver's time has gone to since it last said so.
+    Work(WorkTimes),
     /// The last.
     Summary(Summary),
+}
+
+/// What a receiver's time has gone to in a stretch of a session. Work that was done at once counts for each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WorkTimes {
+    /// The stretch.
+    pub elapsed: Duration,
+    /// Of it, nothing was to be done but to wait for the sender.
+    pub idle: Duration,
+    /// Updates waited for a thread of the device.
+    pub queued: Duration,
+    /// Updates were written and flushed.
+    pub working: Duration,
+    /// Of that, flushed.
+    pub flushing: Duration,
 }
 
 /// The terms of a session.

@@ -130,7 +130,7 @@ impl Batch for Released {
     }
 
     fn heartbeat(&self) -> Option<Self::Wire> {
-        let heartbeat = v1::release_response::Message::Heartbeat(v1::Heartbeat {});
+        let heartbeat = v1::release_response::Message::Heartbeat(v1::Heartbeat::default());
         Some(v1::ReleaseResponse { message: Some(heartbeat) })
     }
 }

@@ -188,7 +188,7 @@ async fn accepted(session: &mut Session) -> Accepted {
     loop {
         match soon(session.events.recv()).await.expect("an event").expect("no refusal") {
             SessionEvent::Accepted(accepted) => return accepted,
-            SessionEvent::Opened { .. } | SessionEvent::Heartbeat => {}
+            SessionEvent::Opened { .. } | SessionEvent::Heartbeat | SessionEvent::Work(_) => {}
             other => panic!("{other:?} before accepted"),
         }
     }
@@ -200,7 +200,7 @@ async fn results(session: &mut Session, count: usize) -> Vec<UpdateResult> {
     while results.len() < count {
         match soon(session.events.recv()).await.expect("an event").expect("no refusal") {
             SessionEvent::Results(more) => results.extend(more),
-            SessionEvent::Heartbeat => {}
+            SessionEvent::Heartbeat | SessionEvent::Work(_) => {}
             other => panic!("{other:?} instead of results"),
         }
     }

@@ -11,6 +11,7 @@ use ssync_types::{
     Summary,
 };
 
+use super::work::Work;
 use crate::{admission::Admitted, core::Core, devices::DeviceHandle, registry::Registered};
 
 /// Shared by the session and by every write begun under it: the last one that ends frees slot and locks.
@@ -20,6 +21,7 @@ pub(crate) struct Context {
     pub(crate) open: SessionOpen,
     pub(crate) handle: DeviceHandle,
     pub(crate) registered: Registered,
+    pub(super) work: Work,
     abandoned: AtomicBool,
     _admitted: Admitted,
 }
@@ -32,7 +34,8 @@ impl Context {
         registered: Registered,
         admitted: Admitted,
     ) -> Self {
-        Self { core, open, handle, registered, abandoned: AtomicBool::new(false), _admitted: admitted }
+        let (work, abandoned) = (Work::default(), AtomicBool::new(false));
+        Self { core, open, handle, registered, work, abandoned, _admitted: admitted }
     }
 
     /// Nobody waits for the session's results any more: what has not begun does not begin, and

@@ -14,7 +14,7 @@ use ssync_types::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Events, apply::Whole, context::Context, lanes::Lanes};
+use super::{Events, apply::Whole, context::Context, lanes::Lanes, work::TELL_EVERY};
 use crate::{OBJECT, PHASE, waiting::Waiting};
 
 use sheaves::{Put, SHEAF_MAX, Sheaves};
@@ -81,6 +81,8 @@ pub(super) struct Driver {
     heard: Instant,
     progress: Instant,
     spoke: Instant,
+    /// When it was told last what the time goes to.
+    told_work: Instant,
     began: Instant,
     drains_since: Option<Instant>,
     error: Option<Refusal>,
@@ -117,6 +119,7 @@ impl Driver {
             heard: now,
             progress: now,
             spoke: now,
+            told_work: now,
             began: now,
             drains_since: None,
             error: None,
@@ -130,6 +133,7 @@ impl Driver {
         while !self.is_over() {
             self.hand_over();
             let wake = self.next_look();
+            let idle_since = (self.outstanding == 0 && self.stalled.is_none()).then(Instant::now);
             tokio::select! {
                 biased;
                 () = self.events.closed() => return self.abandoned(),
@@ -160,6 +164,9 @@ impl Driver {
                     }
                 }
             }
+            if let Some(since) = idle_since {
+                self.context.work.waited(since.elapsed());
+            }
         }
         self.finish().await
     }
@@ -171,12 +178,14 @@ impl Driver {
     }
 
     /// Frees slot and locks, then says so.
-    async fn finish(self) -> Ended {
+    async fn finish(mut self) -> Ended {
+        let work = self.work_done();
         let Self { context, events, error, .. } = self;
         let (summary, wait) = (context.summary(), context.core.config.client_timeout);
         tracing::debug!(target: PHASE, "results told");
         drop(context);
         let farewell = async {
+            events.send(Ok(work)).await.ok()?;
             events.send(Ok(SessionEvent::Summary(summary))).await.ok()?;
             if let Some(error) = error.clone() {
                 events.send(Err(error)).await.ok()?;
@@ -212,6 +221,10 @@ impl Driver {
 
     /// Says one thing; there is room, which nobody else can take.
     fn tell(&mut self) {
+        if self.told_work.elapsed() >= TELL_EVERY {
+            let work = self.work_done();
+            self.notices.push_front(work);
+        }
         let event = match self.notices.pop_front() {
             Some(notice) => notice,
             None => {
@@ -222,6 +235,12 @@ impl Driver {
         };
         let _ = self.events.try_send(Ok(event));
         self.spoke();
+    }
+
+    /// What the time since the last word of it went to.
+    fn work_done(&mut self) -> SessionEvent {
+        let since = mem::replace(&mut self.told_work, Instant::now());
+        SessionEvent::Work(self.context.work.take(since.elapsed()))
     }
 
     fn spoke(&mut self) {

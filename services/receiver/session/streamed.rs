@@ -1,10 +1,10 @@
 //! A body of a session that comes in pieces.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ssync_diskfile::{Device, Writer};
 use ssync_types::{BodyEvent, ObjectHash, Outcome, PutUpdate, Refusal};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     apply::{Begun, begin_put, finish_put, stored_body},
@@ -33,11 +33,13 @@ async fn try_put(
     pieces: &mut mpsc::Receiver<BodyEvent>,
 ) -> Result<Outcome, Refusal> {
     let (at, put) = (context.location(hash), Arc::new(put));
+    let handed = Instant::now();
     let begun = {
         let (context, put) = (Arc::clone(context), Arc::clone(&put));
         let (handle, session) = (context.handle.clone(), context.registered.entry.id());
         let begin = move |device: &Arc<Device>| {
-            Ok(begin_put(&context, &at, &put, false, |size| device.create(&at, &put.path, size)))
+            let create = |size| device.create(&at, &put.path, size);
+            Ok(context.work.done(handed, || begin_put(&context, &at, &put, false, create)))
         };
         handle.run_in(session, begin).await??
     };
@@ -45,6 +47,7 @@ async fn try_put(
         Begun::Settled(outcome) => return Ok(outcome),
         Begun::Writer(writer) => context.handle.hold(*writer),
     };
+    let (began, mut starved) = (Instant::now(), Duration::ZERO);
     let body = WriteBody {
         handle: &context.handle,
         lane: Lane::Replication,
@@ -53,12 +56,17 @@ async fn try_put(
         bytes_max: context.core.config.max_file_size,
         // The session watches its peer.
         silence_max: None,
+        starved: &mut starved,
     };
-    let ending = body.write(writer).await?;
+    let written = body.write(writer).await;
+    context.work.waited(starved);
+    context.work.worked(began.elapsed().saturating_sub(starved));
+    let ending = written?;
     let context = Arc::clone(context);
-    let handle = context.handle.clone();
+    let (handle, handed) = (context.handle.clone(), Instant::now());
     let finish = move |writer, end| {
-        let bytes = finish_put(&context, writer, &put, end, Writer::commit)?;
+        let store = || finish_put(&context, writer, &put, end, Writer::commit);
+        let bytes = context.work.done(handed, store)?;
         Ok(stored_body(&context, bytes))
     };
     ending.finish(&handle, Lane::Replication, finish).await

@@ -371,7 +371,7 @@ impl Talk {
         while results.len() < count {
             match self.event().await.unwrap().unwrap() {
                 SessionEvent::Results(more) => results.extend(more),
-                SessionEvent::Heartbeat => {}
+                SessionEvent::Heartbeat | SessionEvent::Work(_) => {}
                 other => panic!("{other:?}"),
             }
         }

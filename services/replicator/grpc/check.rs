@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use ssync_store::{CHECK_QUEUE_MAX, CheckAnswer, CheckAnswers};
-use ssync_types::{ObjectHash, Offer, Reason, Refusal, Want};
+use ssync_types::{ObjectHash, ObjectKind, Offer, Reason, Refusal, Want};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -28,6 +28,18 @@ pub(super) struct Pending {
     place: usize,
     /// Offers answered since the check began.
     answered: u64,
+}
+
+/// Whether what is wanted counts as an object that is lacking: deletions and metadata do not.
+fn is_live(listed: &Listed, want: &Want) -> bool {
+    want.data && listed.offer.kind != Some(ObjectKind::Tombstone)
+}
+
+impl Pending {
+    /// Whether all that was asked is answered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
 }
 
 fn disorder(problem: &str) -> Refusal {
@@ -126,11 +138,15 @@ impl Push {
         let mut wants: HashMap<ObjectHash, Want> =
             answer.wants.into_iter().map(|want| (want.hash, want)).collect();
         let (mut send, mut confirm, mut parked) = (Vec::new(), Vec::new(), Vec::new());
+        let mut parked_live = 0;
         let here = &self.opener.errand.parked;
         for listed in self.answered(answer.answered_offers)? {
             match wants.remove(&listed.offer.hash) {
                 Some(want) => match here.holds(&listed.offer) {
-                    Some(refusal) => parked.push((listed, refusal)),
+                    Some(refusal) => {
+                        parked_live += usize::from(is_live(&listed, &want));
+                        parked.push((listed, refusal));
+                    }
                     None => send.push((listed, want)),
                 },
                 None if self.mode.confirms() => confirm.push(listed),
@@ -140,6 +156,8 @@ impl Push {
         if !wants.is_empty() {
             return Err(disorder("wants objects that were not offered"));
         }
+        let live = send.iter().filter(|(listed, want)| is_live(listed, want)).count() + parked_live;
+        self.visit().wants(live as u64);
         lock(&self.ledger).pushed.wanted += (send.len() + parked.len()) as u64;
         let mut work = Vec::new();
         let mut send = send.into_iter().peekable();

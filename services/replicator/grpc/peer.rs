@@ -122,7 +122,7 @@ impl Opener {
                     }
                 }
                 Some(SessionEvent::Accepted(accepted)) => return Ok(Admitted { session, accepted }),
-                Some(SessionEvent::Heartbeat) => {}
+                Some(SessionEvent::Heartbeat | SessionEvent::Work(_)) => {}
                 Some(SessionEvent::Draining(reason)) => return Err(Refusal::new(Reason::Draining, reason)),
                 Some(SessionEvent::Results(_) | SessionEvent::Summary(_)) => {
                     return Err(Refusal::new(

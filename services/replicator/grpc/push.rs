@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::Poll,
     time::Duration,
@@ -30,8 +30,11 @@ use super::{
 use crate::{
     PHASE,
     ahead::AheadShare,
+    backlog::Visit,
     peer::{OfferBatch, PushError, PushMode, Pushed, Verdict, Verdicts},
+    samples::Amount,
     source::{OpenSource, Source},
+    spent::Spender,
 };
 
 /// Groups of wants, or batches to confirm, that wait to be read.
@@ -77,6 +80,8 @@ pub(super) struct Push {
     large: Mutex<VecDeque<(Listed, Want)>>,
     /// What it may read before the connection takes it.
     ahead: AheadShare,
+    /// Reads under way of what was wanted.
+    reading: AtomicUsize,
     /// When the peer last took or answered something.
     progress: Mutex<Instant>,
 }
@@ -103,6 +108,7 @@ impl Push {
             pending: Mutex::default(),
             unanswered: Semaphore::new(CHECK_QUEUE_MAX),
             ledger: Mutex::default(),
+            reading: AtomicUsize::new(0),
             progress: Mutex::new(Instant::now()),
             large: Mutex::default(),
         }
@@ -168,7 +174,13 @@ impl Push {
     ) -> Result<VecDeque<Result<Prepared, Unsent>>, PushError> {
         let room = self.ahead.room(inline_bytes_max * wanted.len() as u64).await;
         let read = move |source: &OpenSource| Ok(prepare(source, wanted, inline_bytes_max, room));
-        Ok(self.source().run(read).await.map_err(PushError::Here)?.into())
+        self.reading.fetch_add(1, Ordering::Relaxed);
+        if self.visit().spends() == Some(Spender::Comparing) {
+            self.visit().spend(Spender::Reading);
+        }
+        let read = self.source().run(read).await;
+        self.reading.fetch_sub(1, Ordering::Relaxed);
+        Ok(read.map_err(PushError::Here)?.into())
     }
 
     /// Closes large bodies; they are opened again when their turn comes.
@@ -216,6 +228,7 @@ impl Push {
                 let sent = outgoing.send_all(&mut ready, &mut left).await;
                 sending.store(false, Ordering::Relaxed);
                 tracing::debug!(target: PHASE, "updates sent");
+                self.visit().spend(Spender::Storing);
                 sent
             };
             let results = async {
@@ -253,6 +266,10 @@ impl Push {
                     self.settle(results, room).await?;
                 }
                 Some(SessionEvent::Heartbeat) => self.see_stall(silence_max)?,
+                Some(SessionEvent::Work(times)) => {
+                    self.see_stall(silence_max)?;
+                    self.visit().tell_apart(&times);
+                }
                 Some(SessionEvent::Draining(reason)) => {
                     tracing::info!(%reason, "the peer asks to end the session");
                     draining.cancel();
@@ -304,7 +321,9 @@ impl Push {
             // At once: who waits for room is woken once.
             room.add_permits(answered);
             let now = ledger.pushed;
-            self.source().moved(now.objects - before.objects, now.bytes - before.bytes);
+            let (objects, bytes) = (now.objects - before.objects, now.bytes - before.bytes);
+            self.source().moved(objects, bytes);
+            self.visit().stored(Amount::of(objects, bytes));
         }
         if self.mode.confirms() {
             self.verdicts.send(verdicts).await;
@@ -328,7 +347,8 @@ impl Push {
         for (prepared, updates) in objects {
             // Who only updates is content with a newer version than the one that was offered.
             let as_offered = prepared.plan.as_offered || !self.mode.confirms();
-            ledger.in_flight.sent(&prepared.listed.offer, updates, Some(prepared.bytes), as_offered);
+            let body = prepared.plan.put.then_some(prepared.bytes);
+            ledger.in_flight.sent(&prepared.listed.offer, updates, body, as_offered);
         }
     }
 
@@ -361,6 +381,19 @@ impl Push {
 
     pub(super) fn confirms(&self) -> bool {
         self.mode.confirms()
+    }
+
+    /// What the send loop waits for, when nothing is ready.
+    pub(super) fn waits_for(&self) -> Spender {
+        let is_asked = !lock(&self.pending).is_empty();
+        match self.reading.load(Ordering::Relaxed) {
+            0 if is_asked => Spender::Comparing,
+            _ => Spender::Reading,
+        }
+    }
+
+    pub(super) fn visit(&self) -> &Visit {
+        &self.opener.errand.visit
     }
 
     pub(super) fn source(&self) -> &Source {

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use ssync_diskfile::OpenObject;
 use ssync_types::{
     Accepted, BodyEnd, InlineBody, Metadata, Offer, Reason, Refusal, Update, UpdateMessage, UpdateOp,
@@ -19,7 +19,7 @@ use super::{
     prepare::{Listed, Prepared, Unsent, etag, short},
     push::{Push, Ready},
 };
-use crate::peer::PushError;
+use crate::{peer::PushError, spent::Spender};
 
 /// Bytes of a body in one message.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -105,6 +105,10 @@ impl<'a> Outgoing<'a> {
         &self,
         ready: &mut Pin<&mut impl Stream<Item = Result<Ready, PushError>>>,
     ) -> Result<Option<Ready>, PushError> {
+        if let Some(next) = ready.next().now_or_never() {
+            return next.transpose();
+        }
+        self.push.visit().spend(self.push.waits_for());
         loop {
             match timeout(HEARTBEAT_EVERY, ready.next()).await {
                 Ok(next) => return next.transpose(),
@@ -206,6 +210,9 @@ impl<'a> Outgoing<'a> {
         }
         self.make_room(messages.len()).await?;
         self.push.begin(begun);
+        if self.messages.capacity() < messages.len() {
+            self.push.visit().spend(Spender::Window);
+        }
         let places = self.messages.reserve_many(messages.len()).await.map_err(|_| self.ended())?;
         places.zip(messages).for_each(|(place, message)| place.send(message));
         self.push.gets_on();
@@ -293,7 +300,7 @@ impl<'a> Outgoing<'a> {
         };
         let sending = async {
             let mut failure = None;
-            while let Some(piece) = read.recv().await {
+            while let Some(piece) = self.next_piece(&mut read).await {
                 match piece {
                     Ok(mut piece) => {
                         while !piece.is_empty() {
@@ -315,6 +322,13 @@ impl<'a> Outgoing<'a> {
             }
         };
         Ok(self.end(end).await?)
+    }
+
+    async fn next_piece<T>(&self, read: &mut mpsc::Receiver<T>) -> Option<T> {
+        if read.is_empty() {
+            self.push.visit().spend(Spender::Reading);
+        }
+        read.recv().await
     }
 
     async fn end(&self, end: BodyEnd) -> Result<(), Refusal> {
@@ -342,12 +356,18 @@ impl<'a> Outgoing<'a> {
 
     async fn make_room(&self, results: usize) -> Result<(), Refusal> {
         let results = u32::try_from(results).unwrap_or(u32::MAX);
+        if self.room.available_permits() < results as usize {
+            self.push.visit().spend(Spender::Storing);
+        }
         self.room.acquire_many(results).await.map_err(|_| self.ended())?.forget();
         Ok(())
     }
 
     async fn message(&self, message: UpdateMessage) -> Result<(), Refusal> {
         let gets_on = !matches!(message, UpdateMessage::Heartbeat);
+        if self.messages.capacity() == 0 {
+            self.push.visit().spend(Spender::Window);
+        }
         self.messages.send(message).await.map_err(|_| self.ended())?;
         if gets_on {
             self.push.gets_on();

@@ -10,19 +10,22 @@ use std::{
 use futures_util::future::join_all;
 use ssync_protocol::removal::{End, PeerIndex, Quorum};
 use ssync_store::{Release, StoreResult};
-use ssync_types::{Job as Purpose, Reason, Refusal, ReleaseItem, ReleaseResult};
+use ssync_types::{Job as Purpose, Reason, Refusal, Rehash, ReleaseItem, ReleaseResult};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument as _;
 
 use super::{Context, Job, JobEnd};
 use crate::{
+    backlog::{Found, Visit},
     ledger::Ledger,
     listing::{Listing, SLICE_OBJECTS_MAX},
     peer::{
         Errand, OFFER_QUEUE_MAX, PushError, PushMode, PushSession, Pushed, Target, VERDICT_QUEUE_MAX,
         Verdict, Verdicts,
     },
+    plan::count_pending,
     remedy::Remedy,
+    spent::Spender,
     stats::Nodes,
 };
 
@@ -38,6 +41,8 @@ struct Outcome {
     released: u64,
     /// The wait that a busy primary asked for.
     busy: Option<Duration>,
+    /// The last of those who did, and what is waited for there.
+    busy_for: Option<(Target, Spender)>,
     /// Busy primaries.
     busy_targets: Vec<Target>,
     /// Places of primaries that kept the others waiting for too long: they are not asked again by this job.
@@ -52,19 +57,28 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
         job.tally(context).revert_begins();
     }
     // The lock comes before the first offer and is held until after the last removal.
+    let seen: Vec<Visit> =
+        job.targets.iter().map(|target| context.backlog.visit(job, target, context.counts)).collect();
     let release = match context.local.release(job.release()).await {
         Ok(release) => release,
-        Err(refusal) => return not_locked(job, context, &refusal),
+        Err(refusal) => {
+            seen.iter().for_each(|visit| visit.end(Found::Unknown));
+            return not_locked(job, context, &refusal);
+        }
     };
-    let mut outcome = bring_home(job, context, release).await;
+    let mut outcome = bring_home(job, context, release, &seen).await;
     if let Some(asked) = outcome.busy.filter(|_| !context.drain.is_cancelled()) {
         if let Some(delay) = job.come_back(asked) {
+            job.waits_for = outcome.busy_for;
             return JobEnd::ComeBack(delay);
         }
         for target in std::mem::take(&mut outcome.busy_targets) {
             tracing::error!("Error syncing handoff partition: {target}: it stayed busy");
             outcome.nodes.failed(&target);
         }
+    }
+    if !context.drain.is_cancelled() {
+        outcome.tell(job, context, &seen).await;
     }
     let emptied = outcome.listed_all && outcome.released == outcome.offered;
     let gone = emptied && remove_partition(job).await;
@@ -99,10 +113,11 @@ fn not_locked(job: &Job, context: &Context, refusal: &Refusal) -> JobEnd {
     JobEnd::Done
 }
 
-async fn bring_home(job: &Job, context: &Context, release: Release) -> Outcome {
+async fn bring_home(job: &Job, context: &Context, release: Release, seen: &[Visit]) -> Outcome {
     let Release { items, results } = release;
     let work = async {
-        let outcome = offer_all(job, context, &items).await;
+        let outcome = offer_all(job, context, &items, seen).await;
+        seen.iter().for_each(|visit| visit.spend(Spender::Releasing));
         // The orderly end: what was handed over is carried out, then the results and the lock end.
         drop(items);
         outcome
@@ -116,7 +131,12 @@ async fn bring_home(job: &Job, context: &Context, release: Release) -> Outcome {
 }
 
 /// Offers the partition slice by slice to all primaries.
-async fn offer_all(job: &Job, context: &Context, items: &mpsc::Sender<Vec<ReleaseItem>>) -> Outcome {
+async fn offer_all(
+    job: &Job,
+    context: &Context,
+    items: &mpsc::Sender<Vec<ReleaseItem>>,
+    seen: &[Visit],
+) -> Outcome {
     let mut outcome = Outcome::default();
     let suffixes = match job.source().suffixes().await {
         Ok(suffixes) => suffixes,
@@ -128,7 +148,7 @@ async fn offer_all(job: &Job, context: &Context, items: &mpsc::Sender<Vec<Releas
     };
     let mut listing = Listing::new(job.source(), suffixes, context.drain.clone());
     while !listing.is_done() && !context.drain.is_cancelled() && outcome.busy.is_none() {
-        let sessions = open_sessions(job, context, &mut outcome).await;
+        let sessions = open_sessions(job, context, &mut outcome, seen).await;
         if sessions.is_empty()
             || !offer_slice(job, context, &mut listing, sessions, items, &mut outcome).await
         {
@@ -140,7 +160,7 @@ async fn offer_all(job: &Job, context: &Context, items: &mpsc::Sender<Vec<Releas
 }
 
 /// A primary that has admitted a session.
-struct Visit<'a> {
+struct Admitted<'a> {
     /// Its place among the job's targets.
     place: usize,
     target: &'a Target,
@@ -151,17 +171,24 @@ struct Visit<'a> {
 }
 
 /// Opens a session with each primary; one copy goes to a remote region, and its other primaries are asked.
-async fn open_sessions<'a>(job: &'a Job, context: &Context, outcome: &mut Outcome) -> Vec<Visit<'a>> {
+async fn open_sessions<'a>(
+    job: &'a Job,
+    context: &Context,
+    outcome: &mut Outcome,
+    seen: &[Visit],
+) -> Vec<Admitted<'a>> {
     let (mut visits, mut regions) = (Vec::new(), BTreeSet::new());
-    for (place, target) in job.targets.iter().enumerate() {
+    for (place, (target, seen)) in job.targets.iter().zip(seen).enumerate() {
         outcome.nodes.tried(target);
         let Some(peer) = PeerIndex::new(place).filter(|_| !outcome.given_up.contains(&place)) else {
             continue;
         };
-        match open_session(job, context, target, visits.is_empty()).await {
+        seen.spend(Spender::Admission);
+        match open_session(job, context, target, seen, visits.is_empty()).await {
             Ok(session) => {
+                seen.spend(Spender::Reading);
                 let only_asked = target.region != job.region && !regions.insert(target.region);
-                visits.push(Visit { place, target, peer, session, only_asked });
+                visits.push(Admitted { place, target, peer, session, only_asked });
             }
             Err(refusal) => outcome.note(target, &refusal),
         }
@@ -173,18 +200,35 @@ async fn open_session(
     job: &Job,
     context: &Context,
     target: &Target,
+    seen: &Visit,
     patient: bool,
 ) -> Result<Box<dyn PushSession>, Refusal> {
     let peer = context.peers.find(target).await?;
-    peer.open(Errand { patient, ..job.errand(target, context, Purpose::Revert) }).await
+    peer.open(Errand { patient, ..job.errand(target, context, seen.clone(), Purpose::Revert) }).await
 }
 
 impl Outcome {
+    /// Tells what is pending at each primary.
+    async fn tell(&self, job: &Job, context: &Context, seen: &[Visit]) {
+        for (target, visit) in job.targets.iter().zip(seen) {
+            if !self.nodes.has_failed(target) {
+                visit.end(Found::InSync);
+                continue;
+            }
+            let hashes = context.local.suffix_hashes(job.at(&job.device), Rehash::default()).await;
+            visit.end(match hashes {
+                Ok(hashes) => count_pending(job, context, target, &hashes).await,
+                Err(_) => Found::Unknown,
+            });
+        }
+    }
+
     fn note(&mut self, target: &Target, refusal: &Refusal) {
         match Remedy::of(refusal) {
             Remedy::ComeBack(asked) => {
                 tracing::debug!(peer = %target, %refusal, "a busy peer");
                 self.busy = Some(self.busy.map_or(asked, |least| least.min(asked)));
+                self.busy_for = Some((target.clone(), Spender::of(refusal.reason)));
                 self.busy_targets.push(target.clone());
             }
             Remedy::NextDevice => {
@@ -208,7 +252,7 @@ async fn offer_slice(
     job: &Job,
     context: &Context,
     listing: &mut Listing,
-    visits: Vec<Visit<'_>>,
+    visits: Vec<Admitted<'_>>,
     items: &mpsc::Sender<Vec<ReleaseItem>>,
     outcome: &mut Outcome,
 ) -> bool {

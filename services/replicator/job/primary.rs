@@ -13,9 +13,12 @@ use tracing::Instrument as _;
 
 use super::{Context, Job, JobEnd, Kind};
 use crate::{
+    backlog::{Found, Visit},
     listing::{Listing, SLICE_OBJECTS_MAX},
     peer::{OFFER_QUEUE_MAX, Peer, PushError, PushMode, Pushed, Target, Verdicts},
+    plan::count_pending,
     remedy::Remedy,
+    spent::Spender,
     stats::Nodes,
 };
 
@@ -34,6 +37,8 @@ pub(crate) struct Round {
     queue: VecDeque<Target>,
     /// Nodes that were busy.
     busy: Vec<Target>,
+    /// The last of them, and what is waited for there.
+    busy_for: Option<(Target, Spender)>,
     /// Nodes owed in place of those without a disk.
     substitutes: usize,
     handoffs_taken: usize,
@@ -72,6 +77,25 @@ enum NodeEnd {
     NotRead(Refusal),
 }
 
+impl NodeEnd {
+    /// What is pending now, where that is known.
+    fn found(&self) -> Option<Found> {
+        match self {
+            Self::Equal => Some(Found::InSync),
+            Self::Pushed(pushed) if pushed.complete() => Some(Found::InSync),
+            // Who does not tell its hashes does not tell what it lacks.
+            Self::Refused(_) if !self.comes_back() => Some(Found::Unknown),
+            Self::NotRead(_) => Some(Found::Unknown),
+            Self::Pushed(_) | Self::Refused(_) | Self::Broken(_) => None,
+        }
+    }
+
+    /// Whether the node is only busy.
+    fn comes_back(&self) -> bool {
+        matches!(self, Self::Refused(refusal) | Self::Broken(refusal) if matches!(Remedy::of(refusal), Remedy::ComeBack(_)))
+    }
+}
+
 pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
     let Kind::Primary(round) = &mut job.kind else { return JobEnd::Done };
     let mut round = std::mem::take(round);
@@ -86,11 +110,13 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
     let delay = delay.filter(|_| !context.drain.is_cancelled());
     if let Some(delay) = delay.and_then(|asked| job.come_back(asked)) {
         round.queue.extend(std::mem::take(&mut round.busy));
+        job.waits_for = round.busy_for.clone();
         job.kind = Kind::Primary(round);
         return JobEnd::ComeBack(delay);
     }
     for target in &round.busy {
         tracing::error!("Error syncing with node: {target}: it stayed busy");
+        context.backlog.visit(job, target, context.counts).end(Found::Unknown);
         round.nodes.failed(target);
     }
     job.tally(context).count(|stats| round.nodes.count(stats));
@@ -102,12 +128,18 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
 async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Duration> {
     let rehash = Rehash { list: context.lists(job.partition), ..Rehash::default() };
     let (hashing, since) = (context.local.suffix_hashes(job.at(&job.device), rehash), Instant::now());
-    let hashes = match job.local.hashing(hashing).await {
+    let watch = context.backlog.spent.start(job.share(Spender::Hashing), 1);
+    let hashed = job.local.hashing(hashing).await;
+    drop(watch);
+    let hashes = match hashed {
         Ok(hashes) => hashes,
         Err(refusal) => {
             tracing::error!("Error syncing partition {}: {refusal}", job.at(&job.device));
             let left: Vec<Target> = round.queue.drain(..).chain(round.busy.drain(..)).collect();
-            left.iter().for_each(|target| round.nodes.failed(target));
+            for target in &left {
+                round.nodes.failed(target);
+                context.backlog.visit(job, target, context.counts).end(Found::Unknown);
+            }
             return None;
         }
     };
@@ -123,12 +155,19 @@ async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Du
             break;
         }
         round.nodes.tried(&target);
+        let seen = context.backlog.visit(job, &target, context.counts);
         if target.region != job.region && round.synced_regions.contains(&target.region) {
+            seen.end(Found::InSync);
             continue;
         }
         let span = tracing::info_span!("sync", peer = %target);
-        let end = visit(job, context, &target, &local).instrument(span).await;
+        let end = visit(job, context, &target, &local, &seen).instrument(span).await;
         job.local.pulse().beat();
+        if let Some(found) = end.found() {
+            seen.end(found);
+        } else if !end.comes_back() && !context.drain.is_cancelled() {
+            seen.end(count_pending(job, context, &target, &local.hashes).await);
+        }
         if let Some(asked) = note(job, context, round, target, end) {
             delay = Some(delay.map_or(asked, |least| least.min(asked)));
         }
@@ -188,6 +227,7 @@ fn note(job: &Job, context: &Context, round: &mut Round, target: Target, end: No
     match Remedy::of(refusal) {
         Remedy::ComeBack(asked) => {
             tracing::debug!(peer = %target, %refusal, "a busy peer");
+            round.busy_for = Some((target.clone(), Spender::of(refusal.reason)));
             round.busy.push(target);
             return Some(asked);
         }
@@ -229,15 +269,15 @@ pub(crate) fn differing(local: &SuffixHashes, remote: &SuffixHashes) -> Vec<Suff
         .collect()
 }
 
-async fn visit(job: &Job, context: &Context, target: &Target, local: &Known) -> NodeEnd {
-    let (peer, suffixes) = match compare(job, context, target, local).await {
+async fn visit(job: &Job, context: &Context, target: &Target, local: &Known, seen: &Visit) -> NodeEnd {
+    let (peer, suffixes) = match compare(job, context, target, local, seen).await {
         Ok((_, suffixes)) if suffixes.is_empty() => return NodeEnd::Equal,
         Ok(lacking) => lacking,
         Err(PushError::Peer(refusal)) => return NodeEnd::Refused(refusal),
         Err(PushError::Here(refusal)) => return NodeEnd::NotRead(refusal),
     };
     let count = suffixes.len() as u64;
-    let end = match push(job, context, target, peer.as_ref(), suffixes).await {
+    let end = match push(job, context, target, peer.as_ref(), suffixes, seen).await {
         Ok(pushed) => NodeEnd::Pushed(pushed),
         Err(PushError::Peer(refusal)) => NodeEnd::Broken(refusal),
         Err(PushError::Here(refusal)) => NodeEnd::NotRead(refusal),
@@ -281,6 +321,7 @@ async fn compare(
     context: &Context,
     target: &Target,
     local: &Known,
+    seen: &Visit,
 ) -> Result<(Arc<dyn Peer>, Vec<Suffix>), PushError> {
     let peer = context.peers.find(target).await?;
     let remote = peer.suffix_hashes(&job.at(&target.device)).await?;
@@ -289,6 +330,7 @@ async fn compare(
     if doubtful.is_empty() {
         return Ok((peer, stale));
     }
+    seen.spend(Spender::Hashing);
     let hashing = context.local.suffix_hashes(job.at(&job.device), doubtful.into());
     let local = job.local.hashing(hashing).await.map_err(PushError::Here)?;
     job.tally(context).hashed_again(local.hashed);
@@ -301,11 +343,14 @@ async fn push(
     target: &Target,
     peer: &dyn Peer,
     suffixes: Vec<Suffix>,
+    seen: &Visit,
 ) -> Result<Pushed, PushError> {
     let mut listing = Listing::new(job.source(), suffixes, context.drain.clone());
     let mut total = Pushed::default();
     while !listing.is_done() && !context.drain.is_cancelled() {
-        let session = peer.open(job.errand(target, context, Purpose::Sync)).await?;
+        seen.spend(Spender::Admission);
+        let session = peer.open(job.errand(target, context, seen.clone(), Purpose::Sync)).await?;
+        seen.spend(Spender::Reading);
         let (offers, offered) = mpsc::channel(OFFER_QUEUE_MAX);
         let (to, _nobody) = mpsc::channel(1);
         let verdicts = Verdicts { peer: PeerIndex::FIRST, to };

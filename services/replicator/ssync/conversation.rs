@@ -15,8 +15,10 @@ use super::{
     read::{PIECES_AHEAD_MAX, Piece, read_all},
 };
 use crate::{
+    backlog::Visit,
     peer::{OfferBatch, PushError, Pushed},
     source::{Pulse, Source},
+    spent::Spender,
 };
 
 /// A list of wants may take so many times as long as a line: with the rest of a conversation's waits, less than what makes
@@ -117,6 +119,7 @@ impl Conversation {
     pub(super) async fn updates(
         &mut self,
         source: &Source,
+        visit: &Visit,
         wanted: Vec<(LocalObject, Want)>,
     ) -> Result<Sent, PushError> {
         self.connection.send(Marker::UpdatesStart.line()).await?;
@@ -131,8 +134,9 @@ impl Conversation {
                 });
                 read.await.map_err(PushError::Here)
             };
-            tokio::try_join!(reading, self.send_pieces(source, handed_over, &mut sent))?;
+            tokio::try_join!(reading, self.send_pieces(source, visit, handed_over, &mut sent))?;
         }
+        visit.spend(Spender::Storing);
         self.end_updates().await?;
         Ok(sent)
     }
@@ -155,10 +159,14 @@ impl Conversation {
     async fn send_pieces(
         &mut self,
         source: &Source,
+        visit: &Visit,
         mut pieces: mpsc::Receiver<Piece>,
         sent: &mut Sent,
     ) -> Result<(), PushError> {
-        while let Some(piece) = pieces.recv().await {
+        loop {
+            visit.spend(if pieces.is_empty() { Spender::Reading } else { Spender::Storing });
+            let Some(piece) = pieces.recv().await else { break };
+            visit.spend(Spender::Storing);
             source.beat();
             match piece {
                 Piece::Bytes(bytes) => {
@@ -166,7 +174,8 @@ impl Conversation {
                     self.connection.send(&bytes).await?;
                 }
                 Piece::Sent { hash, body_bytes, as_offered } => {
-                    sent.pushed.objects += 1;
+                    // Deletions and metadata are no objects.
+                    sent.pushed.objects += u64::from(body_bytes.is_some());
                     sent.pushed.bytes += body_bytes.unwrap_or(0);
                     if !as_offered {
                         sent.doubtful.insert(hash);

@@ -9,7 +9,9 @@ use std::{
 use async_trait::async_trait;
 use ssync_pickle::PICKLE_BYTES_MAX;
 use ssync_protocol::suffix_hashes_from_pickle;
-use ssync_types::{ObjectHash, Offer, Outcome, PartitionRef, Reason, Refusal, SuffixHashes, Want};
+use ssync_types::{
+    ObjectHash, ObjectKind, Offer, Outcome, PartitionRef, Reason, Refusal, SuffixHashes, Want,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
@@ -19,7 +21,9 @@ use super::{
 };
 use crate::{
     peer::{Errand, OfferBatch, Peer, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts},
+    samples::Amount,
     source::Pulse,
+    spent::Spender,
 };
 
 /// When to come back to a device with which another job is talking.
@@ -131,6 +135,7 @@ impl PushSession for SsyncSession {
             offered.push(batch);
         }
         let count = offered.iter().map(|batch| batch.len() as u64).sum();
+        errand.visit.spend(Spender::Comparing);
         let mut wants = conversation.wants(count).await?;
         let all = || offered.iter().flat_map(|batch| batch.iter()).map(|object| &object.offer);
         all()
@@ -144,10 +149,14 @@ impl PushSession for SsyncSession {
                 judge(&offered, &lacking, &verdicts, Pushed { offered: count, ..Pushed::default() }).await
             );
         }
+        let is_live = |offer: &&Offer| {
+            wants.get(&offer.hash).is_some_and(|want| want.data) && offer.kind != Some(ObjectKind::Tombstone)
+        };
+        errand.visit.wants(all().filter(is_live).count() as u64);
         let parked = leave_parked(&errand, all(), &mut wants);
         let wanted = wanted(&offered, wants)?;
         let tried: Vec<ObjectHash> = wanted.iter().map(|(object, _)| object.offer.hash).collect();
-        let mut sent = conversation.updates(&errand.source, wanted).await?;
+        let mut sent = conversation.updates(&errand.source, &errand.visit, wanted).await?;
         conversation.close().await;
         // The peer has said that all went well, so what was not skipped has been stored.
         let skipped: HashSet<ObjectHash> = sent.skipped.iter().map(|(offer, _)| offer.hash).collect();
@@ -161,6 +170,7 @@ impl PushSession for SsyncSession {
         sent.doubtful.extend(parked);
         // A stock peer has no results: what it has is known at the end.
         errand.source.moved(pushed.objects, pushed.bytes);
+        errand.visit.stored(Amount::of(pushed.objects, pushed.bytes));
         if !mode.confirms() {
             return Ok(pushed);
         }

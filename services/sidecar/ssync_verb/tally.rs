@@ -143,7 +143,10 @@ impl Tally {
                 Some(Ok(SessionEvent::Draining(_))) => self.state().draining = true,
                 Some(Ok(SessionEvent::Summary(_))) => summed_up = true,
                 Some(Ok(
-                    SessionEvent::Opened { .. } | SessionEvent::Accepted(_) | SessionEvent::Heartbeat,
+                    SessionEvent::Opened { .. }
+                    | SessionEvent::Accepted(_)
+                    | SessionEvent::Heartbeat
+                    | SessionEvent::Work(_),
                 )) => {}
                 Some(Err(refusal)) => return Err(Fault::Refused(refusal)),
                 None if summed_up => return Ok(()),

@@ -55,7 +55,7 @@ impl Source for Items {
     }
 
     fn heartbeat(&self) -> Option<Self::Wire> {
-        let heartbeat = v1::release_request::Message::Heartbeat(v1::Heartbeat {});
+        let heartbeat = v1::release_request::Message::Heartbeat(v1::Heartbeat::default());
         Some(v1::ReleaseRequest { message: Some(heartbeat) })
     }
 }

@@ -219,9 +219,10 @@ impl Driver {
             Task::Put(put) => self.sheaves.add(put),
             Task::Whole { id, update, bytes } => {
                 let mut verdict = Verdicts::of_one(done, id, hash);
-                let handle = context.handle.clone();
+                let (handle, handed) = (context.handle.clone(), Instant::now());
                 handle.push(context.registered.entry.id(), 0, move |done_with_disk| {
-                    let outcome = (!context.is_abandoned()).then(|| apply(&context, hash, update));
+                    let apply = || context.work.done(handed, || apply(&context, hash, update));
+                    let outcome = (!context.is_abandoned()).then(apply);
                     done_with_disk();
                     // Who has the verdict finds slot and locks free: the session's context goes first.
                     drop((context, bytes));
@@ -243,14 +244,14 @@ impl Driver {
     pub(super) fn hand_over(&mut self) {
         while let Some(sheaf) = self.sheaves.next(self.context.handle.hands()) {
             let context = Arc::clone(&self.context);
-            let handle = context.handle.clone();
+            let (handle, handed) = (context.handle.clone(), Instant::now());
             let updates = sheaf.iter().map(|put| (put.id, put.whole.hash));
             // Also where the work panics, or is never begun, there is a verdict on each.
             let mut verdicts = Verdicts::of_sheaf(self.done.clone(), updates);
             handle.push(context.registered.entry.id(), sheaves::cost(&sheaf), move |done_with_disk| {
                 let (puts, bytes): (Vec<_>, Vec<_>) =
                     sheaf.into_iter().map(|put| (put.whole, put.bytes)).unzip();
-                let outcomes = sheaf::store(&context, &puts);
+                let outcomes = context.work.done(handed, || sheaf::store(&context, &puts));
                 done_with_disk();
                 drop((puts, bytes));
                 // As above.

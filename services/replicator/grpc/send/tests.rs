@@ -6,11 +6,12 @@ use ssync_types::{Durability, Job, Partition, PartitionRef, PolicyIndex, Sender}
 
 use super::*;
 use crate::{
+    backlog::Backlog,
     grpc::peer::Opener,
     parked::Parked,
     peer::{Errand, PushMode, Verdicts},
     source::{LocalDevices, Source},
-    testing::{Cluster, policy},
+    testing::{Cluster, policy, ring_device},
 };
 
 const UPDATES_MAX: u64 = 5;
@@ -26,6 +27,7 @@ fn push() -> Push {
         ring_digest: None,
         source: Source::new(local, at, part),
         parked: Parked::default().at(&here, "peer"),
+        visit: Backlog::visit_of(&here, &(&ring_device(1, 1)).into()),
         patient: true,
     };
     let opener = Opener { store: node.store.clone(), errand, silence_max: Duration::from_secs(60) };
