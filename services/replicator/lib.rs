@@ -13,6 +13,7 @@ mod claims;
 mod collect;
 mod config;
 mod course;
+mod failures;
 mod gates;
 mod grpc;
 mod job;
@@ -25,6 +26,7 @@ mod parked;
 mod pass;
 #[cfg(test)]
 mod passes;
+mod pauses;
 mod peer;
 mod places;
 mod plan;
@@ -41,14 +43,17 @@ mod stats;
 mod tally;
 #[cfg(test)]
 mod testing;
+mod told;
 mod totals;
 mod ways;
 
 pub use config::{Overrides, ReplicatorConfig};
+pub use failures::FailedVisit;
 pub use gates::LeftAlone;
 pub use grpc::GrpcPeer;
 pub use order::{PushOrder, PushUnderWay, PushWatch};
 pub use parked::{ParkedHere, ParkedObject};
+pub use pauses::Paused;
 pub use peer::{
     Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts,
 };
@@ -58,6 +63,7 @@ pub use progress::Progress;
 pub use replicator::Replicator;
 pub use source::{Moved, Source};
 pub use stats::{Abort, PassStats};
+pub use told::Retried;
 pub use ways::Nodes;
 
 /// The target of events for traces alone: the phases of a push (services/runtime/telemetry).

@@ -10,6 +10,7 @@ use ssync_types::{
     FragmentIndex, Job, ObjectHash, ObjectPath, Outcome, Reason, Refusal, SessionOpen, SessionProtocol,
     Summary,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{admission::Admitted, core::Core, devices::DeviceHandle, registry::Registered};
 
@@ -20,6 +21,8 @@ pub(crate) struct Context {
     pub(crate) open: SessionOpen,
     pub(crate) handle: DeviceHandle,
     pub(crate) registered: Registered,
+    /// Cancelled when the session is to end: the node drains, or its device.
+    pub(crate) told: CancellationToken,
     abandoned: AtomicBool,
     _admitted: Admitted,
 }
@@ -31,8 +34,10 @@ impl Context {
         handle: DeviceHandle,
         registered: Registered,
         admitted: Admitted,
+        told: CancellationToken,
     ) -> Self {
-        Self { core, open, handle, registered, abandoned: AtomicBool::new(false), _admitted: admitted }
+        let abandoned = AtomicBool::new(false);
+        Self { core, open, handle, registered, told, abandoned, _admitted: admitted }
     }
 
     /// Nobody waits for the session's results any more: what has not begun does not begin, and

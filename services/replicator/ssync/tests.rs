@@ -15,6 +15,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{Limits, SsyncPeer};
 use crate::{
@@ -151,6 +152,7 @@ impl Scene {
             source: self.source.clone(),
             parked,
             patient: true,
+            stop: CancellationToken::new(),
         }
     }
 

@@ -27,6 +27,7 @@ fn push() -> Push {
         source: Source::new(local, at, part),
         parked: Parked::default().at(&here, "peer"),
         patient: true,
+        stop: CancellationToken::new(),
     };
     let opener = Opener { store: node.store.clone(), errand, silence_max: Duration::from_secs(60) };
     let verdicts = Verdicts { peer: PeerIndex::FIRST, to: mpsc::channel(1).0 };
