@@ -4,13 +4,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 7] = [
+const PROTOS: [&str; 8] = [
     "ssync/v1/types.proto",
     "ssync/v1/replication_service.proto",
     "ssync/v1/object_service.proto",
     "ssync/v1/device_service.proto",
     "ssync/admin/v1/admin_service.proto",
     "ssync/admin/v1/log_service.proto",
+    "ssync/admin/v1/control_service.proto",
     "ssync/admin/v1/replicator_service.proto",
 ];
 

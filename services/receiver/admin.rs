@@ -75,7 +75,9 @@ impl AdminService for AdminGrpc {
         &self,
         _request: Request<ListDevicesRequest>,
     ) -> Result<Response<ListDevicesResponse>, Status> {
+        let drained = self.receiver.drained_devices();
         let devices = self.receiver.devices().await.into_iter().map(|status| Device {
+            draining: drained.contains(&status.name),
             name: status.name.to_string(),
             mounted: status.space.is_ok(),
             free_bytes: status.space.as_ref().map_or(0, |space| space.free),

@@ -4,14 +4,13 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use ssync_diskfile::{DeviceLock, PartitionLock};
 use ssync_types::{PartitionRef, Reason, Refusal, SessionProtocol};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 use crate::{
     config::ReceiverConfig,
     devices::{DeviceHandle, DeviceTable},
+    limits::Limits,
+    permits::{Permit, Permits},
     slot::Slot,
 };
 
@@ -25,8 +24,7 @@ const LOCK_POLL_MIN: Duration = Duration::from_millis(10);
 /// The node's slots.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    slots: Option<Arc<Semaphore>>,
-    slots_max: u32,
+    slots: Permits,
 }
 
 /// A session's slot and locks. They are free again when this is dropped: it is held by the session and by every write begun
@@ -36,21 +34,18 @@ pub(crate) struct Admitted {
     // In this order: who gets the slot next finds the locks free.
     _partition: PartitionLock,
     _device: Option<DeviceLock>,
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<Permit>,
     _slot: Arc<Slot>,
 }
 
 impl Admission {
-    pub(crate) fn new(slots_max: u32) -> Self {
-        let slots = (slots_max > 0)
-            .then(|| Arc::new(Semaphore::new(usize::try_from(slots_max).unwrap_or(Semaphore::MAX_PERMITS))));
-        Self { slots, slots_max }
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { slots: Permits::new(limits.slots()) }
     }
 
     /// Slots in use.
     pub(crate) fn used(&self) -> u64 {
-        let free = self.slots.as_ref().map(|slots| slots.available_permits() as u64);
-        free.map_or(0, |free| u64::from(self.slots_max).saturating_sub(free))
+        u64::from(self.slots.used())
     }
 
     /// A slot and the locks, in Swift's order: slot, partition, device. SSYNC waits for the locks; gRPC, which may hold locks
@@ -58,6 +53,7 @@ impl Admission {
     pub(crate) async fn admit(
         &self,
         config: &ReceiverConfig,
+        limits: &Limits,
         devices: &DeviceTable,
         handle: &DeviceHandle,
         partition: &PartitionRef,
@@ -66,25 +62,21 @@ impl Admission {
         let slot = Arc::new(Slot::new(self.slot(devices)?));
         handle.keep_slot(&slot);
         let (permit, wait, device_lock) = match protocol {
-            SessionProtocol::Grpc => (handle.permit()?, Duration::ZERO, config.grpc_device_lock),
+            SessionProtocol::Grpc => (Some(handle.permit()?), Duration::ZERO, config.grpc_device_lock),
             SessionProtocol::Ssync => (None, config.replication_lock_timeout, true),
         };
         let until = Instant::now() + wait;
         let partition_lock = lock_partition(handle, partition, wait, until).await?;
-        let slots = if device_lock { config.replication_concurrency_per_device } else { 0 };
+        let slots = if device_lock { limits.now().replication_concurrency_per_device } else { 0 };
         let device_lock = poll(wait, until, || lock_device(handle, slots)).await?;
         Ok(Admitted { _partition: partition_lock, _device: device_lock, _permit: permit, _slot: slot })
     }
 
     /// A slot, if need be one of a session into a device that hangs.
-    fn slot(&self, devices: &DeviceTable) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        let Some(slots) = &self.slots else {
-            return Ok(None);
-        };
-        let take = || Arc::clone(slots).try_acquire_owned();
-        let taken = take().or_else(|none| if devices.free_hanging_slots() > 0 { take() } else { Err(none) });
-        taken.map(Some).map_err(|_| {
-            let message = format!("all {} slots of replication_concurrency are taken", self.slots_max);
+    fn slot(&self, devices: &DeviceTable) -> Result<Permit, Refusal> {
+        let once_more = || if devices.free_hanging_slots() > 0 { self.slots.take() } else { None };
+        self.slots.take().or_else(once_more).ok_or_else(|| {
+            let message = format!("all {} slots of replication_concurrency are taken", self.slots.max());
             Refusal::new(Reason::ReceiverBusy, message).retry_after(BUSY_RETRY)
         })
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ssync_statsd::Statsd;
 
+use crate::limits::SessionLimits;
+
 /// Settings of the receiver.
 #[derive(Debug, Clone)]
 pub struct ReceiverConfig {
@@ -51,12 +53,15 @@ pub struct ReceiverConfig {
 }
 
 impl ReceiverConfig {
-    /// gRPC sessions at a time on a device; 0 for no limit.
-    pub(crate) fn device_sessions_max(&self) -> u32 {
-        match (self.grpc_sessions_per_device, self.replication_concurrency) {
-            (asked, 0 | 1) => asked,
-            (0, slots) => slots - 1,
-            (asked, slots) => asked.min(slots - 1),
+    /// What of it may be changed while the receiver runs.
+    #[must_use]
+    pub fn session_limits(&self) -> SessionLimits {
+        SessionLimits {
+            replication_concurrency: self.replication_concurrency,
+            replication_concurrency_per_device: self.replication_concurrency_per_device,
+            grpc_sessions_per_device: self.grpc_sessions_per_device,
+            session_updates_max: self.session_updates_max,
+            session_time_max: self.session_time_max,
         }
     }
 }
@@ -99,7 +104,7 @@ mod tests {
                 replication_concurrency,
                 ..ReceiverConfig::default()
             };
-            let found = config.device_sessions_max();
+            let found = config.session_limits().device_sessions_max();
             assert_eq!(found, expected, "{grpc_sessions_per_device} of {replication_concurrency}");
         }
     }

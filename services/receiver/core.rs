@@ -16,7 +16,9 @@ use crate::{
     admission::Admission,
     config::ReceiverConfig,
     counters::{Counter, Counters},
+    device_drains::DeviceDrains,
     devices::{DeviceLimits, DeviceTable},
+    limits::Limits,
     placement::Placement,
     registry::Registry,
     waiting::WaitingBytes,
@@ -67,6 +69,9 @@ pub(crate) struct Core {
     pub(crate) placement: Arc<dyn Placement>,
     pub(crate) drain: CancellationToken,
     pub(crate) drain_time: DrainTime,
+    pub(crate) device_drains: DeviceDrains,
+    /// Those that may be changed.
+    pub(crate) session_limits: Limits,
     pub(crate) admission: Admission,
     pub(crate) registry: Arc<Registry>,
     pub(crate) counters: Counters,
@@ -81,17 +86,20 @@ impl Core {
     ) -> Self {
         let update_max = config.inline_bytes_max.saturating_add(UPDATE_BYTES);
         let waiting = WaitingBytes::new(config.waiting_bytes_max, update_max);
+        let session_limits = Limits::new(&config);
         let limits = DeviceLimits {
             threads: config.threads_per_device,
-            sessions: config.device_sessions_max(),
+            sessions: session_limits.device_sessions(),
             patience: config.device_timeout,
         };
         Self {
             devices: DeviceTable::new(devices, limits, waiting),
             placement,
+            device_drains: DeviceDrains::new(drain.clone()),
             drain,
             drain_time: DrainTime::of(config.drain_timeout),
-            admission: Admission::new(config.replication_concurrency),
+            admission: Admission::new(&session_limits),
+            session_limits,
             registry: Arc::new(Registry::new()),
             counters: Counters::default(),
             config,
@@ -110,7 +118,7 @@ impl Core {
         vec![
             LimitStatus {
                 name: "replication_concurrency",
-                maximum: u64::from(self.config.replication_concurrency),
+                maximum: u64::from(self.session_limits.now().replication_concurrency),
                 used: self.admission.used(),
             },
             LimitStatus {

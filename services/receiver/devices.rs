@@ -3,15 +3,16 @@
 use std::{
     collections::BTreeMap,
     mem,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicU32},
     time::Duration,
 };
 
 use ssync_diskfile::{Device, Devices, DiskError, PolicyKind, Space};
 use ssync_types::{DeviceName, PolicyIndex, Reason, Refusal, SurveyedEntry};
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OnceCell;
 
 use crate::{
+    permits::{Permit, Permits},
     pool::{DevicePool, Held, Lane},
     slot::Slot,
     waiting::{WaitingBytes, WaitingShare},
@@ -38,11 +39,11 @@ pub struct DeviceStatus {
 }
 
 /// What one device may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct DeviceLimits {
     pub(crate) threads: u32,
     /// gRPC sessions; 0 for no limit.
-    pub(crate) sessions: u32,
+    pub(crate) sessions: Arc<AtomicU32>,
     /// How long an operation may take, before the device hangs; zero for as long as it likes.
     pub(crate) patience: Duration,
 }
@@ -60,7 +61,7 @@ pub(crate) struct DeviceTable {
 #[derive(Debug)]
 struct Known {
     pool: DevicePool,
-    permits: Option<Arc<Semaphore>>,
+    permits: Permits,
     /// The slots of its sessions.
     slots: Mutex<Vec<Weak<Slot>>>,
     waiting: WaitingShare,
@@ -194,9 +195,7 @@ impl DeviceTable {
                 format!("device {name}: {DEVICES_MAX} devices are in use already; is it in the ring?"),
             ));
         }
-        let sessions_max = self.limits.sessions;
-        let permits =
-            (sessions_max > 0).then(|| Arc::new(Semaphore::new(usize::try_from(sessions_max).unwrap_or(1))));
+        let permits = Permits::new(Arc::clone(&self.limits.sessions));
         let known = Arc::new(Known {
             pool: DevicePool::new(name.clone(), self.limits.threads, self.limits.patience),
             permits,
@@ -270,13 +269,9 @@ impl DeviceTable {
         let space =
             space.unwrap_or_else(|_| Err(format!("no answer in {STATUS_WAIT_MAX:?}; is the disk dying?")));
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name).map(Arc::clone);
-        let (sessions, waiting) = known.map_or((0, 0), |known| (self.sessions(&known), known.pool.waiting()));
+        let (sessions, waiting) =
+            known.map_or((0, 0), |known| (u64::from(known.permits.used()), known.pool.waiting()));
         DeviceStatus { name, space, sessions, waiting: waiting as u64 }
-    }
-
-    fn sessions(&self, known: &Known) -> u64 {
-        let free = known.permits.as_ref().map(|permits| permits.available_permits());
-        free.map_or(0, |free| u64::from(self.limits.sessions).saturating_sub(free as u64))
     }
 
     async fn space(&self, name: &DeviceName) -> Result<Space, String> {
@@ -391,12 +386,9 @@ impl DeviceHandle {
         slots.push(Arc::downgrade(slot));
     }
 
-    /// One of the device's places for gRPC sessions; `Ok(None)` when there is no limit.
-    pub(crate) fn permit(&self) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        let Some(permits) = &self.known.permits else {
-            return Ok(None);
-        };
-        Arc::clone(permits).try_acquire_owned().map(Some).map_err(|_| {
+    /// One of the device's places for gRPC sessions.
+    pub(crate) fn permit(&self) -> Result<Permit, Refusal> {
+        self.known.permits.take().ok_or_else(|| {
             Refusal::new(
                 Reason::DeviceLocked,
                 format!(

@@ -19,6 +19,7 @@ use crate::{
     core::{Core, LimitStatus},
     counters::CountersSnapshot,
     devices::DeviceStatus,
+    limits::SessionLimits,
     object,
     placement::Placement,
     pool::Lane,
@@ -69,6 +70,45 @@ impl Receiver {
     #[must_use]
     pub fn limits(&self) -> Vec<LimitStatus> {
         self.core.limits()
+    }
+
+    /// The limits of sessions that may be changed: in force, and as configured.
+    #[must_use]
+    pub fn session_limits(&self) -> (SessionLimits, SessionLimits) {
+        let limits = &self.core.session_limits;
+        (limits.now(), limits.configured())
+    }
+
+    /// Admits by these limits from now on. What is under way goes on by its own.
+    pub fn set_session_limits(&self, limits: SessionLimits) {
+        self.core.session_limits.set(limits);
+    }
+
+    /// The same, as the configuration has them now.
+    pub fn follow(&self, limits: SessionLimits) {
+        self.core.session_limits.configure(limits);
+    }
+
+    /// Admits no more sessions into a device, and asks those under way to end with the object that they are at. Clients are served
+    /// as before.
+    pub fn drain_device(&self, device: &DeviceName) {
+        tracing::warn!(%device, "drained by an operator: it admits no replication until `ssync resume`");
+        self.core.device_drains.drain(device);
+    }
+
+    /// Admits sessions into a device again; false where it was not drained.
+    pub fn resume_device(&self, device: &DeviceName) -> bool {
+        let resumed = self.core.device_drains.resume(device);
+        if resumed {
+            tracing::info!(%device, "admits replication again, by an operator's word");
+        }
+        resumed
+    }
+
+    /// The devices that are drained by name.
+    #[must_use]
+    pub fn drained_devices(&self) -> Vec<DeviceName> {
+        self.core.device_drains.list()
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

@@ -15,7 +15,7 @@ use ssync_types::{Accepted, Reason, Refusal, SessionEvent, SessionOpen, SessionP
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-use crate::{PHASE, core::Core, devices::DeviceHandle, registry::Registered};
+use crate::{PHASE, core::Core, device_drains::drained, devices::DeviceHandle, registry::Registered};
 
 use context::Context;
 use driver::Driver;
@@ -29,6 +29,7 @@ type Events = mpsc::Sender<Result<SessionEvent, SessionError>>;
 pub(crate) async fn open(core: &Arc<Core>, open: SessionOpen) -> Result<Session, Refusal> {
     refuse_when_draining(core)?;
     core.check_partition(&open.partition)?;
+    core.device_drains.refuse(&open.partition.device)?;
     let handle = core.devices.open(&open.partition.device).await?;
     let own_digest = core.placement.ring_digest(open.partition.policy);
     let ring_differs = matches!((&own_digest, &open.ring_digest), (Some(own), Some(theirs)) if own != theirs);
@@ -58,6 +59,11 @@ fn draining() -> Refusal {
     Refusal::new(Reason::Draining, "this node is shutting down; come back later").retry_after(DRAIN_RETRY)
 }
 
+/// Why sessions of this partition are to end: the node drains, or the device alone.
+fn asked_to_end(core: &Core, open: &SessionOpen) -> Refusal {
+    if core.drain.is_cancelled() { draining() } else { drained(&open.partition.device) }
+}
+
 async fn run(
     core: Arc<Core>,
     open: SessionOpen,
@@ -66,11 +72,12 @@ async fn run(
     messages: mpsc::Receiver<UpdateMessage>,
     events: Events,
 ) {
+    let told = core.device_drains.token(&open.partition.device);
     let admitted = tokio::select! {
         biased;
         () = events.closed() => return,
-        () = core.drain.cancelled() => Err(draining()),
-        admitted = core.admission.admit(&core.config, &core.devices, &handle, &open.partition, open.protocol) => admitted,
+        () = told.cancelled() => Err(asked_to_end(&core, &open)),
+        admitted = core.admission.admit(&core.config, &core.session_limits, &core.devices, &handle, &open.partition, open.protocol) => admitted,
     };
     let admitted = match admitted {
         Ok(admitted) => admitted,
@@ -88,7 +95,7 @@ async fn run(
     if events.send(Ok(SessionEvent::Accepted(accepted))).await.is_err() {
         return;
     }
-    let context = Context::new(core, open, handle, registered, admitted);
+    let context = Context::new(core, open, handle, registered, admitted, told);
     let (summary, error) = Driver::new(Arc::new(context), accepted, messages, events).run().await;
     tracing::info!(
         applied = summary.applied,
@@ -104,7 +111,10 @@ fn terms(core: &Core, open: &SessionOpen) -> Accepted {
     // An SSYNC session cannot be ended and opened again in the middle.
     let (session_updates_max, session_time_max) = match open.protocol {
         SessionProtocol::Ssync => (0, Duration::ZERO),
-        SessionProtocol::Grpc => (core.config.session_updates_max, core.config.session_time_max),
+        SessionProtocol::Grpc => {
+            let limits = core.session_limits.now();
+            (limits.session_updates_max, limits.session_time_max)
+        }
     };
     Accepted {
         non_durable: open.non_durable,

@@ -21,7 +21,6 @@ use tokio::time::Instant;
 
 use crate::{
     forecast::{Forecast, Left, forecast},
-    gates::Limits,
     job::Job,
     peer::Target,
     samples::{Amount, Samples},
@@ -141,11 +140,9 @@ impl Default for Backlog {
 
 impl Backlog {
     /// A pass begins with these jobs.
-    pub(crate) fn begin<'a>(&self, jobs: impl Iterator<Item = &'a Job> + Clone, workers: usize) {
+    pub(crate) fn begin<'a>(&self, jobs: impl Iterator<Item = &'a Job>) {
         let (mut state, now) = (self.lock(), Instant::now());
-        let limits = Limits::of(workers, jobs.clone().flat_map(|job| &job.targets));
         (state.begun, state.ended) = (now, None);
-        (state.workers, state.at_once_max) = (workers as u64, limits.node_max as u64);
         state.devices.values_mut().for_each(|device| (device.total, device.done) = (0, 0));
         let mut nodes: BTreeMap<String, u64> = BTreeMap::new();
         for job in jobs {
@@ -158,6 +155,12 @@ impl Backlog {
         for (address, visits) in nodes {
             state.nodes.entry(address).or_insert_with(|| Node::new(now)).begin(now, visits);
         }
+    }
+
+    /// There may be so many jobs at once, and visits to one node.
+    pub(crate) fn limit(&self, workers: usize, at_once_max: usize) {
+        let mut state = self.lock();
+        (state.workers, state.at_once_max) = (workers as u64, at_once_max as u64);
     }
 
     /// A pass has ended; `whole` where it has compared everything.

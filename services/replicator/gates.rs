@@ -36,18 +36,15 @@ const PLACE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// A peer's device: what jobs wait for.
 pub(crate) type PeerKey = (String, DeviceName);
 
-/// How many visits of this node there may be at once.
+/// How the peers of a pass are spread: of how many one may have a share only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
-    /// With one node.
-    pub(crate) node_max: usize,
-    /// With one device of it.
-    pub(crate) device_max: usize,
+pub(crate) struct Spread {
+    one_node: bool,
+    one_device_each: bool,
 }
 
-impl Limits {
-    /// Where there is another peer to go on with, none has all of the workers.
-    pub(crate) fn of<'a>(workers: usize, targets: impl Iterator<Item = &'a Target>) -> Self {
+impl Spread {
+    pub(crate) fn of<'a>(targets: impl Iterator<Item = &'a Target>) -> Self {
         let mut nodes: HashMap<String, Vec<&DeviceName>> = HashMap::new();
         for target in targets {
             let devices = nodes.entry(target.address()).or_default();
@@ -55,11 +52,25 @@ impl Limits {
                 devices.push(&target.device);
             }
         }
-        let share = |all: usize, alone: bool| if alone { all } else { all - (all / 4).max(1).min(all - 1) };
-        let node_max = share(workers.max(1), nodes.len() < 2);
-        let device_max = share(node_max, nodes.values().all(|devices| devices.len() < 2));
-        Self { node_max, device_max }
+        let one_device_each = nodes.values().all(|devices| devices.len() < 2);
+        Self { one_node: nodes.len() < 2, one_device_each }
     }
+
+    /// Where there is another peer to go on with, none has all of the workers.
+    pub(crate) fn limits(self, workers: usize) -> Limits {
+        let share = |all: usize, alone: bool| if alone { all } else { all - (all / 4).max(1).min(all - 1) };
+        let node_max = share(workers.max(1), self.one_node);
+        Limits { node_max, device_max: share(node_max, self.one_device_each) }
+    }
+}
+
+/// How many visits of this node there may be at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// With one node.
+    pub(crate) node_max: usize,
+    /// With one device of it.
+    pub(crate) device_max: usize,
 }
 
 /// A peer that is left alone for a while.
@@ -144,6 +155,30 @@ impl Gates {
             .collect();
         found.sort_unstable_by(|one, other| one.peer.cmp(&other.peer));
         found
+    }
+
+    /// Peers that are left alone are asked again at once: a node that `is_meant`, and a device of one. Says how many.
+    pub(crate) fn ask_again(&self, is_meant: impl Fn(&str, Option<&DeviceName>) -> bool) -> u64 {
+        let (mut state, now) = (self.state(), Instant::now());
+        let State { nodes, devices, .. } = &mut *state;
+        let nodes = nodes.iter_mut().filter(|(address, _)| is_meant(address, None)).map(|(_, gate)| gate);
+        let devices = devices.iter_mut().filter(|((address, device), _)| is_meant(address, Some(device)));
+        let gates = nodes.chain(devices.map(|(_, gate)| gate));
+        let count = gates.filter_map(|gate| gate.ask_again(now).then_some(())).count() as u64;
+        drop(state);
+        self.changed.notify_one();
+        count
+    }
+
+    /// Something that those who wait for peers should know has changed.
+    pub(crate) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
+    /// The visits that there may be with one node, and those with the node that has most of them now.
+    pub(crate) fn visits(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.limits.node_max, state.nodes.values().map(Gate::visits).max().unwrap_or(0))
     }
 
     /// When each node last did its part, by address: it told its hashes, or took what it was sent.

@@ -1,9 +1,13 @@
 //! One partition of one local device, and what is to be done with it.
 
 mod handoff;
+mod look;
 mod primary;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use ssync_store::Store;
 use ssync_types::{DeviceName, Partition, PartitionRef, PolicyIndex, Primary, ReleaseOpen, Sender};
@@ -16,8 +20,10 @@ use crate::{
     backlog::{Backlog, Visit},
     claims::Claims,
     config::ReplicatorConfig,
+    failures::Failures,
     gates::{Blocked, Gates, Stage},
     parked::Parked,
+    pauses::Pauses,
     peer::{Errand, Peers, Target},
     places::Places,
     progress::Meter,
@@ -40,12 +46,19 @@ const CLAIMED_RETRY: Duration = Duration::from_millis(500);
 const LISTING_PASSES: u64 = 10;
 
 /// What all jobs of a pass share.
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) config: ReplicatorConfig,
     pub(crate) local: Arc<dyn Store>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) gates: Arc<Gates>,
     pub(crate) parked: Parked,
+    /// What was paused: of that nothing is begun.
+    pub(crate) pauses: Pauses,
+    /// Where it is told what failed.
+    pub(crate) failures: Failures,
+    /// How many jobs there may be at once.
+    pub(crate) workers: Arc<AtomicUsize>,
     pub(crate) handoff_delete: Option<usize>,
     /// Where the jobs count.
     pub(crate) meter: Meter,
@@ -197,9 +210,19 @@ impl Job {
             policy = self.policy.get(),
             handoff = self.is_handoff(),
         );
-        let end = match self.kind {
-            Kind::Primary(_) => primary::run(self, context).instrument(span).await,
-            Kind::Handoff => handoff::run(self, context).instrument(span).await,
+        let end = match context.pauses.begin(&self.device, &context.drain) {
+            None => look::run(self, context, false).instrument(span).await,
+            Some(begun) => {
+                let own = Context { drain: begun.stop.clone(), ..context.clone() };
+                let end = match self.kind {
+                    Kind::Primary(_) => primary::run(self, &own).instrument(span.clone()).await,
+                    Kind::Handoff => handoff::run(self, &own).instrument(span.clone()).await,
+                };
+                match begun.was_paused(&context.drain) {
+                    true => look::run(self, context, true).instrument(span).await,
+                    false => end,
+                }
+            }
         };
         if let JobEnd::ComeBack(_) = end {
             self.returns += 1;
@@ -264,6 +287,7 @@ impl Job {
             parked: context.parked.at(&self.at(&self.device), &target.to_string()),
             visit,
             patient: true,
+            stop: context.drain.clone(),
         }
     }
 }

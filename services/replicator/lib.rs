@@ -14,6 +14,7 @@ mod claims;
 mod collect;
 mod config;
 mod course;
+mod failures;
 mod forecast;
 mod gates;
 mod grpc;
@@ -27,6 +28,7 @@ mod parked;
 mod pass;
 #[cfg(test)]
 mod passes;
+mod pauses;
 mod peer;
 mod places;
 mod plan;
@@ -45,16 +47,19 @@ mod stats;
 mod tally;
 #[cfg(test)]
 mod testing;
+mod told;
 mod totals;
 mod ways;
 
 pub use backlog::{DeviceWork, NodeWork, Outlook, Pending};
 pub use config::{Overrides, ReplicatorConfig};
+pub use failures::FailedVisit;
 pub use forecast::Forecast;
 pub use gates::LeftAlone;
 pub use grpc::GrpcPeer;
 pub use order::{PushOrder, PushUnderWay, PushWatch};
 pub use parked::{ParkedHere, ParkedObject};
+pub use pauses::Paused;
 pub use peer::{
     Errand, OfferBatch, Peer, Peers, PushError, PushMode, PushSession, Pushed, Target, Verdict, Verdicts,
 };
@@ -66,6 +71,7 @@ pub use samples::Amount;
 pub use source::{Moved, Source};
 pub use spent::{Share, Spender};
 pub use stats::{Abort, PassStats};
+pub use told::Retried;
 pub use ways::Nodes;
 
 /// The target of events for traces alone: the phases of a push (services/runtime/telemetry).

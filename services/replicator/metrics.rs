@@ -1,6 +1,7 @@
 //! The replicator's instruments.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +11,7 @@ use std::{
 
 use opentelemetry::metrics::{Histogram, Meter};
 use ssync_instruments::Instrument;
+use ssync_types::DeviceName;
 
 use crate::{
     Replicator,
@@ -35,7 +37,7 @@ const PARTITIONS: Instrument = Instrument::gauge(
 const PASSES: Instrument = Instrument::durations(
     "ssync_replicator_pass_duration",
     &["end"],
-    "How long passes took, by how they ended: complete, or the reason that broke them off",
+    "How long passes took, by how they ended: complete, or the reason that broke them off; paused, if something was only compared",
 );
 const LAST_PASS: Instrument = Instrument::gauge(
     "ssync_replicator_last_complete_pass_timestamp_seconds",
@@ -57,6 +59,11 @@ const LEFT_ALONE: Instrument = Instrument::gauge(
     &[],
     "Nodes, and devices of nodes, that are left alone for a while because they do not answer or have enough",
 );
+const PAUSED: Instrument = Instrument::gauge(
+    "ssync_replicator_paused",
+    &["device"],
+    "1 for a device that nothing is pushed from, because an operator has paused or drained it, or the node",
+);
 const PARKED: Instrument = Instrument::gauge(
     "ssync_replicator_objects_parked",
     &[],
@@ -77,6 +84,7 @@ impl PassTimes {
             Some(Abort::RingChanged) => "ring_changed",
             Some(Abort::HandoffsRemain) => "handoffs_remain",
             Some(Abort::Draining) => "draining",
+            None if stats.paused > 0 => "paused",
             None if stats.complete() => "complete",
             None => "incomplete",
         };
@@ -103,7 +111,18 @@ impl Replicator {
     /// All that [`observe`](Self::observe) shows.
     #[must_use]
     pub fn instruments() -> Vec<Instrument> {
-        let own = [PARTITIONS, PASSES, LAST_PASS, HANDOFFS, AWAY, PEER_SUCCESS, REFUSALS, LEFT_ALONE, PARKED];
+        let own = [
+            PARTITIONS,
+            PASSES,
+            LAST_PASS,
+            HANDOFFS,
+            AWAY,
+            PEER_SUCCESS,
+            REFUSALS,
+            LEFT_ALONE,
+            PARKED,
+            PAUSED,
+        ];
         Totals::INSTRUMENTS.into_iter().chain(own).collect()
     }
 
@@ -120,6 +139,7 @@ impl Replicator {
         }
         self.observe_devices(meter, AWAY, |stats| u64::from(stats.devices_away > 0));
         self.observe_devices(meter, HANDOFFS, |stats| stats.handoffs_remaining);
+        self.observe_pauses(meter);
         self.observe_passes(meter);
         self.observe_peers(meter);
     }
@@ -135,6 +155,19 @@ impl Replicator {
             let devices = replicator.upgrade().map(|replicator| replicator.meter().by_device());
             for (device, stats) in devices.unwrap_or_default() {
                 values.observe(value(&stats), &[instrument.label(device.to_string())]);
+            }
+        });
+    }
+
+    fn observe_pauses(self: &Arc<Self>, meter: &Meter) {
+        let replicator = Arc::downgrade(self);
+        PAUSED.observe(meter, move |values| {
+            let Some(replicator) = replicator.upgrade() else { return };
+            let paused = replicator.paused();
+            let mut devices: BTreeSet<DeviceName> = replicator.meter().by_device().into_keys().collect();
+            devices.extend(paused.devices.iter().cloned());
+            for device in devices {
+                values.observe(u64::from(paused.holds(&device)), &[PAUSED.label(device.to_string())]);
             }
         });
     }

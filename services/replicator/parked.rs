@@ -111,6 +111,15 @@ impl Parked {
         list
     }
 
+    /// Has those tried again now for which `is_meant` says so. How often they have failed is not forgotten. Says how many.
+    pub(crate) fn due(&self, is_meant: impl Fn(&DeviceName, ObjectHash, Option<&str>) -> bool) -> u64 {
+        let (now, mut objects) = (Instant::now(), self.lock());
+        let held = objects.iter_mut().filter(|(key, failing)| {
+            failing.until > now && is_meant(&key.device, key.object, key.peer.as_deref())
+        });
+        held.map(|(_, failing)| failing.until = now).count() as u64
+    }
+
     /// A node could be reached again: what it did not take before says nothing of what it is now, so its devices are sent
     /// everything at once.
     pub(crate) fn is_back(&self, address: &str) {

@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use ssync_types::{DeviceName, PartitionRef};
+use ssync_types::{DeviceName, PartitionRef, Reason, Refusal};
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
     time::{Instant, sleep},
@@ -17,7 +17,7 @@ use crate::{
     blocking::blocking,
     collect::Collected,
     course::{self, Course, Record},
-    gates::Limits,
+    gates::Spread,
     job::{Context, Job, JobEnd},
     places::Rings,
     schedule::{Next, Schedule, Waits},
@@ -84,7 +84,9 @@ impl<'a> Pass<'a> {
         if aborted.is_some() {
             return aborted;
         }
-        if self.context.meter.snapshot().handoffs_remaining > others {
+        // Nor are those that an operator has paused.
+        let stats = self.context.meter.snapshot();
+        if stats.handoffs_remaining > others + stats.handoffs_paused {
             tracing::warn!(
                 "Handoffs first mode still has handoffs remaining.  Aborting current replication pass."
             );
@@ -94,16 +96,22 @@ impl<'a> Pass<'a> {
     }
 
     async fn run_jobs(&mut self, mut jobs: Vec<Job>) -> Option<Abort> {
-        let concurrency = self.context.config.concurrency.max(1);
+        let mut concurrency = self.workers();
         jobs.retain(|job| !self.left_out.contains(&job.device));
         jobs.iter_mut().for_each(|job| job.shuffle_targets(self.context.seed));
-        self.context.gates.limit(Limits::of(concurrency, jobs.iter().flat_map(|job| &job.targets)));
+        let spread = Spread::of(jobs.iter().flat_map(|job| &job.targets));
+        self.limit(&spread, concurrency);
         let mut schedule = Schedule::new(jobs, concurrency);
         let mut tasks: JoinSet<(Job, JobEnd, Duration)> = JoinSet::new();
         let mut aborted = None;
         loop {
             if aborted.is_none() {
                 aborted = self.reason_to_stop().await;
+            }
+            if self.workers() != concurrency {
+                concurrency = self.workers();
+                self.limit(&spread, concurrency);
+                schedule.share(concurrency);
             }
             let mut wait = None;
             while aborted.is_none() && self.running.len() < concurrency + self.long(None).min(concurrency) {
@@ -143,6 +151,12 @@ impl<'a> Pass<'a> {
         }
     }
 
+    fn limit(&self, spread: &Spread, workers: usize) {
+        let limits = spread.limits(workers);
+        self.context.gates.limit(limits);
+        self.context.backlog.limit(workers, limits.node_max);
+    }
+
     /// Workers that have nothing to do wait for something.
     fn charge_idle(&mut self, schedule: &Schedule<Job>, concurrency: usize) {
         let idle = concurrency.saturating_sub(self.running.len());
@@ -176,6 +190,11 @@ impl<'a> Pass<'a> {
             }
             Waits::Nothing => Share { spender: Spender::NothingLeft, peer: None, device: None },
         }
+    }
+
+    /// Jobs that there may be at once, now.
+    fn workers(&self) -> usize {
+        self.context.workers.load(Ordering::Relaxed).max(1)
     }
 
     /// Jobs under way that have nothing but large bodies left, of one device or of all.
@@ -212,6 +231,8 @@ impl<'a> Pass<'a> {
                 "nothing has happened in this partition for {after:?}; it is not in sync. The device and {left} more of \
                  its partitions are left out of this pass: look at the disk"
             );
+            let hung = format!("nothing has happened for {after:?}: look at the disk");
+            self.context.failures.note(&job.at, None, &Refusal::new(Reason::IdleTimeout, hung));
             self.left_out.insert(job.at.device.clone());
             if let Some(course) = &mut self.course {
                 course.ended(&job.at);
@@ -284,6 +305,8 @@ impl<'a> Pass<'a> {
             }
             Err(error) => {
                 tracing::error!(%error, "the job of {at} broke off: a fault of this program; it is not in sync");
+                let fault = Refusal::new(Reason::Internal, "a fault of this program");
+                self.context.failures.note(&at, None, &fault);
                 schedule.ended(&at.device);
                 meter.of(&at.device).count(|stats| stats.failure += 1);
                 meter.job_done();

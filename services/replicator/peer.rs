@@ -6,8 +6,9 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use ssync_diskfile::LocalObject;
 use ssync_protocol::removal::PeerIndex;
-use ssync_types::{DeviceName, Offer, Outcome, PartitionRef, Refusal, Sender, SuffixHashes, Want};
+use ssync_types::{DeviceName, Offer, Outcome, PartitionRef, Reason, Refusal, Sender, SuffixHashes, Want};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::{backlog::Visit, listing::SLICE_OBJECTS_MAX, parked::ParkedHere, source::Source};
 
@@ -67,6 +68,8 @@ pub struct Errand {
     /// Whether it waits for its turn at a peer that is full of this node's sessions. Who holds sessions with others does not:
     /// they may be what those there wait for.
     pub patient: bool,
+    /// When this is cancelled, the push ends with the object that it is at.
+    pub stop: CancellationToken,
 }
 
 /// How far a push goes.
@@ -135,6 +138,8 @@ pub struct Pushed {
     pub skipped: u64,
     /// Of these, objects that were not tried, because they have failed before.
     pub parked: u64,
+    /// It was told to stop before all was sent.
+    pub stopped: bool,
 }
 
 impl Pushed {
@@ -147,12 +152,20 @@ impl Pushed {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.parked += other.parked;
+        self.stopped |= other.stopped;
+    }
+
+    /// Why it is not complete, where that is no refusal.
+    pub(crate) fn shortfall(&self) -> Refusal {
+        let Self { failed, skipped, parked, .. } = self;
+        let message = format!("{failed} objects failed, {skipped} were not sent, {parked} of these parked");
+        Refusal::new(Reason::ObjectIo, message)
     }
 
     /// Whether everything that was wanted has arrived.
     #[must_use]
     pub fn complete(&self) -> bool {
-        self.failed == 0 && self.skipped == 0
+        self.failed == 0 && self.skipped == 0 && !self.stopped
     }
 }
 

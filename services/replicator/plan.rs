@@ -29,7 +29,8 @@ use crate::{
     replicator::handoff_delete,
     samples::Amount,
 };
-use count::{Count, count_all, count_lacking};
+pub(crate) use count::Count;
+use count::{count_all, count_lacking};
 
 /// How long a busy peer is waited for.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -69,10 +70,12 @@ pub struct PlannedPush {
     pub from_handoff: bool,
     /// The peer.
     pub peer: Target,
-    /// Objects that the peer lacks.
+    /// Live objects that the peer lacks.
     pub objects: u64,
     /// Bytes of their bodies.
     pub bytes: u64,
+    /// Tombstones that it lacks, and objects of which it lacks the latest metadata alone.
+    pub others: u64,
     /// Whether it may be less: the peer could not be asked object by object.
     pub at_most: bool,
     /// Why the peer could not be asked at all.
@@ -181,35 +184,25 @@ impl PlanTotal {
     }
 }
 
-/// A partition that other jobs may be working on all the while: what is told is how it was when it was looked at.
+/// What a pass would do with a partition.
 async fn plan_job(job: &Job, context: &Context) -> Part {
-    let local = match context.local.suffix_hashes(job.at(&job.device), Rehash::default()).await {
+    let (mut part, mut answered) = (Part::default(), 0);
+    let looked = look(job, context, |target, found| match found {
+        Ok(None) => {
+            part.equal_peers += 1;
+            answered += 1;
+        }
+        Ok(Some(count)) => {
+            part.pieces.push(push(job, target, count, None));
+            answered += 1;
+        }
+        Err(refusal) => part.pieces.push(push(job, target, Count::default(), Some(refusal.to_string()))),
+    });
+    let local = match looked.await {
         Ok(local) => local,
         Err(refusal) => return Part { pieces: vec![nothing(job, &refusal)], equal_peers: 0 },
     };
-    let is_handoff = matches!(job.kind, Kind::Handoff);
-    let (mut part, mut answered, mut synced_regions) = (Part::default(), 0, BTreeSet::new());
-    for target in &job.targets {
-        // One copy to a remote region; the others get theirs from that one (Swift: replicator.py update).
-        if !is_handoff && target.region != job.region && synced_regions.contains(&target.region) {
-            continue;
-        }
-        match plan_patiently(job, context, target, &local).await {
-            Ok(None) => {
-                part.equal_peers += 1;
-                answered += 1;
-            }
-            Ok(Some(count)) => {
-                part.pieces.push(push(job, target, count, None));
-                answered += 1;
-                if target.region != job.region {
-                    synced_regions.insert(target.region);
-                }
-            }
-            Err(refusal) => part.pieces.push(push(job, target, Count::default(), Some(refusal.to_string()))),
-        }
-    }
-    if is_handoff {
+    if job.is_handoff() {
         let suffixes: Vec<_> = local.keys().copied().collect();
         part.pieces.push(match count_all(job, &suffixes).await {
             Ok(all) => removal(job, context, answered, all),
@@ -217,6 +210,35 @@ async fn plan_job(job: &Job, context: &Context) -> Part {
         });
     }
     part
+}
+
+/// Asks the peers of a partition, one after the other, what they would get of it; `each` hears what, `None` of one that is equal.
+/// Other jobs may be working on the partition all the while: what is told is how it was when it was looked at. Answers with the
+/// hashes of its suffixes here.
+pub(crate) async fn look(
+    job: &Job,
+    context: &Context,
+    mut each: impl FnMut(&Target, Result<Option<Count>, Refusal>),
+) -> Result<SuffixHashes, Refusal> {
+    let local = context.local.suffix_hashes(job.at(&job.device), Rehash::default());
+    let local = job.local.hashing(local).await?;
+    let mut synced_regions = BTreeSet::new();
+    for target in &job.targets {
+        if context.drain.is_cancelled() {
+            break;
+        }
+        // One copy to a remote region; the others get theirs from that one (Swift: replicator.py update).
+        if !job.is_handoff() && target.region != job.region && synced_regions.contains(&target.region) {
+            continue;
+        }
+        job.local.pulse().beat();
+        let found = plan_patiently(job, context, target, &local).await;
+        if matches!(found, Ok(Some(_))) && target.region != job.region {
+            synced_regions.insert(target.region);
+        }
+        each(target, found);
+    }
+    Ok(local)
 }
 
 /// Comes back to a busy peer, as a pass does, but not for as long.
@@ -248,9 +270,17 @@ pub(crate) async fn count_pending(
     target: &Target,
     local: &SuffixHashes,
 ) -> Found {
-    match plan_peer(job, context, target, local).await {
+    match pending(&plan_peer(job, context, target, local).await) {
         // Not a live object; but something was not taken.
-        Ok(None) => Found::Lacks(Amount::default()),
+        Found::InSync => Found::Lacks(Amount::default()),
+        found => found,
+    }
+}
+
+/// What is pending by what was found.
+pub(crate) fn pending(found: &Result<Option<Count>, Refusal>) -> Found {
+    match found {
+        Ok(None) => Found::InSync,
         Ok(Some(count)) if !count.at_most => Found::Lacks(Amount::of(count.objects, count.bytes)),
         Ok(Some(_)) | Err(_) => Found::Unknown,
     }
@@ -271,7 +301,7 @@ async fn plan_peer(
     }
     let count = count_lacking(job, &context.drain, target, peer.as_ref(), &suffixes, &remote).await?;
     // Where hashes differ and no object does, it is the peer that has more.
-    Ok((count.objects > 0).then_some(count))
+    Ok((count.objects + count.others > 0).then_some(count))
 }
 
 fn push(job: &Job, target: &Target, count: Count, problem: Option<String>) -> Planned {
@@ -283,6 +313,7 @@ fn push(job: &Job, target: &Target, count: Count, problem: Option<String>) -> Pl
         peer: target.clone(),
         objects: count.objects,
         bytes: count.bytes,
+        others: count.others,
         at_most: count.at_most,
         problem,
     })

@@ -67,6 +67,10 @@ fn of_one(stats: &PassStats, elapsed: Duration, end: SystemTime) -> Map<String, 
     });
     let mut entries = Map::new();
     entries.insert("replication_stats".into(), replication_stats);
+    if stats.paused > 0 {
+        // What was only looked at has not been replicated: who asks how long ago that was is told of the pass that did.
+        return entries;
+    }
     for (name, value) in [
         ("replication_time", minutes),
         ("replication_last", last),

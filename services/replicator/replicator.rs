@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -12,7 +12,7 @@ use std::{
 use ssync_diskfile::Devices;
 use ssync_store::{RemoteSettings, Store};
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, interval_at, sleep},
 };
 use tokio_util::sync::CancellationToken;
@@ -24,11 +24,13 @@ use crate::{
     collect::{Collected, Upkeep, collect},
     config::{Overrides, ReplicatorConfig},
     course::{self, Course, Record},
+    failures::Failures,
     gates::{GatedPeers, Gates},
     job::{Context, Job},
     metrics::PassTimes,
     parked::{Parked, ParkedObject},
     pass::Pass,
+    pauses::Pauses,
     peer::{Peers, Target},
     places::{PolicyPlaces, Rings},
     progress::{Meter, Progress},
@@ -65,7 +67,15 @@ pub struct Replicator {
     pub(crate) claims: Claims,
     /// What was last warned of.
     warned: Mutex<Vec<String>>,
-    parked: Parked,
+    pub(crate) parked: Parked,
+    pub(crate) pauses: Pauses,
+    pub(crate) failures: Failures,
+    /// Jobs at once: as configured, or as an operator has said since.
+    pub(crate) workers: Arc<AtomicUsize>,
+    /// When the next pass begins, while the daemon sleeps.
+    pub(crate) next_pass: watch::Sender<Option<Instant>>,
+    /// Somebody wants it to begin now.
+    pub(crate) waker: Notify,
     /// How far the last pass of the daemon was when it was interrupted.
     interrupted: Mutex<Option<Record>>,
     pub(crate) times: PassTimes,
@@ -104,6 +114,7 @@ impl Replicator {
     ) -> Self {
         let seed = Shuffle::new().next();
         let meter = Meter::new(config.statsd.clone());
+        let workers = Arc::new(AtomicUsize::new(config.concurrency.max(1)));
         Self {
             config: Mutex::new(Arc::new(config)),
             rings,
@@ -117,6 +128,11 @@ impl Replicator {
             claims: Claims::default(),
             warned: Mutex::default(),
             parked: Parked::default(),
+            pauses: Pauses::default(),
+            failures: Failures::default(),
+            workers,
+            next_pass: watch::Sender::new(None),
+            waker: Notify::new(),
             interrupted: Mutex::default(),
             times: PassTimes::default(),
             backlog: Backlog::default(),
@@ -134,10 +150,13 @@ impl Replicator {
         Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Works by what can be changed of `config` from the next pass on; the rest stays.
+    /// Works by what can be changed of `config` from the next pass on, with its concurrency at once; the rest stays. What an operator
+    /// has set otherwise is forgotten.
     pub fn follow(&self, config: &ReplicatorConfig) {
         let mut held = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         *held = Arc::new(held.as_ref().clone().following(config));
+        drop(held);
+        self.work_on(config.concurrency);
     }
 
     /// How far it is, now and from now on.
@@ -174,8 +193,19 @@ impl Replicator {
             tracing::info!("Object replication complete. ({minutes:.02} minutes)");
             let interval = self.config().interval;
             tracing::debug!("Replication sleeping for {interval:?}.");
-            drain.run_until_cancelled(sleep(interval)).await;
+            self.rest(interval, &drain).await;
         }
+    }
+
+    /// Until the next pass is due, or somebody wants it now.
+    async fn rest(&self, interval: Duration, drain: &CancellationToken) {
+        self.next_pass.send_replace(Some(Instant::now() + interval));
+        tokio::select! {
+            () = sleep(interval) => {}
+            () = self.waker.notified() => tracing::info!("The next replication pass begins now, as an operator has asked."),
+            () = drain.cancelled() => {}
+        }
+        self.next_pass.send_replace(None);
     }
 
     pub(crate) async fn pass(
@@ -188,6 +218,7 @@ impl Replicator {
         // One for the whole pass, whatever it is told meanwhile.
         let config = self.config();
         self.meter.begin();
+        self.warn_of_pause();
         let aborted = tokio::select! {
             biased;
             aborted = self.work(&config, overrides, drain, going) => aborted,
@@ -242,8 +273,7 @@ impl Replicator {
         let found = collected.len();
         let course = self.course(&mut collected, &mut context, going);
         let is_whole = collected.len() == found && !overrides.any();
-        let workers = config.concurrency.max(1);
-        self.backlog.begin(collected.handoffs.iter().chain(&collected.primaries), workers);
+        self.backlog.begin(collected.handoffs.iter().chain(&collected.primaries));
         let mut pass = Pass::new(Arc::new(context), &self.rings, course);
         let aborted = pass.run(collected).await;
         self.backlog.end(is_whole && aborted.is_none());
@@ -354,6 +384,9 @@ impl Replicator {
             peers: Arc::clone(&self.peers),
             gates: Arc::clone(&self.gates),
             parked: self.parked.clone(),
+            pauses: self.pauses.clone(),
+            failures: self.failures.clone(),
+            workers: Arc::clone(&self.workers),
             meter,
             handoff_delete,
             drain,

@@ -175,8 +175,15 @@ impl<J: Scheduled> Schedule<J> {
         for job in jobs {
             queues.entry(job.device().clone()).or_insert_with(Queue::new).ready.push_back(job);
         }
-        let device_jobs_max = if queues.len() > 1 { concurrency.div_ceil(2) } else { concurrency }.max(1);
-        Self { queues, device_jobs_max, last: None }
+        let mut schedule = Self { queues, device_jobs_max: 1, last: None };
+        schedule.share(concurrency);
+        schedule
+    }
+
+    /// There are so many workers from now on.
+    pub(crate) fn share(&mut self, concurrency: usize) {
+        let share = if self.queues.len() > 1 { concurrency.div_ceil(2) } else { concurrency };
+        self.device_jobs_max = share.max(1);
     }
 
     /// The next job that nothing `blocks`; counts as running until [`ended`](Self::ended) or

@@ -14,6 +14,7 @@ use crate::{
     collect::{Collected, Upkeep, collect},
     config::Overrides,
     job::{Context, Job, JobEnd},
+    pauses::Pauses,
     progress::{Meter, Progress},
     replicator::handoff_delete,
     source::Pulse,
@@ -40,6 +41,8 @@ impl Replicator {
         meter.count(|stats| stats.partitions = 1);
         let config = self.config();
         let context = self.context(&config, meter, handoff_delete(&config, &policies), drain);
+        // Who orders a push wants it, whatever is paused.
+        let context = Context { pauses: Pauses::default(), ..context };
         Single { job, context: Arc::new(context) }
     }
 }

@@ -58,6 +58,10 @@ pub struct PassStats {
     pub handoffs_remaining: u64,
     /// Handoff partitions whose lock was held elsewhere.
     pub lock_failures: u64,
+    /// Of these, those that stay because an operator has paused their device.
+    pub handoffs_paused: u64,
+    /// Partitions that were only looked at, because an operator has paused their device, or the node.
+    pub paused: u64,
     /// Partitions that the ring does not have, or that have nowhere to go: kept (rule S3).
     pub partitions_outside: u64,
     /// Objects that were not tried, because they have failed again and again.
@@ -83,6 +87,7 @@ impl PassStats {
     pub fn complete(&self) -> bool {
         self.failure == 0
             && self.handoffs_remaining == 0
+            && self.paused == 0
             && self.partitions_outside == 0
             && self.devices_failed == 0
             && self.aborted.is_none()

@@ -25,6 +25,7 @@ use crate::{
     cli::DemoArgs,
     embedded::{Cluster, ClusterFolder, PassTotals, free_addresses},
     signals::Interruption,
+    table::Page,
 };
 use client::Client;
 use dataset::DemoObject;
@@ -48,7 +49,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     };
     cluster.stop().await;
     let report = outcome?;
-    println!("{}", report.table());
+    println!("{}", report.table(Page::stdout()));
     for line in report.differences() {
         println!("not equal: {line}");
     }

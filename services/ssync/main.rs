@@ -7,6 +7,7 @@ mod commands;
 mod demo;
 mod embedded;
 mod exit;
+mod figures;
 mod log_level;
 mod manager;
 mod node;
@@ -17,6 +18,7 @@ mod operations;
 mod signals;
 mod stdio;
 mod swift_names;
+mod table;
 mod user;
 
 use std::{process::ExitCode, time::Duration};

@@ -10,6 +10,7 @@ use ssync_types::{
     FragmentIndex, Job, ObjectHash, ObjectPath, Outcome, Reason, Refusal, SessionOpen, SessionProtocol,
     Summary,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::work::Work;
 use crate::{admission::Admitted, core::Core, devices::DeviceHandle, registry::Registered};
@@ -22,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) handle: DeviceHandle,
     pub(crate) registered: Registered,
     pub(super) work: Work,
+    /// Cancelled when the session is to end: the node drains, or its device.
+    pub(crate) told: CancellationToken,
     abandoned: AtomicBool,
     _admitted: Admitted,
 }
@@ -33,9 +36,10 @@ impl Context {
         handle: DeviceHandle,
         registered: Registered,
         admitted: Admitted,
+        told: CancellationToken,
     ) -> Self {
         let (work, abandoned) = (Work::default(), AtomicBool::new(false));
-        Self { core, open, handle, registered, work, abandoned, _admitted: admitted }
+        Self { core, open, handle, registered, work, told, abandoned, _admitted: admitted }
     }
 
     /// Nobody waits for the session's results any more: what has not begun does not begin, and

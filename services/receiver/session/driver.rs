@@ -85,6 +85,8 @@ pub(super) struct Driver {
     told_work: Instant,
     began: Instant,
     drains_since: Option<Instant>,
+    /// It is the node that drains, not the device alone.
+    drains_with_node: bool,
     error: Option<Refusal>,
 }
 
@@ -122,13 +124,14 @@ impl Driver {
             told_work: now,
             began: now,
             drains_since: None,
+            drains_with_node: false,
             error: None,
         }
     }
 
     /// Runs to the end. What was begun is finished also when the session ends early.
     pub(super) async fn run(mut self) -> Ended {
-        let drain = self.context.core.drain.clone();
+        let (node, told) = (self.context.core.drain.clone(), self.context.told.clone());
         let mut finished = Vec::new();
         while !self.is_over() {
             self.hand_over();
@@ -156,7 +159,8 @@ impl Driver {
                         self.start(update, Some(bytes));
                     }
                 }
-                () = drain.cancelled(), if self.drains_since.is_none() => self.begin_drain(),
+                () = node.cancelled(), if !self.drains_with_node => self.begin_drain(),
+                () = told.cancelled(), if self.drains_since.is_none() => self.begin_drain(),
                 message = self.messages.recv(), if self.wants_messages() => self.take_all(message),
                 () = tokio::time::sleep_until(wake) => {
                     if !self.look() {

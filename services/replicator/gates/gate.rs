@@ -147,6 +147,15 @@ impl Gate {
         (!left.is_zero()).then(|| (trouble.cause.clone(), left))
     }
 
+    /// It is asked again at once. Says whether it was left alone.
+    pub(super) fn ask_again(&mut self, now: Instant) -> bool {
+        let was_left_alone = self.left_alone(now).is_some();
+        if let Some(trouble) = self.trouble.as_mut().filter(|_| was_left_alone) {
+            (trouble.until, trouble.asked, trouble.tried) = (now, now, None);
+        }
+        was_left_alone
+    }
+
     /// Whether a visitor that goes as far as `stage` may go in, besides those that are in there.
     pub(super) fn access(&self, stage: Stage, visits_max: usize, now: Instant) -> Access {
         let visits_max = self.room.map_or(visits_max, |room| visits_max.min(room.sessions_max));
@@ -193,6 +202,11 @@ impl Gate {
             }
             Some(_) => Access::Wait(Some(due)),
         }
+    }
+
+    /// Those under way.
+    pub(super) fn visits(&self) -> usize {
+        self.visits
     }
 
     pub(super) fn enter(&mut self) {

@@ -152,7 +152,7 @@ async fn what_is_idle_is_not_kept() {
 #[test]
 fn no_peer_has_all_workers_where_there_is_another() {
     let of = |workers, targets: &[Target]| {
-        let Limits { node_max, device_max } = Limits::of(workers, targets.iter());
+        let Limits { node_max, device_max } = Spread::of(targets.iter()).limits(workers);
         (node_max, device_max)
     };
     assert_eq!(of(4, &[target(1, "d0")]), (4, 4));

@@ -112,6 +112,14 @@ impl Opener {
         timeout(self.silence_max, self.admission(open)).await.map_err(|_| silent(self.silence_max))?
     }
 
+    /// Opens one more after the peer has asked to end the one before. Only of a device that is drained it says so in another way.
+    pub(super) async fn open_after_drain(&self) -> Result<Admitted, Refusal> {
+        self.open().await.map_err(|refusal| match refusal.reason {
+            Reason::DeviceLocked => refusal,
+            _ => drains(),
+        })
+    }
+
     async fn admission(&self, open: SessionOpen) -> Result<Admitted, Refusal> {
         let mut session = self.store.updates(open).await?;
         loop {

@@ -218,11 +218,13 @@ impl Push {
         let mut ready = std::pin::pin!(ready);
         let mut left = None;
         let mut admitted = first;
+        let stop = &self.opener.errand.stop;
+        let mut asked_again = false;
         loop {
             let Admitted { session, accepted } = admitted;
             let room =
                 Semaphore::new((accepted.outstanding_updates_max as usize).clamp(1, Offer::BATCH_MAX * 64));
-            let (sending, draining) = (AtomicBool::new(true), CancellationToken::new());
+            let (sending, draining) = (AtomicBool::new(true), stop.child_token());
             let outgoing = Outgoing::new(self, session.messages, accepted, &room, &draining);
             let send = async {
                 let sent = outgoing.send_all(&mut ready, &mut left).await;
@@ -240,7 +242,16 @@ impl Push {
             match sent {
                 Sent::All => return Ok(()),
                 Sent::SessionFull => admitted = self.opener.open().await?,
-                Sent::PeerDrains => return Err(drains().into()),
+                Sent::PeerDrains if stop.is_cancelled() => {
+                    lock(&self.ledger).pushed.stopped = true;
+                    return Ok(());
+                }
+                // What it says to one session more tells whether the node drains, or this device of it.
+                Sent::PeerDrains if asked_again => return Err(drains().into()),
+                Sent::PeerDrains => {
+                    asked_again = true;
+                    admitted = self.opener.open_after_drain().await?;
+                }
             }
         }
     }

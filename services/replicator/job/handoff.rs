@@ -49,6 +49,8 @@ struct Outcome {
     given_up: BTreeSet<usize>,
     /// All suffixes were offered, and each could be read.
     listed_all: bool,
+    /// What went wrong with whom.
+    causes: Vec<(Target, Refusal)>,
 }
 
 pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
@@ -75,11 +77,13 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
         for target in std::mem::take(&mut outcome.busy_targets) {
             tracing::error!("Error syncing handoff partition: {target}: it stayed busy");
             outcome.nodes.failed(&target);
+            outcome.causes.push((target, super::primary::stayed_busy()));
         }
     }
     if !context.drain.is_cancelled() {
         outcome.tell(job, context, &seen).await;
     }
+    outcome.tell_failures(job, context);
     let emptied = outcome.listed_all && outcome.released == outcome.offered;
     let gone = emptied && remove_partition(job).await;
     job.tally(context).count(|stats| {
@@ -103,6 +107,7 @@ fn not_locked(job: &Job, context: &Context, refusal: &Refusal) -> JobEnd {
         ),
         _ => tracing::info!(%refusal, "{unable}"),
     }
+    context.failures.note(&job.at(&job.device), None, refusal);
     job.tally(context).lock_failed();
     job.tally(context).count(|stats| {
         stats.handoffs_remaining += 1;
@@ -143,6 +148,7 @@ async fn offer_all(
         Err(refusal) => {
             tracing::error!("Error syncing handoff partition {}: {refusal}", job.at(&job.device));
             job.targets.iter().for_each(|target| outcome.nodes.failed(target));
+            context.failures.note(&job.at(&job.device), None, &refusal);
             return outcome;
         }
     };
@@ -223,8 +229,23 @@ impl Outcome {
         }
     }
 
+    /// Tells operators who did not do their part, and why.
+    fn tell_failures(&self, job: &Job, context: &Context) {
+        let at = job.at(&job.device);
+        self.causes.iter().for_each(|(target, cause)| context.failures.note(&at, Some(target), cause));
+        let has_failed = |target: &&Target| self.causes.iter().any(|(failed, _)| failed == *target);
+        if self.listed_all {
+            let well = job.targets.iter().filter(|target| !has_failed(target));
+            well.for_each(|target| context.failures.went_well(&at, target));
+        }
+    }
+
     fn note(&mut self, target: &Target, refusal: &Refusal) {
-        match Remedy::of(refusal) {
+        let remedy = Remedy::of(refusal);
+        if !matches!(remedy, Remedy::ComeBack(_)) {
+            self.causes.push((target.clone(), refusal.clone()));
+        }
+        match remedy {
             Remedy::ComeBack(asked) => {
                 tracing::debug!(peer = %target, %refusal, "a busy peer");
                 self.busy = Some(self.busy.map_or(asked, |least| least.min(asked)));
@@ -319,22 +340,30 @@ impl Outcome {
             );
             self.nodes.failed(target);
             self.given_up.insert(place);
+            let slow = Refusal::new(Reason::IdleTimeout, "it took no offers for too long");
+            self.causes.push((target.clone(), slow));
         }
     }
 
     fn note_pushed(&mut self, target: &Target, pushed: &Result<Pushed, PushError>) {
         match pushed {
             Ok(pushed) if pushed.complete() => {}
+            // It was told to stop, which is nobody's failure.
+            Ok(Pushed { failed: 0, skipped: 0, .. }) => self.nodes.forget(target),
             Ok(pushed) => {
                 tracing::warn!(
                     "Error syncing handoff partition: {target}: {} objects failed, {} were skipped",
                     pushed.failed,
                     pushed.skipped
                 );
+                self.causes.push((target.clone(), pushed.shortfall()));
                 self.nodes.failed(target);
             }
             Err(PushError::Peer(refusal)) => self.note(target, refusal),
-            Err(PushError::Here(_)) => self.nodes.forget(target),
+            Err(PushError::Here(refusal)) => {
+                self.causes.push((target.clone(), refusal.clone()));
+                self.nodes.forget(target);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ssync_protocol::removal::PeerIndex;
-use ssync_types::{Job as Purpose, Refusal, Rehash, Suffix, SuffixHashes};
+use ssync_types::{Job as Purpose, Reason, Refusal, Rehash, Suffix, SuffixHashes};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument as _;
 
@@ -115,9 +115,15 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
         return JobEnd::ComeBack(delay);
     }
     for target in &round.busy {
+        // Who was told to stop has not come back to it.
+        if context.drain.is_cancelled() {
+            round.nodes.forget(target);
+            continue;
+        }
         tracing::error!("Error syncing with node: {target}: it stayed busy");
         context.backlog.visit(job, target, context.counts).end(Found::Unknown);
         round.nodes.failed(target);
+        context.failures.note(&job.at(&job.device), Some(target), &stayed_busy());
     }
     job.tally(context).count(|stats| round.nodes.count(stats));
     job.tally(context).update_ends(round.took);
@@ -140,6 +146,7 @@ async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Du
                 round.nodes.failed(target);
                 context.backlog.visit(job, target, context.counts).end(Found::Unknown);
             }
+            context.failures.note(&job.at(&job.device), None, &refusal);
             return None;
         }
     };
@@ -199,32 +206,46 @@ fn next_target(job: &Job, context: &Context, round: &mut Round) -> Option<Target
 
 /// Counts what became of a node.
 fn note(job: &Job, context: &Context, round: &mut Round, target: Target, end: NodeEnd) -> Option<Duration> {
+    let at = job.at(&job.device);
     let refusal = match end {
         NodeEnd::Equal => {
+            context.failures.went_well(&at, &target);
             job.tally(context).count(|stats| stats.hashmatch += 1);
             return None;
         }
         NodeEnd::Pushed(pushed) if pushed.complete() => {
+            context.failures.went_well(&at, &target);
             if target.region != job.region {
                 round.synced_regions.insert(target.region);
             }
+            return None;
+        }
+        NodeEnd::Pushed(Pushed { failed: 0, skipped: 0, .. }) => {
+            // It was told to stop, which is nobody's failure.
+            round.nodes.forget(&target);
             return None;
         }
         NodeEnd::Pushed(pushed) => {
             let Pushed { failed, skipped, .. } = pushed;
             tracing::error!("{target}/{} {failed} objects failed, {skipped} were skipped", job.partition);
             round.nodes.failed(&target);
+            context.failures.note(&at, Some(&target), &pushed.shortfall());
             return None;
         }
         NodeEnd::NotRead(refusal) => {
             tracing::error!("{target} did not get all: device {} could not be read: {refusal}", job.device);
             round.nodes.forget(&target);
+            context.failures.note(&at, Some(&target), &refusal);
             job.tally(context).count(|stats| stats.device_failed(&job.device));
             return None;
         }
         NodeEnd::Refused(ref refusal) | NodeEnd::Broken(ref refusal) => refusal,
     };
-    match Remedy::of(refusal) {
+    let remedy = Remedy::of(refusal);
+    if !matches!(remedy, Remedy::ComeBack(_)) {
+        context.failures.note(&at, Some(&target), refusal);
+    }
+    match remedy {
         Remedy::ComeBack(asked) => {
             tracing::debug!(peer = %target, %refusal, "a busy peer");
             round.busy_for = Some((target.clone(), Spender::of(refusal.reason)));
@@ -251,6 +272,11 @@ fn note(job: &Job, context: &Context, round: &mut Round, target: Target, end: No
         }
     }
     None
+}
+
+/// Of a peer to which was come back as often as that is done.
+pub(super) fn stayed_busy() -> Refusal {
+    Refusal::new(Reason::ReceiverBusy, "it stayed busy")
 }
 
 /// With handoff_delete, a copy more only while the nodes left cannot make up the copies that suffice.
@@ -362,6 +388,7 @@ async fn push(
         job.tally(context).pushed(&pushed);
         total.add(&pushed);
     }
+    total.stopped |= !listing.is_done();
     match listing.failure() {
         Some(refusal) => Err(PushError::Here(refusal.clone())),
         None => Ok(total),

@@ -1,9 +1,9 @@
-//! Counts objects: all of some suffixes, or those that a peer lacks.
+//! Counts live objects: all of some suffixes, or those that a peer lacks. Tombstones and metadata alone are told apart.
 
 use std::{collections::HashMap, sync::Arc};
 
 use ssync_diskfile::{LocalObject, SuffixLook};
-use ssync_types::{ObjectHash, Refusal, Suffix, SuffixHashes};
+use ssync_types::{ObjectHash, ObjectKind, Refusal, Suffix, SuffixHashes};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -12,21 +12,37 @@ use crate::{
     peer::{Peer, Target},
 };
 
-/// Objects and the bytes of their bodies.
+/// Live objects and the bytes of their bodies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Count {
-    pub(super) objects: u64,
-    pub(super) bytes: u64,
+pub(crate) struct Count {
+    pub(crate) objects: u64,
+    pub(crate) bytes: u64,
+    /// Tombstones, and objects of which the metadata alone is lacking.
+    pub(crate) others: u64,
     /// Objects that could not be read.
-    pub(super) unread: u64,
-    pub(super) at_most: bool,
+    pub(crate) unread: u64,
+    /// The peer did not say what it lacks: it may be less.
+    pub(crate) at_most: bool,
 }
 
 impl Count {
     fn add(&mut self, objects: &[(LocalObject, u64)]) {
-        self.objects += objects.len() as u64;
-        self.bytes += objects.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        objects.iter().for_each(|(object, bytes)| self.add_one(is_live(object), *bytes));
     }
+
+    fn add_one(&mut self, is_body: bool, bytes: u64) {
+        match is_body {
+            true => {
+                self.objects += 1;
+                self.bytes += bytes;
+            }
+            false => self.others += 1,
+        }
+    }
+}
+
+fn is_live(object: &LocalObject) -> bool {
+    object.offer.kind != Some(ObjectKind::Tombstone)
 }
 
 /// All objects of these suffixes.
@@ -56,6 +72,7 @@ pub(super) async fn count_lacking(
         if drain.is_cancelled() {
             break;
         }
+        job.local.pulse().beat();
         let SuffixLook { objects, unread } = job.source().look(*suffix).await?;
         count.unread += unread;
         if remote.contains_key(suffix) {
@@ -78,12 +95,11 @@ async fn ask(job: &Job, target: &Target, peer: &dyn Peer, slice: Vec<(LocalObjec
     let offered = Arc::new(slice.iter().map(|(object, _)| object.clone()).collect());
     match peer.lacking(&job.at(&target.device), offered).await {
         Ok(wants) => {
-            let sizes: HashMap<ObjectHash, u64> =
-                slice.iter().map(|(object, bytes)| (object.offer.hash, *bytes)).collect();
+            let offered: HashMap<ObjectHash, (bool, u64)> =
+                slice.iter().map(|(object, bytes)| (object.offer.hash, (is_live(object), *bytes))).collect();
             for want in wants {
-                let Some(bytes) = sizes.get(&want.hash) else { continue };
-                count.objects += 1;
-                count.bytes += if want.data { *bytes } else { 0 };
+                let Some((is_live, bytes)) = offered.get(&want.hash) else { continue };
+                count.add_one(*is_live && want.data, *bytes);
             }
         }
         Err(refusal) => {

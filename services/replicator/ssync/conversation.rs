@@ -7,6 +7,7 @@ use ssync_diskfile::LocalObject;
 use ssync_protocol::{Marker, decode_want, encode_offer};
 use ssync_types::{ObjectHash, Offer, PartitionRef, Reason, Refusal, Want};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     answer,
@@ -40,6 +41,8 @@ pub(super) struct Sent {
     pub(super) pushed: Pushed,
     /// Objects that were skipped, or sent in another version than offered.
     pub(super) doubtful: HashSet<ObjectHash>,
+    /// Objects that were not tried any more.
+    pub(super) left: HashSet<ObjectHash>,
     /// Objects that were not sent, and why if they could not be opened.
     pub(super) skipped: Vec<(Offer, Option<Refusal>)>,
 }
@@ -115,21 +118,23 @@ impl Conversation {
         }
     }
 
-    /// Sends what is wanted, and waits for the peer's word that all of it went well.
+    /// Sends what is wanted, until `stop`, and waits for the peer's word that all of it went well.
     pub(super) async fn updates(
         &mut self,
         source: &Source,
         visit: &Visit,
         wanted: Vec<(LocalObject, Want)>,
+        stop: &CancellationToken,
     ) -> Result<Sent, PushError> {
         self.connection.send(Marker::UpdatesStart.line()).await?;
         let mut sent = Sent::default();
         sent.pushed.wanted = wanted.len() as u64;
         if !wanted.is_empty() {
             let (pieces, handed_over) = mpsc::channel(PIECES_AHEAD_MAX);
+            let stop = stop.clone();
             let reading = async {
                 let read = source.run(move |source| {
-                    read_all(source, &wanted, &pieces);
+                    read_all(source, &wanted, &stop, &pieces);
                     Ok(())
                 });
                 read.await.map_err(PushError::Here)
@@ -185,6 +190,11 @@ impl Conversation {
                     sent.pushed.skipped += 1;
                     sent.doubtful.insert(offer.hash);
                     sent.skipped.push((offer, cause));
+                }
+                Piece::Left(hash) => {
+                    sent.pushed.stopped = true;
+                    sent.doubtful.insert(hash);
+                    sent.left.insert(hash);
                 }
                 Piece::Broken(refusal) => return Err(PushError::Here(refusal)),
             }

@@ -156,11 +156,12 @@ impl PushSession for SsyncSession {
         let parked = leave_parked(&errand, all(), &mut wants);
         let wanted = wanted(&offered, wants)?;
         let tried: Vec<ObjectHash> = wanted.iter().map(|(object, _)| object.offer.hash).collect();
-        let mut sent = conversation.updates(&errand.source, &errand.visit, wanted).await?;
+        let mut sent = conversation.updates(&errand.source, &errand.visit, wanted, &errand.stop).await?;
         conversation.close().await;
         // The peer has said that all went well, so what was not skipped has been stored.
         let skipped: HashSet<ObjectHash> = sent.skipped.iter().map(|(offer, _)| offer.hash).collect();
-        tried.iter().filter(|hash| !skipped.contains(hash)).for_each(|hash| errand.parked.arrived(*hash));
+        let untried = |hash: &&ObjectHash| skipped.contains(*hash) || sent.left.contains(*hash);
+        tried.iter().filter(|hash| !untried(hash)).for_each(|hash| errand.parked.arrived(*hash));
         let unread = sent.skipped.iter().filter_map(|(offer, cause)| Some((offer, cause.as_ref()?)));
         unread.for_each(|(offer, cause)| errand.parked.not_read(offer, cause));
         let left = parked.len() as u64;

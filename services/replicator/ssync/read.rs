@@ -5,6 +5,7 @@ use ssync_diskfile::{DiskError, LocalObject, MetaView, OpenObject, ToSend};
 use ssync_protocol::{HeaderField, SubMethod, SubRequest};
 use ssync_types::{HeaderName, Metadata, ObjectHash, Offer, Refusal, Want};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::source::{OpenSource, Plan};
 
@@ -29,13 +30,27 @@ pub(super) enum Piece {
         /// Why it could not be read, if it is there.
         cause: Option<Refusal>,
     },
+    /// It was not tried any more.
+    Left(ObjectHash),
     /// A body broke off: there is no way to tell the peer but to hang up.
     Broken(Refusal),
 }
 
-/// Reads all wanted objects one after the other, until the connection is gone. Blocks.
-pub(super) fn read_all(source: &OpenSource, wanted: &[(LocalObject, Want)], pieces: &mpsc::Sender<Piece>) {
+/// Reads all wanted objects one after the other, until the connection is gone; those that are left at `stop` are not sent. Blocks.
+pub(super) fn read_all(
+    source: &OpenSource,
+    wanted: &[(LocalObject, Want)],
+    stop: &CancellationToken,
+    pieces: &mpsc::Sender<Piece>,
+) {
     for (listed, want) in wanted {
+        if stop.is_cancelled() {
+            let left = Piece::Left(listed.offer.hash);
+            if pieces.blocking_send(left).is_err() {
+                return;
+            }
+            continue;
+        }
         let last = match read_one(source, listed, *want, pieces) {
             Ok(done) => done,
             Err(Stop::Hangup) => return,

@@ -15,6 +15,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{Limits, SsyncPeer};
 use crate::{
@@ -153,6 +154,7 @@ impl Scene {
             parked,
             visit: Backlog::visit_of(&partition(), &(&ring_device(1, 1)).into()),
             patient: true,
+            stop: CancellationToken::new(),
         }
     }
 

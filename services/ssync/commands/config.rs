@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use comfy_table::{ContentArrangement, Table, presets};
 use ssync_runtime::{Config, Row};
 
 use crate::{
     cli::{ConfigCommand, DaemonArgs},
     commands::daemon,
     exit, node,
+    table::{Column, Page, Table},
 };
 
 /// Prints the configuration, or a sample of one, or says whether it can be used.
@@ -43,11 +43,16 @@ fn print(config: &Config, as_json: bool) {
         println!("{}", serde_json::Value::Array(config.rows.iter().map(Row::to_json).collect()));
         return;
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["section", "option", "value", "from"]);
+    let columns =
+        [Column::text("section"), Column::text("option"), Column::text("value"), Column::text("from")];
+    let mut table = Table::new(columns);
     for row in &config.rows {
-        table.add_row([row.section, row.name, &row.value, &row.origin.to_string()]);
+        table.row([
+            row.section.into(),
+            row.name.into(),
+            row.value.as_str().into(),
+            row.origin.to_string().into(),
+        ]);
     }
-    println!("{table}");
+    print!("{}", table.show(Page::stdout()));
 }

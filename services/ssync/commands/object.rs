@@ -19,6 +19,7 @@ use crate::{
     commands::{daemon, running::reachable},
     node,
     object::{HandoffChoice, Place, Question, Shown, ask_all, diagnose, print, records, sites, to_json},
+    table::Page,
 };
 
 /// The exit code of a question that cannot be asked.
@@ -198,7 +199,7 @@ fn report(all: &[Shown], as_json: bool) {
         if number > 0 {
             println!();
         }
-        print(shown);
+        print(shown, Page::stdout());
     }
     if all.len() > 1 {
         println!(

@@ -11,7 +11,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::{
     cli::PlanArgs,
     commands::running::{Alone, Answers, Running, refused},
-    on_demand,
+    figures, on_demand,
+    table::{Cell, Column, Page, Table, Tone},
 };
 
 /// Plans; exits 0 when everything could be looked at.
@@ -39,16 +40,16 @@ async fn plan_alone(args: &PlanArgs, alone: &Alone, request: PlanRequest) -> any
 
 /// Prints each piece as it comes.
 async fn show(args: &PlanArgs, mut answers: Answers<PlanResponse>) -> anyhow::Result<ExitCode> {
-    let mut lines = 0_u64;
+    let (mut lines, page) = (0_u64, Page::stdout());
     while let Some(PlanResponse { item: Some(item) }) = answers.try_next().await? {
         if args.running.json {
             println!("{}", to_json(&item));
-        } else if !matches!(item, Item::Total(_)) {
+        } else if let Some(row) = line(&item) {
             if lines == 0 {
-                println!("{HEADER}");
+                print!("{}", TABLE.header(page));
             }
             lines += 1;
-            println!("{}", line(&item));
+            print!("{}", TABLE.line(&row, page));
         }
         if let Item::Total(total) = item {
             if !args.running.json {
@@ -60,67 +61,96 @@ async fn show(args: &PlanArgs, mut answers: Answers<PlanResponse>) -> anyhow::Re
     bail!("the plan ended before its total; see the replicator's log")
 }
 
-const HEADER: &str =
-    "device       policy  partition  what    peer                              objects           bytes";
+/// Rows are printed as they are found, so that widths are given beforehand.
+const TABLE: Table<8> = Table::new([
+    Column::text("device").least(12),
+    Column::number("policy"),
+    Column::number("partition"),
+    Column::text("what").least(7),
+    Column::text("peer").least(30),
+    Column::number("objects").least(12),
+    Column::number("bytes").least(11),
+    Column::text(""),
+]);
 
 fn row(
     device: &str,
     policy: u32,
-    partition: &str,
+    partition: String,
     what: &str,
     peer: &str,
-    objects: &str,
-    bytes: &str,
-) -> String {
-    format!("{device:<12} {policy:>6} {partition:>10}  {what:<7} {peer:<30} {objects:>10} {bytes:>15}")
+    (objects, bytes): (String, String),
+    remark: Cell,
+) -> [Cell; 8] {
+    [
+        device.into(),
+        policy.to_string().into(),
+        partition.into(),
+        what.into(),
+        peer.into(),
+        objects.into(),
+        bytes.into(),
+        remark,
+    ]
 }
 
-fn line(item: &Item) -> String {
-    match item {
+fn unknown() -> (String, String) {
+    ("?".to_owned(), "?".to_owned())
+}
+
+fn remark(what: &str, problem: &str) -> Cell {
+    Cell::toned(format!("{what}: {problem}"), Tone::Bad)
+}
+
+fn line(item: &Item) -> Option<[Cell; 8]> {
+    Some(match item {
         Item::Push(push) => {
-            let partition = push.partition.to_string();
+            let row = |amounts, remark| {
+                let partition = push.partition.to_string();
+                row(&push.device, push.policy_index, partition, "push", &push.peer, amounts, remark)
+            };
             if !push.problem.is_empty() {
-                let row = row(&push.device, push.policy_index, &partition, "push", &push.peer, "?", "?");
-                return format!("{row}  cannot be asked: {}", push.problem);
+                return Some(row(unknown(), remark("cannot be asked", &push.problem)));
             }
             let bound = if push.at_most { "<=" } else { "" };
-            let (objects, bytes) = (format!("{bound}{}", push.objects), format!("{bound}{}", push.bytes));
-            row(&push.device, push.policy_index, &partition, "push", &push.peer, &objects, &bytes)
+            let objects = format!("{bound}{}", figures::count(push.objects));
+            row((objects, format!("{bound}{}", figures::bytes(push.bytes))), Cell::default())
         }
         Item::Removal(removal) => {
-            let row = row(
-                &removal.device,
-                removal.policy_index,
-                &removal.partition.to_string(),
-                "remove",
-                "(from this handoff)",
-                &removal.objects.to_string(),
-                &removal.bytes.to_string(),
-            );
-            if removal.kept > 0 { format!("{row}  {} objects stay", removal.kept) } else { row }
+            let stay = match removal.kept {
+                0 => Cell::default(),
+                kept => {
+                    let verb = if kept == 1 { "stays" } else { "stay" };
+                    Cell::toned(format!("{} {verb}", figures::counted(kept, "object")), Tone::Doubtful)
+                }
+            };
+            let amounts = (figures::count(removal.objects), figures::bytes(removal.bytes));
+            let (partition, peer) = (removal.partition.to_string(), "(from this handoff)");
+            row(&removal.device, removal.policy_index, partition, "remove", peer, amounts, stay)
         }
         Item::Nothing(nothing) => {
             let partition = nothing.partition.map(|partition| partition.to_string()).unwrap_or_default();
-            let row = row(&nothing.device, nothing.policy_index, &partition, "nothing", "", "?", "?");
-            format!("{row}  cannot be looked at: {}", nothing.problem)
+            let remark = remark("cannot be looked at", &nothing.problem);
+            row(&nothing.device, nothing.policy_index, partition, "nothing", "", unknown(), remark)
         }
-        Item::Total(_) => String::new(),
-    }
+        Item::Total(_) => return None,
+    })
 }
 
 fn summary(total: &PlanTotal) -> String {
     let bound = if total.at_most { "at most " } else { "" };
     let mut text = format!(
-        "{} partitions were looked at; {} of their peers are equal.\n\
-         A pass would push {bound}{} objects, {bound}{} bytes, to {} peers of partitions,\n\
-         and then remove {} objects, {} bytes, from handoffs here.\n",
-        total.partitions,
-        total.equal_peers,
-        total.push_objects,
-        total.push_bytes,
-        total.pushes,
-        total.remove_objects,
-        total.remove_bytes,
+        "{} looked at; {} of their peers are equal.\n\
+         A pass would push {bound}{}, {bound}{}, to {} of partitions,\n\
+         and then remove {}, {}, from handoffs here.\n",
+        figures::counted(total.partitions, "partition")
+            + if total.partitions == 1 { " was" } else { " were" },
+        figures::count(total.equal_peers),
+        figures::counted(total.push_objects, "object"),
+        figures::bytes(total.push_bytes),
+        figures::counted(total.pushes, "peer"),
+        figures::counted(total.remove_objects, "object"),
+        figures::bytes(total.remove_bytes),
     );
     if total.problems > 0 {
         text.push_str(&format!("{} peers or partitions could not be looked at.\n", total.problems));
@@ -158,6 +188,10 @@ mod tests {
 
     use super::*;
 
+    fn shown(item: Item) -> String {
+        TABLE.line(&line(&item).unwrap(), Page::PLAIN).trim_end().to_owned()
+    }
+
     #[test]
     fn lines_stand_below_their_header() {
         let push = PlannedPush {
@@ -169,22 +203,22 @@ mod tests {
             ..PlannedPush::default()
         };
         let ends = |text: &str, word: &str| text.find(word).map(|at| at + word.len());
-        let told = line(&Item::Push(push.clone()));
-        assert_eq!(ends(HEADER, "partition"), ends(&told, "1234"), "\n{HEADER}\n{told}");
-        assert_eq!(HEADER.find("peer"), told.find("10.0.0.1"), "\n{HEADER}\n{told}");
-        assert_eq!(ends(HEADER, "bytes"), Some(told.len()), "\n{HEADER}\n{told}");
-        let bound = line(&Item::Push(PlannedPush { at_most: true, ..push.clone() }));
-        assert!(bound.contains(" <=5 ") && bound.ends_with("<=500"), "{bound}");
-        let down = line(&Item::Push(PlannedPush { problem: "it is down".to_owned(), ..push }));
+        let (header, told) = (TABLE.header(Page::PLAIN), shown(Item::Push(push.clone())));
+        assert_eq!(ends(&header, "partition"), ends(&told, "1234"), "\n{header}\n{told}");
+        assert_eq!(header.find("peer"), told.find("10.0.0.1"), "\n{header}\n{told}");
+        assert_eq!(ends(&header, "bytes"), Some(told.len()), "\n{header}\n{told}");
+        let bound = shown(Item::Push(PlannedPush { at_most: true, ..push.clone() }));
+        assert!(bound.contains(" <=5 ") && bound.ends_with("<=500 B"), "{bound}");
+        let down = shown(Item::Push(PlannedPush { problem: "it is down".to_owned(), ..push }));
         assert!(down.ends_with("cannot be asked: it is down"), "{down}");
     }
 
     #[test]
     fn what_stays_and_what_is_unknown_is_told() {
         let removal = PlannedRemoval { kept: 3, ..PlannedRemoval::default() };
-        assert!(line(&Item::Removal(removal)).ends_with("3 objects stay"));
+        assert!(shown(Item::Removal(removal)).ends_with("3 objects stay"));
         let nothing = PlannedNothing { problem: "no disk".to_owned(), ..PlannedNothing::default() };
-        assert!(line(&Item::Nothing(nothing)).ends_with("cannot be looked at: no disk"));
+        assert!(shown(Item::Nothing(nothing)).ends_with("cannot be looked at: no disk"));
         let total = PlanTotal { at_most: true, push_objects: 9, problems: 1, ..PlanTotal::default() };
         let text = summary(&total);
         assert!(

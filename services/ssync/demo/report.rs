@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table, presets};
-
-use crate::demo::verify::Comparison;
+use crate::{
+    demo::verify::Comparison,
+    table::{Cell, Column, Page, Table},
+};
 
 /// The figures of all phases.
 #[derive(Debug)]
@@ -54,17 +55,20 @@ impl Report {
     }
 
     /// The table, and the sentences.
-    pub(crate) fn table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(["phase", "replicas", "MB", "seconds", "replicas/s", "MB/s"]);
+    pub(crate) fn table(&self, page: Page) -> String {
+        let mut table = Table::new([
+            Column::text("phase"),
+            Column::number("replicas"),
+            Column::number("MB"),
+            Column::number("seconds"),
+            Column::number("replicas/s"),
+            Column::number("MB/s"),
+        ]);
         for phase in &self.phases {
-            table.add_row(phase.row());
+            table.row(phase.row().map(Cell::from));
         }
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        let mut text = format!("{} objects, 3 replicas each\n{table}", self.objects);
+        let table = table.show(page);
+        let mut text = format!("{} objects, 3 replicas each\n{}", self.objects, table.trim_end());
         for note in &self.notes {
             text.push('\n');
             text.push_str(note);
@@ -100,7 +104,7 @@ mod tests {
     fn shows_each_phase_with_its_rates() {
         let mut report = Report::new(10);
         report.phase("replicate", 20, 4_000_000, Duration::from_secs(2));
-        let table = report.table();
+        let table = report.table(Page::PLAIN);
         assert!(table.contains("10 objects"), "{table}");
         assert!(table.contains("replicate"), "{table}");
         let row: Vec<_> =

@@ -1,10 +1,13 @@
 //! The answers as a table or as JSON, and what they mean.
 
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 use ssync_types::{ObjectHash, ObjectPath, Timestamp};
 
 use super::{Answer, Copy, Diagnosis, Place, Record, Seen};
+use crate::{
+    figures,
+    table::{Cell, Column, Page, Table, Tone, plain},
+};
 
 /// One policy's answers.
 #[derive(Debug)]
@@ -19,21 +22,23 @@ pub(crate) struct Shown {
 }
 
 /// Prints the table and the sentences. Control characters of names do not reach the terminal.
-pub(crate) fn print(shown: &Shown) {
-    let path: String =
-        shown.path.to_string().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+pub(crate) fn print(shown: &Shown, page: Page) {
     println!(
-        "{path}\n{}, partition {} of policy {} ({})\n",
-        shown.hash, shown.place.partition, shown.place.policy, shown.policy_name
+        "{}\n{}, partition {} of policy {} ({})\n",
+        plain(&shown.path.to_string()),
+        shown.hash,
+        shown.place.partition,
+        shown.place.policy,
+        shown.policy_name
     );
-    println!("{}\n", table(&shown.seen));
+    println!("{}", table(&shown.seen).show(page));
     let idle = shown.seen.iter().filter(|seen| is_idle_handoff(seen)).count();
     if idle > 0 {
         println!("{idle} handoffs were asked and have nothing.");
     }
     println!("{}.", shown.diagnosis.summary);
     for problem in &shown.diagnosis.problems {
-        println!("* {}\n    {}", problem.what, problem.remedy);
+        println!("{} {}\n    {}", page.paint(Tone::Bad, "*"), problem.what, problem.remedy);
     }
     for note in &shown.diagnosis.notes {
         println!("{note}.");
@@ -42,7 +47,7 @@ pub(crate) fn print(shown: &Shown) {
         println!("{line}.");
     }
     if shown.diagnosis.is_healthy() {
-        println!("Nothing is wrong.");
+        println!("{}", page.paint(Tone::Good, "Nothing is wrong."));
     }
 }
 
@@ -50,17 +55,23 @@ fn is_idle_handoff(seen: &Seen) -> bool {
     !seen.site.is_primary() && seen.answer == Answer::Nothing
 }
 
-fn table(seen: &[Seen]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["role", "node", "device", "state", "times (UTC, Swift's form)", "bytes", "etag"]);
+fn table(seen: &[Seen]) -> Table<7> {
+    let mut table = Table::new([
+        Column::text("role"),
+        Column::text("node"),
+        Column::text("device"),
+        Column::text("state"),
+        Column::text("times (UTC, Swift's form)"),
+        Column::number("bytes"),
+        Column::text("etag"),
+    ]);
     for seen in seen.iter().filter(|seen| !is_idle_handoff(seen)) {
-        let (state, times, bytes, etag) = cells(&seen.answer);
+        let [state, times, bytes, etag] = cells(&seen.answer);
         let site = &seen.site;
-        table.add_row([
-            site.role.to_string(),
-            site.address.clone(),
-            site.device.to_string(),
+        table.row([
+            site.role.to_string().into(),
+            site.address.clone().into(),
+            site.device.to_string().into(),
             state,
             times,
             bytes,
@@ -70,16 +81,16 @@ fn table(seen: &[Seen]) -> Table {
     table
 }
 
-fn cells(answer: &Answer) -> (String, String, String, String) {
-    let none = String::new;
+fn cells(answer: &Answer) -> [Cell; 4] {
+    let none = Cell::default;
     match answer {
         Answer::Data(copy) => {
-            let bytes = copy.bytes.map(|bytes| bytes.to_string()).unwrap_or_default();
-            (state(copy), times(copy), bytes, copy.etag.clone())
+            let bytes = copy.bytes.map(figures::count).unwrap_or_default();
+            [Cell::toned(state(copy), Tone::Good), times(copy).into(), bytes.into(), copy.etag.clone().into()]
         }
-        Answer::Tombstone(at) => ("tombstone".to_owned(), time("deleted", *at), none(), none()),
-        Answer::Nothing => ("none".to_owned(), none(), none(), none()),
-        Answer::Failed(_) => ("error".to_owned(), none(), none(), none()),
+        Answer::Tombstone(at) => ["tombstone".into(), time("deleted", *at).into(), none(), none()],
+        Answer::Nothing => [Cell::toned("none", Tone::Doubtful), none(), none(), none()],
+        Answer::Failed(_) => [Cell::toned("error", Tone::Bad), none(), none(), none()],
     }
 }
 
@@ -170,7 +181,7 @@ mod tests {
             primary(2, failed()),
             handoff(0, Answer::Nothing),
         ];
-        let text = table(&seen).to_string();
+        let text = table(&seen).show(Page::PLAIN);
         for part in [
             "data  1970-01-01 00:00:10.00000  0000000010.00000",
             "meta  1970-01-01 00:00:20.00000",

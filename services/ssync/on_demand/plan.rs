@@ -84,6 +84,7 @@ fn planned_push(push: PlannedPush) -> admin::PlannedPush {
         bytes: push.bytes,
         at_most: push.at_most,
         problem: push.problem.unwrap_or_default(),
+        others: push.others,
     }
 }
 

@@ -69,6 +69,7 @@ fn done(stats: &PassStats) -> PushResponse {
         problems: problems(stats),
         equal_peers: stats.hashmatch,
         elapsed_milliseconds: u64::try_from(stats.elapsed.as_millis()).unwrap_or(u64::MAX),
+        paused: false,
     }
 }
 

@@ -6,7 +6,7 @@ use ssync_types::{Reason, Refusal, SessionEvent};
 use tokio::time::Instant;
 
 use super::{Driver, Input, RESULTS_WAIT};
-use crate::{core::HEARTBEAT_ONLY_FACTOR, session::draining};
+use crate::{core::HEARTBEAT_ONLY_FACTOR, session::asked_to_end};
 
 /// How long nothing is said at most.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
@@ -16,7 +16,12 @@ const DRAIN_GRACE: Duration = Duration::from_secs(5);
 impl Driver {
     pub(super) fn begin_drain(&mut self) {
         self.drains_since = Some(Instant::now());
-        self.notices.push_back(SessionEvent::Draining("this node is shutting down".to_owned()));
+        self.drains_with_node = self.context.core.drain.is_cancelled();
+        let why = match self.drains_with_node {
+            true => "this node is shutting down".to_owned(),
+            false => format!("device {} is drained by an operator", self.context.open.partition.device),
+        };
+        self.notices.push_back(SessionEvent::Draining(why));
     }
 
     /// When to look at the clock next.
@@ -29,7 +34,12 @@ impl Driver {
             next = next.min(if due > Instant::now() { due } else { since + config.client_timeout });
         }
         if let Some(since) = self.drains_since {
-            next = next.min(since + if self.grace_is_over() { self.drain_time() } else { self.grace() });
+            next = next.min(match (self.grace_is_over(), self.drains_with_node) {
+                (false, _) => since + self.grace(),
+                (true, true) => since + self.drain_time(),
+                // A body that is under way may take as long as it needs.
+                (true, false) => Instant::now() + DRAIN_GRACE,
+            });
         }
         if let Some(ends) = self.ends_at() {
             next = next.min(ends);
@@ -83,12 +93,12 @@ impl Driver {
         }
     }
 
-    fn look_at_drain(&mut self) {
+    pub(super) fn look_at_drain(&mut self) {
         let Some(since) = self.drains_since.filter(|_| self.grace_is_over()) else { return };
         let in_body = matches!(self.input, Input::Body(_)) || self.stalled.is_some();
-        let late = since.elapsed() >= self.drain_time();
+        let late = self.drains_with_node && since.elapsed() >= self.drain_time();
         if !matches!(self.input, Input::Ended) && (!in_body || late) {
-            self.end(Some(draining()));
+            self.end(Some(asked_to_end(&self.context.core, &self.context.open)));
         }
     }
 

@@ -35,6 +35,11 @@ const MESSAGES_MAX: usize = SESSION_QUEUE_MAX;
 impl Driver {
     /// Takes a message, and what else is there: so that it can be handed over together.
     pub(super) fn take_all(&mut self, message: Option<UpdateMessage>) {
+        // Who sends without a pause leaves no moment to look at the clock.
+        self.look_at_drain();
+        if matches!(self.input, Input::Ended) {
+            return;
+        }
         self.take(message);
         for _ in 1..MESSAGES_MAX {
             if !self.wants_messages() {

@@ -29,6 +29,7 @@ fn push() -> Push {
         parked: Parked::default().at(&here, "peer"),
         visit: Backlog::visit_of(&here, &(&ring_device(1, 1)).into()),
         patient: true,
+        stop: CancellationToken::new(),
     };
     let opener = Opener { store: node.store.clone(), errand, silence_max: Duration::from_secs(60) };
     let verdicts = Verdicts { peer: PeerIndex::FIRST, to: mpsc::channel(1).0 };
