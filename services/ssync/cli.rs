@@ -35,6 +35,16 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// What a running replicator does
     Status(StatusArgs),
+    /// Push nothing for a while, from the node or from some devices; what is pending stays known
+    Pause(PauseArgs),
+    /// Push again, and admit again into devices that were drained
+    Resume(ResumeArgs),
+    /// Take devices out of replication in order, and wait for the end; without one: the node, until a restart
+    Drain(DrainArgs),
+    /// How many at a time, and for how long; set: another value for a while
+    Limits(LimitsArgs),
+    /// What could not be brought where it belongs, why, and what to do; --retry: try again now
+    Errors(ErrorsArgs),
     /// Where an object is, and what is wrong with it; exit 0 when nothing is, 1 when something is
     Object(ObjectArgs),
     /// Start three nodes on loopback, with a ring and devices of their own, until interrupted
@@ -151,6 +161,66 @@ pub(crate) struct StatusArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct PauseArgs {
+    #[command(flatten)]
+    pub running: RunningArgs,
+    /// Devices of this node, by their names in the ring; none for the node
+    #[arg(value_name = "DEVICE")]
+    pub devices: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    pub running: RunningArgs,
+    /// Devices of this node, by their names in the ring; none for the node and all that was paused or drained by name
+    #[arg(value_name = "DEVICE")]
+    pub devices: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DrainArgs {
+    #[command(flatten)]
+    pub running: RunningArgs,
+    /// Devices of this node, by their names in the ring; none for the node, which only a restart undoes
+    #[arg(value_name = "DEVICE")]
+    pub devices: Vec<String>,
+    /// Seconds to wait until nothing is under way; it goes on draining after that
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub timeout: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LimitsArgs {
+    #[command(flatten)]
+    pub running: RunningArgs,
+    /// Show them, or set some until a restart or a reload
+    #[arg(value_name = "ACTION")]
+    pub action: Option<LimitsAction>,
+    /// Those to show; or NAME=VALUE of those to set
+    #[arg(value_name = "NAME[=VALUE]")]
+    pub names: Vec<String>,
+}
+
+/// What is done with limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LimitsAction {
+    /// Show them
+    Get,
+    /// Set some
+    Set,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ErrorsArgs {
+    #[command(flatten)]
+    pub running: RunningArgs,
+    /// Try again now: everything, or only an object by its hash, what is on a device of this node, or what is for a peer
+    #[arg(long, value_name = "HASH|DEVICE|PEER", num_args = 0..)]
+    pub retry: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct LogLevelArgs {
     #[command(flatten)]
     pub daemon: DaemonArgs,
@@ -249,6 +319,11 @@ impl Command {
             | Self::Push(_)
             | Self::Plan(_)
             | Self::Status(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Drain(_)
+            | Self::Limits(_)
+            | Self::Errors(_)
             | Self::LogLevel(_)
             | Self::Object(_) => None,
         }

@@ -2,10 +2,15 @@
 
 pub(crate) mod config;
 pub(crate) mod daemon;
+pub(crate) mod daemons;
 pub(crate) mod dev;
+pub(crate) mod drain;
+pub(crate) mod errors;
+pub(crate) mod limits;
 pub(crate) mod log_level;
 pub(crate) mod node;
 pub(crate) mod object;
+pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod push;
 pub(crate) mod receiver;

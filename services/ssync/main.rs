@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod control;
 mod demo;
 mod embedded;
 mod exit;
@@ -97,6 +98,11 @@ async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode>
         Command::Push(args) => commands::push::run(&args).await,
         Command::Plan(args) => commands::plan::run(&args).await,
         Command::Status(args) => commands::status::run(&args).await,
+        Command::Pause(args) => commands::pause::pause(&args).await,
+        Command::Resume(args) => commands::pause::resume(&args).await,
+        Command::Drain(args) => commands::drain::run(&args).await,
+        Command::Limits(args) => commands::limits::run(&args).await,
+        Command::Errors(args) => commands::errors::run(&args).await,
         Command::Object(args) => Ok(commands::object::run(&args).await),
         Command::Config(args) => commands::config::run(&args.command),
         Command::LogLevel(args) => commands::log_level::run(&args).await,

@@ -215,11 +215,11 @@ options! {
         /// Serve REPLICATE and SSYNC as well.
         replication_server: bool = "true",
         /// Most replication sessions into this node at a time, by gRPC or SSYNC; 0 for no limit.
-        replication_concurrency: u32 = "4",
+        replication_concurrency: u32 = "4" live "with new sessions",
         /// Most SSYNC sessions into one device at a time; 0 for no limit.
-        replication_concurrency_per_device: u32 = "1",
+        replication_concurrency_per_device: u32 = "1" live "with new sessions",
         /// Old form of replication_concurrency_per_device, true for 1 and false for 0; counts where that is not set.
-        replication_one_per_device: Option<bool> = "",
+        replication_one_per_device: Option<bool> = "" live "with new sessions",
         /// Failed updates after which a session may be broken off.
         replication_failure_threshold: u64 = "100",
         /// Failed updates for each good one above which a session is broken off.
@@ -325,9 +325,9 @@ options! {
         interval: Duration = "30" live "with the next pass",
         /// Partitions that are worked on at a time. Swift's default is 1; with more, who is slow holds up itself alone, and a
         /// peer that is asked for too much says when to come back.
-        concurrency: u32 = "4" live "with the next pass",
+        concurrency: u32 = "4" live "at once",
         /// Processes among which devices are dealt; their jobs run in one process here, concurrency for each.
-        replicator_workers: u32 = "0" live "with the next pass",
+        replicator_workers: u32 = "0" live "at once",
         /// Seconds between two lines of statistics.
         stats_interval: Duration = "300" live "with the next pass",
         /// Seconds between two looks at the ring files.
@@ -378,7 +378,7 @@ options! {
         grpc_port: Option<u16> = "",
         /// gRPC sessions into one device at a time; 0 for no limit of its own. They never take the last slot of
         /// replication_concurrency, where that is more than 1, so that a disk that hangs leaves one to the others.
-        grpc_sessions_per_device: u32 = "4",
+        grpc_sessions_per_device: u32 = "4" live "with new sessions",
         /// gRPC sessions take the device's flock as well, as SSYNC sessions do.
         grpc_device_lock: bool = "false",
         /// Seconds that one disk operation may take; ten times as many where it hashes a partition, and more where it flushes
@@ -399,9 +399,9 @@ options! {
         /// Bytes up to which a body travels in the message that announces it.
         inline_bytes_max: u32 = "65536",
         /// Updates after which a session ends and is opened again; 0 for no limit.
-        session_updates_max: u64 = "100000",
+        session_updates_max: u64 = "100000" live "with new sessions",
         /// Seconds after which it does; 0 for no limit. A stream that is never over is what proxies of a mesh break off.
-        session_time_max: Duration = "1800",
+        session_time_max: Duration = "1800" live "with new sessions",
         /// Seconds between two heartbeats in a quiet session. Keep it well under the idle timers of every proxy between
         /// two nodes.
         heartbeat_interval: Duration = "15",

@@ -127,6 +127,9 @@ impl View {
         for problem in &answer.problems {
             println!("* {problem}; the log has the cause");
         }
+        if answer.paused {
+            println!("The device is paused: passes push nothing from it. This push was asked for.");
+        }
         println!("{}", if answer.complete { "Done." } else { "Not all was done." });
     }
 }
@@ -144,6 +147,7 @@ fn to_json(answer: &PushResponse) -> Value {
         "done": answer.done, "objects": answer.objects, "bytes": answer.bytes, "released": answer.released,
     });
     if let (true, Value::Object(told)) = (answer.done, &mut told) {
+        told.insert("paused".to_owned(), answer.paused.into());
         told.insert("complete".to_owned(), answer.complete.into());
         told.insert("problems".to_owned(), answer.problems.clone().into());
         told.insert("equal_peers".to_owned(), answer.equal_peers.into());

@@ -91,7 +91,7 @@ impl Running {
 }
 
 /// Where a replicator of this node may be asked.
-fn addresses(config: &Config) -> Vec<BindAddress> {
+pub(crate) fn addresses(config: &Config) -> Vec<BindAddress> {
     let options = &config.ssync;
     let admins = [&options.admin_bind, &options.replicator_admin_bind];
     admins.into_iter().filter_map(|address| reachable(address.as_ref())).collect()

@@ -23,7 +23,7 @@ use ssync_types::{Identity, Role};
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{exit::Unusable, log_level::LogGrpc, on_demand::ReplicatorGrpc};
+use crate::{control::ControlGrpc, exit::Unusable, log_level::LogGrpc, on_demand::ReplicatorGrpc};
 
 use super::{
     Address, Parts, SERVICES, Surroundings,
@@ -286,6 +286,10 @@ impl Plan {
                 may_administer,
                 self.drain.token(),
             ));
+        }
+        if self.receiver.is_some() || self.replicator.is_some() {
+            let (receiver, replicator) = (self.receiver.clone(), self.replicator.clone());
+            server = server.add_service(ControlGrpc::server(receiver, replicator, may_administer));
         }
         if let Some(filter) = &self.log_filter {
             server = server.add_service(LogGrpc::server(filter.clone(), may_administer));

@@ -99,8 +99,10 @@ impl Node {
             tracing::info!("reload: no option has changed");
         }
         self.config.ssync.drain_notice = read.ssync.drain_notice;
-        if changes.iter().any(|change| change.live.is_some()) {
-            self.tell_replicator(read);
+        // Also where nothing has changed: what an operator has set meanwhile ends with a reload.
+        self.tell_replicator(read);
+        if let Some(receiver) = &self.receiver {
+            receiver.follow(settings::session_limits(read));
         }
         self.show(&changes);
     }

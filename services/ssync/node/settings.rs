@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use ssync_diskfile::DiskConfig;
 use ssync_protocol::FailureLimits;
-use ssync_receiver::ReceiverConfig;
+use ssync_receiver::{ReceiverConfig, SessionLimits};
 use ssync_replicator::ReplicatorConfig;
 use ssync_ring::{PolicyKind, SwiftConf};
 use ssync_runtime::{
@@ -58,6 +58,17 @@ pub(super) fn disk_policies(swift: &SwiftConf) -> BTreeMap<PolicyIndex, ssync_di
         }
     };
     swift.policies().iter().map(|policy| (policy.index, kind(&policy.kind))).collect()
+}
+
+/// What a running receiver can be told.
+pub(super) fn session_limits(config: &Config) -> SessionLimits {
+    SessionLimits {
+        replication_concurrency: config.server.replication_concurrency,
+        replication_concurrency_per_device: config.server.replication_concurrency_per_device,
+        grpc_sessions_per_device: config.ssync.grpc_sessions_per_device,
+        session_updates_max: config.ssync.session_updates_max,
+        session_time_max: config.ssync.session_time_max,
+    }
 }
 
 /// The receiver.

@@ -83,6 +83,7 @@ fn planned_push(push: PlannedPush) -> admin::PlannedPush {
         objects: push.objects,
         bytes: push.bytes,
         at_most: push.at_most,
+        others: push.others,
         problem: push.problem.unwrap_or_default(),
         others: push.others,
     }

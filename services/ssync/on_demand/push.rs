@@ -22,7 +22,9 @@ pub(crate) async fn push(
     request: PushRequest,
     drain: CancellationToken,
 ) -> Result<mpsc::Receiver<PushResponse>, Refusal> {
-    let push = replicator.order(&order(request)?, drain.clone()).await?;
+    let order = order(request)?;
+    let push = replicator.order(&order, drain.clone()).await?;
+    let paused = replicator.paused().holds(&order.device);
     let (answers, told) = mpsc::channel(ANSWERS_AHEAD_MAX);
     let watch = push.watch();
     tokio::spawn(async move {
@@ -33,12 +35,12 @@ pub(crate) async fn push(
         let stats = loop {
             tokio::select! {
                 stats = &mut run => break stats,
-                _ = ticks.tick() => tell(&answers, &watch),
+                _ = ticks.tick() => tell(&answers, &watch, paused),
                 () = answers.closed(), if !drain.is_cancelled() => drain.cancel(),
             }
         };
         // Who has gone does not want to know.
-        let _ = answers.send(done(&stats)).await;
+        let _ = answers.send(PushResponse { paused, ..done(&stats) }).await;
     });
     Ok(told)
 }
@@ -53,9 +55,9 @@ fn order(request: PushRequest) -> Result<PushOrder, Invalid> {
 }
 
 /// An answer that finds no room is not missed: the next one tells more.
-fn tell(answers: &mpsc::Sender<PushResponse>, watch: &PushWatch) {
+fn tell(answers: &mpsc::Sender<PushResponse>, watch: &PushWatch, paused: bool) {
     let (Moved { objects, bytes }, released) = (watch.moved(), watch.released());
-    let _ = answers.try_send(PushResponse { objects, bytes, released, ..PushResponse::default() });
+    let _ = answers.try_send(PushResponse { objects, bytes, released, paused, ..PushResponse::default() });
 }
 
 fn done(stats: &PassStats) -> PushResponse {

@@ -12,6 +12,7 @@ use ssync_replicator::{ParkedObject, Progress, Replicator};
 pub(super) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
     let Progress { pass, running, partitions_done, partitions_total, objects, bytes, released, failures } =
         *replicator.progress().borrow();
+    let paused = replicator.paused();
     GetReplicatorStatusResponse {
         pass,
         running,
@@ -32,6 +33,7 @@ pub(super) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
                 bytes: stats.bytes,
                 released: stats.released,
                 failures: stats.failure,
+                paused: paused.holds(&device),
                 ..DeviceStatus::default()
             })
             .collect(),
@@ -45,6 +47,7 @@ pub(super) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
             })
             .collect(),
         parked: replicator.parked().into_iter().map(parked).collect(),
+        paused: paused.node,
         ..GetReplicatorStatusResponse::default()
     }
 }
