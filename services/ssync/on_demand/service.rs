@@ -90,6 +90,6 @@ impl ReplicatorService for ReplicatorGrpc {
         &self,
         _request: Request<GetTimeSpentRequest>,
     ) -> Result<Response<GetTimeSpentResponse>, Status> {
-        Ok(Response::new(GetTimeSpentResponse::default()))
+        Ok(Response::new(super::spent::all(&self.replicator)))
     }
 }

@@ -1,18 +1,19 @@
 //! What a replicator does now, as the contract tells of it.
 
-use std::time::Duration;
-
 use ssync_api::{
     admin::{self, DeviceStatus, GetReplicatorStatusResponse, PeerBackoff},
     v1,
 };
-use ssync_replicator::{ParkedObject, Progress, Replicator};
+use ssync_replicator::{DeviceWork, ParkedObject, PassStats, Progress, Replicator};
+use ssync_types::DeviceName;
+
+use super::{milliseconds, outlook, spent};
 
 /// A look at it.
-pub(super) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
+pub(crate) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
     let Progress { pass, running, partitions_done, partitions_total, objects, bytes, released, failures } =
         *replicator.progress().borrow();
-    let paused = replicator.paused();
+    let (paused, seen) = (replicator.paused(), replicator.outlook());
     GetReplicatorStatusResponse {
         pass,
         running,
@@ -26,15 +27,9 @@ pub(super) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
         devices: replicator
             .by_device()
             .into_iter()
-            .map(|(device, stats)| DeviceStatus {
-                device: device.to_string(),
-                partitions_begun: stats.attempted,
-                objects: stats.objects,
-                bytes: stats.bytes,
-                released: stats.released,
-                failures: stats.failure,
-                paused: paused.holds(&device),
-                ..DeviceStatus::default()
+            .map(|(device, stats)| {
+                let work = seen.devices.get(&device).copied().unwrap_or_default();
+                device_status(&device, &stats, &work, paused.holds(&device))
             })
             .collect(),
         peers: replicator
@@ -47,8 +42,30 @@ pub(super) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
             })
             .collect(),
         parked: replicator.parked().into_iter().map(parked).collect(),
+        elapsed_milliseconds: milliseconds(seen.elapsed),
+        backlog: Some(outlook::backlog(&seen.pending)),
+        forecast: seen.forecast.map(outlook::forecast),
+        nodes: outlook::nodes(replicator, &seen.nodes),
+        held_up_by: spent::held_up_by(replicator),
+        samples: outlook::samples(&seen.samples),
+        sample_seconds: u32::try_from(seen.sample.as_secs()).unwrap_or(u32::MAX),
         paused: paused.node,
-        ..GetReplicatorStatusResponse::default()
+    }
+}
+
+fn device_status(device: &DeviceName, stats: &PassStats, work: &DeviceWork, paused: bool) -> DeviceStatus {
+    DeviceStatus {
+        device: device.to_string(),
+        partitions_begun: stats.attempted,
+        objects: stats.objects,
+        bytes: stats.bytes,
+        released: stats.released,
+        failures: stats.failure,
+        partitions_total: work.total,
+        partitions_done: work.done,
+        pending_objects: work.known.objects,
+        pending_bytes: work.known.bytes,
+        paused,
     }
 }
 
@@ -63,8 +80,4 @@ fn parked(object: ParkedObject) -> admin::ParkedObject {
         peer: object.peer.unwrap_or_default(),
         remaining_milliseconds: milliseconds(object.again_in),
     }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
