@@ -1,0 +1,3 @@
+//! The status page, opened in headless Chromium.
+
+mod sample;
