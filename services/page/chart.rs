@@ -17,6 +17,14 @@ pub(crate) fn bar(percent: f64, class: &str, label: &str) -> Markup {
     }
 }
 
+/// A bar under what it says: the share at its left, the numbers at its right.
+pub(crate) fn gauge(percent: f64, class: &str, share: &str, numbers: &Markup) -> Markup {
+    html! {
+        div.gauge { span.told { (share) } span.of { (numbers) } }
+        (bar(percent, class, share))
+    }
+}
+
 /// What was measured in equal steps, up to `top`, as a curve over an area.
 pub(crate) fn area(values: &[f64], top: f64, label: &str) -> Markup {
     let line = points(values, top);
@@ -43,7 +51,7 @@ fn points(values: &[f64], top: f64) -> String {
     values.iter().enumerate().map(point).collect::<Vec<_>>().join(" ")
 }
 
-/// The next of 1, 2, 5, 10, 20, 50... at or above a value; in powers of `base` for bytes.
+/// The next round number at or above a value: so many times a power of `base`.
 pub(crate) fn top_of(most: f64, base: f64) -> f64 {
     if !most.is_finite() || most <= 0.0 {
         return 1.0;
@@ -52,8 +60,10 @@ pub(crate) fn top_of(most: f64, base: f64) -> f64 {
     while most >= unit * base && unit < f64::MAX / base / base {
         unit *= base;
     }
-    let steps = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
-    steps.iter().map(|step| step * unit).find(|top| *top >= most).unwrap_or(unit * base)
+    let tens = [1.0, 10.0, 100.0];
+    let steps =
+        tens.into_iter().flat_map(|ten| [1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0].map(|step| step * ten));
+    steps.map(|step| step * unit).find(|top| *top >= most).unwrap_or(unit * base)
 }
 
 #[cfg(test)]
@@ -63,7 +73,7 @@ mod tests {
     #[test]
     fn a_scale_ends_at_a_round_number() {
         let told = [0.0, 0.3, 1.0, 1.1, 7.0, 480.0, 999.0, 1001.0, f64::NAN].map(|most| top_of(most, 1000.0));
-        assert_eq!(told, [1.0, 1.0, 1.0, 2.0, 10.0, 500.0, 1000.0, 2000.0, 1.0]);
+        assert_eq!(told, [1.0, 1.0, 1.0, 1.2, 8.0, 500.0, 1000.0, 1200.0, 1.0]);
         assert_eq!(top_of(1010.0 * 1024.0, 1024.0), 1024.0 * 1024.0);
         assert_eq!(top_of(84.0 * 1024.0 * 1024.0, 1024.0), 100.0 * 1024.0 * 1024.0);
         assert!(top_of(f64::MAX, 1024.0).is_finite());

@@ -6,10 +6,10 @@ use maud::{Markup, html};
 use ssync_api::admin::{Device, DeviceStatus};
 
 use crate::{
-    chart::bar,
+    chart::gauge,
     report::Report,
     table::{Column, Row, Table, beneath, nothing, number},
-    units::{bytes, clipped, count, counted, percent, percent_of},
+    units::{bytes, clipped, count, counted, in_order, percent, percent_of},
 };
 
 /// Used more than this is told as a warning.
@@ -30,26 +30,40 @@ pub(crate) fn table(report: &Report) -> Markup {
     let (receives, replicates) = (report.receives.is_some(), report.replicates.is_some());
     let columns = [
         Some(Column::text("Device")),
-        receives.then_some(Column::bar("Space")),
+        receives.then_some(Column::bar("Used")),
         replicates.then_some(Column::bar("Pass")),
         replicates.then_some(Column::number("Pending")),
         replicates.then_some(Column::number("Pushed")),
         Some(Column::prose("State")),
     ];
-    let rows = known.iter().map(|(name, known)| row(name, *known, receives, replicates)).collect();
+    let mut known: Vec<_> = known.into_iter().collect();
+    known.sort_by_key(|(name, _)| in_order(name));
+    let rows = known.into_iter().map(|(name, known)| row(name, known, receives, replicates)).collect();
     html! {
         @if receives || replicates {
             (Table {
                 id: "devices",
                 title: "Devices of this node",
-                note: html! {
-                    @if replicates { "Pending is what is to be brought from them to other nodes" } @else { "Space as the receiver finds it" }
-                },
+                note: note(report),
                 columns: columns.into_iter().flatten().collect(),
                 rows,
                 empty: "It has no device yet.",
             }.html())
         }
+    }
+}
+
+/// How many can be used, and what pending means.
+fn note(report: &Report) -> Markup {
+    let usable =
+        report.receives.iter().flat_map(|receives| &receives.devices).filter(|device| device.mounted);
+    let (number, free) = usable
+        .fold((0, 0_u64), |(number, free), device| (number + 1, free.saturating_add(device.free_bytes)));
+    html! {
+        @if let Some(receives) = &report.receives {
+            (count(number)) " of " (receives.devices.len()) " in use, " (bytes(free)) " free. "
+        }
+        @if report.replicates.is_some() { "Pending is what they have and other nodes lack." }
     }
 }
 
@@ -69,23 +83,19 @@ fn row(name: &str, (device, status): Known<'_>, receives: bool, replicates: bool
 fn space(device: &Device) -> Markup {
     let used = device.total_bytes.saturating_sub(device.free_bytes);
     let share = percent_of(used, device.total_bytes);
-    let told = format!("{} used", percent(used, device.total_bytes));
+    let told = percent(used, device.total_bytes);
     let class = if share >= FULL_PERCENT { "full" } else { "amount" };
-    html! {
-        span.told { (told) }
-        (bar(share, class, &told))
-        (beneath(&format!("{} free of {}", bytes(device.free_bytes), bytes(device.total_bytes))))
-    }
+    let numbers = html! { (bytes(device.free_bytes)) " of " (bytes(device.total_bytes)) " free" };
+    gauge(share, class, &told, &numbers)
 }
 
 fn pass(status: &DeviceStatus) -> Markup {
     let (done, total) = (status.partitions_done, status.partitions_total);
-    let told = percent(done, total);
-    html! {
-        span.told { (told) }
-        (bar(percent_of(done, total), "", &told))
-        span.beneath { (number("partitions-done", done)) " of " (number("partitions-total", total)) " partitions" }
+    if total == 0 {
+        return nothing();
     }
+    let numbers = html! { (number("partitions-done", done)) " of " (number("partitions-total", total)) };
+    gauge(percent_of(done, total), "", &percent(done, total), &numbers)
 }
 
 fn pending(status: &DeviceStatus) -> Markup {
@@ -108,8 +118,8 @@ fn state(device: Option<&Device>, status: Option<&DeviceStatus>) -> Markup {
     html! {
         @match device {
             Some(device) if !device.mounted => span.bad { (clipped(problem(device))) },
-            Some(_) => span.good { "in use" },
-            None => @if failures == 0 { span.good { "no failures" } },
+            Some(_) => "in use",
+            None => @if failures == 0 { "no failures" },
         }
         @if failures > 0 { span.beneath.warning { (counted(failures, "failure")) " in this pass" } }
     }

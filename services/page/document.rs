@@ -96,7 +96,8 @@ fn refresh(report: &Report) -> Markup {
         nav.refresh aria-label="How often this page is loaded again" {
             p { "As of " time datetime={ (date(report)) "T" (time(report)) "Z" } { (time(report)) " UTC" } }
             ul {
-                li { (interval("/", "once", report.refresh.is_none())) }
+                li.name { "Refresh" }
+                li { (interval("/", "off", report.refresh.is_none())) }
                 @for seconds in INTERVALS {
                     li { (interval(&format!("/?refresh={seconds}"), &format!("{seconds} s"), report.refresh == Some(seconds))) }
                 }

@@ -8,9 +8,7 @@ use crate::{
     charts,
     report::{Receives, Report},
     table::{figure, number},
-    units::{
-        byte_rate, bytes, count, counted, forecast, percent, percent_of, rate, span, span_of_milliseconds,
-    },
+    units::{byte_rate, bytes, count, counted, percent, percent_of, rate, span, span_of_milliseconds},
 };
 
 /// The limit that says how many sessions there may be.
@@ -26,7 +24,11 @@ pub(crate) fn figures(report: &Report) -> Markup {
                     (throughput(status))
                     (pass(status))
                 }
-                @if let Some(receives) = &report.receives { (sessions(receives)) (devices(receives)) }
+                @if let Some(receives) = &report.receives {
+                    (sessions(receives))
+                    // Beside a replicator's figures there is no room, and the sentence says what is wrong.
+                    @if report.replicates.is_none() { (devices(receives)) }
+                }
             }
         }
     }
@@ -39,7 +41,10 @@ fn tile(name: &str, value: &Markup, note: &Markup) -> Markup {
 fn of_backlog(status: &GetReplicatorStatusResponse, backlog: &Backlog) -> Markup {
     let size = html! { (figure("pending-bytes", backlog.bytes, &bytes(backlog.bytes))) (supposed(backlog)) };
     let end = match &status.forecast {
-        Some(end) => html! { (figure("forecast", end.remaining_milliseconds, &forecast(end))) },
+        Some(end) => html! {
+            (figure("forecast", end.remaining_milliseconds, &span_of_milliseconds(end.remaining_milliseconds)))
+            @if end.margin_milliseconds > 0 { small { " ± " (span_of_milliseconds(end.margin_milliseconds)) } }
+        },
         None => html! { span.nothing { "–" } },
     };
     let end_note = match (&status.forecast, status.running) {

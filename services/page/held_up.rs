@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use ssync_api::admin::{GetReplicatorStatusResponse, TimeShare, TimeSpender};
 
 use crate::{
-    chart::bar,
+    chart::gauge,
     table::{Column, Row, Table, beneath},
     units::clipped,
 };
@@ -37,7 +37,7 @@ fn row(share: &TimeShare) -> Row {
     };
     let cells = vec![
         html! { (name) (beneath(&clipped(&place))) },
-        html! { span.told { (told) } (bar(percent, "amount", &told)) },
+        gauge(percent, "amount", &told, &html! {}),
         html! { (clipped(&share.advice)) },
     ];
     Row { about: share.spender().as_str_name().to_owned(), cells }

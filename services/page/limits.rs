@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use ssync_api::admin::Limit;
 
 use crate::{
-    chart::bar,
+    chart::gauge,
     report::Receives,
     table::{Column, Row, Table, number},
     units::percent_of,
@@ -33,7 +33,7 @@ fn row(limit: &Limit) -> Row {
     let share = percent_of(limit.used, limit.maximum);
     let class = if limit.maximum > 0 && limit.used >= limit.maximum { "full" } else { "amount" };
     let used = html! {
-        @if limit.maximum > 0 { (bar(share, class, &format!("{share:.0} % used"))) }
+        @if limit.maximum > 0 { (gauge(share, class, &format!("{share:.0} %"), &html! {})) }
     };
     Row {
         about: limit.name.clone(),

@@ -1,14 +1,17 @@
 //! The nodes that this one pushes to: how far, what is pending, how fast, and what is wrong.
 
+use std::cmp::Reverse;
+
 use maud::{Markup, html};
 use ssync_api::admin::{Backlog, GetReplicatorStatusResponse, NodeWork, PeerBackoff};
 
 use crate::{
-    chart::bar,
+    chart::gauge,
     sentence::expected,
-    table::{Column, Row, Table, beneath, figure, nothing, number},
+    table::{Column, Row, Table, beneath, nothing, number},
     units::{
-        byte_rate, bytes, clipped, count, counted, forecast, percent_of, rate, span, span_of_milliseconds,
+        byte_rate, bytes, clipped, count, counted, forecast, in_order, percent, percent_of, rate, span,
+        span_of_milliseconds,
     },
 };
 
@@ -17,7 +20,7 @@ pub(crate) fn table(status: &GetReplicatorStatusResponse) -> Markup {
     let mut nodes: Vec<&NodeWork> = status.nodes.iter().collect();
     nodes.sort_by_key(|node| {
         let pending = node.backlog.as_ref().map_or(0, expected);
-        (node.trouble.is_empty(), std::cmp::Reverse(pending), node.node.as_str())
+        (node.trouble.is_empty(), Reverse(pending), in_order(&node.node))
     });
     let of_none = |peer: &&PeerBackoff| !status.nodes.iter().any(|node| is_at(peer, &node.node));
     let rows = nodes.into_iter().map(|node| row(node, &status.peers));
@@ -51,24 +54,17 @@ fn row(node: &NodeWork, backoffs: &[PeerBackoff]) -> Row {
 }
 
 fn visits(node: &NodeWork) -> Markup {
-    let told = format!("{} of {}", count(node.visits_done), count(node.visits_total));
-    html! {
-        span.told { (number("visits-done", node.visits_done)) " of " (number("visits-total", node.visits_total)) }
-        (bar(percent_of(node.visits_done, node.visits_total), "", &told))
-        @if node.visits_under_way > 0 { (beneath(&format!("{} under way", count(node.visits_under_way)))) }
-    }
+    let (done, total) = (node.visits_done, node.visits_total);
+    let numbers = html! { (number("visits-done", done)) " of " (number("visits-total", total)) };
+    gauge(percent_of(done, total), "", &percent(done, total), &numbers)
 }
 
 fn pending(backlog: &Backlog) -> Markup {
     html! {
-        @if backlog.objects == 0 && backlog.expected_objects == 0 {
-            (figure("pending-objects", 0, "0"))
-        } @else {
-            (number("pending-objects", backlog.objects))
-            (beneath(&bytes(backlog.bytes)))
-            @if backlog.expected_objects > 0 { (beneath(&format!("+ about {}", count(backlog.expected_objects)))) }
-        }
-        @if backlog.unknown > 0 { (beneath(&format!("{} failed", counted(backlog.unknown, "comparison")))) }
+        @if expected(backlog) == 0 && backlog.unknown > 0 { "not known" } @else { (number("pending-objects", backlog.objects)) }
+        @if backlog.objects > 0 { (beneath(&bytes(backlog.bytes))) }
+        @if backlog.expected_objects > 0 { (beneath(&format!("+ about {}", count(backlog.expected_objects)))) }
+        @if backlog.unknown > 0 { span.beneath { (number("unknown", backlog.unknown)) " failed" } }
     }
 }
 
@@ -88,14 +84,15 @@ fn stores(node: &NodeWork) -> Markup {
 }
 
 fn state(node: &NodeWork, backoffs: &[PeerBackoff]) -> Markup {
-    let last = match node.last_success_seconds {
-        Some(seconds) => format!("last did its part {} ago", span(seconds)),
-        None => "has not done its part yet".to_owned(),
+    let last = match (node.visits_under_way, node.last_success_seconds) {
+        (0, Some(seconds)) => format!("last did its part {} ago", span(seconds)),
+        (0, None) => "has not done its part yet".to_owned(),
+        (visits, _) => format!("{} under way", counted(visits, "comparison")),
     };
     let backoffs: Vec<&PeerBackoff> = backoffs.iter().filter(|peer| is_at(peer, &node.node)).collect();
     html! {
         @if node.trouble.is_empty() && backoffs.is_empty() {
-            span.good { "takes part" }
+            "takes part"
         } @else if !node.trouble.is_empty() {
             span.bad { (clipped(&node.trouble)) }
         }

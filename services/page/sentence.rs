@@ -112,7 +112,7 @@ fn parked(status: &GetReplicatorStatusResponse) -> Option<(Tone, String)> {
 
 fn unknown(status: &GetReplicatorStatusResponse) -> Option<(Tone, String)> {
     let unknown = status.backlog.as_ref().map_or(0, |backlog| backlog.unknown);
-    let said = || format!("What is pending is not known of {}, which failed", counted(unknown, "comparison"));
+    let said = || format!("{} failed: what is pending there is not known", counted(unknown, "comparison"));
     (unknown > 0).then(|| (Tone::Warning, said()))
 }
 

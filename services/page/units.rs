@@ -72,7 +72,7 @@ pub(crate) fn span(seconds: u64) -> String {
         0 => format!("{} {large_name}", count(large)),
         small => format!("{} {large_name} {small} {small_name}", count(large)),
     };
-    if seconds < 2 * MINUTE {
+    if seconds < 2 * MINUTE && seconds != MINUTE {
         return format!("{seconds} s");
     }
     let minutes = (seconds + MINUTE / 2) / MINUTE;
@@ -120,6 +120,12 @@ pub(crate) fn percent_of(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { (part as f64 / whole as f64 * 100.0).clamp(0.0, 100.0) }
 }
 
+/// By the names' own numbers: d2 stands before d10.
+pub(crate) fn in_order(name: &str) -> (&str, u64, &str) {
+    let stem = name.trim_end_matches(|character: char| character.is_ascii_digit());
+    (stem, name[stem.len()..].parse().unwrap_or(u64::MAX), name)
+}
+
 /// Not more than so much of a text that others have written.
 pub(crate) fn clipped(text: &str) -> String {
     const CHARACTERS_MAX: usize = 300;
@@ -151,8 +157,11 @@ mod tests {
 
     #[test]
     fn times_have_two_parts_at_most() {
-        let told = [0, 119, 120, 7_170, 7_200, 30_000, 172_799, 172_800, 100 * DAY].map(span);
-        assert_eq!(told, ["0 s", "119 s", "2 min", "2 h", "2 h", "8 h 20 min", "48 h", "2 d", "100 d"],);
+        let told = [0, 60, 119, 120, 7_170, 7_200, 30_000, 172_799, 172_800, 100 * DAY].map(span);
+        assert_eq!(
+            told,
+            ["0 s", "1 min", "119 s", "2 min", "2 h", "2 h", "8 h 20 min", "48 h", "2 d", "100 d"],
+        );
         assert_eq!([0, 1, 999, 1001].map(span_of_milliseconds), ["0 s", "under 1 s", "under 1 s", "2 s"]);
         let told = Forecast { remaining_milliseconds: 840_000, margin_milliseconds: 120_000 };
         assert_eq!(forecast(&told), "14 min ± 2 min");
@@ -163,6 +172,13 @@ mod tests {
         let told = [(0, 0), (0, 9), (1, 100_000), (99_999, 100_000), (5, 5), (6, 5)];
         let told = told.map(|(part, whole)| percent(part, whole));
         assert_eq!(told, ["0 %", "0 %", "1 %", "99 %", "100 %", "100 %"]);
+    }
+
+    #[test]
+    fn names_are_ordered_by_their_numbers() {
+        let mut names = ["d10", "sdb", "d2", "", "d1", "12", "d99999999999999999999"];
+        names.sort_by_key(|name| in_order(name));
+        assert_eq!(names, ["", "12", "d1", "d2", "d10", "d99999999999999999999", "sdb"].map(|name| name));
     }
 
     #[test]
