@@ -27,7 +27,8 @@ pub(crate) fn table(status: &GetReplicatorStatusResponse) -> Markup {
 
 fn row(share: &TimeShare) -> Row {
     let name = name(share.spender());
-    let percent = (share.share * 100.0).clamp(0.0, 100.0);
+    // What is no number is nothing.
+    let percent = (share.share * 100.0).max(0.0).min(100.0);
     let told = format!("{percent:.0} %");
     let place = match (share.peer.as_str(), share.device.as_str()) {
         ("", "") => String::new(),

@@ -75,14 +75,14 @@ pub(crate) fn span(seconds: u64) -> String {
     if seconds < 2 * MINUTE && seconds != MINUTE {
         return format!("{seconds} s");
     }
-    let minutes = (seconds + MINUTE / 2) / MINUTE;
+    let minutes = seconds.saturating_add(MINUTE / 2) / MINUTE;
     if minutes < 120 {
         return format!("{minutes} min");
     }
     if seconds < 2 * DAY {
         return parts(minutes / 60, "h", minutes % 60, "min");
     }
-    let hours = (seconds + HOUR / 2) / HOUR;
+    let hours = seconds.saturating_add(HOUR / 2) / HOUR;
     parts(hours / 24, "d", hours % 24, "h")
 }
 
@@ -178,7 +178,7 @@ mod tests {
     fn names_are_ordered_by_their_numbers() {
         let mut names = ["d10", "sdb", "d2", "", "d1", "12", "d99999999999999999999"];
         names.sort_by_key(|name| in_order(name));
-        assert_eq!(names, ["", "12", "d1", "d2", "d10", "d99999999999999999999", "sdb"].map(|name| name));
+        assert_eq!(names, ["12", "", "d1", "d2", "d10", "d99999999999999999999", "sdb"]);
     }
 
     #[test]

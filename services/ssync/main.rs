@@ -15,6 +15,7 @@ mod on_demand;
 #[cfg(test)]
 mod operations;
 mod signals;
+mod status_page;
 mod stdio;
 mod swift_names;
 mod user;

@@ -3,12 +3,14 @@
 
 Reads a JSON list of views from standard input, writes a list of what was seen. A view:
 
-    {"url": ..., "width": 380, "height": 800, "dark": false, "picture": "FILE" or null, "whole": true, "scale": 1}
+    {"url": ..., "width": 380, "height": 800, "dark": false, "picture": "FILE" or null, "whole": true, "scale": 1,
+     "scripts": false}
 
-No script of a page runs. Chromium is spoken to by its DevTools protocol through two pipes, so no port is opened.
+No script of a page runs unless a view says so. Chromium is spoken to by its DevTools protocol through two pipes, so no port is opened.
 """
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -86,6 +88,13 @@ def program():
     return found
 
 
+def out_of_the_way(end):
+    """The same end by a number above those two."""
+    moved = fcntl.fcntl(end, fcntl.F_DUPFD, 10)
+    os.close(end)
+    return moved
+
+
 class Browser:
     """Chromium, and a conversation with it: messages of JSON, each ended by a NUL."""
 
@@ -98,9 +107,8 @@ class Browser:
             "--no-first-run", "--font-render-hinting=none", "--user-data-dir=" + profile, "about:blank",
         ]
 
-        # Chromium reads from 3 and writes to 4.
-        # Both ends are first moved out of the way of those two numbers.
-        to_browser, from_browser = (os.dup(end) for end in (to_browser, from_browser))
+        # Chromium reads from 3 and writes to 4; the shell puts both ends there, wherever they are.
+        to_browser, from_browser = out_of_the_way(to_browser), out_of_the_way(from_browser)
         shell = 'exec 3<&%d 4>&%d; exec "$@"' % (to_browser, from_browser)
         self.process = subprocess.Popen(
             ["bash", "-c", shell, "bash", *arguments],
@@ -167,7 +175,7 @@ def look(browser, blank, view):
     ask = lambda method, **parameters: browser.ask(method, parameters, session)
     for domain in ["Page", "Network", "Log", "Runtime"]:
         ask(domain + ".enable")
-    ask("Emulation.setScriptExecutionDisabled", value=True)
+    ask("Emulation.setScriptExecutionDisabled", value=not view.get("scripts", False))
     size = {"width": view["width"], "height": view["height"], "deviceScaleFactor": view.get("scale", 1), "mobile": False}
     ask("Emulation.setDeviceMetricsOverride", **size)
     scheme = "dark" if view["dark"] else "light"
