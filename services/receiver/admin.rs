@@ -30,10 +30,16 @@ pub struct AdminGrpc {
 }
 
 impl AdminGrpc {
+    /// The service itself: what it tells is told within the process as it is over the network.
+    #[must_use]
+    pub fn new(receiver: Arc<Receiver>, is_local: IsLocal) -> Self {
+        Self { receiver, is_local }
+    }
+
     /// The service, ready to be added to a server. `is_local` says who may drain; anybody may look.
     #[must_use]
     pub fn server(receiver: Arc<Receiver>, is_local: IsLocal) -> AdminServiceServer<Self> {
-        AdminServiceServer::new(Self { receiver, is_local })
+        AdminServiceServer::new(Self::new(receiver, is_local))
     }
 }
 

@@ -1,12 +1,14 @@
 //! The admin address: metrics, health and the configuration for people and scrapers, and gRPC (health, reflection, the admin
 //! service) on the same port.
 
+mod page;
+
 use std::{fmt::Write as _, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -14,6 +16,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{Health, Row, grpc_server::GrpcServer, telemetry::Metrics};
+
+pub use page::{Document, Page};
 
 /// Prometheus' text format.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -27,6 +31,8 @@ pub struct Admin {
     pub metrics: Option<Metrics>,
     /// `/config`.
     pub config: watch::Receiver<Arc<[Row]>>,
+    /// `/`, for browsers; everybody else gets a list of the routes.
+    pub page: Option<Page>,
 }
 
 impl Admin {
@@ -48,14 +54,22 @@ impl Admin {
     }
 }
 
-async fn index() -> String {
+async fn index(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    match &admin.page {
+        Some(page) if page::wants_html(&headers) => page.answer(query.as_deref()).await,
+        page => routes(page.is_some()).into_response(),
+    }
+}
+
+fn routes(page: bool) -> String {
+    let page = page.then_some(("/", "the status page, in a browser"));
     let routes = [
         ("/live", "the process runs"),
         ("/ready", "it takes work"),
         ("/metrics", "for Prometheus"),
         ("/config", "each option, its value and where that comes from"),
     ];
-    routes.iter().fold(String::new(), |mut text, (path, what)| {
+    page.iter().chain(&routes).fold(String::new(), |mut text, (path, what)| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{path:10}{what}");
         text

@@ -16,7 +16,7 @@ mod signals;
 mod telemetry;
 mod watchdog;
 
-pub use admin::Admin;
+pub use admin::{Admin, Document, Page};
 pub use config::{
     BackendRatelimitOptions, Change, Config, ConfigError, CredentialPath, DurabilityOption, ExpirerDivisor,
     FileMode, Filter, FlagSetting, HealthcheckOptions, Layers, LogFormat, LogLevel, Mistake, NodeOptions,

@@ -11,6 +11,11 @@ fn setting(text: &str) -> Result<FlagSetting, &'static str> {
     FlagSetting::parse("--set", text).ok_or("there is no =")
 }
 
+fn interval(text: &str) -> Result<f64, &'static str> {
+    let seconds: f64 = text.parse().map_err(|_| "that is no number")?;
+    (0.1..=3600.0).contains(&seconds).then_some(seconds).ok_or("it has to be from 0.1 to 3600 seconds")
+}
+
 /// OpenStack Swift's object replication as a gRPC service.
 #[derive(Debug, Parser)]
 #[command(name = "ssync", version, about, after_help = exit::help(), max_term_width = 100)]
@@ -33,8 +38,12 @@ pub(crate) enum Command {
     Push(PushArgs),
     /// What a pass would push and remove: changes nothing
     Plan(PlanArgs),
-    /// What a running replicator does
+    /// Whether this node is in sync; what is pending, until when, and what holds it up
     Status(StatusArgs),
+    /// The same again and again, until interrupted
+    Top(TopArgs),
+    /// Where the workers' time goes: why replication is not faster, and what to do
+    WhySlow(WhySlowArgs),
     /// Push nothing for a while, from the node or from some devices; what is pending stays known
     Pause(PauseArgs),
     /// Push again, and admit again into devices that were drained
@@ -152,6 +161,24 @@ pub(crate) struct PlanArgs {
     /// Only these policies
     #[arg(long, short = 'i', value_delimiter = ',')]
     pub policies: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TopArgs {
+    #[command(flatten)]
+    pub running: RunningArgs,
+    /// Seconds between two looks
+    #[arg(long, short, default_value_t = 2.0, value_parser = interval)]
+    pub interval: f64,
+    /// So many looks, and no more
+    #[arg(long, short = 'n')]
+    pub count: Option<u64>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WhySlowArgs {
+    #[command(flatten)]
+    pub running: RunningArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -319,6 +346,8 @@ impl Command {
             | Self::Push(_)
             | Self::Plan(_)
             | Self::Status(_)
+            | Self::Top(_)
+            | Self::WhySlow(_)
             | Self::Pause(_)
             | Self::Resume(_)
             | Self::Drain(_)

@@ -16,5 +16,8 @@ pub(crate) mod push;
 pub(crate) mod receiver;
 pub(crate) mod replicator;
 pub(crate) mod running;
+pub(crate) mod seen;
 pub(crate) mod sidecar;
 pub(crate) mod status;
+pub(crate) mod top;
+pub(crate) mod why_slow;

@@ -17,6 +17,7 @@ mod on_demand;
 #[cfg(test)]
 mod operations;
 mod signals;
+mod status_page;
 mod stdio;
 mod swift_names;
 mod table;
@@ -98,6 +99,8 @@ async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode>
         Command::Push(args) => commands::push::run(&args).await,
         Command::Plan(args) => commands::plan::run(&args).await,
         Command::Status(args) => commands::status::run(&args).await,
+        Command::Top(args) => commands::top::run(&args).await,
+        Command::WhySlow(args) => commands::why_slow::run(&args).await,
         Command::Pause(args) => commands::pause::pause(&args).await,
         Command::Resume(args) => commands::pause::resume(&args).await,
         Command::Drain(args) => commands::drain::run(&args).await,

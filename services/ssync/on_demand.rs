@@ -12,7 +12,6 @@ use std::time::Duration;
 pub(crate) use plan::plan;
 pub(crate) use push::push;
 pub(crate) use service::ReplicatorGrpc;
-pub(crate) use status::status;
 
 /// Most answers of a push or a plan that wait for who asked.
 const ANSWERS_AHEAD_MAX: usize = 16;

@@ -15,7 +15,10 @@ use crate::{
 async fn running(health: &Health, metrics: Option<Metrics>) -> BindAddress {
     let drain = Drain::new();
     let config = watch::Sender::new(Config::resolve(&Layers::default()).unwrap().rows.into()).subscribe();
-    let admin = Admin { health: health.clone(), metrics, config };
+    let page = Page::new(|refresh| async move {
+        Document { html: format!("<p>{refresh:?}"), content_security_policy: "default-src 'none'" }
+    });
+    let admin = Admin { health: health.clone(), metrics, config, page: Some(page) };
     let options = GrpcOptions { http1: true, ..GrpcOptions::default() };
     let server = admin.routes_on(GrpcServer::new(options, &[], health, &Metrics::new("0").unwrap()).unwrap());
     let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap(), &ListenOptions::default()).await.unwrap();
@@ -30,13 +33,37 @@ async fn running(health: &Health, metrics: Option<Metrics>) -> BindAddress {
 
 /// The status and the body of a plain HTTP/1.1 request.
 async fn get_page(address: &BindAddress, path: &str) -> (u16, String) {
+    let (head, body) = get_as(address, path, "*/*").await;
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+}
+
+/// Head and body of the answer to who accepts a kind.
+async fn get_as(address: &BindAddress, path: &str, accept: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address.socket_addr().unwrap()).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    (head.to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn browsers_get_the_page_and_everybody_else_the_routes() {
+    let health = Health::new(["x.Y"]).await;
+    let address = running(&health, None).await;
+    let (_, list) = get_page(&address, "/").await;
+    assert!(list.starts_with("/         the status page") && list.contains("/metrics"), "{list}");
+    let (head, page) = get_as(&address, "/?refresh=5", "text/html,*/*;q=0.8").await;
+    assert_eq!(page, "<p>Some(5)");
+    for line in [
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'",
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+    ] {
+        assert!(head.lines().any(|told| told == line), "no {line} in {head}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use futures_util::stream::BoxStream;
 use ssync_api::{
     admin::{GetReplicatorStatusRequest, replicator_service_client::ReplicatorServiceClient},
@@ -62,19 +62,6 @@ impl Running {
             }
         }
         Ok(None)
-    }
-
-    /// The same; that there is none is an error.
-    pub(crate) async fn need(args: &RunningArgs) -> anyhow::Result<Self> {
-        if let Some(found) = Self::find(args).await? {
-            return Ok(found);
-        }
-        let tried: Vec<String> =
-            addresses(&daemon::config(&args.daemon)?).iter().map(ToString::to_string).collect();
-        bail!(NotThere(format!(
-            "no replicator answers at {}; start one, or give --admin",
-            tried.join(" or ")
-        )))
     }
 
     /// `None` where the service is not served.

@@ -23,7 +23,10 @@ use ssync_types::{Identity, Role};
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{control::ControlGrpc, exit::Unusable, log_level::LogGrpc, on_demand::ReplicatorGrpc};
+use crate::{
+    control::ControlGrpc, exit::Unusable, log_level::LogGrpc, on_demand::ReplicatorGrpc,
+    status_page::StatusPage,
+};
 
 use super::{
     Address, Parts, SERVICES, Surroundings,
@@ -295,8 +298,18 @@ impl Plan {
             server = server.add_service(LogGrpc::server(filter.clone(), may_administer));
         }
         let metrics = self.config.ssync.metrics.then(|| self.metrics.clone());
-        let admin = Admin { health: self.health.clone(), metrics, config: self.rows.subscribe() };
+        let page = Some(self.status_page().served());
+        let admin = Admin { health: self.health.clone(), metrics, config: self.rows.subscribe(), page };
         Ok(admin.routes_on(server))
+    }
+
+    /// What people see at the admin address.
+    fn status_page(&self) -> StatusPage {
+        let admin = self.receiver.clone().map(|receiver| AdminGrpc::new(receiver, may_administer));
+        let replicator = self.replicator.clone();
+        let replicator =
+            replicator.map(|replicator| ReplicatorGrpc::new(replicator, may_administer, self.drain.token()));
+        StatusPage::new(&self.config, self.parts, self.health.clone(), self.drain.token(), admin, replicator)
     }
 
     /// A socket that was handed over, or one of our own.

@@ -38,7 +38,8 @@ pub(super) fn nodes(replicator: &Replicator, nodes: &[NodeWork]) -> Vec<admin::N
         .map(|work| {
             let success = successes.get(&work.node).and_then(|at| now.duration_since(*at).ok());
             let is_of_it = |peer: &str| {
-                peer.strip_prefix(work.node.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                peer.strip_prefix(work.node.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             };
             let trouble = troubles.iter().find(|trouble| is_of_it(&trouble.peer));
             admin::NodeWork {
@@ -58,5 +59,8 @@ pub(super) fn nodes(replicator: &Replicator, nodes: &[NodeWork]) -> Vec<admin::N
 }
 
 pub(super) fn samples(samples: &[Amount]) -> Vec<admin::Sample> {
-    samples.iter().map(|Amount { objects, bytes }| admin::Sample { objects: *objects, bytes: *bytes }).collect()
+    samples
+        .iter()
+        .map(|Amount { objects, bytes }| admin::Sample { objects: *objects, bytes: *bytes })
+        .collect()
 }

@@ -85,7 +85,6 @@ fn planned_push(push: PlannedPush) -> admin::PlannedPush {
         at_most: push.at_most,
         others: push.others,
         problem: push.problem.unwrap_or_default(),
-        others: push.others,
     }
 }
 

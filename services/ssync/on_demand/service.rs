@@ -37,8 +37,13 @@ impl ReplicatorGrpc {
         is_local: IsLocal,
         drain: CancellationToken,
     ) -> ReplicatorServiceServer<Self> {
+        ReplicatorServiceServer::new(Self::new(replicator, is_local, drain))
+    }
+
+    /// The service itself: what it tells is told within the process as it is over the network.
+    pub(crate) fn new(replicator: Arc<Replicator>, is_local: IsLocal, drain: CancellationToken) -> Self {
         let slots = Arc::new(Semaphore::new(ON_DEMAND_MAX));
-        ReplicatorServiceServer::new(Self { replicator, is_local, drain, slots })
+        Self { replicator, is_local, drain, slots }
     }
 
     fn slot(&self) -> Result<OwnedSemaphorePermit, Status> {

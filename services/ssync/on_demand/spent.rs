@@ -134,7 +134,9 @@ fn meaning(spender: Spender) -> (TimeSpender, &'static str) {
             "as much is under way with one peer or device as this node allows itself. Raise concurrency (ssync limits set), if \
              both sides bear more",
         ),
-        Spender::NothingLeft => (TimeSpender::NothingLeft, "nothing was left to begin: the last jobs of a pass"),
+        Spender::NothingLeft => {
+            (TimeSpender::NothingLeft, "nothing was left to begin: the last jobs of a pass")
+        }
         Spender::Releasing => (
             TimeSpender::Releasing,
             "objects that are in their place now are let go of here; each is flushed in the record of removals first",
@@ -162,7 +164,8 @@ mod tests {
             share(Spender::Lock, "", 3),
         ];
         let told = held_up(&spent);
-        let names: Vec<_> = told.iter().map(|share| (share.spender(), share.peer.as_str(), share.share)).collect();
+        let names: Vec<_> =
+            told.iter().map(|share| (share.spender(), share.peer.as_str(), share.share)).collect();
         assert_eq!(
             names,
             [(TimeSpender::PeerFlushing, "10.0.0.1:6200/d1", 0.3), (TimeSpender::Reading, "", 0.2)]

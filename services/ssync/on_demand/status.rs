@@ -10,7 +10,7 @@ use ssync_types::DeviceName;
 use super::{milliseconds, outlook, spent};
 
 /// A look at it.
-pub(crate) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
+pub(super) fn status(replicator: &Replicator) -> GetReplicatorStatusResponse {
     let Progress { pass, running, partitions_done, partitions_total, objects, bytes, released, failures } =
         *replicator.progress().borrow();
     let (paused, seen) = (replicator.paused(), replicator.outlook());
