@@ -3,6 +3,7 @@
 mod admin;
 mod admission;
 mod checks;
+mod control;
 mod objects;
 mod pending;
 mod release;

@@ -4,6 +4,7 @@ mod handoffs;
 mod hanging;
 mod interrupted;
 mod parked;
+mod paused;
 mod peers;
 mod primaries;
 mod reload;

@@ -183,15 +183,35 @@ async fn a_session_that_the_peer_ends_because_it_is_full_is_opened_again() {
     }
 }
 
+/// What it says then tells whether it shuts down, has had enough of one session, or admits none into this device.
 #[tokio::test]
-async fn a_peer_that_drains_is_asked_again_later() {
+async fn a_peer_that_asks_to_end_is_asked_for_one_session_more() {
     let cluster = pair();
     fill(&cluster);
     cluster.node(1).store.fault.lock().unwrap().drains_once = true;
     let stats = cluster.pass(0).await;
     assert!(stats.complete(), "{stats:?}");
-    assert!(cluster.node(1).store.take_asked().sessions > 4, "one was ended, and one more opened");
     assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+    let refusals = cluster.node(1).store.take_asked();
+    assert!(refusals.sessions > 4, "one of four partitions took a second session: {refusals:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_drains_is_come_back_to() {
+    for reason in [Reason::Draining, Reason::DeviceLocked] {
+        let cluster = pair();
+        fill(&cluster);
+        let refusal = Refusal::new(reason, "it drains").retry_after(Duration::from_millis(50));
+        let replicator = cluster.replicator(0);
+        {
+            let mut fault = cluster.node(1).store.fault.lock().unwrap();
+            fault.drains_once = true;
+            fault.refuse_after_drain = Some(refusal);
+        }
+        let stats = replicator.run_once(&Overrides::default(), CancellationToken::new()).await;
+        assert!(stats.complete() && stats.put_back > 0, "{reason:?}: {stats:?}");
+        assert_eq!(cluster.node(1).files(), cluster.node(0).files());
+    }
 }
 
 #[tokio::test]

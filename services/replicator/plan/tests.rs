@@ -102,3 +102,25 @@ async fn a_peer_that_is_not_asked_lacks_all_at_most() {
     let (pieces, total) = planned(&cluster, 0).await;
     assert_eq!((total.push_objects, total.push_bytes, total.at_most), (1, 4, true), "{pieces:?}");
 }
+
+/// Numbers of objects are those of live ones: what was deleted, or changed in its metadata alone, is told apart.
+#[tokio::test]
+async fn tombstones_and_metadata_are_no_objects() {
+    let cluster = Cluster::new(policy(2, &[&[0], &[1]]));
+    for (number, name) in ["live", "dead", "changed"].into_iter().enumerate() {
+        cluster.put(0, name, number as u64, b"four");
+    }
+    cluster.put(1, "changed", 2, b"four");
+    cluster.post(0, "changed", 9, "red");
+    cluster.delete(0, "dead", 9);
+    let (pieces, total) = planned(&cluster, 0).await;
+    assert_eq!((total.pushes, total.push_objects, total.push_bytes), (1, 1, 4), "{pieces:?}");
+    assert!(matches!(&pieces[..], [Planned::Push(push)] if push.others == 2), "{pieces:?}");
+    // A peer that has nothing of it is not asked, and lacks the same.
+    let cluster = Cluster::new(policy(2, &[&[0], &[1]]));
+    cluster.put(0, "dead", 1, b"four");
+    cluster.delete(0, "dead", 9);
+    let (pieces, total) = planned(&cluster, 0).await;
+    assert_eq!((total.pushes, total.push_objects, total.push_bytes), (1, 0, 0), "{pieces:?}");
+    assert!(matches!(&pieces[..], [Planned::Push(push)] if push.others == 1), "{pieces:?}");
+}

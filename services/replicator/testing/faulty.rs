@@ -49,6 +49,8 @@ pub(crate) struct Fault {
     pub(crate) session_time_max: Option<Duration>,
     /// The next session is told that the peer drains, as soon as it is accepted.
     pub(crate) drains_once: bool,
+    /// What the session after that one is refused with.
+    pub(crate) refuse_after_drain: Option<Refusal>,
     /// The session ends without a word after so many events.
     pub(crate) cut_after_events: Option<usize>,
 }
@@ -138,6 +140,10 @@ impl Store for Faulty {
             let mut fault = self.fault.lock().unwrap();
             if let Some(refusal) = fault.sessions.pop_front().or_else(|| fault.all_sessions.clone()) {
                 return Err(refusal);
+            }
+            if fault.drains_once {
+                let next = fault.refuse_after_drain.take();
+                fault.sessions.extend(next);
             }
             (
                 fault.verdict.clone(),
