@@ -20,6 +20,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod hashes;
+mod inspect;
 mod invalidate;
 mod layout;
 mod listing;
@@ -62,6 +63,7 @@ pub use config::{DiskConfig, PolicyKind, Reserve, Space};
 pub use device::Device;
 pub use devices::Devices;
 pub use error::{DiskError, LockKind};
+pub use inspect::{Flaw, FlawKind, OnRecord, PartitionInspection, Records, SuffixInspection};
 pub use listing::SuffixListing;
 pub use lock::{DeviceLock, PartitionLock};
 pub use look::SuffixLook;

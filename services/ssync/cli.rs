@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Where an object is, and what is wrong with it; exit 0 when nothing is, 1 when something is
     Object(ObjectArgs),
+    /// A partition's state on every replica, and what is wrong with it; exit 0 when nothing is, 1 when something is
+    Partition(PartitionArgs),
     /// Start three nodes on loopback, with a ring and devices of their own, until interrupted
     Dev(DevArgs),
     /// Store, damage, replicate and compare on three nodes of its own; exit 0 when all is equal
@@ -188,6 +190,32 @@ pub(crate) struct ObjectArgs {
     pub json: bool,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PartitionArgs {
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
+    /// Its number
+    pub partition: u32,
+    /// Its storage policy, by name or index; else all are looked into
+    #[arg(long, short = 'i')]
+    pub policy: Option<String>,
+    /// How many handoffs to ask: a number, or "all"; as many as there are primaries otherwise
+    #[arg(long, value_name = "COUNT")]
+    pub handoffs: Option<HandoffCount>,
+    /// The folder of swift.conf and the rings, where there is no object-server.conf
+    #[arg(long, value_name = "DIR")]
+    pub swift_dir: Option<PathBuf>,
+    /// Admin addresses of daemons that are asked who is at work on it; else this node's
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub admin: Vec<BindAddress>,
+    /// Seconds that each device has to answer
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+    /// One JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// How many handoffs are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HandoffCount {
@@ -250,7 +278,8 @@ impl Command {
             | Self::Plan(_)
             | Self::Status(_)
             | Self::LogLevel(_)
-            | Self::Object(_) => None,
+            | Self::Object(_)
+            | Self::Partition(_) => None,
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod dev;
 pub(crate) mod log_level;
 pub(crate) mod node;
 pub(crate) mod object;
+pub(crate) mod partition;
 pub(crate) mod plan;
 pub(crate) mod push;
 pub(crate) mod receiver;

@@ -8,6 +8,7 @@ mod demo;
 mod embedded;
 mod exit;
 mod figures;
+mod here;
 mod log_level;
 mod manager;
 mod node;
@@ -15,6 +16,7 @@ mod object;
 mod on_demand;
 #[cfg(test)]
 mod operations;
+mod partition;
 mod signals;
 mod stdio;
 mod swift_names;
@@ -98,6 +100,7 @@ async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode>
         Command::Plan(args) => commands::plan::run(&args).await,
         Command::Status(args) => commands::status::run(&args).await,
         Command::Object(args) => Ok(commands::object::run(&args).await),
+        Command::Partition(args) => Ok(commands::partition::run(&args).await),
         Command::Config(args) => commands::config::run(&args.command),
         Command::LogLevel(args) => commands::log_level::run(&args).await,
     }
