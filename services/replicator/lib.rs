@@ -56,6 +56,7 @@ pub use places::{PolicyPlaces, Rings};
 pub use plan::{PlanTotal, Planned, PlannedPush, PlannedRemoval};
 pub use progress::Progress;
 pub use replicator::Replicator;
+pub use shuffle::Shuffle;
 pub use source::{Moved, Source};
 pub use stats::{Abort, PassStats};
 pub use ways::Nodes;

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Object(ObjectArgs),
     /// A partition's state on every replica, and what is wrong with it; exit 0 when nothing is, 1 when something is
     Partition(PartitionArgs),
+    /// Whether the safety rules S1 to S6 hold on this node, by looking alone; exit 0 when nothing is wrong, 1 when something is
+    Verify(VerifyArgs),
     /// Start three nodes on loopback, with a ring and devices of their own, until interrupted
     Dev(DevArgs),
     /// Store, damage, replicate and compare on three nodes of its own; exit 0 when all is equal
@@ -216,6 +218,32 @@ pub(crate) struct PartitionArgs {
     pub json: bool,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
+    /// Devices to look at; else all of this node's
+    pub devices: Vec<String>,
+    /// How many objects to look at on each device, in partitions taken at random
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub sample: u64,
+    /// Look at everything; it takes as long as reading every inode does
+    #[arg(long, conflicts_with = "sample")]
+    pub all: bool,
+    /// Take the sample of an earlier look again
+    #[arg(long, conflicts_with = "all")]
+    pub seed: Option<u64>,
+    /// Do not ask primaries for what was let go of here
+    #[arg(long)]
+    pub no_peers: bool,
+    /// Seconds that each primary has to answer
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// How many handoffs are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HandoffCount {
@@ -279,7 +307,8 @@ impl Command {
             | Self::Status(_)
             | Self::LogLevel(_)
             | Self::Object(_)
-            | Self::Partition(_) => None,
+            | Self::Partition(_)
+            | Self::Verify(_) => None,
         }
     }
 }

@@ -14,3 +14,4 @@ pub(crate) mod replicator;
 pub(crate) mod running;
 pub(crate) mod sidecar;
 pub(crate) mod status;
+pub(crate) mod verify;

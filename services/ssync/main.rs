@@ -22,6 +22,7 @@ mod stdio;
 mod swift_names;
 mod table;
 mod user;
+mod verify;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -100,6 +101,7 @@ async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode>
         Command::Plan(args) => commands::plan::run(&args).await,
         Command::Status(args) => commands::status::run(&args).await,
         Command::Object(args) => Ok(commands::object::run(&args).await),
+        Command::Verify(args) => Ok(commands::verify::run(&args).await),
         Command::Partition(args) => Ok(commands::partition::run(&args).await),
         Command::Config(args) => commands::config::run(&args.command),
         Command::LogLevel(args) => commands::log_level::run(&args).await,
