@@ -328,6 +328,3 @@ fn stray(path: PathBuf) -> Flaw {
 fn is_of_a_partition(name: &str) -> bool {
     name == layout::HASHES || name == layout::INVALIDATIONS || name.starts_with(layout::LOCK)
 }
-
-#[cfg(test)]
-mod tests;

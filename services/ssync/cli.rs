@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Node(NodeArgs),
     /// Push one partition now, and watch
     Push(PushArgs),
-    /// What a pass would push and remove: changes nothing
+    /// What a pass would push and remove, or what another ring would move: changes nothing
     Plan(PlanArgs),
     /// What a running replicator does
     Status(StatusArgs),
@@ -146,6 +146,12 @@ pub(crate) struct PlanArgs {
     /// Only these policies
     #[arg(long, short = 'i', value_delimiter = ',')]
     pub policies: Vec<u32>,
+    /// What this ring would move in place of the present one: a .ring.gz file, or a folder of them
+    #[arg(long, value_name = "NEW", conflicts_with = "partitions")]
+    pub ring: Option<PathBuf>,
+    /// With --ring: bytes a second that this node pushes, as 50MiB; else what a running replicator has pushed lately
+    #[arg(long, requires = "ring", value_parser = crate::commands::plan_ring::parse_rate)]
+    pub rate: Option<f64>,
 }
 
 #[derive(Debug, Clone, Args)]

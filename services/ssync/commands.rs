@@ -8,6 +8,7 @@ pub(crate) mod node;
 pub(crate) mod object;
 pub(crate) mod partition;
 pub(crate) mod plan;
+pub(crate) mod plan_ring;
 pub(crate) mod push;
 pub(crate) mod receiver;
 pub(crate) mod replicator;

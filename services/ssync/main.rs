@@ -11,6 +11,7 @@ mod figures;
 mod here;
 mod log_level;
 mod manager;
+mod moves;
 mod node;
 mod object;
 mod on_demand;
