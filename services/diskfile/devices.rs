@@ -162,6 +162,13 @@ impl Devices {
         opened
     }
 
+    /// Opens a device for who only looks, if it is usable: whether it was away is not judged, since that is written down there.
+    pub fn open_to_look(&self, name: &DeviceName) -> Result<Arc<Device>, DiskError> {
+        let unmounted = |problem| DiskError::Unmounted { device: name.clone(), problem };
+        let (disk, _) = self.disk(name).map_err(unmounted)?;
+        Ok(Arc::new(Device::on(name.clone(), Arc::clone(&self.settings), disk, Arc::default())))
+    }
+
     fn open_in(&self, slot: &Slot, name: &DeviceName) -> Result<Arc<Device>, DiskError> {
         // Not under the lock: those who use a device do not wait for each other.
         let usable = |device: &Weak<Device>| device.upgrade().filter(|device| device.check_mounted().is_ok());

@@ -125,7 +125,7 @@ pub(crate) fn stale(notes: &[u8]) -> BTreeSet<Suffix> {
 }
 
 /// The suffixes that the file of notes names, and its length.
-fn read_notes(file: &dyn DiskFile) -> io::Result<(BTreeSet<Suffix>, u64)> {
+pub(crate) fn read_notes(file: &dyn DiskFile) -> io::Result<(BTreeSet<Suffix>, u64)> {
     let (mut suffixes, mut length) = (BTreeSet::new(), 0);
     let (mut piece, mut begun) = (vec![0; PIECE_BYTES], Vec::new());
     loop {

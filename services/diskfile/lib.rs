@@ -21,6 +21,7 @@ mod flush_time;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod hashes;
+mod inspect;
 mod invalidate;
 mod layout;
 mod listing;
@@ -64,6 +65,7 @@ pub use device::Device;
 pub use devices::Devices;
 pub use error::{DiskError, LockKind};
 pub use flush_time::flush_time;
+pub use inspect::{Flaw, FlawKind, OnRecord, PartitionInspection, Records, SuffixInspection};
 pub use listing::SuffixListing;
 pub use lock::{DeviceLock, PartitionLock};
 pub use look::SuffixLook;

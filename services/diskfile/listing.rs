@@ -189,12 +189,12 @@ pub(crate) fn offer(hash: ObjectHash, choice: &Choice) -> Option<Offer> {
 }
 
 /// A partition's number, in the one spelling that Swift gives it.
-fn partition_number(name: &str) -> Option<Partition> {
+pub(crate) fn partition_number(name: &str) -> Option<Partition> {
     let number: u32 = name.parse().ok()?;
     (number.to_string() == name).then(|| Partition::new(number))
 }
 
 /// Files that Swift's daemons keep among the partitions.
-fn is_bookkeeping(name: &str) -> bool {
+pub(crate) fn is_bookkeeping(name: &str) -> bool {
     name.starts_with("auditor_status_") && name.ends_with(".json")
 }

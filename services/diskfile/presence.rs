@@ -51,8 +51,7 @@ impl Device {
             return Ok(());
         }
         let oldest = self.disk.now().checked_sub(self.absence_min()).unwrap_or(UNIX_EPOCH);
-        let served =
-            self.time_of(Path::new(SERVED)).map_err(|error| self.io("stat", Path::new(SERVED), error))?;
+        let served = self.time_of_service().map_err(|error| self.io("stat", Path::new(SERVED), error))?;
         if served.is_some_and(|served| served >= oldest) {
             return Ok(());
         }
@@ -105,6 +104,10 @@ impl Device {
             write_all(&*file, b"The time of this file is when ssync last served this device.\n", 0)
         };
         noted().map_err(|error| self.io("write", path, error))
+    }
+
+    pub(crate) fn time_of_service(&self) -> io::Result<Option<SystemTime>> {
+        self.time_of(Path::new(SERVED))
     }
 
     fn absence_min(&self) -> Duration {

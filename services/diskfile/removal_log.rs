@@ -7,6 +7,7 @@
 //! The log must not keep a full disk full: what cannot be written down goes all the same, and the caller is told.
 
 mod find;
+mod latest;
 mod line;
 
 use std::{

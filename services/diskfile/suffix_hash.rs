@@ -25,7 +25,7 @@ use crate::{
 const ATTEMPTS_MAX: usize = 16;
 
 /// One MD5 for each fragment index, and under `None` the one for all the rest.
-type Digests = BTreeMap<Option<FragmentIndex>, Md5>;
+pub(crate) type Digests = BTreeMap<Option<FragmentIndex>, Md5>;
 
 /// What one calculation came to.
 struct Once {
@@ -172,14 +172,7 @@ impl Device {
             Err(error) if is(&error, Errno::NOENT) => return Ok(None),
             Err(_) => {}
         }
-        Ok(Some(match kind {
-            PolicyKind::Replication => {
-                SuffixHash::Replicated(digest::hex(digests.remove(&None).unwrap_or_default()))
-            }
-            PolicyKind::ErasureCoding { .. } => SuffixHash::Fragments(
-                digests.into_iter().map(|(index, md5)| (index, digest::hex(md5))).collect(),
-            ),
-        }))
+        Ok(Some(hash_of(digests, kind)))
     }
 
     /// The suffixes of a partition, ascending.
@@ -195,8 +188,20 @@ impl Device {
     }
 }
 
+/// The hash of a suffix with something in it.
+pub(crate) fn hash_of(mut digests: Digests, kind: PolicyKind) -> SuffixHash {
+    match kind {
+        PolicyKind::Replication => {
+            SuffixHash::Replicated(digest::hex(digests.remove(&None).unwrap_or_default()))
+        }
+        PolicyKind::ErasureCoding { .. } => {
+            SuffixHash::Fragments(digests.into_iter().map(|(index, md5)| (index, digest::hex(md5))).collect())
+        }
+    }
+}
+
 /// Adds what determines an object's state, and nothing else: all nodes must come to the same digest.
-fn digest_object(digests: &mut Digests, choice: &Choice) {
+pub(crate) fn digest_object(digests: &mut Digests, choice: &Choice) {
     let mut add = |key: Option<FragmentIndex>, text: String| digests.entry(key).or_default().update(text);
     if let Some(meta) = &choice.meta {
         add(None, format!("{}.meta", meta.timestamp.internal()));

@@ -40,7 +40,7 @@ impl Device {
         Ok(swept)
     }
 
-    fn is_old(&self, stat: &Stat) -> bool {
+    pub(crate) fn is_old(&self, stat: &Stat) -> bool {
         let age = self.disk.now().duration_since(stat.modified.max(stat.changed));
         age.is_ok_and(|age| age > self.settings.config.reclaim_age)
     }

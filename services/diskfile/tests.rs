@@ -11,6 +11,7 @@ mod directories;
 mod errors;
 mod format;
 mod hashing;
+mod inspecting;
 mod locking;
 mod pending;
 mod reading;

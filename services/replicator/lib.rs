@@ -68,6 +68,7 @@ pub use plan::{PlanTotal, Planned, PlannedPush, PlannedRemoval};
 pub use progress::Progress;
 pub use replicator::Replicator;
 pub use samples::Amount;
+pub use shuffle::Shuffle;
 pub use source::{Moved, Source};
 pub use spent::{Share, Spender};
 pub use stats::{Abort, PassStats};

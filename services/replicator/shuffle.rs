@@ -4,21 +4,24 @@ use std::hash::{BuildHasher as _, RandomState};
 
 /// A small source of random numbers (splitmix64), seeded by the process. Not for secrets.
 #[derive(Debug)]
-pub(crate) struct Shuffle(u64);
+pub struct Shuffle(u64);
 
 impl Shuffle {
     /// Another order each time.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self(RandomState::new().hash_one(std::process::id()))
     }
 
     /// The same order each time.
-    pub(crate) fn seeded(seed: u64) -> Self {
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The next random number.
-    pub(crate) fn next(&mut self) -> u64 {
+    #[allow(clippy::should_implement_trait, reason = "it has no end")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -26,7 +29,7 @@ impl Shuffle {
     }
 
     /// Puts the items into a random order (Fisher and Yates).
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let other = self.next() % (last as u64 + 1);
             items.swap(last, other as usize);

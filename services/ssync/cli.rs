@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Node(NodeArgs),
     /// Push one partition now, and watch
     Push(PushArgs),
-    /// What a pass would push and remove: changes nothing
+    /// What a pass would push and remove, or what another ring would move: changes nothing
     Plan(PlanArgs),
     /// Whether this node is in sync; what is pending, until when, and what holds it up
     Status(StatusArgs),
@@ -56,6 +56,10 @@ pub(crate) enum Command {
     Errors(ErrorsArgs),
     /// Where an object is, and what is wrong with it; exit 0 when nothing is, 1 when something is
     Object(ObjectArgs),
+    /// A partition's state on every replica, and what is wrong with it; exit 0 when nothing is, 1 when something is
+    Partition(PartitionArgs),
+    /// Whether the safety rules S1 to S6 hold on this node, by looking alone; exit 0 when nothing is wrong, 1 when something is
+    Verify(VerifyArgs),
     /// Start three nodes on loopback, with a ring and devices of their own, until interrupted
     Dev(DevArgs),
     /// Store, damage, replicate and compare on three nodes of its own; exit 0 when all is equal
@@ -161,6 +165,12 @@ pub(crate) struct PlanArgs {
     /// Only these policies
     #[arg(long, short = 'i', value_delimiter = ',')]
     pub policies: Vec<u32>,
+    /// What this ring would move in place of the present one: a .ring.gz file, or a folder of them
+    #[arg(long, value_name = "NEW", conflicts_with = "partitions")]
+    pub ring: Option<PathBuf>,
+    /// With --ring: bytes a second that this node pushes, as 50MiB; else what a running replicator has pushed lately
+    #[arg(long, requires = "ring", value_parser = crate::commands::plan_ring::parse_rate)]
+    pub rate: Option<f64>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -285,6 +295,58 @@ pub(crate) struct ObjectArgs {
     pub json: bool,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PartitionArgs {
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
+    /// Its number
+    pub partition: u32,
+    /// Its storage policy, by name or index; else all are looked into
+    #[arg(long, short = 'i')]
+    pub policy: Option<String>,
+    /// How many handoffs to ask: a number, or "all"; as many as there are primaries otherwise
+    #[arg(long, value_name = "COUNT")]
+    pub handoffs: Option<HandoffCount>,
+    /// The folder of swift.conf and the rings, where there is no object-server.conf
+    #[arg(long, value_name = "DIR")]
+    pub swift_dir: Option<PathBuf>,
+    /// Admin addresses of daemons that are asked who is at work on it; else this node's
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub admin: Vec<BindAddress>,
+    /// Seconds that each device has to answer
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+    /// One JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
+    /// Devices to look at; else all of this node's
+    pub devices: Vec<String>,
+    /// How many objects to look at on each device, in partitions taken at random
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub sample: u64,
+    /// Look at everything; it takes as long as reading every inode does
+    #[arg(long, conflicts_with = "sample")]
+    pub all: bool,
+    /// Take the sample of an earlier look again
+    #[arg(long, conflicts_with = "all")]
+    pub seed: Option<u64>,
+    /// Do not ask primaries for what was let go of here
+    #[arg(long)]
+    pub no_peers: bool,
+    /// Seconds that each primary has to answer
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// How many handoffs are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HandoffCount {
@@ -354,7 +416,9 @@ impl Command {
             | Self::Limits(_)
             | Self::Errors(_)
             | Self::LogLevel(_)
-            | Self::Object(_) => None,
+            | Self::Object(_)
+            | Self::Partition(_)
+            | Self::Verify(_) => None,
         }
     }
 }

@@ -9,19 +9,23 @@ mod demo;
 mod embedded;
 mod exit;
 mod figures;
+mod here;
 mod log_level;
 mod manager;
+mod moves;
 mod node;
 mod object;
 mod on_demand;
 #[cfg(test)]
 mod operations;
+mod partition;
 mod signals;
 mod status_page;
 mod stdio;
 mod swift_names;
 mod table;
 mod user;
+mod verify;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -107,6 +111,8 @@ async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode>
         Command::Limits(args) => commands::limits::run(&args).await,
         Command::Errors(args) => commands::errors::run(&args).await,
         Command::Object(args) => Ok(commands::object::run(&args).await),
+        Command::Verify(args) => Ok(commands::verify::run(&args).await),
+        Command::Partition(args) => Ok(commands::partition::run(&args).await),
         Command::Config(args) => commands::config::run(&args.command),
         Command::LogLevel(args) => commands::log_level::run(&args).await,
     }

@@ -14,11 +14,13 @@ use anyhow::Context as _;
 use ssync_background::Background;
 use ssync_diskfile::Devices;
 use ssync_receiver::Receiver;
-use ssync_replicator::Replicator;
-use ssync_ring::SwiftConf;
+use ssync_replicator::{Nodes, Replicator, ReplicatorConfig};
+use ssync_ring::{LocalAddresses, SwiftConf};
 use ssync_runtime::{
     Asked, Config, Drain, Drained, Health, Inherited, LogFilter, Metrics, Row, Shutdown, Signals, Watchdog,
 };
+use ssync_store::RemoteSettings;
+use ssync_tls::Tls;
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +45,25 @@ const ADMIN_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// This node's disks, for who reads beside a receiver that runs elsewhere.
 pub(crate) fn local_devices(config: &Config, swift: &SwiftConf) -> Devices {
     plan::devices(settings::disk(&config.node, config), swift)
+}
+
+/// Which devices of the rings are this node's.
+pub(crate) fn own_addresses(config: &Config) -> std::io::Result<LocalAddresses> {
+    let node = &config.replicator_node;
+    let ip = settings::ring_ip(node, config).unwrap_or(node.bind_ip);
+    let port = (node.servers_per_port == 0).then(|| settings::ring_port(node, config));
+    LocalAddresses::new(Some(&ip.to_string()), port)
+}
+
+/// Other nodes, whatever they speak, for who asks them without a daemon; without a configuration by the defaults.
+pub(crate) fn other_nodes(config: Option<&Config>, tls: Option<&Tls>) -> anyhow::Result<Nodes> {
+    Ok(match config {
+        Some(config) => {
+            let remote = settings::remote(&config.replicator_node, config, tls);
+            Nodes::new(&settings::replicator(config)?, remote)
+        }
+        None => Nodes::new(&ReplicatorConfig::default(), RemoteSettings::default()),
+    })
 }
 
 /// Which parts of a node run in this process.

@@ -13,9 +13,9 @@ mod testing;
 mod view;
 
 pub(crate) use ask::{Question, ask_all};
-pub(crate) use diagnosis::{Diagnosis, Place, diagnose};
+pub(crate) use diagnosis::{Diagnosis, Place, Problem, diagnose};
 pub(crate) use removals::{Record, records};
-pub(crate) use sites::{HandoffChoice, Site, sites};
+pub(crate) use sites::{HandoffChoice, Role, Site, sites};
 pub(crate) use view::{Shown, print, to_json};
 
 use ssync_types::{FragmentSet, Timestamp};

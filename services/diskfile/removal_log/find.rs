@@ -72,7 +72,7 @@ impl Found {
 }
 
 /// Hands out each line, without its end. What is longer than any line, and the rest of a file without an end, is passed over.
-fn each_line(file: &dyn DiskFile, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+pub(super) fn each_line(file: &dyn DiskFile, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let (mut buffer, mut kept, mut offset) = (vec![0; LINE_BYTES_MAX + PIECE_BYTES], 0, 0);
     loop {
         let read = file.read_at(buffer.get_mut(kept..).unwrap_or_default(), offset)?;

@@ -105,25 +105,35 @@ fn cut(text: &str) -> &[u8] {
 
 /// What a line says of an object; `None` for one of another object, and for one that is cut or not understood.
 pub(super) fn parse(line: &[u8], hash: &ObjectHash, device: &DeviceName) -> Option<Line> {
+    parse_of(line, Some(hash), device).map(|(_, line)| line)
+}
+
+/// As [`parse`], of any object where none is given; with the object's hash, where the line is of one.
+pub(super) fn parse_of(
+    line: &[u8],
+    hash: Option<&ObjectHash>,
+    device: &DeviceName,
+) -> Option<(Option<ObjectHash>, Line)> {
     let (at, rest) = split(line, b' ')?;
     let said = rest.strip_suffix(b" .")?;
     if said == b"done" {
-        return Some(Line::Done(Timestamp::parse(at).ok()?));
+        return Some((None, Line::Done(Timestamp::parse(at).ok()?)));
     }
     // Most lines are of other objects, and end here.
     let (verb, said) = split(said, b' ')?;
     let (found, fields) = split(said, b' ').unwrap_or((said, b""));
     let found: ObjectHash = std::str::from_utf8(found).ok()?.parse().ok()?;
-    if found != *hash {
+    if hash.is_some_and(|hash| found != *hash) {
         return None;
     }
     let at = Timestamp::parse(at).ok()?;
-    match verb {
-        b"kept" => Some(Line::Kept(at)),
-        b"failed" => Some(Line::Failed(at)),
-        b"removing" => Some(Line::Begun(Box::new(removal(at, found, device, fields)?))),
-        _ => None,
-    }
+    let line = match verb {
+        b"kept" => Line::Kept(at),
+        b"failed" => Line::Failed(at),
+        b"removing" => Line::Begun(Box::new(removal(at, found, device, fields)?)),
+        _ => return None,
+    };
+    Some((Some(found), line))
 }
 
 fn removal(at: Timestamp, hash: ObjectHash, device: &DeviceName, fields: &[u8]) -> Option<Removal> {

@@ -366,3 +366,25 @@ fn of_too_many_files_the_oldest_go() {
     assert_eq!(left[0], format!("{}.00011.log", START - 1000));
     assert_eq!(removals(&bed, "o").len(), 1);
 }
+
+#[test]
+fn the_latest_are_told_newest_first_whatever_the_object() {
+    let bed = bed();
+    for (number, name) in ["a", "b", "c"].into_iter().enumerate() {
+        bed.put(name, b"body", at(1));
+        set_clock(&bed, Duration::from_secs(number as u64));
+        let one = item(&bed, name);
+        release_on(&bed.device, &bed, name, one);
+    }
+    let (all, odd) = bed.device.latest_removals(10).unwrap();
+    let hashes: Vec<_> = all.iter().map(|removal| removal.offer.hash).collect();
+    assert_eq!(hashes, ["c", "b", "a"].map(|name| bed.location(name).hash));
+    assert!(all.iter().all(|removal| removal.certainty == Certainty::Removed) && odd == 0, "{all:?}");
+    assert_eq!(all[0].confirmed_by.len(), 2);
+    let (two, _) = bed.device.latest_removals(2).unwrap();
+    assert_eq!(two, all[..2]);
+    let log = fs::read_dir(bed.real("removal-log")).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, text + "what is this .\nand this is cut").unwrap();
+    assert_eq!(bed.device.latest_removals(2).unwrap(), (two, 1));
+}

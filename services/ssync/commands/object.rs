@@ -2,21 +2,19 @@
 
 use std::{
     os::unix::ffi::OsStrExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, bail};
 use ssync_diskfile::{Devices, Found, Location, OpenOptions};
-use ssync_ring::{Policy, Ring, SwiftConf};
-use ssync_runtime::{BindAddress, Config};
-use ssync_tls::Tls;
+use ssync_ring::{Policy, Ring};
 use ssync_types::{ObjectHash, ObjectPath, Timestamp};
 
 use crate::{
     cli::{HandoffCount, ObjectArgs},
-    commands::{daemon, running::reachable},
+    here::Here,
     node,
     object::{HandoffChoice, Place, Question, Shown, ask_all, diagnose, print, records, sites, to_json},
     table::Page,
@@ -24,8 +22,6 @@ use crate::{
 
 /// The exit code of a question that cannot be asked.
 const EXIT_USAGE: u8 = 2;
-/// Swift's default.
-const RECLAIM_AGE_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
 
 /// Asks, prints, and exits 0 when nothing is wrong, 1 when something is, 2 when there was nothing to ask.
 pub(crate) async fn run(args: &ObjectArgs) -> ExitCode {
@@ -42,88 +38,21 @@ pub(crate) async fn run(args: &ObjectArgs) -> ExitCode {
     }
 }
 
-/// What is known of the cluster here.
-struct Here {
-    swift_dir: PathBuf,
-    swift: SwiftConf,
-    reclaim_age: Duration,
-    config: Option<Config>,
-    /// This node's certificates, where it has any and we may read them.
-    tls: Option<Tls>,
-}
-
-impl Here {
-    fn find(args: &ObjectArgs) -> anyhow::Result<Self> {
-        let config = match &args.swift_dir {
-            Some(_) => None,
-            None => Some(
-                daemon::config(&args.daemon).context("without an object-server.conf, give --swift-dir")?,
-            ),
-        };
-        let swift_dir = match (&args.swift_dir, &config) {
-            (Some(dir), _) => dir.clone(),
-            (None, Some(config)) => config.node.swift_dir.clone(),
-            (None, None) => bail!("give --conf or --swift-dir"),
-        };
-        let swift = SwiftConf::load(&swift_dir).context("swift.conf cannot be used")?;
-        let reclaim_age = config.as_ref().map_or(RECLAIM_AGE_DEFAULT, |config| config.node.reclaim_age);
-        let tls = config.as_ref().map_or(Ok(None), node::tls).unwrap_or_else(|error| {
-            eprintln!("ssync: nodes that take nothing but TLS cannot be asked: {error:#}");
-            None
-        });
-        Ok(Self { swift_dir, swift, reclaim_age, config, tls })
-    }
-
-    /// Whose records are asked: those that were named, else this node's.
-    fn admins(&self, args: &ObjectArgs) -> Vec<BindAddress> {
-        match &self.config {
-            _ if !args.admin.is_empty() => args.admin.clone(),
-            Some(config) => reachable(config.ssync.admin_bind.as_ref()).into_iter().collect(),
-            None => Vec::new(),
-        }
-    }
-
-    /// The policies to look into: the one that was named, else all that have a ring.
-    fn policies(&self, named: Option<&str>) -> anyhow::Result<Vec<(&Policy, Ring)>> {
-        let load = |policy: &Policy| {
-            Ring::load(&policy.ring_path(&self.swift_dir))
-                .with_context(|| format!("the ring of policy {}", policy.name))
-        };
-        let Some(named) = named else {
-            let all = self.swift.policies().iter();
-            let found: Vec<_> = all.filter_map(|policy| Some((policy, load(policy).ok()?))).collect();
-            return if found.is_empty() {
-                bail!("no ring can be read in {}", self.swift_dir.display())
-            } else {
-                Ok(found)
-            };
-        };
-        let policies = self.swift.policies();
-        let policy = policies
-            .iter()
-            .find(|policy| policy.index.to_string() == named)
-            .or_else(|| policies.by_name(named))
-            .with_context(|| format!("swift.conf has no policy {named:?}"))?;
-        Ok(vec![(policy, load(policy)?)])
-    }
-
-    /// The name of an object of which the hash is known, from a device of this node.
-    fn name_of(&self, hash: ObjectHash, policies: &[(&Policy, Ring)]) -> anyhow::Result<ObjectPath> {
-        let config =
-            self.config.as_ref().context("a hash is looked up on this node's devices: give --conf")?;
-        let devices = node::local_devices(config, &self.swift);
-        for (policy, ring) in policies {
-            let at = Location { policy: policy.index, partition: hash.partition(ring.part_power()), hash };
-            for name in folders(&config.node.devices) {
-                if let Some(path) = name_on(&devices, &name, &at) {
-                    return Ok(path);
-                }
+/// The name of an object of which the hash is known, from a device of this node.
+fn name_of(here: &Here, hash: ObjectHash, policies: &[(&Policy, Ring)]) -> anyhow::Result<ObjectPath> {
+    let config = here.config("a hash is looked up on this node's devices")?;
+    let devices = node::local_devices(config, &here.swift);
+    for (policy, ring) in policies {
+        let at = Location { policy: policy.index, partition: hash.partition(ring.part_power()), hash };
+        for name in folders(&config.node.devices) {
+            if let Some(path) = name_on(&devices, &name, &at) {
+                return Ok(path);
             }
         }
-        bail!(
-            "no device of this node holds {hash}, so its name is not known here: ask on a node that holds it, or by its name"
-        )
     }
+    bail!(
+        "no device of this node holds {hash}, so its name is not known here: ask on a node that holds it, or by its name"
+    )
 }
 
 fn folders(devices: &Path) -> Vec<String> {
@@ -144,10 +73,10 @@ fn name_on(devices: &Devices, name: &str, at: &Location) -> Option<ObjectPath> {
 }
 
 async fn look(args: &ObjectArgs) -> anyhow::Result<Vec<Shown>> {
-    let here = Here::find(args)?;
+    let here = Here::find(&args.daemon, args.swift_dir.as_deref())?;
     let policies = here.policies(args.policy.as_deref())?;
     let path = match args.object.to_str().and_then(|text| text.parse::<ObjectHash>().ok()) {
-        Some(hash) => here.name_of(hash, &policies)?,
+        Some(hash) => name_of(&here, hash, &policies)?,
         None => ObjectPath::parse(args.object.as_bytes().to_vec())
             .context("an object is /account/container/object, or its hash of 32 digits")?,
     };
@@ -185,7 +114,7 @@ async fn look_in(args: &ObjectArgs, here: &Here, policy: &Policy, ring: &Ring, p
     let place =
         Place { policy: policy.index, kind: policy.kind.clone(), partition, reclaim_age: here.reclaim_age };
     let diagnosis = diagnose(&place, &seen, Timestamp::from_system_time(SystemTime::now()));
-    let admins = here.admins(args);
+    let admins = here.admins(&args.admin);
     let records = records(hash, &admins, question.limit).await;
     Shown { records, path: path.clone(), hash, policy_name: policy.name.clone(), place, seen, diagnosis }
 }

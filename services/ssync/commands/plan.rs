@@ -10,13 +10,19 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     cli::PlanArgs,
-    commands::running::{Alone, Answers, Running, refused},
+    commands::{
+        plan_ring,
+        running::{Alone, Answers, Running, refused},
+    },
     figures, on_demand,
     table::{Cell, Column, Page, Table, Tone},
 };
 
 /// Plans; exits 0 when everything could be looked at.
 pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
+    if let Some(ring) = &args.ring {
+        return plan_ring::run(args, ring).await;
+    }
     let request = PlanRequest {
         devices: args.devices.clone(),
         partitions: args.partitions.clone(),
