@@ -137,7 +137,7 @@ fn told<T: Default>(answer: Result<Response<T>, Status>) -> T {
 fn address(config: &Config, parts: Parts) -> String {
     let node = if parts == Parts::Replicator { &config.replicator_node } else { &config.node };
     let bound = config.ssync.replication_bind.unwrap_or_else(|| (node.bind_ip, node.bind_port).into());
-    match config.replicator.ring_ip.unwrap_or(bound.ip()) {
+    match node.ring_ip.unwrap_or(bound.ip()) {
         ip if ip.is_unspecified() => format!("port {}", bound.port()),
         ip => SocketAddr::new(ip, bound.port()).to_string(),
     }

@@ -12,8 +12,8 @@ use crate::{
     sample::{busy, hostile},
 };
 
-/// A telephone, the two sides of the width at which rows become cards, a window, a wide screen.
-const WIDTHS: [u32; 5] = [380, 760, 768, 1100, 1600];
+/// A telephone, the two sides of the width at which rows become cards, and a wide screen.
+const WIDTHS: [u32; 4] = [380, 1000, 1001, 1600];
 
 fn saved(folder: &TempDir, report: &Report) -> Result<String> {
     let file = folder.path().join("page.html");
