@@ -64,7 +64,7 @@ fn of_backlog(status: &GetReplicatorStatusResponse, backlog: &Backlog) -> Markup
 fn supposed(backlog: &Backlog) -> Markup {
     let margin = match backlog.objects_margin {
         0 => String::new(),
-        margin => format!(" ± {}", count(margin)),
+        margin => format!(" ±\u{a0}{}", count(margin)),
     };
     html! {
         @if backlog.expected_objects > 0 {

@@ -9,11 +9,30 @@ use tempfile::TempDir;
 
 use crate::{
     browser::{View, assert_sound, figure, look},
-    sample::{busy, hostile},
+    sample::busy,
 };
 
-/// A telephone, the two sides of the width at which rows become cards, a window, a wide screen.
-const WIDTHS: [u32; 5] = [380, 760, 768, 1100, 1600];
+/// A telephone, the two sides of the width at which rows become cards, and a wide screen.
+const WIDTHS: [u32; 4] = [380, 1000, 1001, 1600];
+
+/// The same node, whose peers, devices and clients would like to be more than text.
+fn hostile() -> Report {
+    let evil = "<script>window.ran = true</script><img src=x onerror='window.ran = true'>\"'>";
+    let mut report = busy();
+    report.who.host = evil.to_owned();
+    if let Some(receives) = &mut report.receives {
+        receives.devices[6].problem = evil.to_owned();
+        receives.sessions[0].peer = evil.repeat(40);
+    }
+    if let Some(status) = &mut report.replicates {
+        status.peers[0].cause = evil.to_owned();
+        status.nodes[0].trouble = evil.to_owned();
+        status.nodes[1].node = evil.to_owned();
+        status.parked[0].cause = format!("{evil}{}", "x".repeat(5000));
+        status.held_up_by[0].advice = evil.to_owned();
+    }
+    report
+}
 
 fn saved(folder: &TempDir, report: &Report) -> Result<String> {
     let file = folder.path().join("page.html");

@@ -151,10 +151,7 @@ fn a_page_says_what_grpc_says() -> Result<()> {
         for (view, seen) in views.iter().zip(&all) {
             assert_sound(seen, view);
             assert_tells(seen, &before, &limits)?;
-            let down = cluster.node(3).ring_address().to_string();
-            let text = seen["text"].as_str().unwrap_or_default();
-            assert!(text.contains(&down), "node 3 is left alone, and that is said: {text}");
-            assert!(!seen["headline"].as_str().unwrap_or_default().starts_with("In sync"), "{seen}");
+            assert_ne!(seen["tone"], "good", "node 3 has got nothing: {}", seen["headline"]);
         }
         return Ok(());
     }

@@ -39,25 +39,6 @@ pub(crate) fn busy() -> Report {
     }
 }
 
-/// The same node, whose peers, devices and clients would like to be more than text.
-pub(crate) fn hostile() -> Report {
-    let evil = "<script>window.ran = true</script><img src=x onerror='window.ran = true'>\"'>";
-    let mut report = busy();
-    report.who.host = evil.to_owned();
-    if let Some(receives) = &mut report.receives {
-        receives.devices[6].problem = evil.to_owned();
-        receives.sessions[0].peer = evil.repeat(40);
-    }
-    if let Some(status) = &mut report.replicates {
-        status.peers[0].cause = evil.to_owned();
-        status.nodes[0].trouble = evil.to_owned();
-        status.nodes[1].node = evil.to_owned();
-        status.parked[0].cause = format!("{evil}{}", "x".repeat(5000));
-        status.held_up_by[0].advice = evil.to_owned();
-    }
-    report
-}
-
 fn receives() -> Receives {
     let limit = |name: &str, maximum, used| Limit { name: name.to_owned(), maximum, used };
     Receives {

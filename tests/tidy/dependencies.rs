@@ -10,14 +10,14 @@ const LAYERS: [&[&str]; 8] = [
     &["ssync-tls"],
     &["ssync-ring", "ssync-diskfile", "ssync-protocol"],
     &["ssync-api"],
-    &["ssync-store", "ssync-runtime"],
+    &["ssync-store", "ssync-runtime", "ssync-page"],
     &["ssync-receiver", "ssync-replicator", "ssync-sidecar"],
     &["ssync"],
     &["ssync-tests", "ssync-simulation", "ssync-fuzz"],
 ];
 
 /// What a crate must not depend on although it stands lower.
-const NEVER: [(&str, &[&str]); 10] = [
+const NEVER: [(&str, &[&str]); 11] = [
     ("ssync-types", &["tokio", "tonic", "prost", "async-trait", "hyper"]),
     ("ssync-pickle", &["tokio", "tonic", "prost"]),
     ("ssync-conf", &["tokio", "tonic", "prost"]),
@@ -26,6 +26,10 @@ const NEVER: [(&str, &[&str]); 10] = [
     ("ssync-protocol", &["tokio", "tonic", "prost", "rustix"]),
     ("ssync-api", &["ssync-ring", "ssync-diskfile", "ssync-protocol", "ssync-pickle", "ssync-conf"]),
     ("ssync-store", &["ssync-diskfile"]),
+    (
+        "ssync-page",
+        &["tokio", "tonic", "axum", "ssync-ring", "ssync-diskfile", "ssync-store", "ssync-runtime"],
+    ),
     ("ssync-sidecar", &["ssync-diskfile", "tonic", "prost"]),
     (
         "ssync-tests",
