@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod conformance;
 mod demo;
 mod embedded;
 mod exit;
@@ -96,6 +97,7 @@ async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode>
         Command::Plan(args) => commands::plan::run(&args).await,
         Command::Status(args) => commands::status::run(&args).await,
         Command::Object(args) => Ok(commands::object::run(&args).await),
+        Command::Conformance(args) => commands::conformance::run(&args).await,
         Command::Config(args) => commands::config::run(&args.command),
         Command::LogLevel(args) => commands::log_level::run(&args).await,
     }
