@@ -3,10 +3,10 @@
 mod fake;
 mod runner;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
-use anyhow::Result;
-use ssync_tests::{Cluster, DEVICE, Server, Shape};
+use anyhow::{Context as _, Result};
+use ssync_tests::{Cluster, DEVICE, Server, Shape, repository};
 use tempfile::TempDir;
 
 use fake::{Fake, Manner};
@@ -15,14 +15,24 @@ use runner::{Run, vectors};
 /// Vectors of sessions and checks in which nothing happens: who says yes to everything, or no, keeps to them.
 const OF_NOTHING_MAX: usize = 6;
 
+/// The command in proto/conformance/README.md.
+fn command_of_the_page() -> Result<String> {
+    let page = fs::read_to_string(repository().join("proto/conformance/README.md"))?;
+    let line = page.lines().find(|line| line.starts_with("ssync conformance "));
+    Ok(line.context("no command")?.to_owned())
+}
+
 fn green(shape: Shape) -> Result<()> {
     let cluster = Cluster::of(1).build()?;
     let node = cluster.node(1);
     let mut serving = node.serve(Server::Ssync(shape))?;
     let before = node.read_tree()?;
-    let swift_dir = node.swift_dir().display().to_string();
-    let disk = node.devices().display().to_string();
-    let run = Run::of(&node.address().to_string(), DEVICE, &["--swift-dir", &swift_dir, "--disk", &disk])?;
+    // As the page says.
+    let command = command_of_the_page()?
+        .replace("127.0.0.1:6200", &node.address().to_string())
+        .replace("/etc/swift", &node.swift_dir().display().to_string())
+        .replace("/srv/node", &node.devices().display().to_string());
+    let run = Run::given(&command.split_whitespace().skip(1).chain(["--json"]).collect::<Vec<_>>())?;
     assert_eq!((run.code, run.failed()), (Some(0), BTreeSet::new()), "{run:#?}");
     assert_eq!(run.names(), vectors()?);
 

@@ -36,7 +36,12 @@ pub(crate) fn vectors() -> Result<BTreeSet<String>> {
 impl Run {
     pub(crate) fn of(address: &str, device: &str, more: &[&str]) -> Result<Self> {
         let arguments = [&["conformance", address, "--device", device, "--json"][..], more].concat();
-        let output = run_to_end(&ssync_binary()?, &arguments)?;
+        Self::given(&arguments)
+    }
+
+    /// One that is given so.
+    pub(crate) fn given(arguments: &[&str]) -> Result<Self> {
+        let output = run_to_end(&ssync_binary()?, arguments)?;
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
         Ok(Self { code: output.status.code(), lines: read(&output.stdout)?, complaint })
     }
