@@ -5,7 +5,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ssync_runtime::{BindAddress, FlagSetting};
 
-use crate::exit;
+use crate::{commands::conformance::ConformanceArgs, exit};
 
 fn setting(text: &str) -> Result<FlagSetting, &'static str> {
     FlagSetting::parse("--set", text).ok_or("there is no =")
@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Dev(DevArgs),
     /// Store, damage, replicate and compare on three nodes of its own; exit 0 when all is equal
     Demo(DemoArgs),
+    /// Does a receiver keep the contract? Writes to a device of it; exit 0 when it does, 1 when not
+    Conformance(ConformanceArgs),
     /// Look at the configuration
     Config(ConfigArgs),
     /// What a running daemon logs; with a level: log that from now on
@@ -405,6 +407,7 @@ impl Command {
             Self::Dev(_)
             | Self::Demo(_)
             | Self::Config(_)
+            | Self::Conformance(_)
             | Self::Push(_)
             | Self::Plan(_)
             | Self::Status(_)

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod config;
+pub(crate) mod conformance;
 pub(crate) mod daemon;
 pub(crate) mod daemons;
 pub(crate) mod dev;

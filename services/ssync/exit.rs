@@ -31,7 +31,7 @@ pub(crate) const UNFINISHED: Exit = Exit {
     code: 1,
     name: "unfinished",
     meaning: "Something was not done: work was broken off at `drain_timeout` or by a second signal; a pass or a push left \
-              something; `ssync object` and `ssync demo` found something wrong; or an error that has no code of its own.",
+              something; `ssync object`, `ssync demo` and `ssync conformance` found something wrong; or an error that has no code of its own.",
 };
 pub(crate) const USAGE: Exit = Exit {
     code: 2,

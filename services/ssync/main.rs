@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod conformance;
 mod control;
 mod demo;
 mod embedded;
@@ -113,6 +114,7 @@ async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode>
         Command::Object(args) => Ok(commands::object::run(&args).await),
         Command::Verify(args) => Ok(commands::verify::run(&args).await),
         Command::Partition(args) => Ok(commands::partition::run(&args).await),
+        Command::Conformance(args) => commands::conformance::run(&args).await,
         Command::Config(args) => commands::config::run(&args.command),
         Command::LogLevel(args) => commands::log_level::run(&args).await,
     }

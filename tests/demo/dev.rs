@@ -4,7 +4,7 @@ use std::{
     env, fs,
     io::{BufRead as _, BufReader},
     net::{Ipv4Addr, TcpListener},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -19,11 +19,11 @@ const GREETING_ENDS: &str = "Ctrl-C";
 /// Ports that three nodes and their admin services take.
 const PORTS: u16 = 40;
 /// Where the README says that the first node is.
-const README_ADDRESS: &str = "127.0.0.1:6210";
+pub(crate) const README_ADDRESS: &str = "127.0.0.1:6210";
 /// Longest that the replicators may take to bring one object to its other primaries.
 const REPLICATION_WAIT_MAX: Duration = Duration::from_secs(60);
 
-struct Dev {
+pub(crate) struct Dev {
     child: Child,
     greeting: Vec<String>,
     _output: BufReader<ChildStdout>,
@@ -31,7 +31,7 @@ struct Dev {
 }
 
 impl Dev {
-    fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let folder = TempDir::new()?;
         let base_port = free_ports()?;
         let mut child = as_own_group(&ssync_binary()?)
@@ -51,6 +51,13 @@ impl Dev {
                 return Ok(Self { child, greeting, _output: output, _folder: folder });
             }
         }
+    }
+
+    /// Where its first node is.
+    pub(crate) fn address(&self) -> Result<String> {
+        let list =
+            self.lines("grpcurl").into_iter().find(|line| line.ends_with(" list")).context("no list")?;
+        list.split_whitespace().nth(2).map(str::to_owned).context("no address")
     }
 
     fn lines(&self, start: &str) -> Vec<&str> {
@@ -77,13 +84,23 @@ fn free_ports() -> Result<u16> {
 
 /// Runs a line as a person would paste it.
 fn paste(line: &str) -> Result<String> {
-    let venv = venv_program("grpcurl")?;
-    let tools = venv.parent().context("no folder")?.display().to_string();
-    let path = format!("{tools}:{}", env::var("PATH")?);
-    let output = Command::new("bash").args(["-c", line]).env("PATH", path).output()?;
+    let output = pasted(line)?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     anyhow::ensure!(output.status.success(), "{line}\n{said}{}", String::from_utf8_lossy(&output.stderr));
     Ok(said)
+}
+
+/// The same of one that may be refused: all that it prints.
+pub(crate) fn paste_any(lines: &str) -> Result<String> {
+    let output = pasted(lines)?;
+    Ok([output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat())
+}
+
+fn pasted(lines: &str) -> Result<Output> {
+    let venv = venv_program("grpcurl")?;
+    let tools = venv.parent().context("no folder")?.display().to_string();
+    let path = format!("{tools}:{}", env::var("PATH")?);
+    Ok(Command::new("bash").args(["-c", lines]).env("PATH", path).output()?)
 }
 
 #[test]

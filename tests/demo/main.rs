@@ -3,3 +3,5 @@
 mod config;
 mod demo;
 mod dev;
+mod examples;
+mod protocol;

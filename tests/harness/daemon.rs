@@ -45,7 +45,7 @@ pub fn as_own_group(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program).process_group(0);
     // Variables of this name are options to the binary under test; those that steer the tests are none.
-    for steering in ["SSYNC_BIN", "SSYNC_STATIC_BIN", "SSYNC_TEST_DISK"] {
+    for steering in ["SSYNC_BIN", "SSYNC_STATIC_BIN", "SSYNC_TEST_DISK", "SSYNC_EXAMPLES"] {
         command.env_remove(steering);
     }
     command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1").env("RUST_BACKTRACE", "1");

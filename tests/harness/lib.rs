@@ -26,6 +26,7 @@
 //! |---|---|---|
 //! | `SSYNC_BIN` | the binary under test | `target/release/ssync` |
 //! | `SWIFT_VENV` | the virtual environment with stock Swift, grpcurl, grpcio | `target/swift-venv` |
+//! | `SSYNC_EXAMPLES` | the folder of the clients that `examples/*/build` made | `target/examples` |
 //! | `SSYNC_TEST_DISK` | a folder on the file system to test on (XFS where it can be mounted) | the temporary folder |
 
 #![forbid(unsafe_code)]

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 8] = [
     &["ssync-ring", "ssync-diskfile", "ssync-protocol"],
     &["ssync-api"],
     &["ssync-store", "ssync-runtime", "ssync-page"],
-    &["ssync-receiver", "ssync-replicator", "ssync-sidecar"],
+    &["ssync-receiver", "ssync-replicator", "ssync-sidecar", "ssync-client"],
     &["ssync"],
     &["ssync-tests", "ssync-simulation", "ssync-fuzz"],
 ];
