@@ -47,7 +47,10 @@ impl Verdicts {
                     return Ok(Some(Event::Summary(summary)));
                 }
                 Some(Ok(
-                    SessionEvent::Opened { .. } | SessionEvent::Accepted(_) | SessionEvent::Heartbeat,
+                    SessionEvent::Opened { .. }
+                    | SessionEvent::Accepted(_)
+                    | SessionEvent::Heartbeat
+                    | SessionEvent::Work(_),
                 )) => {}
                 Some(Err(refusal)) => {
                     self.room.close();
