@@ -38,7 +38,14 @@ fn headline(report: &Report) -> (Tone, String) {
 
 fn device(name: &str, problem: &str) -> Device {
     let mounted = problem.is_empty();
-    Device { name: name.to_owned(), mounted, problem: problem.to_owned(), free_bytes: 40, total_bytes: 100, draining: false }
+    Device {
+        name: name.to_owned(),
+        mounted,
+        problem: problem.to_owned(),
+        free_bytes: 40,
+        total_bytes: 100,
+        draining: false,
+    }
 }
 
 fn node(name: &str, objects: u64) -> NodeWork {

@@ -45,6 +45,8 @@ pub struct Tap {
 struct Gate {
     holds: Option<Box<dyn Fn() -> bool + Send>>,
     has_held: bool,
+    /// What each piece of a question takes.
+    delay: Duration,
 }
 
 impl fmt::Debug for Gate {
@@ -52,6 +54,7 @@ impl fmt::Debug for Gate {
         f.debug_struct("Gate")
             .field("holds", &self.holds.is_some())
             .field("has_held", &self.has_held)
+            .field("delay", &self.delay)
             .finish()
     }
 }
@@ -83,7 +86,9 @@ impl Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        *locked(self.0) = Gate::default();
+        let mut gate = locked(self.0);
+        gate.holds = None;
+        gate.has_held = false;
     }
 }
 
@@ -112,8 +117,16 @@ impl Tap {
     /// Answers that come while `holds` says so wait, until what this returns is dropped.
     #[must_use]
     pub fn hold_answers(&self, holds: impl Fn() -> bool + Send + 'static) -> Held<'_> {
-        *locked(&self.gate) = Gate { holds: Some(Box::new(holds)), has_held: false };
+        let mut gate = locked(&self.gate);
+        gate.holds = Some(Box::new(holds));
+        gate.has_held = false;
+        drop(gate);
         Held(&self.gate)
+    }
+
+    /// From now on each piece of what is sent to the node takes so long on its way: there is little room in the network.
+    pub fn take_time(&self, delay: Duration) {
+        locked(&self.gate).delay = delay;
     }
 
     /// What passed since the last call, connections that sent nothing left out.
@@ -140,7 +153,11 @@ fn relay(client: &TcpStream, server: &TcpStream, record: &Mutex<Vec<Conversation
     }
     thread::scope(|scope| {
         scope.spawn(|| {
-            pump(client, server, |bytes| locked(record)[place].sent.extend_from_slice(bytes));
+            pump(client, server, |bytes| {
+                locked(record)[place].sent.extend_from_slice(bytes);
+                let delay = locked(gate).delay;
+                thread::sleep(delay);
+            });
         });
         pump(server, client, |bytes| {
             locked(record)[place].answered.extend_from_slice(bytes);

@@ -14,3 +14,4 @@ mod recon;
 mod requests;
 mod ssync;
 mod told;
+mod why_slow;
