@@ -33,7 +33,7 @@ const fn event(level: &'static str, text: &'static str, remedy: &'static str) ->
     Event { level, text, remedy }
 }
 
-const EVENTS: [Event; 27] = [
+const EVENTS: [Event; 29] = [
     event(
         "ERROR",
         "the daemon cannot go on and drains",
@@ -148,6 +148,16 @@ const EVENTS: [Event; 27] = [
         "ERROR",
         "the configuration cannot be used, and stays as it was",
         "A reload changed nothing. `ssync config check` says why.",
+    ),
+    event(
+        "WARN",
+        "Replication is paused by an operator since",
+        "At each pass, until `ssync resume` or a restart: nothing is pushed from what it names.",
+    ),
+    event(
+        "WARN",
+        "drained by an operator: it admits no replication",
+        "Until `ssync resume DEVICE` or a restart. Peers come back, and keep what they have for the device.",
     ),
 ];
 

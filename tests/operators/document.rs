@@ -43,7 +43,7 @@ fn commands_do_what_they_say() -> Result<()> {
             // Nobody has stored the document's object.
             "object" => 1,
             // No replicator runs here.
-            "status" => 69,
+            "status" | "pause" | "errors" => 69,
             _ => 0,
         };
         assert_eq!(said.code, Some(expected), "ssync {}: {said:?}", words.join(" "));
@@ -52,7 +52,19 @@ fn commands_do_what_they_say() -> Result<()> {
     names.dedup();
     assert_eq!(
         names,
-        ["log-level", "object", "plan", "push", "status"],
+        [
+            "log-level",
+            "object",
+            "plan",
+            "push",
+            "status",
+            "pause",
+            "resume",
+            "drain",
+            "resume",
+            "limits",
+            "errors"
+        ],
         "each command has its place in the document"
     );
     Ok(())

@@ -3,6 +3,7 @@
 //!
 //! Each story is told to `swift-object-server`, then to ours in both shapes, on the same address and the same device.
 
+mod control;
 mod deployed;
 mod document;
 mod filters;

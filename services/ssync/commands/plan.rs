@@ -120,7 +120,11 @@ fn line(item: &Item) -> Option<[Cell; 8]> {
             }
             let bound = if push.at_most { "<=" } else { "" };
             let objects = format!("{bound}{}", figures::count(push.objects));
-            row((objects, format!("{bound}{}", figures::bytes(push.bytes))), Cell::default())
+            let others = match push.others {
+                0 => Cell::default(),
+                others => format!("and {} tombstones or metadata alone", figures::count(others)).into(),
+            };
+            row((objects, format!("{bound}{}", figures::bytes(push.bytes))), others)
         }
         Item::Removal(removal) => {
             let stay = match removal.kept {
@@ -169,7 +173,7 @@ fn to_json(item: &Item) -> Value {
         Item::Push(push) => json!({
             "what": "push", "device": push.device, "policy": push.policy_index, "partition": push.partition,
             "from_handoff": push.from_handoff, "peer": push.peer, "objects": push.objects, "bytes": push.bytes,
-            "at_most": push.at_most, "problem": push.problem,
+            "at_most": push.at_most, "problem": push.problem, "others": push.others,
         }),
         Item::Removal(removal) => json!({
             "what": "remove", "device": removal.device, "policy": removal.policy_index,
