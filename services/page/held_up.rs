@@ -27,8 +27,8 @@ pub(crate) fn table(status: &GetReplicatorStatusResponse) -> Markup {
 
 fn row(share: &TimeShare) -> Row {
     let name = name(share.spender());
-    // What is no number is nothing.
-    let percent = (share.share * 100.0).max(0.0).min(100.0);
+    let of_all = if share.share.is_finite() { share.share } else { 0.0 };
+    let percent = (of_all * 100.0).clamp(0.0, 100.0);
     let told = format!("{percent:.0} %");
     let place = match (share.peer.as_str(), share.device.as_str()) {
         ("", "") => String::new(),

@@ -51,7 +51,7 @@ pub fn sentences(report: &Report) -> Vec<Sentence> {
     let mut say = |tone, text: String| said.push(Sentence { tone, text });
     match report.state {
         State::Draining => {
-            say(Tone::Warning, "Draining: what is under way may end, nothing new is begun".to_owned())
+            say(Tone::Warning, "Draining: what is under way may end, nothing new is begun".to_owned());
         }
         State::NotReady => say(Tone::Bad, "Not ready: it is starting, or a ring is missing".to_owned()),
         State::Ready => {}
