@@ -47,6 +47,8 @@
 #![forbid(unsafe_code)]
 
 mod client;
+#[cfg(test)]
+mod tests;
 mod updates;
 mod verdicts;
 

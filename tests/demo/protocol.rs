@@ -23,7 +23,7 @@ fn blocks(text: &str) -> Result<Vec<(String, String)>> {
 fn assert_said(command: &str, said: &str, expected: &str) {
     let mut rest = said;
     for line in expected.lines().filter(|line| !line.trim().is_empty()) {
-        let wanted = line.trim_end_matches("...");
+        let wanted = line.trim().trim_end_matches("...");
         let Some(place) = rest.find(wanted) else {
             panic!("{command}\nthere is no {line:?} in its place:\n{said}")
         };
