@@ -5,7 +5,6 @@
 
 mod control;
 mod deployed;
-mod document;
 mod filters;
 mod fragments;
 mod objects;

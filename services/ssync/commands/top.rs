@@ -41,11 +41,14 @@ pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
             }
             print!("{chart}{}", text(&report, page));
         }
-        left = left.map(|left| left - 1);
+        left = left.map(|left| left.saturating_sub(1));
+        // After the last look nothing is waited for, an interruption neither.
+        if left == Some(0) {
+            break;
+        }
         tokio::select! {
-            () = tokio::time::sleep(every), if left != Some(0) => {}
+            () = tokio::time::sleep(every) => {}
             () = interruption.came() => break,
-            else => {}
         }
     }
     Ok(ExitCode::SUCCESS)
