@@ -40,6 +40,9 @@ const PROGRAMS: [&str; 30] = [
 /// And what begins the path of one.
 const PLACES: [&str; 4] = ["tests/", "deploy/", "examples/", "target/"];
 
+/// Its blocks are bytes and names, and a test of its own reads them (services/diskfile/tests/format).
+const OF_BYTES: &str = "docs/disk-format.md";
+
 /// A command, with all lines that belong to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Command {
@@ -99,6 +102,12 @@ pub(crate) fn of(document: &str, text: &str) -> Vec<Command> {
         }
         let first = block.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
         last_was_command = info != "text" && first.is_some_and(is_command);
+        if let (false, "" | "sh", Some(line)) = (last_was_command, info.as_str(), first) {
+            assert!(
+                document == OF_BYTES || !could_be_command(line),
+                "{document}: is {line:?} a command? If so PROGRAMS has to know it; else mark the block: ```text"
+            );
+        }
         if last_was_command {
             let texts = logical_lines(&block);
             found.extend(texts.into_iter().map(|text| Command {
@@ -117,6 +126,15 @@ fn is_command(line: &str) -> bool {
     });
     let first = words.next().unwrap_or_default();
     PROGRAMS.contains(&first) || PLACES.iter().any(|place| first.starts_with(place))
+}
+
+/// A word in small letters, and what is no assignment behind it.
+fn could_be_command(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let first = words.next().unwrap_or_default();
+    let is_name = first.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_./".contains(c))
+        && first.starts_with(|c: char| c.is_ascii_lowercase() || c == '.');
+    is_name && words.next() != Some("=")
 }
 
 /// Blocks between fences, and those that are indented after an empty line: what stands behind the fence, and the text.
