@@ -55,7 +55,7 @@ fn literals(source: &str) -> Vec<String> {
                         break;
                     }
                     '\\' => {
-                        text.extend(letters.next().map(|(_, next)| if next == 'n' { '\n' } else { next }))
+                        text.extend(letters.next().map(|(_, next)| if next == 'n' { '\n' } else { next }));
                     }
                     other => text.push(other),
                 }
@@ -158,6 +158,56 @@ fn have_a_page_that_the_index_names() {
         assert!(titles.insert(text.lines().next()), "{name} has the title of another");
     }
     assert!(titles.len() > 10, "{} pages", titles.len());
+}
+
+/// Words with an underscore: options, fields, metrics.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| {
+        let is_plain = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        is_plain
+            && word.contains('_')
+            && word.starts_with(|c: char| c.is_ascii_lowercase())
+            && !word.ends_with('_')
+    })
+}
+
+/// What advice and pages for operators tell to look at or to set is an option, a field, a metric: something that there is.
+#[test]
+fn name_nothing_that_there_is_not() {
+    let read = |path: &str| fs::read_to_string(repository().join(path)).expect(path);
+    let mut known = String::new();
+    append(&repository().join("services"), &mut known);
+    append(&repository().join("proto"), &mut known);
+    // Of Swift's own, of iostat, of a host.
+    let others = ["handoff_delete", "object_replication_per_disk", "w_await", "ring_gz"];
+    let advice = ["services/ssync/control/advice.rs", "services/ssync/on_demand/spent.rs"];
+    let advice = advice.map(|path| (path.to_owned(), literals(&read(path)).join("\n")));
+    let pages = documents().into_iter().filter(|(name, _)| {
+        name.starts_with("docs/refusals/")
+            || ["docs/operators.md", "docs/installing.md"].contains(&name.as_str())
+    });
+    let mut count = 0;
+    for (place, text) in pages.chain(advice) {
+        for name in names(&text) {
+            count += 1;
+            let is_known = others.contains(&name) || known.contains(name);
+            assert!(is_known, "{place} names {name}, which there is not");
+        }
+    }
+    assert!(count > 80, "{count} names");
+}
+
+/// The sources below a folder, but those that give advice.
+fn append(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            append(&path, text);
+        } else if !path.ends_with("control/advice.rs") && !path.ends_with("on_demand/spent.rs") {
+            text.push_str(&fs::read_to_string(&path).unwrap_or_default());
+        }
+    }
 }
 
 #[test]

@@ -104,7 +104,8 @@ fn meaning(spender: Spender) -> (TimeSpender, &'static str) {
         ),
         Spender::PeerQueue => (
             TimeSpender::PeerQueue,
-            "objects wait for a thread of the peer's device: it serves others too. Look at that node's disk_threads and at its load",
+            "objects wait for a thread of the peer's device: it serves others too. Look at that node's sessions (ssync status there) and at \
+             its load",
         ),
         Spender::PeerWriting => (
             TimeSpender::PeerWriting,
