@@ -96,7 +96,7 @@ impl<'a> Pass<'a> {
     }
 
     async fn run_jobs(&mut self, mut jobs: Vec<Job>) -> Option<Abort> {
-        let mut concurrency = self.workers();
+        let (mut concurrency, mut hurries) = (self.workers(), self.context.gates.hurries());
         jobs.retain(|job| !self.left_out.contains(&job.device));
         jobs.iter_mut().for_each(|job| job.shuffle_targets(self.context.seed));
         let spread = Spread::of(jobs.iter().flat_map(|job| &job.targets));
@@ -112,6 +112,10 @@ impl<'a> Pass<'a> {
                 concurrency = self.workers();
                 self.limit(&spread, concurrency);
                 schedule.share(concurrency);
+            }
+            if self.context.gates.hurries() != hurries {
+                hurries = self.context.gates.hurries();
+                schedule.hurry(Instant::now());
             }
             let mut wait = None;
             while aborted.is_none() && self.running.len() < concurrency + self.long(None).min(concurrency) {

@@ -1,9 +1,12 @@
 //! The commands of docs/operators.md can be given as they stand there.
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context as _, Result};
-use ssync_tests::{Cluster, Server, Shape, repository};
+use anyhow::{Context as _, Result, ensure};
+use ssync_tests::{Cluster, Node, Server, Shape, repository};
 
 use crate::ssync::ssync;
 
@@ -24,6 +27,15 @@ fn commands(document: &str) -> Vec<Vec<String>> {
     found
 }
 
+fn wait_for_replicator(node: &Node) -> Result<()> {
+    let started = Instant::now();
+    while ssync(node, &["errors"])?.code != Some(0) {
+        ensure!(started.elapsed() < Duration::from_secs(30), "no replicator answers");
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
 #[test]
 fn commands_do_what_they_say() -> Result<()> {
     let document = fs::read_to_string(repository().join("docs/operators.md"))?;
@@ -33,17 +45,25 @@ fn commands_do_what_they_say() -> Result<()> {
     cluster.node(1).write_tree(200)?;
     assert!(cluster.node(1).device().join("objects/7").exists(), "the document speaks of partition 7");
     let peer = cluster.node(2).ring_address().to_string();
+    let (to, mut replicator) = (format!("{peer}/sdb1"), None);
     let mut names = Vec::new();
     for command in commands(&document) {
         let words: Vec<String> = command.iter().map(|word| word.replace(PEER, &peer)).collect();
         let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
         let name = *arguments.first().context("a command")?;
+        if name == "pause" && replicator.is_none() {
+            // From here on the document speaks of a node that replicates.
+            replicator = Some(cluster.node(1).replicator(ours)?);
+            wait_for_replicator(cluster.node(1))?;
+        }
         let said = ssync(cluster.node(1), &arguments)?;
         let expected = match name {
             // Nobody has stored the document's object.
             "object" => 1,
             // No replicator runs here.
-            "status" | "pause" | "errors" => 69,
+            "status" => 69,
+            // Nothing has failed.
+            "errors" if words.last().is_some_and(|word| *word == to) => 1,
             _ => 0,
         };
         assert_eq!(said.code, Some(expected), "ssync {}: {said:?}", words.join(" "));

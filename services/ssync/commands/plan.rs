@@ -122,7 +122,9 @@ fn line(item: &Item) -> Option<[Cell; 8]> {
             let objects = format!("{bound}{}", figures::count(push.objects));
             let others = match push.others {
                 0 => Cell::default(),
-                others => format!("and {} tombstones or metadata alone", figures::count(others)).into(),
+                others => {
+                    format!("and {} without a body: tombstones, metadata", figures::count(others)).into()
+                }
             };
             row((objects, format!("{bound}{}", figures::bytes(push.bytes))), others)
         }
