@@ -1,9 +1,11 @@
 //! One file a command.
 
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod dev;
 pub(crate) mod log_level;
+pub(crate) mod man;
 pub(crate) mod node;
 pub(crate) mod object;
 pub(crate) mod partition;
