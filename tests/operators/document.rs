@@ -9,6 +9,8 @@ use crate::ssync::ssync;
 
 /// The node that the document speaks of.
 const PEER: &str = "10.0.0.2:6200";
+/// And its rings that are to come.
+const NEW_RINGS: &str = "/etc/swift/new";
 
 /// Lines between fences that call the binary.
 fn commands(document: &str) -> Vec<Vec<String>> {
@@ -35,13 +37,16 @@ fn commands_do_what_they_say() -> Result<()> {
     let peer = cluster.node(2).ring_address().to_string();
     let mut names = Vec::new();
     for command in commands(&document) {
-        let words: Vec<String> = command.iter().map(|word| word.replace(PEER, &peer)).collect();
+        // Rings that are to come: the present ones do.
+        let rings = cluster.node(1).swift_dir().display().to_string();
+        let words: Vec<String> =
+            command.iter().map(|word| word.replace(PEER, &peer).replace(NEW_RINGS, &rings)).collect();
         let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
         let name = *arguments.first().context("a command")?;
         let said = ssync(cluster.node(1), &arguments)?;
         let expected = match name {
-            // Nobody has stored the document's object.
-            "object" => 1,
+            // Nobody has stored the document's object, and the other node lacks the partition.
+            "object" | "partition" => 1,
             // No replicator runs here.
             "status" => 69,
             _ => 0,
@@ -52,7 +57,7 @@ fn commands_do_what_they_say() -> Result<()> {
     names.dedup();
     assert_eq!(
         names,
-        ["log-level", "object", "plan", "push", "status"],
+        ["log-level", "object", "partition", "verify", "plan", "push", "status"],
         "each command has its place in the document"
     );
     Ok(())
