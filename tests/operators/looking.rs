@@ -259,7 +259,7 @@ fn one(said: &Said) -> Result<Value> {
 #[test]
 fn partition_tells_what_each_replica_has() -> Result<()> {
     let cluster = Cluster::of(3).part_power(4).build()?;
-    let mut serving = vec![
+    let mut serving = [
         Some(cluster.node(1).serve(OURS)?),
         Some(cluster.node(2).serve(OURS)?),
         Some(cluster.node(3).serve(Server::Stock)?),

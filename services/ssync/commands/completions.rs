@@ -34,7 +34,7 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             match Command::new(program).arg("-n").arg(&path).output() {
                 Ok(parsed) => {
-                    assert!(parsed.status.success() && parsed.stderr.is_empty(), "{shell}: {parsed:?}")
+                    assert!(parsed.status.success() && parsed.stderr.is_empty(), "{shell}: {parsed:?}");
                 }
                 Err(error) => assert!(!is_required, "{program}: {error}"),
             }
