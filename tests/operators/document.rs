@@ -12,6 +12,8 @@ use crate::ssync::ssync;
 
 /// The node that the document speaks of.
 const PEER: &str = "10.0.0.2:6200";
+/// And its rings that are to come.
+const NEW_RINGS: &str = "/etc/swift/new";
 
 /// Lines between fences that call the binary.
 fn commands(document: &str) -> Vec<Vec<String>> {
@@ -48,7 +50,10 @@ fn commands_do_what_they_say() -> Result<()> {
     let (to, mut replicator) = (format!("{peer}/sdb1"), None);
     let mut names = Vec::new();
     for command in commands(&document) {
-        let words: Vec<String> = command.iter().map(|word| word.replace(PEER, &peer)).collect();
+        // Rings that are to come: the present ones do.
+        let rings = cluster.node(1).swift_dir().display().to_string();
+        let words: Vec<String> =
+            command.iter().map(|word| word.replace(PEER, &peer).replace(NEW_RINGS, &rings)).collect();
         let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
         let name = *arguments.first().context("a command")?;
         if name == "pause" && replicator.is_none() {
@@ -58,8 +63,8 @@ fn commands_do_what_they_say() -> Result<()> {
         }
         let said = ssync(cluster.node(1), &arguments)?;
         let expected = match name {
-            // Nobody has stored the document's object.
-            "object" => 1,
+            // Nobody has stored the document's object, and the other node lacks the partition.
+            "object" | "partition" => 1,
             // No replicator runs here.
             "status" => 69,
             // Nothing has failed.
@@ -75,6 +80,8 @@ fn commands_do_what_they_say() -> Result<()> {
         [
             "log-level",
             "object",
+            "partition",
+            "verify",
             "plan",
             "push",
             "status",

@@ -8,6 +8,8 @@ mod deployed;
 mod document;
 mod filters;
 mod fragments;
+mod large;
+mod looking;
 mod objects;
 mod on_demand;
 mod passes;
