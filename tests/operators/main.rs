@@ -12,6 +12,7 @@ mod large;
 mod looking;
 mod objects;
 mod on_demand;
+mod one_story;
 mod passes;
 mod recon;
 mod requests;
