@@ -198,10 +198,10 @@ fn session(node: &Node, partition: u32, kept: bool) -> Result<Result<Held, Strin
     let (out, error) = (child.stdout.take().context("output")?, child.stderr.take().context("errors")?);
     let also = lines.clone();
     thread::spawn(move || {
-        BufReader::new(out).lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)))
+        BufReader::new(out).lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)));
     });
     thread::spawn(move || {
-        BufReader::new(error).lines().map_while(Result::ok).for_each(|line| drop(also.send(line)))
+        BufReader::new(error).lines().map_while(Result::ok).for_each(|line| drop(also.send(line)));
     });
     let (mut held, mut all) = (Some(Held { child, _stdin: kept.then_some(stdin) }), String::new());
     loop {
