@@ -7,6 +7,7 @@ mod control;
 mod deployed;
 mod document;
 mod filters;
+mod forecast;
 mod fragments;
 mod large;
 mod looking;
