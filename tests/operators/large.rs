@@ -142,6 +142,18 @@ fn questions_are_answered_without_a_look_into_every_partition() -> Result<()> {
         assert!(calls < 4_000, "{calls} calls for one partition");
     }
 
+    // Each partition that leaves has an object, of 4 to 67 KiB.
+    for id in 0..DEVICES {
+        let objects = large.path(&format!("srv/d{id}/objects"));
+        for part in
+            (0..1_u32 << PART_POWER).step_by(64).filter(|part| objects.join(part.to_string()).exists())
+        {
+            let object = objects.join(format!("{part}/fff/{part:029x}fff"));
+            fs::create_dir_all(&object)?;
+            fs::File::create(object.join("1700000000.00000.data"))?
+                .set_len(4096 + 1024 * u64::from(part / 64 % 64))?;
+        }
+    }
     let new = large.path("new").display().to_string();
     let (said, _) = large.ask(&["plan", "--ring", &new, "--json", "--rate", "1MiB"])?;
     assert_eq!(said.code, Some(0), "{said:?}");
@@ -151,6 +163,17 @@ fn questions_are_answered_without_a_look_into_every_partition() -> Result<()> {
     let leaving: u64 =
         told["here"].as_array().into_iter().flatten().map(|device| number(device, "partitions")).sum();
     assert!(leaving > 400, "{leaving} partitions leave this node");
+    let objects: f64 =
+        told["here"].as_array().into_iter().flatten().filter_map(|device| device["objects"].as_f64()).sum();
+    assert!((objects - leaving as f64).abs() < 0.5, "each has one object: {objects} of {leaving}");
+    let (said, _) = large.ask(&["plan", "--ring", &new, "--rate", "1MiB"])?;
+    println!("{}", said.output);
+    assert!(said.output.contains("2,048 of them would move (0.5 %)"), "{}", said.output);
+    assert!(
+        said.output.contains("This node would push ") && said.output.contains("at 1.0 MiB/s (--rate)"),
+        "{}",
+        said.output
+    );
     refusals(&large)
 }
 

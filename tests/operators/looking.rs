@@ -283,6 +283,9 @@ fn partition_tells_what_each_replica_has() -> Result<()> {
     let kinds: Vec<&str> = devices.iter().filter_map(|device| device["speaks"].as_str()).collect();
     assert!(kinds.contains(&"ssync") && kinds.contains(&"stock Swift"), "{told:#}");
 
+    let text = ssync(node, &["partition", &partition, "--policy", "0"])?;
+    assert!(text.code == Some(1) && text.output.contains("ssync push --device sdb1"), "{}", text.output);
+
     // What it says helps: the remedy brings them in step.
     for _ in 0..2 {
         let said = ssync(node, &["push", "--device", "sdb1", "--partition", &partition])?;
