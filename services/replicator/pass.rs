@@ -168,14 +168,15 @@ impl<'a> Pass<'a> {
             self.idle = None;
             return;
         }
-        let share = self.idle_share(schedule.waits());
-        if !self.idle.as_ref().is_some_and(|(before, workers, _)| (before, *workers) == (&share, idle)) {
+        let share = self.idle_share(&schedule.waits());
+        let is_same = |(before, workers, _): &(Share, usize, Stopwatch)| (before, *workers) == (&share, idle);
+        if !self.idle.as_ref().is_some_and(is_same) {
             let watch = self.context.backlog.spent.start(share.clone(), idle as u32);
             self.idle = Some((share, idle, watch));
         }
     }
 
-    fn idle_share(&self, waits: Waits<'_, Job>) -> Share {
+    fn idle_share(&self, waits: &Waits<'_, Job>) -> Share {
         let gates = &self.context.gates;
         match waits {
             Waits::Peer(peer) => Share {
@@ -190,7 +191,7 @@ impl<'a> Pass<'a> {
                 None => Share { spender: Spender::Lock, peer: None, device: Some(job.device.clone()) },
             },
             Waits::Device(device) => {
-                Share { spender: Spender::OwnLimit, peer: None, device: Some(device.clone()) }
+                Share { spender: Spender::OwnLimit, peer: None, device: Some((*device).clone()) }
             }
             Waits::Nothing => Share { spender: Spender::NothingLeft, peer: None, device: None },
         }

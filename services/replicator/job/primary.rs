@@ -38,7 +38,7 @@ pub(crate) struct Round {
     /// Nodes that were busy.
     busy: Vec<Target>,
     /// The last of them, and what is waited for there.
-    busy_for: Option<(Target, Spender)>,
+    busy_for: Option<Box<(Target, Spender)>>,
     /// Nodes owed in place of those without a disk.
     substitutes: usize,
     handoffs_taken: usize,
@@ -110,7 +110,7 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
     let delay = delay.filter(|_| !context.drain.is_cancelled());
     if let Some(delay) = delay.and_then(|asked| job.come_back(asked)) {
         round.queue.extend(std::mem::take(&mut round.busy));
-        job.waits_for = round.busy_for.clone();
+        job.waits_for = round.busy_for.as_deref().cloned();
         job.kind = Kind::Primary(round);
         return JobEnd::ComeBack(delay);
     }
@@ -248,7 +248,7 @@ fn note(job: &Job, context: &Context, round: &mut Round, target: Target, end: No
     match remedy {
         Remedy::ComeBack(asked) => {
             tracing::debug!(peer = %target, %refusal, "a busy peer");
-            round.busy_for = Some((target.clone(), Spender::of(refusal.reason)));
+            round.busy_for = Some(Box::new((target.clone(), Spender::of(refusal.reason))));
             round.busy.push(target);
             return Some(asked);
         }
