@@ -215,6 +215,9 @@ fn verify_finds_nothing_on_a_healthy_node_that_is_busy() -> Result<()> {
             Ok((path, partition))
         })
         .collect::<Result<_>>()?;
+    // Known hashes of what is at rest are held against what is there, all the while.
+    assert_eq!(ssync(node, &["plan", "--json"])?.code, Some(0));
+    quiet(&node.device())?;
     let over = AtomicBool::new(false);
     let (address, written) = (node.address(), &over);
     let elsewhere = object_dirs(node)?.into_iter().next().context("an object")?;
@@ -251,6 +254,7 @@ fn verify_finds_nothing_on_a_healthy_node_that_is_busy() -> Result<()> {
             let said = ssync(node, &["verify", "--all", "--json"])?;
             let told = said.last_json()?;
             anyhow::ensure!(said.code == Some(0) && told["wrong"] == 0, "{told:#}");
+            anyhow::ensure!(told["devices"][0]["suffixes_compared"].as_u64() > Some(10), "{told:#}");
             // Suffixes are hashed meanwhile.
             ssync(node, &["plan", "--json"]).map(drop)
         });
