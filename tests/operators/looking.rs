@@ -215,8 +215,12 @@ fn verify_finds_nothing_on_a_healthy_node_that_is_busy() -> Result<()> {
             Ok((path, partition))
         })
         .collect::<Result<_>>()?;
+    // Known hashes of what is at rest are held against what is there, all the while.
+    assert_eq!(ssync(node, &["plan", "--json"])?.code, Some(0));
+    quiet(&node.device())?;
     let over = AtomicBool::new(false);
     let (address, written) = (node.address(), &over);
+    let elsewhere = object_dirs(node)?.into_iter().next().context("an object")?;
     let looked: Result<u64> = thread::scope(|scope| {
         let writer = scope.spawn(move || {
             let (mut count, mut at) = (0, 1_700_000_000_u64);
@@ -234,10 +238,23 @@ fn verify_finds_nothing_on_a_healthy_node_that_is_busy() -> Result<()> {
             }
             Ok(count)
         });
+        // As an rsync of a stock node does: a name for as long as it writes, and another for the next file.
+        scope.spawn(move || {
+            for number in 0_u32.. {
+                if written.load(Ordering::Relaxed) {
+                    break;
+                }
+                let temporary = elsewhere.join(format!(".1700000000.00000.data.{number:06}"));
+                let _ = fs::write(&temporary, "half");
+                thread::sleep(Duration::from_millis(20));
+                let _ = fs::remove_file(temporary);
+            }
+        });
         let looks = (0..3).try_for_each(|_| {
             let said = ssync(node, &["verify", "--all", "--json"])?;
             let told = said.last_json()?;
             anyhow::ensure!(said.code == Some(0) && told["wrong"] == 0, "{told:#}");
+            anyhow::ensure!(told["devices"][0]["suffixes_compared"].as_u64() > Some(10), "{told:#}");
             // Suffixes are hashed meanwhile.
             ssync(node, &["plan", "--json"]).map(drop)
         });
