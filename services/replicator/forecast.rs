@@ -41,7 +41,10 @@ struct Note {
     at: Instant,
     /// Seconds of visits that were under way until then, one second for each visit and second.
     busy: f64,
+    /// Visits that have ended, what they took, and the squares of that.
     done: f64,
+    took: f64,
+    squares: f64,
 }
 
 /// How visits to one node get on in this pass.
@@ -51,9 +54,6 @@ pub(crate) struct Pace {
     under_way: u64,
     notes: VecDeque<Note>,
     every: Duration,
-    /// What ended visits took: sum and sum of squares, over all of the pass.
-    seconds: f64,
-    squares: f64,
 }
 
 /// What is left to do with a node.
@@ -80,9 +80,9 @@ struct Speed {
 
 impl Pace {
     pub(crate) fn new(at: Instant) -> Self {
-        let now = Note { at, busy: 0.0, done: 0.0 };
+        let now = Note { at, busy: 0.0, done: 0.0, took: 0.0, squares: 0.0 };
         let notes = VecDeque::from([now]);
-        Self { now, under_way: 0, notes, every: NOTE_EVERY, seconds: 0.0, squares: 0.0 }
+        Self { now, under_way: 0, notes, every: NOTE_EVERY }
     }
 
     fn advance(&mut self, at: Instant) {
@@ -122,8 +122,8 @@ impl Pace {
     pub(crate) fn ended(&mut self, at: Instant, took: Duration) {
         self.advance(at);
         self.now.done += 1.0;
-        self.seconds += took.as_secs_f64();
-        self.squares += took.as_secs_f64().powi(2);
+        self.now.took += took.as_secs_f64();
+        self.now.squares += took.as_secs_f64().powi(2);
     }
 
     pub(crate) fn under_way(&self) -> u64 {
@@ -138,8 +138,14 @@ impl Pace {
         match (before.copied(), after.copied().unwrap_or(self.now)) {
             (Some(before), after) if after.at > before.at => {
                 let part = (at - before.at).as_secs_f64() / (after.at - before.at).as_secs_f64();
-                let between = |one: f64, other: f64| one + (other - one) * part.min(1.0);
-                Note { at, busy: between(before.busy, after.busy), done: between(before.done, after.done) }
+                let between = |of: fn(&Note) -> f64| of(&before) + (of(&after) - of(&before)) * part.min(1.0);
+                Note {
+                    at,
+                    busy: between(|note| note.busy),
+                    done: between(|note| note.done),
+                    took: between(|note| note.took),
+                    squares: between(|note| note.squares),
+                }
             }
             (Some(before), _) => before,
             (None, after) => after,
@@ -165,9 +171,8 @@ impl Pace {
             return None;
         }
         let each = busy / done;
-        let all = current.now.done;
-        let mean = self.seconds / all;
-        let variance = (self.squares / all - mean * mean).max(0.0);
+        let mean = (current.now.took - from.took) / done;
+        let variance = ((current.now.squares - from.squares) / done - mean * mean).max(0.0);
         let spread = if mean > 0.0 { variance.sqrt() / mean } else { 0.0 };
         let unsteady = current.unsteadiness(now, window, each);
         Some(Speed {

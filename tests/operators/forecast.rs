@@ -15,8 +15,8 @@ const OURS: Server = Server::Ssync(Shape::OneProcess);
 const PIECE_TAKES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
 /// Longest that the pass may take.
 const PASS_MAX: Duration = Duration::from_secs(1200);
-/// Time in which it has to be seen that the network is slower, as a part of the time until then.
-const SEEN_WITHIN: f64 = 0.25;
+/// Seconds in which it has to be seen that the network is slower: what is looked back at, and some visits.
+const SEEN_WITHIN: f64 = 30.0;
 
 /// What was told at a moment, in seconds since the pass began.
 struct Told {
@@ -68,7 +68,7 @@ fn it_is_right_after_a_twentieth_of_the_work_and_soon_after_the_peer_slows_down(
         anyhow::bail!("it was over in no time: {end} s")
     };
     // What is to come nobody knows: before the network is slower, the truth is how it would have gone on.
-    let seen = slowed + SEEN_WITHIN * slowed;
+    let seen = slowed + SEEN_WITHIN;
     let judged: Vec<(f64, bool)> = told
         .iter()
         .filter(|told| told.at >= seen && told.at < end - 2.0)
