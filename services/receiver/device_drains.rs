@@ -34,7 +34,7 @@ impl DeviceDrains {
 
     /// Lets sessions begin again; false where the device was not drained.
     pub(crate) fn resume(&self, device: &DeviceName) -> bool {
-        if !self.is_drained(device) {
+        if self.node.is_cancelled() || !self.is_drained(device) {
             return false;
         }
         self.lock().remove(device).is_some()

@@ -183,6 +183,15 @@ impl Pace {
         })
     }
 
+    /// What is said of a node of which too few visits have ended: they are as others, or as long as they have lasted already; and
+    /// that may be off by all of it.
+    fn unknown(&self, now: Instant, others: f64) -> Speed {
+        let mut current = self.clone();
+        current.advance(now);
+        let lasted = current.now.busy / (current.now.done + current.under_way as f64).max(1.0);
+        Speed { each: others.max(lasted), at_once: current.under_way as f64, error: 1.0, spread: 1.0 }
+    }
+
     /// How much the pieces of a window differ from the whole, as the standard error of their mean.
     fn unsteadiness(&self, now: Instant, window: Duration, each: f64) -> f64 {
         let piece = window / PIECES;
@@ -205,16 +214,18 @@ pub(crate) fn forecast<'a>(
     workers: u64,
     now: Instant,
 ) -> Option<Forecast> {
+    let nodes: Vec<_> = nodes.map(|(pace, left)| (pace, left, pace.speed(now))).collect();
+    let all = nodes.iter().filter_map(|(pace, _, speed)| Some((speed.as_ref()?.each, pace.now.done)));
+    let (sum, done) = all.fold((0.0, 0.0), |(sum, all), (each, done)| (sum + each * done, all + done));
+    if done <= 0.0 {
+        return None;
+    }
     let (mut work, mut variance, mut at_once, mut longest) = (0.0, 0.0, 0.0, Spell::default());
-    let mut known = false;
-    for (pace, left) in nodes {
-        let Some(speed) = pace.speed(now) else {
-            if left.visits == 0 {
-                continue;
-            }
-            return None;
-        };
-        known = true;
+    for (pace, left, speed) in nodes {
+        if left.visits == 0 && speed.is_none() {
+            continue;
+        }
+        let speed = speed.unwrap_or_else(|| pace.unknown(now, sum / done));
         at_once += speed.at_once;
         // Of those under way half is done, on the average.
         let visits = (left.visits as f64 - pace.under_way as f64 / 2.0).max(0.0);
@@ -226,9 +237,6 @@ pub(crate) fn forecast<'a>(
         let own = (left.at_once_max.min(workers).max(1) as f64).max(speed.at_once.min(workers as f64));
         longest =
             longest.max(Spell { seconds: seconds / own, off: off.hypot(scatter) / own, last: speed.each });
-    }
-    if !known {
-        return None;
     }
     let at_once = at_once.clamp(0.1, workers.max(1) as f64);
     let whole = Spell { seconds: work / at_once, off: variance.sqrt() / at_once, last: longest.last };

@@ -74,7 +74,7 @@ impl<'a> Pass<'a> {
 
     /// Does the jobs in their order; answers with why it ended early, if it did.
     pub(crate) async fn run(&mut self, collected: Collected) -> Option<Abort> {
-        let Collected { handoffs, primaries } = collected;
+        let Collected { handoffs, primaries, .. } = collected;
         if !self.context.config.handoffs_first {
             return self.run_jobs(handoffs.into_iter().chain(primaries).collect()).await;
         }

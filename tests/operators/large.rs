@@ -3,13 +3,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use ssync_ring::{Ring, RingDevice};
-use ssync_tests::{run_to_end, ssync_binary};
+use ssync_tests::{as_own_group, run_to_end, ssync_binary};
 
 use crate::ssync::Said;
 
@@ -19,6 +20,9 @@ const PART_POWER: u32 = 17;
 const ALL_DEVICES: u16 = 47;
 /// A bound for a machine that builds other things meanwhile, and a program without optimisations. What it takes is printed.
 const TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Longest until something is known of a pass.
+const PASS_MAX: Duration = Duration::from_secs(120);
 
 struct Large {
     root: tempfile::TempDir,
@@ -64,9 +68,11 @@ impl Large {
             etc.join("object-server.conf"),
             format!(
                 "[DEFAULT]\ndevices = {}\nmount_check = false\nbind_ip = 127.0.0.1\nbind_port = 16200\nswift_dir = {}\n\
-                 [app:object-server]\nuse = egg:swift#object\n[object-replicator]\n",
+                 [app:object-server]\nuse = egg:swift#object\n[object-replicator]\nrecon_cache_path = {}\n\
+                 [ssync]\nadmin_bind = 127.0.0.1:16301\n",
                 devices.display(),
-                etc.display()
+                etc.display(),
+                root.path().display()
             ),
         )?;
         for id in 0..u32::from(DEVICES) {
@@ -112,6 +118,50 @@ impl Large {
         }
         Ok(Some(fs::read_to_string(&trace)?.lines().count() as u64))
     }
+}
+
+/// A daemon of the node, killed when this is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Each of 200,000 visits finds nobody: all of them are remembered as not known, and each question is answered from memory.
+#[test]
+fn a_running_node_answers_from_memory() -> Result<()> {
+    let large = Large::new()?;
+    let mut node = as_own_group(&ssync_binary()?);
+    node.args(["node", "--conf"]).arg(large.path("etc/object-server.conf"));
+    let log = fs::File::create(large.path("log"))?;
+    let _running = Running(node.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?);
+    let begun = Instant::now();
+    loop {
+        let (said, _) = large.ask(&["status", "--json"])?;
+        let unknown = said.last_json().ok().and_then(|told| told["backlog"]["unknown"].as_u64());
+        if unknown.is_some_and(|unknown| unknown > 20_000) {
+            break;
+        }
+        ensure!(
+            begun.elapsed() < PASS_MAX,
+            "nothing is found out: {said:?} {}",
+            fs::read_to_string(large.path("log"))?
+        );
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    for question in ["status", "why-slow", "errors", "limits"] {
+        let (said, took) = large.ask(&[question])?;
+        assert_eq!(said.code, Some(0), "{said:?}");
+        println!("ssync {question}: {took:?} while the pass goes on");
+    }
+    let (said, _) = large.ask(&["status", "--json"])?;
+    let told = said.last_json()?;
+    assert!(number(&told, "partitions_total") > 100_000, "{}", told["partitions_total"]);
+    assert_eq!(told["devices"].as_array().map(Vec::len), Some(usize::from(DEVICES)));
+    Ok(())
 }
 
 fn number(told: &Value, key: &str) -> u64 {

@@ -48,6 +48,11 @@ pub(crate) struct Round {
 }
 
 impl Round {
+    /// Whether a node is still to be asked, or asked again.
+    pub(super) fn awaits(&self, target: &Target) -> bool {
+        !self.begun || self.queue.contains(target) || self.busy.contains(target)
+    }
+
     /// Nodes that are to be asked.
     pub(super) fn left<'a>(&'a self, all: &'a [Target]) -> impl Iterator<Item = &'a Target> {
         let all = if self.begun { &[] } else { all };
@@ -162,9 +167,11 @@ async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Du
             break;
         }
         round.nodes.tried(&target);
-        let seen = context.backlog.visit(job, &target, context.counts);
+        // Who stands in for another is none of those that the pass has counted.
+        let counts = context.counts && job.targets.contains(&target);
+        let seen = context.backlog.visit(job, &target, counts);
         if target.region != job.region && round.synced_regions.contains(&target.region) {
-            seen.end(Found::InSync);
+            seen.end(Found::NotCompared);
             continue;
         }
         let span = tracing::info_span!("sync", peer = %target);
