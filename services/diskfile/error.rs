@@ -76,13 +76,13 @@ pub enum DiskError {
         waited: Duration,
     },
     /// Another object's name stands in this object's place.
-    #[error("device {device}: {} belongs to {found}, not to {wanted}; check swift_hash_path_prefix and _suffix", .path.display())]
+    #[error("device {device}: {} holds an object of another name; check swift_hash_path_prefix and _suffix", .path.display())]
     Collision {
         /// The device.
         device: DeviceName,
         /// The object's directory.
         path: PathBuf,
-        /// The name asked for.
+        /// The name asked for. Names are their tenants' own: what is told elsewhere leaves them out.
         wanted: ObjectPath,
         /// The name found.
         found: ObjectPath,
@@ -260,6 +260,7 @@ mod tests {
         let unexpected = unexpected.map(|error| (io(error), Reason::ObjectIo));
         for (error, reason) in table.into_iter().chain(unexpected) {
             let refusal = Refusal::from(error);
+            assert!(!refusal.message.contains("/a/c/"), "names are their tenants' own: {refusal}");
             assert_eq!(refusal.reason, reason, "{refusal}");
             assert!(
                 refusal.message.contains("sdb1") && refusal.message.contains("objects/1/abc"),

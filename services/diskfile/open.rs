@@ -259,7 +259,7 @@ impl Opening<'_> {
                 found: stored,
             }),
             None if self.device.settings.hash.hash(&stored) != self.at.hash => {
-                Err(self.damaged(&data.entry, format!("holds {stored}, which does not belong there")))
+                Err(self.damaged(&data.entry, "holds an object whose name does not belong there".to_owned()))
             }
             _ => Ok(stored),
         }

@@ -7,7 +7,7 @@ use crate::{
     chart::bar,
     charts,
     report::{Receives, Report},
-    table::{figure, number},
+    table::{figure, nothing, number},
     units::{byte_rate, bytes, count, counted, percent, percent_of, rate, span, span_of_milliseconds},
 };
 
@@ -45,7 +45,7 @@ fn of_backlog(status: &GetReplicatorStatusResponse, backlog: &Backlog) -> Markup
             (figure("forecast", end.remaining_milliseconds, &span_of_milliseconds(end.remaining_milliseconds)))
             @if end.margin_milliseconds > 0 { small { " ± " (span_of_milliseconds(end.margin_milliseconds)) } }
         },
-        None => html! { span.nothing { "–" } },
+        None => nothing(),
     };
     let end_note = match (&status.forecast, status.running) {
         (Some(_), _) => "until this pass ends",
@@ -77,7 +77,7 @@ fn lag(backlog: &Backlog) -> (Markup, &'static str) {
     match (backlog.oldest_seconds, backlog.in_sync_seconds) {
         (Some(oldest), _) => (figure("oldest", oldest, &span(oldest)), "since the longest pending was found"),
         (None, Some(ago)) => (figure("in-sync", ago, &span(ago)), "since all was found in its place"),
-        (None, None) => (html! { span.nothing { "–" } }, "no whole pass has found all in its place"),
+        (None, None) => (nothing(), "no whole pass has found all in its place"),
     }
 }
 
@@ -96,7 +96,7 @@ fn pass(status: &GetReplicatorStatusResponse) -> Markup {
         div.pass {
             dt { "Pass " (number("pass", status.pass)) @if !status.running { ", over" } }
             dd.value {
-                (percent(done, total))
+                @if total == 0 { (nothing()) } @else { (percent(done, total)) }
                 (bar(percent_of(done, total), "", &format!("{} of the partitions are done", percent(done, total))))
             }
             dd.note {

@@ -26,6 +26,7 @@ pub use document::html;
 pub use report::{Elsewhere, Receives, Report, State, Who};
 pub use sentence::{Sentence, Tone, sentences};
 pub use style::content_security_policy;
+pub use units::{byte_rate, bytes, count, counted};
 
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,9 @@ pub fn sentences(report: &Report) -> Vec<Sentence> {
         say(Tone::Bad, text);
     }
     if let Some(status) = &report.replicates {
+        if let Some(text) = paused(status) {
+            say(Tone::Warning, text);
+        }
         for (tone, text) in [trouble(status), parked(status), unknown(status)].into_iter().flatten() {
             say(tone, text);
         }
@@ -70,6 +73,16 @@ pub fn sentences(report: &Report) -> Vec<Sentence> {
     }
     said.sort_by_key(|sentence| sentence.tone);
     said
+}
+
+/// What an operator has paused.
+fn paused(status: &GetReplicatorStatusResponse) -> Option<String> {
+    if status.paused {
+        return Some("Paused: nothing is pushed until `ssync resume`".to_owned());
+    }
+    let names: Vec<&str> =
+        status.devices.iter().filter(|device| device.paused).map(|device| device.device.as_str()).collect();
+    (!names.is_empty()).then(|| format!("Paused: nothing is pushed from {}", listed(&names)))
 }
 
 fn unusable(report: &Report) -> Option<String> {

@@ -8,7 +8,8 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 /// With commas: `12,345`.
-pub(crate) fn count(number: u64) -> String {
+#[must_use]
+pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -20,19 +21,26 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// A number and its noun: `1 object`, `12 objects`.
-pub(crate) fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+/// A number and its noun: `1 object`, `12 objects`, `3 copies`, `4 suffixes`.
+#[must_use]
+pub fn counted(number: u64, noun: &str) -> String {
+    match (number, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{} {stem}ies", count(number)),
+        _ => format!("{} {noun}{}", count(number), if noun.ends_with('x') { "es" } else { "s" }),
+    }
 }
 
 /// `1.2 GiB`.
-pub(crate) fn bytes(number: u64) -> String {
+#[must_use]
+pub fn bytes(number: u64) -> String {
     // What is lost of a number so large is not shown.
     scaled(number as f64)
 }
 
 /// `1.2 GiB/s`.
-pub(crate) fn byte_rate(number: f64) -> String {
+#[must_use]
+pub fn byte_rate(number: f64) -> String {
     format!("{}/s", scaled(number))
 }
 
@@ -145,6 +153,10 @@ mod tests {
         let told = [0, 999, 1000, 12_345, 1_234_567, u64::MAX].map(count);
         assert_eq!(told, ["0", "999", "1,000", "12,345", "1,234,567", "18,446,744,073,709,551,615"]);
         assert_eq!((counted(1, "object"), counted(2, "object")), ("1 object".into(), "2 objects".into()));
+        assert_eq!(
+            (counted(0, "copy"), counted(2000, "suffix")),
+            ("0 copies".into(), "2,000 suffixes".into())
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl DeviceDrains {
 
     /// Lets sessions begin again; false where the device was not drained.
     pub(crate) fn resume(&self, device: &DeviceName) -> bool {
-        if !self.is_drained(device) {
+        if self.node.is_cancelled() || !self.is_drained(device) {
             return false;
         }
         self.lock().remove(device).is_some()
@@ -94,7 +94,7 @@ mod tests {
         let refusal = drains.refuse(&d1).unwrap_err();
         assert!(refusal.reason == Reason::DeviceLocked && refusal.retry_after.is_some(), "{refusal}");
         assert!(drains.refuse(&d2).is_ok());
-        assert_eq!(drains.list(), [d1.clone()]);
+        assert_eq!(drains.list(), std::slice::from_ref(&d1));
         assert!(drains.resume(&d1) && !drains.token(&d1).is_cancelled());
         assert!(sessions[0].is_cancelled(), "one that was told to end does");
         node.cancel();

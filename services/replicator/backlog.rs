@@ -178,7 +178,12 @@ impl Backlog {
 
     /// Forgets nodes that have left the rings.
     pub(crate) fn forget_all_but(&self, addresses: &BTreeSet<String>) {
-        self.lock().nodes.retain(|address, node| addresses.contains(address) || node.is_visited());
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.nodes.retain(|address, node| addresses.contains(address) || node.is_visited());
+        let nodes = &state.nodes;
+        let gone = state.places.forget_nodes(|node| !nodes.contains_key(node));
+        gone.iter().for_each(|lacking| state.found(lacking, None));
     }
 
     /// A visit begins that counts for the pass, or goes on after the peer was busy.
@@ -245,10 +250,9 @@ impl State {
             node.known.add(is);
             node.unknown = (node.unknown + is_unknown).saturating_sub(was_unknown);
         }
-        if let Some(device) = self.devices.get_mut(&before.device) {
-            device.known = device.known.less(was);
-            device.known.add(is);
-        }
+        let device = self.devices.entry(before.device.clone()).or_default();
+        device.known = device.known.less(was);
+        device.known.add(is);
     }
 }
 

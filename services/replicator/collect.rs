@@ -39,6 +39,8 @@ pub(crate) enum Upkeep {
 pub(crate) struct Collected {
     pub(crate) handoffs: Vec<Job>,
     pub(crate) primaries: Vec<Job>,
+    /// A policy was left out, since its part power is being raised.
+    pub(crate) left_out: bool,
 }
 
 impl Collected {
@@ -56,10 +58,11 @@ pub(crate) async fn collect(
     meter: &Meter,
     upkeep: Upkeep,
 ) -> Collected {
-    let mut looks = Vec::new();
+    let (mut looks, mut left_out) = (Vec::new(), false);
     for policy in policies {
         if policy.ring.next_part_power().is_some() {
             tracing::warn!("next_part_power set in policy '{}'. Skipping", policy.name);
+            left_out = true;
             continue;
         }
         if !overrides.policy(policy.policy) {
@@ -76,7 +79,7 @@ pub(crate) async fn collect(
     }
     let jobs = join_all(looks).await.into_iter().flatten();
     let (handoffs, primaries) = jobs.partition(|job| matches!(job.kind, Kind::Handoff));
-    let collected = Collected { handoffs, primaries };
+    let collected = Collected { handoffs, primaries, left_out };
     let total = collected.len() as u64;
     meter.count(|stats| stats.partitions = total);
     collected
@@ -305,6 +308,7 @@ impl Look<'_> {
             places: Arc::clone(&self.places),
             returns: 0,
             waits_for: None,
+            gone: false,
             limited: false,
         })
     }

@@ -41,7 +41,10 @@ struct Note {
     at: Instant,
     /// Seconds of visits that were under way until then, one second for each visit and second.
     busy: f64,
+    /// Visits that have ended, what they took, and the squares of that.
     done: f64,
+    took: f64,
+    squares: f64,
 }
 
 /// How visits to one node get on in this pass.
@@ -51,9 +54,6 @@ pub(crate) struct Pace {
     under_way: u64,
     notes: VecDeque<Note>,
     every: Duration,
-    /// What ended visits took: sum and sum of squares, over all of the pass.
-    seconds: f64,
-    squares: f64,
 }
 
 /// What is left to do with a node.
@@ -80,9 +80,9 @@ struct Speed {
 
 impl Pace {
     pub(crate) fn new(at: Instant) -> Self {
-        let now = Note { at, busy: 0.0, done: 0.0 };
+        let now = Note { at, busy: 0.0, done: 0.0, took: 0.0, squares: 0.0 };
         let notes = VecDeque::from([now]);
-        Self { now, under_way: 0, notes, every: NOTE_EVERY, seconds: 0.0, squares: 0.0 }
+        Self { now, under_way: 0, notes, every: NOTE_EVERY }
     }
 
     fn advance(&mut self, at: Instant) {
@@ -122,8 +122,8 @@ impl Pace {
     pub(crate) fn ended(&mut self, at: Instant, took: Duration) {
         self.advance(at);
         self.now.done += 1.0;
-        self.seconds += took.as_secs_f64();
-        self.squares += took.as_secs_f64().powi(2);
+        self.now.took += took.as_secs_f64();
+        self.now.squares += took.as_secs_f64().powi(2);
     }
 
     pub(crate) fn under_way(&self) -> u64 {
@@ -138,8 +138,14 @@ impl Pace {
         match (before.copied(), after.copied().unwrap_or(self.now)) {
             (Some(before), after) if after.at > before.at => {
                 let part = (at - before.at).as_secs_f64() / (after.at - before.at).as_secs_f64();
-                let between = |one: f64, other: f64| one + (other - one) * part.min(1.0);
-                Note { at, busy: between(before.busy, after.busy), done: between(before.done, after.done) }
+                let between = |of: fn(&Note) -> f64| of(&before) + (of(&after) - of(&before)) * part.min(1.0);
+                Note {
+                    at,
+                    busy: between(|note| note.busy),
+                    done: between(|note| note.done),
+                    took: between(|note| note.took),
+                    squares: between(|note| note.squares),
+                }
             }
             (Some(before), _) => before,
             (None, after) => after,
@@ -165,9 +171,8 @@ impl Pace {
             return None;
         }
         let each = busy / done;
-        let all = current.now.done;
-        let mean = self.seconds / all;
-        let variance = (self.squares / all - mean * mean).max(0.0);
+        let mean = (current.now.took - from.took) / done;
+        let variance = ((current.now.squares - from.squares) / done - mean * mean).max(0.0);
         let spread = if mean > 0.0 { variance.sqrt() / mean } else { 0.0 };
         let unsteady = current.unsteadiness(now, window, each);
         Some(Speed {
@@ -176,6 +181,15 @@ impl Pace {
             error: (spread / done.sqrt()).max(unsteady),
             spread,
         })
+    }
+
+    /// What is said of a node of which too few visits have ended: they are as others, or as long as they have lasted already; and
+    /// that may be off by all of it.
+    fn unknown(&self, now: Instant, others: f64) -> Speed {
+        let mut current = self.clone();
+        current.advance(now);
+        let lasted = current.now.busy / (current.now.done + current.under_way as f64).max(1.0);
+        Speed { each: others.max(lasted), at_once: current.under_way as f64, error: 1.0, spread: 1.0 }
     }
 
     /// How much the pieces of a window differ from the whole, as the standard error of their mean.
@@ -200,16 +214,18 @@ pub(crate) fn forecast<'a>(
     workers: u64,
     now: Instant,
 ) -> Option<Forecast> {
+    let nodes: Vec<_> = nodes.map(|(pace, left)| (pace, left, pace.speed(now))).collect();
+    let all = nodes.iter().filter_map(|(pace, _, speed)| Some((speed.as_ref()?.each, pace.now.done)));
+    let (sum, done) = all.fold((0.0, 0.0), |(sum, all), (each, done)| (sum + each * done, all + done));
+    if done <= 0.0 {
+        return None;
+    }
     let (mut work, mut variance, mut at_once, mut longest) = (0.0, 0.0, 0.0, Spell::default());
-    let mut known = false;
-    for (pace, left) in nodes {
-        let Some(speed) = pace.speed(now) else {
-            if left.visits == 0 {
-                continue;
-            }
-            return None;
-        };
-        known = true;
+    for (pace, left, speed) in nodes {
+        if left.visits == 0 && speed.is_none() {
+            continue;
+        }
+        let speed = speed.unwrap_or_else(|| pace.unknown(now, sum / done));
         at_once += speed.at_once;
         // Of those under way half is done, on the average.
         let visits = (left.visits as f64 - pace.under_way as f64 / 2.0).max(0.0);
@@ -221,9 +237,6 @@ pub(crate) fn forecast<'a>(
         let own = (left.at_once_max.min(workers).max(1) as f64).max(speed.at_once.min(workers as f64));
         longest =
             longest.max(Spell { seconds: seconds / own, off: off.hypot(scatter) / own, last: speed.each });
-    }
-    if !known {
-        return None;
     }
     let at_once = at_once.clamp(0.1, workers.max(1) as f64);
     let whole = Spell { seconds: work / at_once, off: variance.sqrt() / at_once, last: longest.last };

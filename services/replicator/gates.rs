@@ -8,7 +8,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     hash::Hash,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -108,6 +111,8 @@ pub(crate) struct Gates {
     changed: Notify,
     /// A session has ended.
     ended: Notify,
+    /// How often peers were to be asked again at once.
+    hurries: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -132,7 +137,12 @@ impl Gates {
             successes: BTreeMap::new(),
             refusals: BTreeMap::new(),
         };
-        Arc::new(Self { state: Mutex::new(state), changed: Notify::new(), ended: Notify::new() })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            ended: Notify::new(),
+            hurries: AtomicU64::new(0),
+        })
     }
 
     /// From now on.
@@ -166,8 +176,14 @@ impl Gates {
         let gates = nodes.chain(devices.map(|(_, gate)| gate));
         let count = gates.filter_map(|gate| gate.ask_again(now).then_some(())).count() as u64;
         drop(state);
+        self.hurries.fetch_add(1, Ordering::Relaxed);
         self.changed.notify_one();
         count
+    }
+
+    /// How often somebody has wanted peers asked again at once: what was put back for a while does not wait then.
+    pub(crate) fn hurries(&self) -> u64 {
+        self.hurries.load(Ordering::Relaxed)
     }
 
     /// Something that those who wait for peers should know has changed.

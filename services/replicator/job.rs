@@ -116,6 +116,8 @@ pub(crate) struct Job {
     pub(crate) returns: u32,
     /// Why it was put back the last time: the peer, and what is waited for there.
     pub(crate) waits_for: Option<(Target, Spender)>,
+    /// It was a handoff's, and is not here any more.
+    pub(crate) gone: bool,
     /// It is for some of its targets only, and nobody stands in for them.
     pub(crate) limited: bool,
 }
@@ -218,7 +220,8 @@ impl Job {
                     Kind::Primary(_) => primary::run(self, &own).instrument(span.clone()).await,
                     Kind::Handoff => handoff::run(self, &own).instrument(span.clone()).await,
                 };
-                match begun.was_paused(&context.drain) {
+                // Of a handoff that was let go nothing is left to look at.
+                match !self.gone && begun.was_paused(&context.drain) {
                     true => look::run(self, context, true).instrument(span).await,
                     false => end,
                 }

@@ -86,6 +86,12 @@ impl Replicator {
         self.claims.list()
     }
 
+    /// The devices of the jobs that move data now, once for each: those that only look are left out.
+    #[must_use]
+    pub fn devices_at_work(&self) -> Vec<DeviceName> {
+        self.pauses.under_way()
+    }
+
     /// The peers that are left alone for a while, and why.
     #[must_use]
     pub fn left_alone(&self) -> Vec<LeftAlone> {
@@ -162,7 +168,7 @@ impl Replicator {
             partitions: [order.partition].into(),
             policies: [order.policy].into(),
         };
-        let Collected { handoffs, primaries } = self.jobs(&overrides).await;
+        let Collected { handoffs, primaries, .. } = self.jobs(&overrides).await;
         handoffs.into_iter().chain(primaries).next().ok_or_else(|| {
             let message = format!(
                 "partition {} has no place in the ring of policy {}, so it is left alone; compare the ring file with those of other nodes",

@@ -74,7 +74,7 @@ impl<'a> Pass<'a> {
 
     /// Does the jobs in their order; answers with why it ended early, if it did.
     pub(crate) async fn run(&mut self, collected: Collected) -> Option<Abort> {
-        let Collected { handoffs, primaries } = collected;
+        let Collected { handoffs, primaries, .. } = collected;
         if !self.context.config.handoffs_first {
             return self.run_jobs(handoffs.into_iter().chain(primaries).collect()).await;
         }
@@ -96,7 +96,7 @@ impl<'a> Pass<'a> {
     }
 
     async fn run_jobs(&mut self, mut jobs: Vec<Job>) -> Option<Abort> {
-        let mut concurrency = self.workers();
+        let (mut concurrency, mut hurries) = (self.workers(), self.context.gates.hurries());
         jobs.retain(|job| !self.left_out.contains(&job.device));
         jobs.iter_mut().for_each(|job| job.shuffle_targets(self.context.seed));
         let spread = Spread::of(jobs.iter().flat_map(|job| &job.targets));
@@ -112,6 +112,10 @@ impl<'a> Pass<'a> {
                 concurrency = self.workers();
                 self.limit(&spread, concurrency);
                 schedule.share(concurrency);
+            }
+            if self.context.gates.hurries() != hurries {
+                hurries = self.context.gates.hurries();
+                schedule.hurry(Instant::now());
             }
             let mut wait = None;
             while aborted.is_none() && self.running.len() < concurrency + self.long(None).min(concurrency) {
@@ -164,14 +168,15 @@ impl<'a> Pass<'a> {
             self.idle = None;
             return;
         }
-        let share = self.idle_share(schedule.waits());
-        if !self.idle.as_ref().is_some_and(|(before, workers, _)| (before, *workers) == (&share, idle)) {
+        let share = self.idle_share(&schedule.waits());
+        let is_same = |(before, workers, _): &(Share, usize, Stopwatch)| (before, *workers) == (&share, idle);
+        if !self.idle.as_ref().is_some_and(is_same) {
             let watch = self.context.backlog.spent.start(share.clone(), idle as u32);
             self.idle = Some((share, idle, watch));
         }
     }
 
-    fn idle_share(&self, waits: Waits<'_, Job>) -> Share {
+    fn idle_share(&self, waits: &Waits<'_, Job>) -> Share {
         let gates = &self.context.gates;
         match waits {
             Waits::Peer(peer) => Share {
@@ -186,7 +191,7 @@ impl<'a> Pass<'a> {
                 None => Share { spender: Spender::Lock, peer: None, device: Some(job.device.clone()) },
             },
             Waits::Device(device) => {
-                Share { spender: Spender::OwnLimit, peer: None, device: Some(device.clone()) }
+                Share { spender: Spender::OwnLimit, peer: None, device: Some((*device).clone()) }
             }
             Waits::Nothing => Share { spender: Spender::NothingLeft, peer: None, device: None },
         }

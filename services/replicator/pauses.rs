@@ -104,6 +104,11 @@ impl Pauses {
         }
     }
 
+    /// The devices of the jobs that were let begin, once for each job.
+    pub(crate) fn under_way(&self) -> Vec<DeviceName> {
+        self.lock().jobs.values().map(|(device, _)| device.clone()).collect()
+    }
+
     /// Lets a job of this device begin; `None` while that is paused.
     pub(crate) fn begin(&self, device: &DeviceName, drain: &CancellationToken) -> Option<Begun> {
         let mut state = self.lock();

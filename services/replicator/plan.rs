@@ -133,7 +133,7 @@ impl Replicator {
     /// Finds out what a pass with these overrides would do, partition by partition, several at a time; `pieces` gets what is
     /// found, and the total at the end. Stops when nobody listens, or when `drain` is cancelled.
     pub async fn plan(&self, overrides: &Overrides, drain: CancellationToken, pieces: mpsc::Sender<Planned>) {
-        let Collected { handoffs, primaries } = self.jobs(overrides).await;
+        let Collected { handoffs, primaries, .. } = self.jobs(overrides).await;
         let config = self.config();
         let handoff_delete = handoff_delete(&config, &self.policies().await);
         let context = Arc::new(self.context(&config, Meter::new(Statsd::disabled()), handoff_delete, drain));

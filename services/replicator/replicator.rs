@@ -272,11 +272,13 @@ impl Replicator {
         };
         let found = collected.len();
         let course = self.course(&mut collected, &mut context, going);
-        let is_whole = collected.len() == found && !overrides.any();
+        let is_whole = collected.len() == found && !collected.left_out && !overrides.any();
         self.backlog.begin(collected.handoffs.iter().chain(&collected.primaries));
         let mut pass = Pass::new(Arc::new(context), &self.rings, course);
         let aborted = pass.run(collected).await;
-        self.backlog.end(is_whole && aborted.is_none());
+        let stats = self.meter.snapshot();
+        let all_there = stats.devices_failed == 0 && stats.devices_away == 0 && stats.partitions_outside == 0;
+        self.backlog.end(is_whole && all_there && aborted.is_none());
         if let Some(record) = pass.into_record() {
             self.remember(record, aborted).await;
         }
@@ -289,7 +291,7 @@ impl Replicator {
 
     /// Puts the jobs into their order. A pass of the daemon goes on where the last one was interrupted.
     fn course(&self, collected: &mut Collected, context: &mut Context, going: Going) -> Option<Course> {
-        let Collected { handoffs, primaries } = collected;
+        let Collected { handoffs, primaries, .. } = collected;
         if !context.config.handoffs_first {
             // In one order, as Swift: neither kind waits for the other.
             primaries.append(handoffs);

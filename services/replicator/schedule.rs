@@ -241,6 +241,11 @@ impl<J: Scheduled> Schedule<J> {
         }
     }
 
+    /// What was put back comes again now.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.queues.values_mut().flat_map(|queue| &mut queue.later).for_each(|(due, _)| *due = now.min(*due));
+    }
+
     /// A job of this device is done.
     pub(crate) fn ended(&mut self, device: &DeviceName) {
         if let Some(queue) = self.queues.get_mut(device) {
@@ -315,7 +320,12 @@ mod tests {
         assert_eq!(schedule.next(now, none, free), Next::Job(job("d1", 2)));
         schedule.ended(&"d1".parse().unwrap());
         assert_eq!(schedule.next(now, none, free), Next::Wait(Some(Duration::from_secs(5))));
-        assert_eq!(schedule.next(now + Duration::from_secs(5), none, free), Next::Job(job("d1", 1)));
+        let Next::Job(first) = schedule.next(now + Duration::from_secs(5), none, free) else {
+            panic!("a job")
+        };
+        assert_eq!(schedule.put_back(first, Duration::from_secs(50), now), None);
+        schedule.hurry(now);
+        assert_eq!(schedule.next(now, none, free), Next::Job(job("d1", 1)), "somebody wants it now");
     }
 
     #[test]

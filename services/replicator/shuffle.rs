@@ -6,6 +6,12 @@ use std::hash::{BuildHasher as _, RandomState};
 #[derive(Debug)]
 pub struct Shuffle(u64);
 
+impl Default for Shuffle {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Shuffle {
     /// Another order each time.
     #[must_use]

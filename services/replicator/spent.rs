@@ -2,7 +2,7 @@
 //! something too, and that is charged in the same way.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -84,8 +84,9 @@ struct Clock {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Newest last, each with its beginning.
-    buckets: VecDeque<(Instant, BTreeMap<Share, Duration>)>,
+    /// When the first was begun; buckets are numbered from there.
+    origin: Option<Instant>,
+    buckets: BTreeMap<u64, BTreeMap<Share, Duration>>,
     running: BTreeMap<u64, Clock>,
     next: u64,
 }
@@ -118,7 +119,7 @@ impl Spent {
         state.settle_all(now);
         state.forget(now);
         let mut sums: BTreeMap<&Share, Duration> = BTreeMap::new();
-        for (share, time) in state.buckets.iter().flat_map(|(_, bucket)| bucket) {
+        for (share, time) in state.buckets.values().flatten() {
             *sums.entry(share).or_default() += *time;
         }
         let mut shares: Vec<_> = sums.into_iter().map(|(share, time)| (share.clone(), time)).collect();
@@ -128,8 +129,9 @@ impl Spent {
 
     /// For how long the workers were looked at.
     pub(crate) fn looked_at(&self) -> Duration {
-        let begun = self.lock().buckets.front().map(|(begun, _)| *begun);
-        begun.map_or(Duration::ZERO, |begun| begun.elapsed())
+        let state = self.lock();
+        let first = state.origin.zip(state.buckets.keys().next());
+        first.map_or(Duration::ZERO, |(origin, number)| begun(origin, *number).elapsed())
     }
 
     // Nothing panics while it holds this.
@@ -156,40 +158,21 @@ impl State {
     }
 
     /// Puts a stretch of time into the buckets that it covers.
-    fn charge(&mut self, share: &Share, mut from: Instant, to: Instant, workers: u32) {
-        let oldest = to.checked_sub(BUCKET * BUCKETS_MAX as u32);
-        from = oldest.map_or(from, |oldest| from.max(oldest));
-        while from < to {
-            let begun = self.bucket_at(from);
-            let until = to.min(begun + BUCKET);
-            self.add(begun, share, (until - from) * workers);
-            from = until;
+    fn charge(&mut self, share: &Share, from: Instant, to: Instant, workers: u32) {
+        let origin = *self.origin.get_or_insert(from);
+        let (first, last) = (number(origin, from), number(origin, to));
+        for number in first.max(last.saturating_sub(BUCKETS_MAX as u64))..=last {
+            let (begins, ends) = (from.max(begun(origin, number)), to.min(begun(origin, number + 1)));
+            self.add(number, share, ends.saturating_duration_since(begins) * workers);
         }
         self.forget(to);
     }
 
-    fn bucket_at(&mut self, at: Instant) -> Instant {
-        match self.buckets.back().map(|(begun, _)| *begun) {
-            None => {
-                self.buckets.push_back((at, BTreeMap::new()));
-                at
-            }
-            Some(last) if at < last => {
-                let found = self.buckets.iter().rev().map(|(begun, _)| *begun).find(|begun| *begun <= at);
-                found.or_else(|| self.buckets.front().map(|(begun, _)| *begun)).unwrap_or(last)
-            }
-            Some(last) if at < last + BUCKET => last,
-            Some(last) => {
-                let steps = (at - last).as_nanos() / BUCKET.as_nanos();
-                let begun = last + BUCKET * u32::try_from(steps).unwrap_or(u32::MAX);
-                self.buckets.push_back((begun, BTreeMap::new()));
-                begun
-            }
+    fn add(&mut self, number: u64, share: &Share, time: Duration) {
+        if time.is_zero() {
+            return;
         }
-    }
-
-    fn add(&mut self, begun: Instant, share: &Share, time: Duration) {
-        let Some((_, bucket)) = self.buckets.iter_mut().rev().find(|(at, _)| *at == begun) else { return };
+        let bucket = self.buckets.entry(number).or_default();
         if let Some(sum) = bucket.get_mut(share) {
             *sum += time;
         } else if bucket.len() < KEYS_MAX {
@@ -198,21 +181,20 @@ impl State {
     }
 
     fn forget(&mut self, now: Instant) {
-        let is_old = |begun: Instant| now.saturating_duration_since(begun) > BUCKET * BUCKETS_MAX as u32;
-        while self.buckets.front().is_some_and(|(begun, _)| is_old(*begun)) {
-            self.buckets.pop_front();
-        }
+        let Some(origin) = self.origin else { return };
+        let oldest = number(origin, now).saturating_sub(BUCKETS_MAX as u64);
+        self.buckets.retain(|number, _| *number >= oldest);
     }
 
     /// Takes time from one share, as much as there is of it, newest first; gives what was taken by bucket.
-    fn take(&mut self, share: &Share, mut time: Duration) -> Vec<(Instant, Duration)> {
+    fn take(&mut self, share: &Share, mut time: Duration) -> Vec<(u64, Duration)> {
         let mut taken = Vec::new();
-        for (begun, bucket) in self.buckets.iter_mut().rev() {
+        for (number, bucket) in self.buckets.iter_mut().rev() {
             let Some(sum) = bucket.get_mut(share) else { continue };
             let part = time.min(*sum);
             *sum -= part;
             time -= part;
-            taken.push((*begun, part));
+            taken.push((*number, part));
             if sum.is_zero() {
                 bucket.remove(share);
             }
@@ -222,6 +204,16 @@ impl State {
         }
         taken
     }
+}
+
+/// The bucket that a moment falls into.
+fn number(origin: Instant, at: Instant) -> u64 {
+    u64::try_from(at.saturating_duration_since(origin).as_nanos() / BUCKET.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// When a bucket begins.
+fn begun(origin: Instant, number: u64) -> Instant {
+    origin + BUCKET * u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// Only the peer knows whether it waited for more or was at work.
@@ -262,10 +254,10 @@ impl Stopwatch {
         for spender in [Spender::Window, Spender::Storing] {
             let from = Share { spender, ..share.clone() };
             let taken = state.take(&from, left);
-            for (begun, time) in taken {
+            for (number, time) in taken {
                 left -= time;
                 for (spender, part) in &parts {
-                    state.add(begun, &Share { spender: *spender, ..share.clone() }, time.mul_f64(*part));
+                    state.add(number, &Share { spender: *spender, ..share.clone() }, time.mul_f64(*part));
                 }
             }
         }
@@ -332,6 +324,25 @@ mod tests {
         assert_eq!(spent.shares()[0].1, seconds(25), "nobody is at it any more");
         advance(BUCKET * (BUCKETS_MAX as u32 + 2)).await;
         assert_eq!(spent.shares(), []);
+    }
+
+    /// One of them begins before a bucket that another one makes, and settles after it.
+    #[tokio::test(start_paused = true)]
+    async fn who_begins_earlier_and_ends_later_is_charged_too() {
+        let spent = Spent::default();
+        drop(spent.start(share(Spender::Lock), 1));
+        advance(seconds(42)).await;
+        let early = spent.start(share(Spender::Reading), 1);
+        advance(seconds(9)).await;
+        let late = spent.start(share(Spender::Window), 1);
+        advance(seconds(1)).await;
+        late.spend(Spender::Lock);
+        advance(seconds(1)).await;
+        early.spend(Spender::Lock);
+        advance(seconds(1)).await;
+        drop((early, late));
+        let expected = [(Spender::Reading, 11), (Spender::Lock, 3), (Spender::Window, 1)];
+        assert_eq!(spent.shares(), expected.map(|(spender, time)| (share(spender), seconds(time))));
     }
 
     #[tokio::test(start_paused = true)]

@@ -70,6 +70,10 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// What a running daemon logs; with a level: log that from now on
     LogLevel(LogLevelArgs),
+    /// Print what a shell needs to complete this command line
+    Completions(CompletionsArgs),
+    /// The manual: a page for each command, into a folder
+    Man(ManArgs),
 }
 
 /// What every daemon takes.
@@ -349,6 +353,19 @@ pub(crate) struct VerifyArgs {
     pub json: bool,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CompletionsArgs {
+    /// For which shell
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ManArgs {
+    /// Where the pages go; else the first of them is printed
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
 /// How many handoffs are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HandoffCount {
@@ -421,7 +438,9 @@ impl Command {
             | Self::LogLevel(_)
             | Self::Object(_)
             | Self::Partition(_)
-            | Self::Verify(_) => None,
+            | Self::Verify(_)
+            | Self::Completions(_)
+            | Self::Man(_) => None,
         }
     }
 }

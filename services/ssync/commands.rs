@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod conformance;
 pub(crate) mod daemon;
@@ -9,6 +10,7 @@ pub(crate) mod drain;
 pub(crate) mod errors;
 pub(crate) mod limits;
 pub(crate) mod log_level;
+pub(crate) mod man;
 pub(crate) mod node;
 pub(crate) mod object;
 pub(crate) mod partition;

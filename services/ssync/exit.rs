@@ -31,12 +31,13 @@ pub(crate) const UNFINISHED: Exit = Exit {
     code: 1,
     name: "unfinished",
     meaning: "Something was not done: work was broken off at `drain_timeout` or by a second signal; a pass or a push left \
-              something; `ssync object`, `ssync demo` and `ssync conformance` found something wrong; or an error that has no code of its own.",
+              something; `ssync object`, `partition`, `verify`, `demo` and `conformance` found something wrong; or an error that has no \
+              code of its own.",
 };
 pub(crate) const USAGE: Exit = Exit {
     code: 2,
     name: "usage",
-    meaning: "The command line is not understood, or `ssync object` cannot ask.",
+    meaning: "The command line is not understood, or `ssync object`, `partition` or `verify` cannot ask.",
 };
 pub(crate) const UNAVAILABLE: Exit = Exit {
     code: 69,

@@ -8,6 +8,7 @@ mod conformance;
 mod control;
 mod demo;
 mod embedded;
+mod examples;
 mod exit;
 mod figures;
 mod here;
@@ -30,7 +31,7 @@ mod verify;
 
 use std::{process::ExitCode, time::Duration};
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use ssync_runtime::Inherited;
 use tokio::runtime::Runtime;
 
@@ -46,7 +47,8 @@ fn main() -> ExitCode {
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     let args: Vec<_> = std::env::args_os().collect();
     swift_names::call_by_path(&args);
-    let cli = Cli::parse_from(swift_names::translate(args));
+    let cli = examples::command().get_matches_from(swift_names::translate(args));
+    let cli = Cli::from_arg_matches(&cli).unwrap_or_else(|error| error.exit());
     begin(cli.command).unwrap_or_else(|error| fail(&error))
 }
 
@@ -116,6 +118,11 @@ async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode>
         Command::Partition(args) => Ok(commands::partition::run(&args).await),
         Command::Conformance(args) => commands::conformance::run(&args).await,
         Command::Config(args) => commands::config::run(&args.command),
+        Command::Man(args) => commands::man::run(&args),
+        Command::Completions(args) => {
+            commands::completions::write(args.shell, &mut std::io::stdout());
+            Ok(exit::OK.into())
+        }
         Command::LogLevel(args) => commands::log_level::run(&args).await,
     }
 }

@@ -202,15 +202,13 @@ fn lines<const N: usize>(columns: &[Column; N], row: &[Cell; N], widths: &[usize
     let mut text = String::new();
     for number in 0..height {
         let mut line = String::new();
-        let mut shown = 0;
-        for ((cell, column), width) in row.iter().zip(columns).zip(widths) {
+        for (place, ((cell, column), width)) in row.iter().zip(columns).zip(widths).enumerate() {
             let part = plain(cell.text.lines().nth(number).unwrap_or_default());
             let part = truncate_str(&part, *width, ELLIPSIS);
             let pad = " ".repeat(width.saturating_sub(measure_text_width(&part)));
-            let gap = if shown > 0 { GAP } else { "" };
+            let gap = if place > 0 { GAP } else { "" };
             let (before, after) = if column.right { (pad.as_str(), "") } else { ("", pad.as_str()) };
             line.push_str(&format!("{gap}{before}{}{after}", page.paint(cell.tone, &part)));
-            shown += 1;
         }
         text.push_str(line.trim_end());
         text.push('\n');

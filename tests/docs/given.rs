@@ -40,7 +40,11 @@ fn scene(cluster: &Cluster) -> Result<Scene> {
 /// How a command may end. Those that say by their code whether something is wrong may find something, or not: nobody has stored the
 /// object that documents speak of, and the replicator is at work.
 fn codes(text: &str) -> &'static [i32] {
-    let asks = ["ssync object ", "ssync partition ", "ssync verify", "ssync errors --retry "];
+    // By its hash an object is known where it lies, and the documents' lies nowhere.
+    if text.starts_with("ssync object ") && !text.starts_with("ssync object /") {
+        return &[2];
+    }
+    let asks = ["ssync object /", "ssync partition ", "ssync verify", "ssync errors --retry "];
     if asks.iter().any(|command| text.starts_with(command)) { &[0, 1] } else { &[0] }
 }
 

@@ -168,7 +168,7 @@ fn grpcurl(node: &Node, arguments: &[&str]) -> Result<String> {
 /// A session that somebody holds open by grpcurl.
 struct Held {
     child: Child,
-    _stdin: ChildStdin,
+    _stdin: Option<ChildStdin>,
 }
 
 impl Drop for Held {
@@ -178,8 +178,8 @@ impl Drop for Held {
     }
 }
 
-/// Opens a session; `Err` has what it was refused with.
-fn session(node: &Node, partition: u32) -> Result<Result<Held, String>> {
+/// Opens a session. One that is to be `kept` says nothing more; grpcurl tells of a refusal only when it has nothing more to say.
+fn session(node: &Node, partition: u32, kept: bool) -> Result<Result<Held, String>> {
     let address = node.ring_address().to_string();
     let mut child = Command::new(venv_program("grpcurl")?)
         .args(["-plaintext", "-d", "@", &address, "ssync.v1.ReplicationService/Updates"])
@@ -198,12 +198,12 @@ fn session(node: &Node, partition: u32) -> Result<Result<Held, String>> {
     let (out, error) = (child.stdout.take().context("output")?, child.stderr.take().context("errors")?);
     let also = lines.clone();
     thread::spawn(move || {
-        BufReader::new(out).lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)))
+        BufReader::new(out).lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)));
     });
     thread::spawn(move || {
-        BufReader::new(error).lines().map_while(Result::ok).for_each(|line| drop(also.send(line)))
+        BufReader::new(error).lines().map_while(Result::ok).for_each(|line| drop(also.send(line)));
     });
-    let (mut held, mut all) = (Some(Held { child, _stdin: stdin }), String::new());
+    let (mut held, mut all) = (Some(Held { child, _stdin: kept.then_some(stdin) }), String::new());
     loop {
         match seen.recv_timeout(WAIT_MAX) {
             Ok(line) => all.push_str(&format!("{line}\n")),
@@ -233,11 +233,11 @@ fn a_limit_that_is_set_counts_at_once() -> Result<()> {
     assert!(set.code == Some(0) && set.output.contains("until a restart or a reload"), "{set:?}");
     let now = limit("replication_concurrency")?;
     assert_eq!((&now["value"], &now["configured"], &now["used"]), (&1.into(), &4.into(), &0.into()));
-    let _one = session(node, 0)?.map_err(anyhow::Error::msg)?;
-    let refused = session(node, 1)?.err().context("a second session was admitted")?;
+    let _one = session(node, 0, true)?.map_err(anyhow::Error::msg)?;
+    let refused = session(node, 1, false)?.err().context("a second session was admitted")?;
     assert!(refused.contains("RECEIVER_BUSY"), "{refused}");
     told(&ssync(node, &["limits", "set", "replication_concurrency=3", "--json"])?)?;
-    let _two = session(node, 1)?.map_err(anyhow::Error::msg)?;
+    let _two = session(node, 1, true)?.map_err(anyhow::Error::msg)?;
     assert_eq!(limit("replication_concurrency")?["used"], 2);
 
     for (setting, said) in [

@@ -6,9 +6,13 @@
 mod control;
 mod deployed;
 mod filters;
+mod forecast;
 mod fragments;
+mod large;
+mod looking;
 mod objects;
 mod on_demand;
+mod one_story;
 mod passes;
 mod recon;
 mod requests;

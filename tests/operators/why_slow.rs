@@ -153,7 +153,7 @@ fn a_small_window() -> Result<()> {
 
 #[test]
 fn a_full_peer() -> Result<()> {
-    let cluster = cluster().setting_of(2, "object-server", "replication_concurrency", "1").build()?;
+    let cluster = cluster().setting_of(2, "app:object-server", "replication_concurrency", "1").build()?;
     let (here, there) = (cluster.node(1), cluster.node(2));
     let _at_peer = there.serve(OURS)?;
     let serving = here.serve(OURS)?;

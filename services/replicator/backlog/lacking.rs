@@ -90,6 +90,32 @@ impl Places {
         (before.unwrap_or(nothing), after)
     }
 
+    /// The same while a visit is under way, which may find more: since when something has been lacking stands.
+    pub(super) fn keep(
+        &mut self,
+        place: &Place,
+        node: &Arc<str>,
+        amount: Amount,
+        now: Instant,
+    ) -> (Lacking, Option<Lacking>) {
+        let Some(before) = self.0.get_mut(place) else { return self.set(place, node, Some(amount), now) };
+        let after = Lacking { amount, seen: now, ..before.clone() };
+        let before = std::mem::replace(before, after.clone());
+        (before, Some(after))
+    }
+
+    /// The place was come to, and not compared.
+    pub(super) fn see(&mut self, place: &Place, now: Instant) {
+        if let Some(lacking) = self.0.get_mut(place) {
+            lacking.seen = now;
+        }
+    }
+
+    /// Forgets what is lacking at nodes that are gone; gives it.
+    pub(super) fn forget_nodes(&mut self, is_gone: impl Fn(&str) -> bool) -> Vec<Lacking> {
+        self.0.extract_if(|_, lacking| is_gone(&lacking.node)).map(|(_, lacking)| lacking).collect()
+    }
+
     /// Forgets what was not seen since then; gives it.
     pub(super) fn forget_before(&mut self, then: Instant) -> Vec<Lacking> {
         self.0.extract_if(|_, lacking| lacking.seen < then).map(|(_, lacking)| lacking).collect()

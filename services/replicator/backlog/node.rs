@@ -100,7 +100,7 @@ impl Node {
 
     /// The pass that began then has ended.
     pub(super) fn end(&mut self, begun: Instant, whole: bool) {
-        if whole && self.failed == 0 && self.done >= self.total {
+        if whole && self.failed == 0 && self.total > 0 && self.done >= self.total {
             self.in_sync = Some(begun);
         }
     }

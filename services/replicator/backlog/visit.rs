@@ -21,6 +21,8 @@ pub(crate) enum Found {
     Lacks(Amount),
     /// What it lacks is not known.
     Unknown,
+    /// It was not asked, since another of its region gets the copies; what was known of it stands.
+    NotCompared,
 }
 
 /// A visit under way. It is over when the last of its copies is dropped.
@@ -115,7 +117,7 @@ impl Visit {
         let mut state = self.0.backlog.lock();
         let bytes = state.nodes.get(&*self.0.node).map_or(0, |node| node.bytes_of(left));
         let (before, after) =
-            state.places.set(&self.0.place, &self.0.node, Some(Amount::of(left, bytes)), Instant::now());
+            state.places.keep(&self.0.place, &self.0.node, Amount::of(left, bytes), Instant::now());
         state.found(&before, after.as_ref());
     }
 
@@ -127,10 +129,14 @@ impl Visit {
         let amount = match found {
             Found::InSync => Some(Amount::default()),
             Found::Lacks(amount) => Some(amount),
-            Found::Unknown => None,
+            Found::Unknown | Found::NotCompared => None,
         };
-        let (before, after) = state.places.set(&self.0.place, &self.0.node, amount, now);
-        state.found(&before, after.as_ref());
+        if found == Found::NotCompared {
+            state.places.see(&self.0.place, now);
+        } else {
+            let (before, after) = state.places.set(&self.0.place, &self.0.node, amount, now);
+            state.found(&before, after.as_ref());
+        }
         if !self.0.counts {
             return;
         }

@@ -49,6 +49,8 @@ struct Outcome {
     given_up: BTreeSet<usize>,
     /// All suffixes were offered, and each could be read.
     listed_all: bool,
+    /// Something that was wanted could not be read here.
+    not_read: bool,
     /// What went wrong with whom.
     causes: Vec<(Target, Refusal)>,
 }
@@ -86,6 +88,7 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
     outcome.tell_failures(job, context);
     let emptied = outcome.listed_all && outcome.released == outcome.offered;
     let gone = emptied && remove_partition(job).await;
+    job.gone = gone;
     job.tally(context).count(|stats| {
         outcome.nodes.count(stats);
         stats.remove += u64::from(emptied && outcome.offered > 0);
@@ -214,17 +217,29 @@ async fn open_session(
 }
 
 impl Outcome {
-    /// Tells what is pending at each primary.
+    /// Tells what is pending at each primary. In sync is only what was offered to the end and answered for (rule S4); what was
+    /// not is counted where the primary can be asked.
     async fn tell(&self, job: &Job, context: &Context, seen: &[Visit]) {
-        for (target, visit) in job.targets.iter().zip(seen) {
-            if !self.nodes.has_failed(target) {
+        let mut hashes = None;
+        for (place, (target, visit)) in job.targets.iter().zip(seen).enumerate() {
+            let has_failed =
+                self.nodes.has_failed(target) || self.causes.iter().any(|(failed, _)| failed == target);
+            if self.listed_all && !has_failed && !self.not_read && !self.given_up.contains(&place) {
                 visit.end(Found::InSync);
                 continue;
             }
-            let hashes = context.local.suffix_hashes(job.at(&job.device), Rehash::default()).await;
-            visit.end(match hashes {
-                Ok(hashes) => count_pending(job, context, target, &hashes).await,
-                Err(_) => Found::Unknown,
+            // Who does not answer is not asked, and nothing is hashed for it.
+            if context.gates.why(&(target.address(), target.device.clone())).is_some() {
+                visit.end(Found::Unknown);
+                continue;
+            }
+            if hashes.is_none() {
+                let hashing = context.local.suffix_hashes(job.at(&job.device), Rehash::default());
+                hashes = Some(job.local.hashing(hashing).await);
+            }
+            visit.end(match &hashes {
+                Some(Ok(hashes)) => count_pending(job, context, target, hashes).await,
+                _ => Found::Unknown,
             });
         }
     }

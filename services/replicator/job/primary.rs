@@ -38,7 +38,7 @@ pub(crate) struct Round {
     /// Nodes that were busy.
     busy: Vec<Target>,
     /// The last of them, and what is waited for there.
-    busy_for: Option<(Target, Spender)>,
+    busy_for: Option<Box<(Target, Spender)>>,
     /// Nodes owed in place of those without a disk.
     substitutes: usize,
     handoffs_taken: usize,
@@ -48,6 +48,11 @@ pub(crate) struct Round {
 }
 
 impl Round {
+    /// Whether a node is still to be asked, or asked again.
+    pub(super) fn awaits(&self, target: &Target) -> bool {
+        !self.begun || self.queue.contains(target) || self.busy.contains(target)
+    }
+
     /// Nodes that are to be asked.
     pub(super) fn left<'a>(&'a self, all: &'a [Target]) -> impl Iterator<Item = &'a Target> {
         let all = if self.begun { &[] } else { all };
@@ -110,7 +115,7 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
     let delay = delay.filter(|_| !context.drain.is_cancelled());
     if let Some(delay) = delay.and_then(|asked| job.come_back(asked)) {
         round.queue.extend(std::mem::take(&mut round.busy));
-        job.waits_for = round.busy_for.clone();
+        job.waits_for = round.busy_for.as_deref().cloned();
         job.kind = Kind::Primary(round);
         return JobEnd::ComeBack(delay);
     }
@@ -162,9 +167,11 @@ async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Du
             break;
         }
         round.nodes.tried(&target);
-        let seen = context.backlog.visit(job, &target, context.counts);
+        // Who stands in for another is none of those that the pass has counted.
+        let counts = context.counts && job.targets.contains(&target);
+        let seen = context.backlog.visit(job, &target, counts);
         if target.region != job.region && round.synced_regions.contains(&target.region) {
-            seen.end(Found::InSync);
+            seen.end(Found::NotCompared);
             continue;
         }
         let span = tracing::info_span!("sync", peer = %target);
@@ -248,7 +255,7 @@ fn note(job: &Job, context: &Context, round: &mut Round, target: Target, end: No
     match remedy {
         Remedy::ComeBack(asked) => {
             tracing::debug!(peer = %target, %refusal, "a busy peer");
-            round.busy_for = Some((target.clone(), Spender::of(refusal.reason)));
+            round.busy_for = Some(Box::new((target.clone(), Spender::of(refusal.reason))));
             round.busy.push(target);
             return Some(asked);
         }

@@ -209,7 +209,11 @@ async fn a_peer_that_drains_is_come_back_to() {
             fault.refuse_after_drain = Some(refusal);
         }
         let stats = replicator.run_once(&Overrides::default(), CancellationToken::new()).await;
-        assert!(stats.complete() && stats.put_back > 0, "{reason:?}: {stats:?}");
+        assert!(stats.complete(), "{reason:?}: {stats:?}");
+        let refusals: Vec<&str> = replicator.gates.refusals().into_keys().collect();
+        assert!(refusals.contains(&reason.name()), "{reason:?}: {refusals:?}");
+        let of_node = refusals.contains(&Reason::Draining.name());
+        assert_eq!(of_node, reason == Reason::Draining, "a device that drains is no node that does");
         assert_eq!(cluster.node(1).files(), cluster.node(0).files());
     }
 }

@@ -93,11 +93,13 @@ fn resumed_text(daemon: &Daemon, answer: &ResumeResponse) -> String {
             false => format!("The replicator at {at} goes on with {}.\n", names(&answer.resumed)),
         });
     }
-    if answer.receiver && !answer.admitting.is_empty() {
-        text.push_str(&format!(
-            "The receiver at {at} admits replication into {} again.\n",
-            names(&answer.admitting)
-        ));
+    if answer.receiver {
+        text.push_str(&match answer.admitting.is_empty() {
+            true => format!("The receiver at {at}: none of this was drained.\n"),
+            false => {
+                format!("The receiver at {at} admits replication into {} again.\n", names(&answer.admitting))
+            }
+        });
     }
     if let Some(paused) = answer.paused.as_ref().filter(|paused| paused.node || !paused.devices.is_empty()) {
         text.push_str(&format!("Still paused there: {}.\n", what(paused)));

@@ -122,7 +122,9 @@ fn line(item: &Item) -> Option<[Cell; 8]> {
             let objects = format!("{bound}{}", figures::count(push.objects));
             let others = match push.others {
                 0 => Cell::default(),
-                others => format!("and {} tombstones or metadata alone", figures::count(others)).into(),
+                others => {
+                    format!("and {} without a body: tombstones, metadata", figures::count(others)).into()
+                }
             };
             row((objects, format!("{bound}{}", figures::bytes(push.bytes))), others)
         }
@@ -198,8 +200,8 @@ mod tests {
 
     use super::*;
 
-    fn shown(item: Item) -> String {
-        TABLE.line(&line(&item).unwrap(), Page::PLAIN).trim_end().to_owned()
+    fn shown(item: &Item) -> String {
+        TABLE.line(&line(item).unwrap(), Page::PLAIN).trim_end().to_owned()
     }
 
     #[test]
@@ -213,22 +215,22 @@ mod tests {
             ..PlannedPush::default()
         };
         let ends = |text: &str, word: &str| text.find(word).map(|at| at + word.len());
-        let (header, told) = (TABLE.header(Page::PLAIN), shown(Item::Push(push.clone())));
+        let (header, told) = (TABLE.header(Page::PLAIN), shown(&Item::Push(push.clone())));
         assert_eq!(ends(&header, "partition"), ends(&told, "1234"), "\n{header}\n{told}");
         assert_eq!(header.find("peer"), told.find("10.0.0.1"), "\n{header}\n{told}");
         assert_eq!(ends(&header, "bytes"), Some(told.len()), "\n{header}\n{told}");
-        let bound = shown(Item::Push(PlannedPush { at_most: true, ..push.clone() }));
+        let bound = shown(&Item::Push(PlannedPush { at_most: true, ..push.clone() }));
         assert!(bound.contains(" <=5 ") && bound.ends_with("<=500 B"), "{bound}");
-        let down = shown(Item::Push(PlannedPush { problem: "it is down".to_owned(), ..push }));
+        let down = shown(&Item::Push(PlannedPush { problem: "it is down".to_owned(), ..push }));
         assert!(down.ends_with("cannot be asked: it is down"), "{down}");
     }
 
     #[test]
     fn what_stays_and_what_is_unknown_is_told() {
         let removal = PlannedRemoval { kept: 3, ..PlannedRemoval::default() };
-        assert!(shown(Item::Removal(removal)).ends_with("3 objects stay"));
+        assert!(shown(&Item::Removal(removal)).ends_with("3 objects stay"));
         let nothing = PlannedNothing { problem: "no disk".to_owned(), ..PlannedNothing::default() };
-        assert!(shown(Item::Nothing(nothing)).ends_with("cannot be looked at: no disk"));
+        assert!(shown(&Item::Nothing(nothing)).ends_with("cannot be looked at: no disk"));
         let total = PlanTotal { at_most: true, push_objects: 9, problems: 1, ..PlanTotal::default() };
         let text = summary(&total);
         assert!(

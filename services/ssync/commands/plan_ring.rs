@@ -107,8 +107,8 @@ fn rings<'a>(args: &PlanArgs, here: &'a Here, new: &Path) -> anyhow::Result<Vec<
                 named.index
             )
         }
+        (None, _) if !args.policies.is_empty() => bail!("swift.conf has no policy {:?}", args.policies),
         (Some(policy), _) | (None, Some(policy)) => Ok(vec![load(policy, new)?]),
-        (None, None) if !args.policies.is_empty() => bail!("swift.conf has no policy {:?}", args.policies),
         (None, None) => {
             bail!("{} does not say by its name of which policy it is: give --policies", new.display())
         }

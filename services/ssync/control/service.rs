@@ -46,10 +46,10 @@ impl ControlGrpc {
         self.replicator.as_ref().map(|replicator| errors::paused(&replicator.paused()))
     }
 
-    /// Partitions of a device that the replicator works on.
+    /// Partitions of a device that the replicator moves data of.
     fn jobs(&self, is_meant: impl Fn(&DeviceName) -> bool) -> u32 {
-        let jobs = self.replicator.as_ref().map(|replicator| replicator.jobs_under_way());
-        let jobs = jobs.iter().flatten().filter(|job| is_meant(&job.device)).count();
+        let jobs = self.replicator.as_ref().map(|replicator| replicator.devices_at_work());
+        let jobs = jobs.iter().flatten().filter(|device| is_meant(device)).count();
         u32::try_from(jobs).unwrap_or(u32::MAX)
     }
 

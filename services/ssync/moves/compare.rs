@@ -48,56 +48,100 @@ pub(crate) fn compare(now: &Ring, new: &Ring, is_own: impl Fn(&RingDevice) -> bo
             now.part_power()
         ));
     }
-    let names = |ring: &Ring| -> BTreeMap<u32, String> {
-        ring.devices().map(|device| (device.id, Target::from(device).to_string())).collect()
-    };
-    let (before, after) = (names(now), names(new));
-    let known: BTreeSet<&String> = before.values().collect();
-    if !after.values().any(|name| known.contains(name)) {
-        return Err(
-            "it has none of the devices of the present ring: it is of another policy or cluster".to_owned()
-        );
-    }
     let mut devices: BTreeMap<String, DeviceMoves> = BTreeMap::new();
     for device in now.devices().chain(new.devices()) {
         let name = Target::from(device).to_string();
         let own = is_own(device).then(|| device.device.clone());
         devices.entry(name.clone()).or_insert(DeviceMoves { name, own, ..DeviceMoves::default() });
     }
+    let places: BTreeMap<String, usize> = devices.keys().cloned().zip(0..).collect();
+    let mut devices: Vec<DeviceMoves> = devices.into_values().collect();
+    let (before, after) = (Placed::of(now, &places), Placed::of(new, &places));
+    if !after.places.iter().flatten().any(|place| before.places.contains(&Some(*place))) {
+        return Err(
+            "it has none of the devices of the present ring: it is of another policy or cluster".to_owned()
+        );
+    }
     let mut moves = Moves { partitions: now.partition_count(), ..Moves::default() };
-    let limits = (Limits::of(now), Limits::of(new));
     for number in 0..now.partition_count() {
         let Ok(number) = u32::try_from(number) else { break };
         let partition = Partition::new(number);
-        let (old, next) = (now.primaries(partition), new.primaries(partition));
-        moves.crowded.0 += u64::from(limits.0.is_crowded(old.iter().map(|primary| primary.device)));
-        moves.crowded.1 += u64::from(limits.1.is_crowded(next.iter().map(|primary| primary.device)));
-        let name = |names: &'_ BTreeMap<u32, String>, id: u32| names.get(&id).cloned().unwrap_or_default();
-        let old: BTreeSet<String> = old.iter().map(|primary| name(&before, primary.device.id)).collect();
-        let next: BTreeSet<String> = next.iter().map(|primary| name(&after, primary.device.id)).collect();
-        moves.replicas += old.len() as u64;
-        old.iter().for_each(|name| count(&mut devices, name, |device| device.before += 1));
-        next.iter().for_each(|name| count(&mut devices, name, |device| device.after += 1));
-        let arriving: Vec<&String> = next.difference(&old).collect();
-        moves.moving += arriving.len() as u64;
-        moves.of_several += u64::from(arriving.len() > 1);
-        moves.of_all += u64::from(!old.is_empty() && next.is_disjoint(&old));
-        arriving.into_iter().for_each(|name| count(&mut devices, name, |device| device.arriving += 1));
-        for name in old.difference(&next) {
-            count(&mut devices, name, |device| device.leaving += 1);
-            if let Some(own) = devices.get(name).and_then(|device| device.own.clone()) {
-                moves.leaving.entry(own).or_default().push(partition);
-            }
-        }
+        let (old, next) = (before.primaries(partition), after.primaries(partition));
+        moves.crowded.0 += u64::from(old.is_crowded);
+        moves.crowded.1 += u64::from(next.is_crowded);
+        moves.add(partition, &old.devices, &next.devices, &mut devices);
     }
-    moves.devices = devices.into_values().collect();
-    moves.devices.sort_by(|a, b| b.arriving.cmp(&a.arriving).then_with(|| a.name.cmp(&b.name)));
+    devices.sort_by(|a, b| b.arriving.cmp(&a.arriving).then_with(|| a.name.cmp(&b.name)));
+    moves.devices = devices;
     Ok(moves)
 }
 
-fn count(devices: &mut BTreeMap<String, DeviceMoves>, name: &str, add: impl Fn(&mut DeviceMoves)) {
-    if let Some(device) = devices.get_mut(name) {
-        add(device);
+impl Moves {
+    fn add(&mut self, partition: Partition, old: &[usize], next: &[usize], devices: &mut [DeviceMoves]) {
+        self.replicas += old.len() as u64;
+        let mut arriving = 0;
+        for place in next {
+            let Some(device) = devices.get_mut(*place) else { continue };
+            device.after += 1;
+            if !old.contains(place) {
+                device.arriving += 1;
+                arriving += 1;
+            }
+        }
+        for place in old {
+            let Some(device) = devices.get_mut(*place) else { continue };
+            device.before += 1;
+            if !next.contains(place) {
+                device.leaving += 1;
+                if let Some(own) = &device.own {
+                    self.leaving.entry(own.clone()).or_default().push(partition);
+                }
+            }
+        }
+        self.moving += arriving;
+        self.of_several += u64::from(arriving > 1);
+        self.of_all += u64::from(!old.is_empty() && !old.iter().any(|place| next.contains(place)));
+    }
+}
+
+/// A ring whose devices have places in a list that both rings share.
+struct Placed<'a> {
+    ring: &'a Ring,
+    /// By the device's number.
+    places: Vec<Option<usize>>,
+    limits: Limits,
+}
+
+/// The devices of a partition.
+struct Primaries {
+    devices: Vec<usize>,
+    is_crowded: bool,
+}
+
+impl<'a> Placed<'a> {
+    fn of(ring: &'a Ring, places: &BTreeMap<String, usize>) -> Self {
+        let mut all = Vec::new();
+        for device in ring.devices() {
+            let id = usize::try_from(device.id).unwrap_or_default();
+            if all.len() <= id {
+                all.resize(id + 1, None);
+            }
+            if let Some(place) = all.get_mut(id) {
+                *place = places.get(&Target::from(device).to_string()).copied();
+            }
+        }
+        Self { ring, places: all, limits: Limits::of(ring) }
+    }
+
+    fn primaries(&self, partition: Partition) -> Primaries {
+        let primaries = self.ring.primaries(partition);
+        let devices: Vec<&RingDevice> = primaries.iter().map(|primary| primary.device).collect();
+        let place =
+            |device: &&RingDevice| self.places.get(usize::try_from(device.id).ok()?).copied().flatten();
+        Primaries {
+            is_crowded: self.limits.is_crowded(&devices),
+            devices: devices.iter().filter_map(place).collect(),
+        }
     }
 }
 
@@ -119,13 +163,11 @@ impl Limits {
         }
     }
 
-    fn is_crowded<'a>(&self, devices: impl Iterator<Item = &'a RingDevice>) -> bool {
-        let (mut zones, mut addresses) = (BTreeMap::new(), BTreeMap::new());
-        for device in devices {
-            *zones.entry((device.region, device.zone)).or_insert(0_usize) += 1;
-            *addresses.entry(device.ip.as_str()).or_insert(0_usize) += 1;
-        }
-        zones.values().any(|count| *count > self.zone)
-            || addresses.values().any(|count| *count > self.address)
+    fn is_crowded(&self, devices: &[&RingDevice]) -> bool {
+        let count = |same: &dyn Fn(&RingDevice) -> bool| devices.iter().filter(|device| same(device)).count();
+        devices.iter().any(|one| {
+            count(&|other| (other.region, other.zone) == (one.region, one.zone)) > self.zone
+                || count(&|other| other.ip == one.ip) > self.address
+        })
     }
 }

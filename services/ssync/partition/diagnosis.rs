@@ -133,15 +133,16 @@ pub(crate) fn diagnose(
     diagnosis
 }
 
-/// For each suffix what most primaries have; `None` where no two of them agree, and they differ.
-fn expected(primaries: &[&Replica]) -> BTreeMap<Suffix, Option<Option<SuffixHash>>> {
+/// For each suffix what most have of the primaries that have anything of it; `None` where as many have something else. Who has nothing
+/// has no say: what was just written is on one of them.
+fn expected(primaries: &[&Replica]) -> BTreeMap<Suffix, Option<SuffixHash>> {
     let told: Vec<_> = primaries.iter().filter_map(|replica| replica.told()).collect();
     let suffixes: BTreeSet<Suffix> = told.iter().flat_map(|told| told.hashes.keys().copied()).collect();
     let of = |suffix: Suffix| {
-        let all: Vec<Option<&SuffixHash>> = told.iter().map(|told| told.hashes.get(&suffix)).collect();
-        let votes = |one: &Option<&SuffixHash>| all.iter().filter(|other| same(**other, *one)).count();
+        let all: Vec<&SuffixHash> = told.iter().filter_map(|told| told.hashes.get(&suffix)).collect();
+        let votes = |one: &SuffixHash| all.iter().filter(|other| same(Some(other), Some(one))).count();
         let best = all.iter().max_by_key(|one| votes(one))?;
-        (votes(best) * 2 > all.len()).then(|| best.cloned())
+        (votes(best) * 2 > all.len()).then(|| (*best).clone())
     };
     suffixes.into_iter().map(|suffix| (suffix, of(suffix))).collect()
 }
@@ -159,10 +160,10 @@ fn same(one: Option<&SuffixHash>, other: Option<&SuffixHash>) -> bool {
 }
 
 /// In how many suffixes a primary differs. A handoff need not have anything.
-fn differing(replica: &Replica, expected: &BTreeMap<Suffix, Option<Option<SuffixHash>>>) -> Option<u64> {
+fn differing(replica: &Replica, expected: &BTreeMap<Suffix, Option<SuffixHash>>) -> Option<u64> {
     let told = replica.told().filter(|_| replica.is_primary())?;
     let differs = expected.iter().filter(|(suffix, expected)| match expected {
-        Some(expected) => !same(told.hashes.get(suffix), expected.as_ref()),
+        Some(expected) => !same(told.hashes.get(suffix), Some(expected)),
         None => true,
     });
     Some(differs.count() as u64)

@@ -70,6 +70,10 @@ fn the_one_that_differs_is_named_with_who_can_give_it_what_it_lacks() {
             .ends_with("ssync push --device d0 --partition 7 --policy 0 --to 10.0.0.1:6200/d2"),
         "{told:?}"
     );
+    // What one has and the others lack is lacking there, not too much here.
+    let new = diagnosis(&primaries([&[(1, 'a')], &[], &[]]));
+    assert_eq!(new.differing, [Some(0), Some(1), Some(1)]);
+    assert!(new.problems[0].remedy.contains("ssync push --device d0"), "{new:?}");
     // Where no two agree all are told to be different.
     let told = diagnosis(&primaries([&[(1, 'a')], &[(1, 'b')], &[(1, 'c')]]));
     assert_eq!(told.differing, [Some(1), Some(1), Some(1)]);

@@ -129,10 +129,11 @@ pub(super) fn by_record(
             rule,
             format!("{log}, {}", removal.at.normal()),
             format!(
-                "{} of partition {} was let go of by {} on the word of {counted} primaries, and {needed} have to answer{}",
+                "{} of partition {} was let go of by {} on the word of {}, and {needed} have to answer{}",
                 removal.offer.hash,
                 removal.partition,
                 removal.device,
+                crate::figures::counted(counted as u64, "primary"),
                 if same_ring { "" } else { " (it was another ring than now: only their number was judged)" }
             ),
             format!(

@@ -108,7 +108,7 @@ fn devices(report: &Report) -> Table<8> {
 fn rules(report: &Report) -> Table<4> {
     let mut table = Table::new([
         Column::text("rule"),
-        Column::text("what holds"),
+        Column::text("looked at"),
         Column::text("found"),
         Column::text("what this cannot tell"),
     ]);
@@ -127,37 +127,35 @@ fn rules(report: &Report) -> Table<4> {
     table
 }
 
-/// What was seen to hold, but for what was found.
+/// What was looked at.
 fn checked(rule: &str, report: &Report) -> String {
     let sum = |of: fn(&DeviceReport) -> u64| report.devices.iter().map(of).sum::<u64>();
     let removals = &report.removals;
     match rule {
         "S1" => format!(
-            "{} whole by their own word; hashes of {} those of what is there",
+            "{} by their own word; hashes of {} against what is there",
             figures::counted(sum(|device| device.objects + device.tombstones), "file"),
             figures::counted(sum(|device| device.compared), "suffix")
         ),
         "S2" => {
             let asked = match report.peers_asked {
-                true => format!("; {} of them seen at primaries now", figures::count(removals.asked)),
+                true => format!("; primaries were asked for {} of them", figures::count(removals.asked)),
                 false => "; nobody was asked".to_owned(),
             };
-            format!("{} on record with answers enough{asked}", figures::counted(removals.recorded, "removal"))
+            format!("{} on record{asked}", figures::counted(removals.recorded, "removal"))
         }
         "S3" => format!(
-            "{} beyond the ring, all still there",
-            figures::counted(sum(|device| device.outside), "partition")
+            "{}, {} of them beyond the ring",
+            figures::counted(sum(|device| device.partitions), "partition"),
+            figures::count(sum(|device| device.outside))
         ),
         "S4" => format!("{} read", figures::counted(sum(|device| device.suffixes), "suffix")),
         "S5" => format!(
-            "{} present; {} due to be reclaimed",
+            "{}; {} due to be reclaimed",
             figures::counted(report.devices.len() as u64, "device"),
             figures::counted(sum(|device| device.reclaimable), "tombstone")
         ),
-        _ => format!(
-            "{} by another ring than now, with answers enough",
-            figures::counted(removals.other_ring, "removal")
-        ),
+        _ => format!("{} by another ring than now", figures::counted(removals.other_ring, "removal")),
     }
 }
 

@@ -36,7 +36,10 @@ impl Driver {
     /// Takes a message, and what else is there: so that it can be handed over together.
     pub(super) fn take_all(&mut self, message: Option<UpdateMessage>) {
         // Who sends without a pause leaves no moment to look at the clock.
-        self.look_at_drain();
+        // The end itself is no reason to break off.
+        if message.is_some() {
+            self.look_at_drain();
+        }
         if matches!(self.input, Input::Ended) {
             return;
         }

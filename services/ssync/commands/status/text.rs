@@ -195,8 +195,8 @@ fn in_sync(backlog: &Backlog) -> Cell {
 }
 
 fn done_in(forecast: &Forecast) -> String {
-    let [remaining, margin] = [forecast.remaining_milliseconds, forecast.margin_milliseconds]
-        .map(|time_in| Duration::from_millis(time_in));
+    let [remaining, margin] =
+        [forecast.remaining_milliseconds, forecast.margin_milliseconds].map(Duration::from_millis);
     format!("{} ± {}", time(remaining), time(margin))
 }
 
