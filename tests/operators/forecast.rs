@@ -44,7 +44,13 @@ fn it_is_right_after_a_twentieth_of_the_work_and_soon_after_the_peer_slows_down(
     let (started, mut told, mut slowed, mut twentieth) = (Instant::now(), Vec::new(), None, None);
     let end = loop {
         let at = started.elapsed().as_secs_f64();
-        let status = ssync(node, &["status", "--json"])?.last_json()?;
+        let said = ssync(node, &["status", "--json"])?;
+        if said.code != Some(0) && told.is_empty() && at < 30.0 {
+            // It does not listen yet.
+            thread::sleep(Duration::from_millis(200));
+            continue;
+        }
+        let status = said.last_json()?;
         let (done, total) = (&status["nodes"][0]["visits_done"], &status["nodes"][0]["visits_total"]);
         let part = done.as_f64().unwrap_or_default() / total.as_f64().unwrap_or(f64::INFINITY);
         if status["pass"] == 1 && status["running"] == false {
