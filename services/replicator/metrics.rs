@@ -14,7 +14,7 @@ use ssync_instruments::Instrument;
 use ssync_types::DeviceName;
 
 use crate::{
-    Replicator,
+    Pending, Replicator,
     stats::{Abort, PassStats},
     totals::Totals,
 };
@@ -70,6 +70,19 @@ const PARKED: Instrument = Instrument::gauge(
     "Objects that are left alone now because they have failed again and again",
 );
 
+const PENDING_OBJECTS: Instrument = Instrument::gauge(
+    "ssync_replicator_pending_objects",
+    &["peer"],
+    "Live objects that a node was found to lack and has not stored since",
+);
+const PENDING_BYTES: Instrument =
+    Instrument::gauge("ssync_replicator_pending_bytes", &["peer"], "Bytes of the bodies of these objects");
+const PENDING_UNKNOWN: Instrument = Instrument::gauge(
+    "ssync_replicator_pending_unknown",
+    &["peer"],
+    "Partitions on devices of a node where the last comparison failed: what is pending there is not known",
+);
+
 /// What is recorded as it happens.
 #[derive(Debug, Default)]
 pub(crate) struct PassTimes {
@@ -122,6 +135,9 @@ impl Replicator {
             LEFT_ALONE,
             PARKED,
             PAUSED,
+            PENDING_OBJECTS,
+            PENDING_BYTES,
+            PENDING_UNKNOWN,
         ];
         Totals::INSTRUMENTS.into_iter().chain(own).collect()
     }
@@ -142,6 +158,9 @@ impl Replicator {
         self.observe_pauses(meter);
         self.observe_passes(meter);
         self.observe_peers(meter);
+        self.observe_pending(meter, PENDING_OBJECTS, |pending| pending.known.objects);
+        self.observe_pending(meter, PENDING_BYTES, |pending| pending.known.bytes);
+        self.observe_pending(meter, PENDING_UNKNOWN, |pending| pending.unknown);
     }
 
     fn observe_devices(
@@ -184,6 +203,16 @@ impl Replicator {
             let (done, all) = (progress.partitions_done, progress.partitions_total);
             for (state, value) in [("done", done), ("all", all), ("pending", all.saturating_sub(done))] {
                 values.observe(value, &[PARTITIONS.label(state)]);
+            }
+        });
+    }
+
+    fn observe_pending(self: &Arc<Self>, meter: &Meter, instrument: Instrument, value: fn(&Pending) -> u64) {
+        let replicator = Arc::downgrade(self);
+        instrument.observe(meter, move |values| {
+            let nodes = replicator.upgrade().map(|replicator| replicator.outlook().nodes);
+            for node in nodes.unwrap_or_default() {
+                values.observe(value(&node.pending), &[instrument.label(node.node)]);
             }
         });
     }

@@ -110,6 +110,8 @@ fn everybody_tells_the_same_of_a_pass() -> Result<()> {
     ] {
         assert_eq!(metric(&metrics, name, "sdb1"), expected as f64, "{name}");
     }
+    let pending = |name: &str| metric(&metrics, name, &third.to_string());
+    assert_eq!(pending("ssync_replicator_pending_unknown"), number("failures")? as f64);
     assert!(number("objects")? > 30 && number("failures")? > 0, "{told}");
 
     // Live objects, and none of the tombstones that travelled with them: as many as there are at the peer now.

@@ -12,6 +12,9 @@ const SHARES_MAX: usize = 200;
 /// Most that are said to hold the workers up, and the part of the time that each has at least.
 const HELD_UP_MAX: usize = 4;
 const HELD_UP_MIN: f64 = 0.05;
+/// Less work than this, or than this part of the time that was looked at, holds up nothing.
+const WORK_MIN: Duration = Duration::from_secs(1);
+const WORK_PART: u32 = 100;
 /// The part of a spender's time that makes one peer, or device, the one that it is about.
 const MOST: f64 = 0.6;
 
@@ -25,11 +28,18 @@ pub(super) fn all(replicator: &Replicator) -> GetTimeSpentResponse {
 
 /// What took the most of it; the ends of passes, when nothing is left to begin, hold up nobody.
 pub(super) fn held_up_by(replicator: &Replicator) -> Vec<TimeShare> {
-    held_up(&replicator.time_spent().0)
+    let (spent, looked_at) = replicator.time_spent();
+    held_up(&spent, looked_at)
 }
 
-fn held_up(spent: &[(Share, Duration)]) -> Vec<TimeShare> {
+fn held_up(spent: &[(Share, Duration)], looked_at: Duration) -> Vec<TimeShare> {
     let total = total(spent);
+    let at_work: Duration =
+        spent.iter().filter(|(share, _)| share.spender != Spender::NothingLeft).map(|(_, time)| *time).sum();
+    // Passes over what is in sync take their moments too, and nobody waits for them.
+    if at_work < WORK_MIN.max(looked_at / WORK_PART) {
+        return Vec::new();
+    }
     let mut sums: BTreeMap<Spender, Duration> = BTreeMap::new();
     for (share, time) in spent {
         *sums.entry(share.spender).or_default() += *time;
@@ -164,7 +174,7 @@ mod tests {
             share(Spender::NothingLeft, "", 97),
             share(Spender::Lock, "", 3),
         ];
-        let told = held_up(&spent);
+        let told = held_up(&spent, Duration::from_secs(300));
         let names: Vec<_> =
             told.iter().map(|share| (share.spender(), share.peer.as_str(), share.share)).collect();
         assert_eq!(
@@ -172,6 +182,8 @@ mod tests {
             [(TimeSpender::PeerFlushing, "10.0.0.1:6200/d1", 0.3), (TimeSpender::Reading, "", 0.2)]
         );
         assert!(told[0].advice.contains("w_await"));
-        assert!(held_up(&[]).is_empty());
+        assert!(held_up(&[], Duration::ZERO).is_empty());
+        let quiet = [share(Spender::PeerFlushing, "", 2), share(Spender::NothingLeft, "", 9)];
+        assert!(held_up(&quiet, Duration::from_secs(300)).is_empty(), "two seconds of five minutes");
     }
 }

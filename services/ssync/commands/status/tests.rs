@@ -92,7 +92,7 @@ fn it_begins_with_the_truth_and_says_what_holds_it_up() {
         "2 min 10 s",
         "60/100",
         "7 (2.0 KiB)",
-        "250/s 1.9 MiB/s",
+        "250.4/s 1.9 MiB/s",
         "not yet",
     ] {
         assert!(told.contains(part), "{part} is not in\n{told}");

@@ -165,8 +165,8 @@ fn nodes(nodes: &[NodeWork]) -> Table<8> {
             backlog.oldest_seconds.map(seconds).unwrap_or_default().into(),
             in_sync(&backlog),
             match node.objects_per_second {
-                none if none < 0.05 => Cell::default(),
-                objects => format!("{objects:.0}/s {}", rate(node.bytes_per_second)).into(),
+                few if few < 0.5 && node.bytes_per_second < 1024.0 => Cell::default(),
+                objects => format!("{objects:.1}/s {}", rate(node.bytes_per_second)).into(),
             },
             node.forecast.as_ref().map(done_in).unwrap_or_default().into(),
             Cell::toned(node.trouble.clone(), Tone::Bad),
