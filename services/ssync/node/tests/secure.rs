@@ -382,7 +382,13 @@ async fn certificates_are_replaced_under_load() {
         while !over.is_cancelled() {
             let stats =
                 node.replicator().unwrap().run_once(&Overrides::default(), node.drain().token()).await;
-            assert_eq!(stats.failure, 0, "pass {passes}: {stats:?}");
+            // An object that is replaced while it is pushed is not in sync, and that is all that may go wrong.
+            for visit in node.replicator().unwrap().failed_visits() {
+                assert!(
+                    visit.cause.message.starts_with("0 objects failed"),
+                    "pass {passes}: {visit:?} {stats:?}"
+                );
+            }
             passes += 1;
         }
         passes
@@ -393,6 +399,9 @@ async fn certificates_are_replaced_under_load() {
     };
     let (stored, passes, ()) = tokio::join!(storing, pushing, replacing);
     assert!(stored >= REPLACED && passes >= 2, "{stored} objects, {passes} passes");
+    let node = &cluster.nodes[0];
+    let stats = node.replicator().unwrap().run_once(&Overrides::default(), node.drain().token()).await;
+    assert_eq!(stats.failure, 0, "now that nobody stores: {stats:?}");
     cluster.stop().await;
 }
 
