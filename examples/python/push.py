@@ -263,7 +263,10 @@ def options():
     parser.add_argument("--partition", type=int, help="only the objects of this one")
     parser.add_argument("--checksums", help="a file as md5sum prints it, with names below FOLDER")
     parser.add_argument("--tries", type=int, default=5, help="how often a refused partition is tried")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if not os.path.isdir(given.folder):
+        parser.error("%s is no folder" % given.folder)
+    return given
 
 
 async def main():

@@ -4,6 +4,8 @@ use std::time::SystemTime;
 
 use ssync_api::admin::{Device, GetReplicatorStatusResponse, GetServerInfoResponse, Limit, Session};
 
+use crate::units::in_order;
+
 /// What a page tells.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -60,6 +62,22 @@ pub struct Receives {
     pub sessions: Vec<Session>,
     /// Its limits, by name.
     pub limits: Vec<Limit>,
+}
+
+impl Receives {
+    /// The same with the devices that the rings have for this node, as its replicator knows, and that the receiver does not find: they
+    /// are not mounted, or their folders are gone.
+    #[must_use]
+    pub fn with_those_of_the_rings(mut self, replicates: Option<&GetReplicatorStatusResponse>) -> Self {
+        for device in replicates.iter().flat_map(|status| &status.devices) {
+            if !self.devices.iter().any(|found| found.name == device.device) {
+                let problem = "it is not mounted: the rings have it, and there is no such folder".to_owned();
+                self.devices.push(Device { name: device.device.clone(), problem, ..Device::default() });
+            }
+        }
+        self.devices.sort_by(|one, other| in_order(&one.name).cmp(&in_order(&other.name)));
+        self
+    }
 }
 
 /// A part of the node that another process has.

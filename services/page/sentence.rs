@@ -140,6 +140,10 @@ fn pending(status: &GetReplicatorStatusResponse) -> (Tone, String) {
     }
     match backlog.in_sync_seconds {
         _ if backlog.unknown > 0 => (Tone::Busy, "Nothing else is known to be pending".to_owned()),
+        Some(seconds) if status.failures > 0 => {
+            let failures = counted(status.failures, "failure");
+            (Tone::Warning, format!("In sync as of {} ago; {failures} since", span(seconds)))
+        }
         Some(seconds) => (Tone::Good, format!("In sync as of {} ago", span(seconds))),
         None if status.running => {
             (Tone::Busy, format!("{}; nothing is known to be pending so far", pass(status)))

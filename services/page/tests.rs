@@ -211,3 +211,23 @@ fn a_page_ends() {
         html(&replicates(GetReplicatorStatusResponse { nodes, ..GetReplicatorStatusResponse::default() }));
     assert!(page.contains("and 9,800 more") && page.len() < 400_000, "{}", page.len());
 }
+
+#[test]
+fn a_device_of_the_rings_that_is_not_there_is_said_first() {
+    let status = GetReplicatorStatusResponse {
+        pass: 2,
+        failures: 6,
+        devices: ["d1", "d10", "d2"]
+            .map(|name| DeviceStatus { device: name.to_owned(), ..DeviceStatus::default() })
+            .into(),
+        backlog: Some(Backlog { in_sync_seconds: Some(3), ..Backlog::default() }),
+        ..GetReplicatorStatusResponse::default()
+    };
+    let receives = Receives { devices: vec![device("d1", ""), device("d2", "")], ..Receives::default() };
+    let report = report(Some(receives.with_those_of_the_rings(Some(&status))), Some(status));
+    assert_eq!(headline(&report), (Tone::Bad, "d10 is not mounted".to_owned()));
+    let said: Vec<_> =
+        sentences(&report).into_iter().map(|sentence| (sentence.tone, sentence.text)).collect();
+    assert_eq!(said[1], (Tone::Warning, "In sync as of 3 s ago; 6 failures since".to_owned()));
+    assert!(html(&report).contains("2 of 3 in use"));
+}

@@ -68,18 +68,7 @@ impl Replicator {
     /// Begins nothing more of these devices, or of the node where there are none; what is under way ends with the object that it is
     /// at. Refuses names that are no device's of this node.
     pub async fn pause(&self, devices: &[DeviceName]) -> Result<Paused, Refusal> {
-        let own = self.own_devices().await;
-        if let Some(stranger) = devices.iter().find(|device| !own.contains(*device)) {
-            let own: Vec<&str> = own.iter().map(DeviceName::as_str).collect();
-            let message = format!(
-                "device {stranger} is none of this node's in the rings, which have: {}",
-                if own.is_empty() { "none".to_owned() } else { own.join(", ") }
-            );
-            return Err(Refusal {
-                field: Some("devices".to_owned()),
-                ..Refusal::new(Reason::InvalidArgument, message)
-            });
-        }
+        self.own(devices.iter()).await?;
         self.pauses.pause(devices);
         let paused = self.pauses.now();
         tracing::warn!(
@@ -87,6 +76,18 @@ impl Replicator {
             named(&paused)
         );
         Ok(paused)
+    }
+
+    /// Refuses names that are no device's of this node.
+    pub async fn own(&self, mut devices: impl Iterator<Item = &DeviceName>) -> Result<(), Refusal> {
+        let own = self.own_devices().await;
+        let Some(stranger) = devices.find(|device| !own.contains(*device)) else { return Ok(()) };
+        let own: Vec<&str> = own.iter().map(DeviceName::as_str).collect();
+        let message = format!(
+            "device {stranger} is none of this node's in the rings, which have: {}",
+            if own.is_empty() { "none".to_owned() } else { own.join(", ") }
+        );
+        Err(Refusal { field: Some("devices".to_owned()), ..Refusal::new(Reason::InvalidArgument, message) })
     }
 
     /// The devices that the rings of its policies have for this node.

@@ -120,7 +120,7 @@ async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode>
         Command::Config(args) => commands::config::run(&args.command),
         Command::Man(args) => commands::man::run(&args),
         Command::Completions(args) => {
-            commands::completions::write(args.shell, &mut std::io::stdout());
+            commands::completions::print(args.shell)?;
             Ok(exit::OK.into())
         }
         Command::LogLevel(args) => commands::log_level::run(&args).await,
@@ -128,8 +128,17 @@ async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode>
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("ssync: {error:#}");
+    eprintln!("ssync: {}", told(error));
     exit::of(error).into()
+}
+
+/// An error and its causes; what a cause says that was said already is not said again.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.contains(&cause) {
+        true => told,
+        false if told.is_empty() => cause,
+        false => format!("{told}: {cause}"),
+    })
 }
 
 #[cfg(test)]
@@ -137,6 +146,14 @@ mod tests {
     use std::{sync::mpsc, thread};
 
     use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow::anyhow!("no such file")
+            .context("it cannot be read: no such file")
+            .context("the configuration");
+        assert_eq!(told(&error), "the configuration: it cannot be read: no such file");
+    }
 
     #[test]
     fn a_thread_that_hangs_does_not_keep_the_process() {

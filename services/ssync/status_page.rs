@@ -70,12 +70,12 @@ impl StatusPage {
     }
 
     async fn report(&self, refresh: Option<u32>) -> Report {
-        let receives = match &self.admin {
-            Some(admin) => Some(receives(admin).await),
-            None => None,
-        };
         let replicates = match &self.replicator {
             Some(replicator) => Some(replicates(replicator).await),
+            None => None,
+        };
+        let receives = match &self.admin {
+            Some(admin) => Some(receives(admin).await.with_those_of_the_rings(replicates.as_ref())),
             None => None,
         };
         Report {

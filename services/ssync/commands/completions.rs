@@ -1,14 +1,23 @@
 //! `ssync completions`: what a shell has to know of this command line.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use clap_complete::Shell;
 
 use crate::examples;
 
-/// Writes the script of a shell.
-pub(crate) fn write(shell: Shell, to: &mut dyn io::Write) {
-    clap_complete::generate(shell, &mut examples::command(), "ssync", to);
+/// Prints the script of a shell. Who has read enough of it goes away, and that is no error.
+pub(crate) fn print(shell: Shell) -> io::Result<()> {
+    match io::stdout().write_all(&script(shell)) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+fn script(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut examples::command(), "ssync", &mut script);
+    script
 }
 
 #[cfg(test)]
@@ -24,9 +33,7 @@ mod tests {
         for (shell, program, is_required) in
             [(Shell::Bash, "bash", true), (Shell::Zsh, "zsh", false), (Shell::Fish, "fish", false)]
         {
-            let mut script = Vec::new();
-            write(shell, &mut script);
-            let text = String::from_utf8(script).unwrap();
+            let text = String::from_utf8(script(shell)).unwrap();
             for command in examples::command().get_subcommands().filter(|command| !command.is_hide_set()) {
                 assert!(text.contains(command.get_name()), "{shell}: {}", command.get_name());
             }

@@ -40,7 +40,7 @@ pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
 
 async fn plan_alone(args: &PlanArgs, alone: &Alone, request: PlanRequest) -> anyhow::Result<ExitCode> {
     let token = alone.node.drain().token();
-    let answers = on_demand::plan(alone.replicator()?, request, token.child_token())?;
+    let answers = on_demand::plan(alone.replicator()?, request, token.child_token()).await?;
     show(args, ReceiverStream::new(answers).map(Ok).boxed()).await
 }
 

@@ -90,6 +90,8 @@ impl Seeing {
             None => None,
             Some(client) => answered(client.get_replicator_status(GetReplicatorStatusRequest {})).await?,
         };
+        let receives =
+            receives.map(|receives: Receives| receives.with_those_of_the_rings(replicates.as_ref()));
         let draining = receives.as_ref().is_some_and(|receives| receives.info.draining);
         Ok(Report {
             // The page has a head; here the command line has said who is asked.

@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::ANSWERS_AHEAD_MAX;
 
-/// Begins a plan. Its pieces end with the total; when nobody takes them it ends.
-pub(crate) fn plan(
+/// Begins a plan. Its pieces end with the total; when nobody takes them it ends. Refuses devices that are not this node's.
+pub(crate) async fn plan(
     replicator: &Arc<Replicator>,
     request: PlanRequest,
     drain: CancellationToken,
 ) -> Result<mpsc::Receiver<PlanResponse>, Refusal> {
     let overrides = overrides(request)?;
+    replicator.own(overrides.devices.iter()).await?;
     let (pieces, mut planned) = mpsc::channel(ANSWERS_AHEAD_MAX);
     let (answers, told) = mpsc::channel(ANSWERS_AHEAD_MAX);
     let replicator = Arc::clone(replicator);

@@ -80,7 +80,7 @@ impl ReplicatorService for ReplicatorGrpc {
     async fn plan(&self, request: Request<PlanRequest>) -> Result<Response<Self::PlanStream>, Status> {
         only_local(&request, self.is_local, "only an operator on this node may have it plan")?;
         let slot = self.slot()?;
-        let told = super::plan(&self.replicator, request.into_inner(), self.drain.child_token());
+        let told = super::plan(&self.replicator, request.into_inner(), self.drain.child_token()).await;
         Ok(answers(told.map_err(|refusal| to_status(&refusal))?, slot))
     }
 
