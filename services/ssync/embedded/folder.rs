@@ -42,6 +42,8 @@ pub(crate) struct ClusterFolder {
     pub root: PathBuf,
     /// Its nodes.
     pub nodes: Vec<NodeFolder>,
+    /// Held as long as this lives: two clusters in one folder would take each other's rings away.
+    _lock: fs::File,
 }
 
 impl ClusterFolder {
@@ -53,12 +55,13 @@ impl ClusterFolder {
         split: Option<Split>,
     ) -> anyhow::Result<Self> {
         fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
+        let lock = lock(root)?;
         let nodes: Vec<NodeFolder> = addresses
             .iter()
             .enumerate()
             .map(|(i, addresses)| NodeFolder::at(root, i + 1, addresses))
             .collect();
-        let cluster = Self { root: root.to_owned(), nodes };
+        let cluster = Self { root: root.to_owned(), nodes, _lock: lock };
         cluster.write_swift_conf()?;
         cluster.write_ring()?;
         for (node, addresses) in cluster.nodes.iter().zip(addresses) {
@@ -88,6 +91,21 @@ impl ClusterFolder {
         let ring = Ring::balanced(devices, PART_POWER, REPLICAS)?;
         write(&self.root.join("object.ring.gz"), &ring.to_v1()?)
     }
+}
+
+fn lock(root: &Path) -> anyhow::Result<fs::File> {
+    let path = root.join("lock");
+    let file = fs::File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    file.try_lock().map_err(|error| match error {
+        fs::TryLockError::WouldBlock => {
+            anyhow::anyhow!(
+                "another cluster runs in {}: stop it, or give another folder with --dir",
+                root.display()
+            )
+        }
+        fs::TryLockError::Error(error) => anyhow::anyhow!("{} cannot be locked: {error}", path.display()),
+    })?;
+    Ok(file)
 }
 
 impl NodeFolder {
@@ -143,4 +161,21 @@ impl NodeFolder {
 
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_clusters_do_not_share_a_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |port| ([127, 0, 0, 1], port).into();
+        let addresses = [NodeAddresses { data: at(1), admin: at(2), receiver: at(3) }; REPLICAS];
+        let first = ClusterFolder::make(root.path(), &addresses, None).unwrap();
+        let refused = ClusterFolder::make(root.path(), &addresses, None).unwrap_err();
+        assert!(refused.to_string().contains("another folder with --dir"), "{refused}");
+        drop(first);
+        ClusterFolder::make(root.path(), &addresses, None).unwrap();
+    }
 }
