@@ -178,7 +178,11 @@ fn the_table_in_the_documentation_is_this_one() {
         .lines()
         .skip_while(|line| *line != "## Refusals")
         .filter_map(|line| {
-            let mut cells = line.split('|').map(|cell| cell.trim().trim_matches('`'));
+            // A reason that has a page of its own is a link to it.
+            let plain = |cell: &'static str| {
+                cell.split_once("](").map_or(cell, |(name, _)| name).trim_matches(['[', '`'])
+            };
+            let mut cells = line.split('|').map(|cell| plain(cell.trim()));
             (cells.next() == Some("")).then(|| Some((cells.next()?, cells.next()?)))?
         })
         .filter(|(reason, _)| Reason::from_name(reason).is_some())
