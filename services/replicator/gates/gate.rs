@@ -150,8 +150,10 @@ impl Gate {
     /// It is asked again at once. Says whether it was left alone.
     pub(super) fn ask_again(&mut self, now: Instant) -> bool {
         let was_left_alone = self.left_alone(now).is_some();
-        if let Some(trouble) = self.trouble.as_mut().filter(|_| was_left_alone) {
+        if let Some(trouble) = &mut self.trouble {
             (trouble.until, trouble.asked, trouble.tried) = (now, now, None);
+            // Nor is it given up: those that come while one finds out wait for that.
+            (trouble.times, trouble.since) = (0, now);
         }
         was_left_alone
     }
