@@ -132,6 +132,8 @@ pub(super) async fn run(job: &mut Job, context: &Context) -> JobEnd {
     }
     job.tally(context).count(|stats| round.nodes.count(stats));
     job.tally(context).update_ends(round.took);
+    // Who looks at the partition after a pause knows by it whose visits are not over.
+    job.kind = Kind::Primary(round);
     JobEnd::Done
 }
 
@@ -164,6 +166,7 @@ async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Du
     let mut delay: Option<Duration> = None;
     while let Some(target) = next_target(job, context, round) {
         if context.drain.is_cancelled() {
+            round.queue.push_front(target);
             break;
         }
         round.nodes.tried(&target);
@@ -179,7 +182,10 @@ async fn visit_all(job: &Job, context: &Context, round: &mut Round) -> Option<Du
         job.local.pulse().beat();
         if let Some(found) = end.found() {
             seen.end(found);
-        } else if !end.comes_back() && !context.drain.is_cancelled() {
+        } else if context.drain.is_cancelled() {
+            // Its visit is not over.
+            round.queue.push_front(target.clone());
+        } else if !end.comes_back() {
             seen.end(count_pending(job, context, &target, &local.hashes).await);
         }
         if let Some(asked) = note(job, context, round, target, end) {
